@@ -1,0 +1,49 @@
+"""`Part`: a torch module that can stand in a system, carrying the spec that describes it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from data.contract.errors import ShapeError
+from data.contract.spec import PartSpec
+
+
+class Part(nn.Module):
+    """Base of restorers, classifiers and joins.
+
+    Attributes:
+        spec: the description; its facts (``gradient``, ``stochastic``, ``onnx``) are claims that tests check.
+    """
+
+    def __init__(self, spec: PartSpec) -> None:
+        """Keep the spec."""
+        super().__init__()
+        self.spec = spec
+
+    def surrogate(self, x: Tensor) -> Tensor:
+        """Return the differentiable stand-in that BPDA uses (Athalye et al. 2018).
+
+        Raises:
+            NotImplementedError: the part declares no surrogate.
+        """
+        raise NotImplementedError(f"{self.spec.name} declares gradient: {self.spec.gradient}")
+
+
+def check_images(x: Tensor, *, name: str, channels: tuple[int, ...], minimum: int = 1) -> None:
+    """Refuse anything but float images (n, c, h, w) that the part called ``name`` can take.
+
+    Raises:
+        ShapeError: wrong type, rank, channels or size. The value range is not checked here: it would cost a
+            pass over the data in every part, and attacks and sources guarantee it where pixels enter.
+    """
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ShapeError(f"expects float images (n, c, h, w), got {x.dtype} {tuple(x.shape)}", where=name)
+    if x.shape[1] not in channels:
+        takes = " or ".join(map(str, channels))
+        raise ShapeError(f"takes {takes} channels, got {x.shape[1]}", where=name)
+    if min(x.shape[2:]) < minimum:
+        raise ShapeError(
+            f"needs at least {minimum}x{minimum} pixels, got {x.shape[2]}x{x.shape[3]}",
+            where=name,
+            hint="enlarge the pictures first (data: {size: ...})",
+        )

@@ -1,0 +1,102 @@
+"""Registries: a folder is scanned once, its specs become the choices of one YAML field.
+
+Adding a kind is adding a file. A package of the user's joins through the entry-point group ``clearsight``:
+each entry point names a module, whose specs are sorted into the registries by their base class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Annotated, Any, Generic, TypeVar, Union
+
+from pydantic import Field
+
+from data.contract.errors import ConfigError, near_miss
+from data.contract.spec import Spec
+
+S = TypeVar("S", bound=Spec)
+ENTRY_POINTS = "clearsight"
+
+
+class Registry(Generic[S]):
+    """All kinds of one base class.
+
+    Args:
+        noun: what one entry is called in messages, such as ``corruption``.
+        base: class that every entry derives from.
+        packages: dotted names of the folders that are scanned.
+    """
+
+    def __init__(self, noun: str, base: type[S], *packages: str) -> None:
+        """Remember where to look; nothing is imported before the first question."""
+        self.noun, self.base, self.packages = noun, base, packages
+        self._kinds: dict[str, type[S]] | None = None
+
+    @property
+    def kinds(self) -> dict[str, type[S]]:
+        """Return kind -> class, sorted by kind."""
+        if self._kinds is None:
+            found: dict[str, type[S]] = {}
+            for module in (*_modules(self.packages), *_plugins()):
+                for entry in self._entries(module):
+                    kind = entry.model_fields["kind"].default
+                    if kind in found and found[kind] is not entry:
+                        raise ConfigError(
+                            f"two {self.noun}s are called '{kind}'",
+                            where=f"{found[kind].__module__} and {entry.__module__}",
+                            hint="rename one of them",
+                        )
+                    found[kind] = entry
+            self._kinds = dict(sorted(found.items()))
+        return self._kinds
+
+    def _entries(self, module: ModuleType) -> Iterator[type[S]]:
+        for value in vars(module).values():
+            if not (isinstance(value, type) and issubclass(value, self.base)):
+                continue
+            if value.__module__ == module.__name__ and "kind" in value.model_fields:
+                yield value
+
+    def __getitem__(self, kind: str) -> type[S]:
+        """Return the class of a kind, or raise `ConfigError` with a near-miss."""
+        try:
+            return self.kinds[kind]
+        except KeyError:
+            raise ConfigError(f"unknown {self.noun} '{kind}'", hint=near_miss(kind, self.kinds)) from None
+
+    def __iter__(self) -> Iterator[type[S]]:
+        """Iterate over the classes, sorted by kind."""
+        return iter(self.kinds.values())
+
+    def parse(self, node: Any) -> S:
+        """Return the spec that a mapping with a ``kind`` describes."""
+        if isinstance(node, self.base):
+            return node
+        if not isinstance(node, dict) or not isinstance(node.get("kind"), str):
+            raise ConfigError(f"a {self.noun} is a mapping with a 'kind'", hint=near_miss("", self.kinds))
+        return self[node["kind"]].model_validate(node)
+
+    def union(self) -> Any:
+        """Return the pydantic discriminated union over all kinds."""
+        return Annotated[Union[tuple(self.kinds.values())], Field(discriminator="kind")]  # noqa: UP007
+
+
+def _modules(packages: tuple[str, ...]) -> Iterator[ModuleType]:
+    for package in packages:
+        folder = importlib.import_module(package)
+        for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda info: info.name):
+            if not info.ispkg:
+                yield importlib.import_module(f"{package}.{info.name}")
+
+
+@cache
+def _plugins() -> tuple[ModuleType, ...]:
+    return tuple(
+        importlib.import_module(point.value.split(":")[0])
+        for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    )

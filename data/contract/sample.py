@@ -1,0 +1,33 @@
+"""`Sample`, `Skipped` and the corruption and source contracts' common currency. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One decoded picture.
+
+    Attributes:
+        id: stable name such as ``cifar10/test/00042``; it names the sample's random streams.
+        image: uint8, (h, w, c) with c = 3 (RGB) or 1 (grey).
+        label: index into the source's classes, or None.
+    """
+
+    id: str
+    image: NDArray[np.uint8]
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One picture that could not be used, and why. It is listed in the run folder, never dropped silently."""
+
+    id: str
+    reason: str

@@ -1,0 +1,152 @@
+"""`Spec`: the frozen description of one thing; the YAML node and the Python object are the same class.
+
+Modules that define specs import neither torch nor OpenCV at module level: the command line builds every
+schema without them (``clearsight list`` answers in well under half a second).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+
+
+def _number(value: Any) -> Any:
+    """Read ``"8/255"`` as a float; leave everything else to pydantic."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"'{value}' is not a number (write 0.03, 2e-4 or 8/255)") from None
+    return value
+
+
+Number = Annotated[
+    float,
+    BeforeValidator(_number),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+\s*/\s*\d+\s*$"}]}
+    ),
+]
+"""A float that may be written as a fraction: ``8/255``."""
+
+
+class Spec(BaseModel):
+    """Frozen, hashable, serialisable description with a content key.
+
+    Subclasses that can be written in YAML set ``kind: Literal["..."] = "..."``. Raise ``revision`` when the
+    behaviour behind equal fields changes, so that old results are not mistaken for new ones.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    revision: ClassVar[int] = 1
+
+    def identity(self) -> dict[str, Any]:
+        """Return the canonical JSON-ready fields plus the revision of every nested spec."""
+        return {"revision": self.revision} | {
+            name: _identity(getattr(self, name)) for name in type(self).model_fields
+        }
+
+    def key(self) -> str:
+        """Return 64 hexadecimal digits that stand for everything this spec says."""
+        return content_key(self.identity())
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return value.identity()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {str(name): _identity(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_identity(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)
+
+
+def content_key(value: Any) -> str:
+    """Return the sha256 of the canonical JSON of a JSON-ready value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Gradient(StrEnum):
+    """What autograd says about a part."""
+
+    EXACT = "exact"
+    """``backward`` through ``forward`` gives the true derivative almost everywhere."""
+    SURROGATE = "surrogate"
+    """``forward`` blocks or falsifies the gradient; ``surrogate`` is a declared differentiable stand-in."""
+    BLOCKED = "blocked"
+    """No gradient and no honest stand-in."""
+
+
+class PartSpec(Spec):
+    """Description of something that can stand in a system. The facts below are claims that tests check."""
+
+    gradient: ClassVar[Gradient] = Gradient.EXACT
+    """What autograd says about the part."""
+    stochastic: ClassVar[bool] = False
+    """True where two calls with equal input may differ."""
+    onnx: ClassVar[str] = "ok"
+    """``ok``, or the reason why the part cannot be exported to ONNX."""
+    purpose: ClassVar[str] = ""
+    """One line for ``clearsight list``."""
+
+    weights: str | None = None
+    """Id of shipped weights, or the path of a folder with ``model.safetensors`` and ``card.json``."""
+
+    def fingerprint(self) -> str:
+        """Return the key of the resolved spec together with the sha256 of its weights."""
+        from data.weights import find
+
+        if self.weights is None:
+            return self.key()
+        return content_key([self.resolved().identity(), find(self.weights).sha256])
+
+    def resolved(self) -> PartSpec:
+        """Return this spec with fields that the user left out taken from the weights' card.
+
+        Raises:
+            WeightsError: the weights were trained for other values than those the user wrote.
+        """
+        from data.contract.errors import WeightsError
+        from data.weights import find
+
+        if self.weights is None:
+            return self
+        card = find(self.weights).card
+        trained = card.get("spec", {})
+        if trained.get("kind", self.name) != self.name:
+            raise WeightsError(
+                f"weights '{self.weights}' belong to kind '{trained['kind']}', not to '{self.name}'",
+                hint=f"write kind: {trained['kind']}",
+            )
+        for name in self.model_fields_set & trained.keys() - {"weights"}:
+            mine = self.model_dump(mode="json")[name]
+            if name in self.fixed_by_weights and mine != trained[name]:
+                raise WeightsError(
+                    f"weights '{self.weights}' were trained with {name}: {trained[name]}, not {mine}",
+                    hint=f"leave {name} out, or train weights of your own",
+                )
+        known = type(self).model_fields
+        told = {name: value for name, value in trained.items() if name in known}
+        chosen = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate(told | chosen)
+
+    fixed_by_weights: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that decide the shapes inside the weights."""
+
+    @property
+    def name(self) -> str:
+        """Return the kind of this part."""
+        return str(getattr(self, "kind", type(self).__name__))

@@ -1,0 +1,23 @@
+"""The condition that leaves pictures as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from data.corruptions.base import Corruption
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Identity(Corruption):
+    """No corruption: the clean picture."""
+
+    kind: Literal["identity"] = "identity"
+    purpose: ClassVar[str] = "the clean picture"
+    severity: Literal[0] = 0
+
+    def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return a copy."""
+        return image.copy()

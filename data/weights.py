@@ -1,0 +1,145 @@
+"""Weights store: a folder with ``model.safetensors`` and ``card.json``, checked by sha256.
+
+Nothing is ever unpickled and nothing is downloaded. Shipped weights live in ``<room>/weights/<id>/``; a
+user's own live anywhere (give the path) or in ``$CLEARSIGHT_HOME/weights/<id>/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.contract.errors import WeightsError, near_miss
+from data.home import home, replace_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODEL, CARD = "model.safetensors", "card.json"
+ROOMS = ("restore", "defend")
+REQUIRED = (
+    "id",
+    "spec",
+    "data",
+    "recipe",
+    "seed",
+    "minutes",
+    "machine",
+    "figures",
+    "limits",
+    "licence",
+    "sha256",
+)
+"""What every card must say."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that were found: their folder and what their card says."""
+
+    folder: Path
+    card: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Return the checksum that the card promises."""
+        return str(self.card["sha256"])
+
+
+def shipped() -> Iterator[Weights]:
+    """Yield the weights inside the package, sorted by room and id."""
+    root = Path(__file__).resolve().parent.parent
+    for room in ROOMS:
+        for card in sorted((root / room / "weights").glob(f"*/{CARD}")):
+            yield _read(card.parent)
+
+
+def find(name: str) -> Weights:
+    """Return the weights called ``name``: an id, or the path of a folder.
+
+    Raises:
+        WeightsError: there are none, or their card is damaged.
+    """
+    if Path(name).is_dir():
+        return _read(Path(name))
+    root = Path(__file__).resolve().parent.parent
+    for place in (*(root / room / "weights" for room in ROOMS), home() / "weights"):
+        if (place / name / CARD).is_file():
+            return _read(place / name)
+    raise WeightsError(
+        f"no weights '{name}'",
+        hint=near_miss(name, [w.folder.name for w in shipped()]) + "; or give the path of a weights folder",
+    )
+
+
+def _read(folder: Path) -> Weights:
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read the card: {error}", where=str(folder / CARD)) from None
+    missing = [name for name in REQUIRED if name not in card] if isinstance(card, dict) else list(REQUIRED)
+    if missing:
+        raise WeightsError(f"the card lacks {', '.join(missing)}", where=str(folder / CARD))
+    return Weights(folder, card)
+
+
+def verify(weights: Weights) -> None:
+    """Raise `WeightsError` unless the file is there and has the checksum of its card."""
+    path = weights.folder / MODEL
+    if not path.is_file():
+        raise WeightsError("the file is missing", where=str(path), hint="restore it, or train it again")
+    if digest(path) != weights.sha256:
+        raise WeightsError(
+            "sha256 differs from the card's", where=str(path), hint="the file is damaged: restore it"
+        )
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state(name: str) -> dict[str, Tensor]:
+    """Return the tensors of the weights called ``name`` (floats as float32), after checking their sha256."""
+    import torch
+    from safetensors.torch import load_file
+
+    weights = find(name)
+    verify(weights)
+    tensors = load_file(weights.folder / MODEL)
+    return {
+        key: value.to(torch.float32) if value.is_floating_point() else value for key, value in tensors.items()
+    }
+
+
+def save(
+    folder: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, half: bool = True
+) -> Weights:
+    """Write a weights folder; each file appears whole or not at all.
+
+    Args:
+        folder: where to; it is made if need be.
+        tensors: a state dict.
+        card: everything of `REQUIRED` but ``sha256``.
+        half: keep floats in half precision.
+    """
+    import torch
+    from safetensors.torch import save as to_bytes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {
+        key: value.detach()
+        .cpu()
+        .to(torch.float16 if half and value.is_floating_point() else value.dtype)
+        .contiguous()
+        for key, value in tensors.items()
+    }
+    replace_file(folder / MODEL, to_bytes(kept))
+    full = dict(card) | {"sha256": digest(folder / MODEL)}
+    replace_file(folder / CARD, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
+    return _read(folder)

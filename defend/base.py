@@ -1,0 +1,44 @@
+"""`ClassifierSpec`: what every classifier says of itself. The module is in ``defend/classifier.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from data.contract.spec import Number, PartSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from defend.classifier import Classifier
+
+Triple = tuple[Number, Number, Number]
+
+
+class ClassifierSpec(PartSpec):
+    """Base of classifiers. A subclass adds ``kind``, fields and ``network``; normalisation is done for it."""
+
+    minimum: ClassVar[int] = 1
+    """Smallest height and width in pixels."""
+
+    classes: Annotated[int, Field(ge=2)] | None = None
+    """Number of classes; left out where weights say it."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, in the order of the logits; taken from the weights' card."""
+    mean: Triple = (0.5, 0.5, 0.5)
+    """Mean that is taken off RGB values in [0, 1], inside the module."""
+    std: Triple = (0.25, 0.25, 0.25)
+    """Standard deviation that they are then divided by."""
+
+    fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"classes", "mean", "std"})
+
+    def network(self) -> nn.Module:
+        """Hook: return the network, normalised RGB images to logits, with fresh weights."""
+        raise NotImplementedError
+
+    def build(self) -> Classifier:
+        """Return the module that runs this spec, with its weights loaded, in eval mode."""
+        from defend.classifier import Classifier
+
+        return Classifier(self)

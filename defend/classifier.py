@@ -1,0 +1,57 @@
+"""`Classifier`: the module that runs any `ClassifierSpec`; checks, normalises, classifies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
+
+from data.contract.errors import ConfigError
+from data.contract.part import Part, check_images
+from data.weights import state
+
+if TYPE_CHECKING:
+    from defend.base import ClassifierSpec
+
+
+class Classifier(Part):
+    """Images (n, 1 or 3, h, w) in [0, 1] to logits (n, classes). Grey images are repeated to RGB.
+
+    Attributes:
+        classes: number of logits.
+        class_names: their names, empty where unknown.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ClassifierSpec) -> None:
+        """Build the network, load its weights, switch to eval mode."""
+        resolved = cast("ClassifierSpec", spec.resolved())
+        super().__init__(resolved)
+        if resolved.classes is None:
+            raise ConfigError(
+                f"classifier '{resolved.name}' does not know its classes",
+                hint="give 'weights', or 'classes: N'",
+            )
+        self.classes, self.class_names = resolved.classes, resolved.class_names
+        self.minimum = resolved.minimum
+        self.register_buffer("mean", torch.tensor(resolved.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(resolved.std).view(1, 3, 1, 1), persistent=False)
+        self.network = resolved.network()
+        if resolved.weights is not None:
+            self.network.load_state_dict(state(resolved.weights), strict=True)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits.
+
+        Raises:
+            ShapeError: the images have another rank, type, number of channels, or are too small.
+        """
+        check_images(x, name=self.spec.name, channels=(1, 3), minimum=self.minimum)
+        if x.shape[1] == 1:
+            x = x.expand(-1, 3, -1, -1)
+        out: Tensor = self.network((x - self.mean) / self.std)
+        return out

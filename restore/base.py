@@ -1,0 +1,92 @@
+"""`RestorerSpec`: what a restorer says of itself. The module that runs it: ``restore/restorer.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from data.contract.spec import Gradient, PartSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from data.contract.types import Images
+    from restore.restorer import Restorer
+
+
+@dataclass(frozen=True)
+class RestorerFacts:
+    """What a user and the tiling must know.
+
+    Attributes:
+        scale: output size / input size.
+        channels: numbers of channels that are taken.
+        minimum: smallest height and width in pixels (smaller ones are padded up to it).
+        multiple_of: height and width are padded up to a multiple of this, and the result is cropped.
+        receptive_field: side in pixels of the square that one output pixel depends on; None where it is
+            unbounded (global statistics) and so cannot be tiled exactly.
+    """
+
+    scale: int = 1
+    channels: tuple[int, ...] = (1, 3)
+    minimum: int = 1
+    multiple_of: int = 1
+    receptive_field: int | None = None
+
+
+class RestorerSpec(PartSpec):
+    """Base of restorers written in torch. A subclass adds ``kind``, fields, facts and a hook.
+
+    A classical method overrides ``restore``; a trained one gives its ``network`` and needs nothing else.
+    """
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return the facts for these fields."""
+        return RestorerFacts()
+
+    def network(self) -> nn.Module | None:
+        """Hook: return the network with fresh weights, or None where nothing is learned."""
+        return None
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Hook: return restored images; ``x`` is padded as the facts ask and must not be changed in place."""
+        if network is None:
+            raise NotImplementedError
+        out: Images = network(x)
+        return out
+
+    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
+        """Hook: return the differentiable stand-in; only where ``gradient`` is SURROGATE."""
+        raise NotImplementedError
+
+    def build(self) -> Restorer:
+        """Return the module that runs this spec, with its weights loaded, in eval mode."""
+        from restore.restorer import Restorer
+
+        return Restorer(self)
+
+
+class ArrayRestorerSpec(RestorerSpec):
+    """Base of restorers that work on one numpy picture at a time (OpenCV, scikit-image, scipy).
+
+    Autograd stops at them, so ``gradient`` is SURROGATE (with a hook ``surrogate``) or BLOCKED.
+    """
+
+    gradient: ClassVar[Gradient] = Gradient.SURROGATE
+
+    def restore_array(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Hook: return the restored picture; (h, w, c) float32 in [0, 1] in and out."""
+        raise NotImplementedError
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Run ``restore_array`` on every picture of the batch."""
+        import numpy as np
+        import torch
+
+        pictures = x.detach().cpu().permute(0, 2, 3, 1).contiguous().numpy()
+        restored = np.stack([self.restore_array(picture) for picture in pictures])
+        out = torch.from_numpy(np.ascontiguousarray(restored, dtype=np.float32))
+        return out.permute(0, 3, 1, 2).contiguous().to(x.device)
