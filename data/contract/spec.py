@@ -12,7 +12,10 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from data.contract.errors import near_miss
 
 
 def _number(value: Any) -> Any:
@@ -47,6 +50,20 @@ class Spec(BaseModel):
     )
 
     revision: ClassVar[int] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields_only(cls, value: Any) -> Any:
+        # pydantic would refuse it too, but without naming the field that was probably meant.
+        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
+            for name in value:
+                if name not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_field",
+                        "unknown field '{field}'; {hint}",
+                        {"field": str(name), "hint": near_miss(str(name), cls.model_fields)},
+                    )
+        return value
 
     def identity(self) -> dict[str, Any]:
         """Return the canonical JSON-ready fields plus the revision of every nested spec."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
@@ -81,13 +80,13 @@ class Source(Spec):
     label_map: dict[str, int] | None = None
     """Class name -> index that the classifier uses for it; classes that are not named are left out."""
 
-    @abstractmethod
     def scan(self) -> Index:
         """Hook: list the pictures without decoding them."""
+        raise NotImplementedError
 
-    @abstractmethod
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Hook: return one picture as uint8 (h, w, 3); raise `DataError` where it cannot be used."""
+        raise NotImplementedError
 
     @final
     def index(self) -> Index:

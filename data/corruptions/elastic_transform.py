@@ -1,0 +1,79 @@
+"""Elastic transform: the picture is stretched by a random affine map and a smooth random field."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from data.corruptions.base import Corruption
+from data.corruptions.pixels import truncate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class ElasticTransform(Corruption):
+    """Move three points of the picture at random (affine), then displace every pixel (Simard et al. 2003).
+
+    The published field is white noise, uniform in [-1, 1], behind a Gaussian filter with reflected borders.
+    That filter is diagonal in the cosine basis, so the field is drawn there with the same variances: only the
+    few coefficients that survive are drawn, as normal numbers. The constants are shares of the shorter side
+    (published as multiples of 244 and of 32), so that every size is bent alike.
+    """
+
+    kind: Literal["elastic_transform"] = "elastic_transform"
+    group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "digital"
+    stochastic: ClassVar[bool] = True
+    purpose: ClassVar[str] = "local stretching"
+    BEND: ClassVar[dict[str, tuple[tuple[float, float, float], ...]]] = {
+        "imagenet_c": ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
+        "cifar_c": ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
+    }
+    """Factor of the field, sigma of its filter and reach of the affine map's points, as shares of `UNIT`."""
+    UNIT: ClassVar[dict[str, float]] = {"imagenet_c": 244 / 224, "cifar_c": 1.0}
+    """What one is worth in shorter sides: the published script for 224 pixels counts in 244."""
+
+    def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return the bent picture."""
+        import cv2
+        import numpy as np
+
+        height, width = image.shape[:2]
+        unit = self.UNIT[self.table] * min(height, width)
+        factor, sigma, reach = (unit * share for share in self.BEND[self.table][self.severity - 1])
+        middle, arm = np.float32([width // 2, height // 2]), min(height, width) // 3
+        points = middle + np.float32([[arm, arm], [arm, -arm], [-arm, -arm]])
+        moved = points + rng.uniform(-reach, reach, (3, 2)).astype(np.float32)
+        affine = cv2.getAffineTransform(points, moved)
+        bent = cv2.warpAffine(
+            image.astype(np.float32), affine, (width, height), borderMode=cv2.BORDER_REFLECT_101
+        )
+        if factor > 0:
+            field = smooth_field(height, width, sigma, rng) * np.float32(factor)
+            across = field[0] + np.arange(width, dtype=np.float32)
+            down = field[1] + np.arange(height, dtype=np.float32)[:, None]
+            bent = cv2.remap(bent, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        return truncate(np.asarray(bent).reshape(image.shape))
+
+
+def smooth_field(height: int, width: int, sigma: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return two fields (2, h, w): Gaussian-filtered white noise of variance 1/3, borders reflected."""
+    import numpy as np
+
+    rows, columns = _basis(height, sigma), _basis(width, sigma)
+    coefficients = rng.standard_normal((2, rows.shape[1], columns.shape[1]), dtype=np.float32)
+    return np.asarray(rows @ coefficients @ columns.T, dtype=np.float32) * np.float32(3**-0.5)
+
+
+@lru_cache(maxsize=64)
+def _basis(length: int, sigma: float) -> NDArray[np.float32]:
+    """Return the cosine basis (length, m), each wave weighted by what the Gaussian filter leaves of it."""
+    import numpy as np
+
+    count = min(length, int(3.8 * length / (np.pi * sigma)) + 2)
+    order = np.arange(count)
+    place = (np.arange(length)[:, None] + 0.5) * np.pi / length
+    left = np.exp(-0.5 * (np.pi * order * sigma / length) ** 2)
+    norm = np.where(order == 0, 1.0, 2.0) / length
+    return (np.cos(place * order) * (np.sqrt(norm) * left)).astype(np.float32)

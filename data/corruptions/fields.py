@@ -1,0 +1,49 @@
+"""Random fields for corruptions: 16-bit words, and normal numbers looked up by them.
+
+A word costs about a tenth of a number from the ziggurat or Poisson samplers, and the pictures are 8-bit
+in the end: probabilities that are exact to 2**-16 cannot be told from exact ones there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def words(rng: np.random.Generator, count: int) -> NDArray[np.uint16]:
+    """Return ``count`` independent uniform 16-bit words, four from each 64-bit draw."""
+    import numpy as np
+
+    draws = rng.integers(0, 2**64 - 1, -(-count // 4), dtype=np.uint64, endpoint=True)
+    return draws.view(np.uint16)[:count]
+
+
+@lru_cache(maxsize=1)
+def normal_table() -> NDArray[np.float32]:
+    """Return the means of 65,536 equally likely slices of the standard normal distribution, ascending.
+
+    The mean of the table is 0, its variance is scaled to 1 (from 0.99997), its largest entry is 4.36. Its
+    distribution function differs from the normal one by less than 2**-16 everywhere.
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    count = 1 << 16
+    edges = ndtri(np.arange(1, count) / count)
+    density = np.concatenate(([0.0], np.exp(-0.5 * edges**2) / np.sqrt(2 * np.pi), [0.0]))
+    means = -np.diff(density) * count
+    table = np.asarray(0.5 * (means - means[::-1]) / means.std(), np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return independent standard normal numbers (see `normal_table` for their accuracy)."""
+    import numpy as np
+
+    count = int(np.prod(shape))
+    return normal_table().take(words(rng, count), mode="wrap").reshape(shape)

@@ -1,0 +1,98 @@
+"""Frost: ice crystals laid over the picture."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from data.contract.errors import ConfigError
+from data.corruptions.base import Corruption
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
+"""The overlays of ImageNet-C, as the package ``imagecorruptions`` ships them."""
+
+
+class Frost(Corruption):
+    """Add a weighted random cut of a frost texture.
+
+    The published sets cut 224 texture pixels for a 224-pixel picture, and 160 shrunk to a fifth for a 32-pixel
+    one. Here the cut's short side is that many texture pixels (varied by up to a tenth) whatever the size of
+    the picture, so crystals keep their size relative to the picture. The drawn textures stand in for the
+    photographs: means and contrast are alike, pixels are not.
+    """
+
+    kind: Literal["frost"] = "frost"
+    group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "weather"
+    stochastic: ClassVar[bool] = True
+    purpose: ClassVar[str] = "ice crystals on the lens"
+    WEIGHTS: ClassVar[dict[str, tuple[tuple[float, float], ...]]] = {
+        "imagenet_c": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+        "cifar_c": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+    }
+    """Weights of the picture and of the texture."""
+    CUT: ClassVar[dict[str, int]] = {"imagenet_c": 224, "cifar_c": 160}
+    """Short side of the cut in texture pixels."""
+
+    textures: Literal["procedural", "imagenet_c"] = "procedural"
+    """Drawn by program, or the photographs of ImageNet-C from the installed package ``imagecorruptions``."""
+
+    def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return the frosted picture."""
+        import cv2
+        import numpy as np
+
+        keep, weight = self.WEIGHTS[self.table][self.severity - 1]
+        texture = self._texture(rng)
+        height, width = image.shape[:2]
+        wanted = self.CUT[self.table] * rng.uniform(0.9, 1.1) / min(height, width)
+        zoom = min(wanted, texture.shape[0] / height, texture.shape[1] / width)
+        rows, columns = max(1, int(height * zoom)), max(1, int(width * zoom))
+        top = int(rng.integers(texture.shape[0] - rows + 1))
+        left = int(rng.integers(texture.shape[1] - columns + 1))
+        cut = texture[top : top + rows, left : left + columns]
+        cut = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if zoom > 1.5 else cv2.INTER_LINEAR)
+        if image.shape[2] == 1:
+            cut = cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY)[..., None]
+        # addWeighted rounds; the offset makes it cut the fraction off instead, as the published script does.
+        return np.asarray(cv2.addWeighted(image, keep, cut, weight, -0.499)).reshape(image.shape)
+
+    def _texture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        from data.corruptions.frost_textures import PANES, procedural
+
+        if self.textures == "procedural":
+            return procedural(int(rng.integers(len(PANES))))
+        return photograph(PHOTOGRAPHS[int(rng.integers(len(PHOTOGRAPHS)))])
+
+
+@cache
+def photograph(name: str) -> NDArray[np.uint8]:
+    """Return one overlay of ImageNet-C, uint8 (h, w, 3) RGB, read once a process.
+
+    Raises:
+        ConfigError: the package that ships the overlays is not installed.
+    """
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    import cv2
+    import numpy as np
+
+    # The package is only looked up: importing it would compile its numba code.
+    found = find_spec("imagecorruptions")
+    if found is None or found.origin is None:
+        raise ConfigError(
+            "textures: imagenet_c needs the package 'imagecorruptions', which is not installed",
+            where="frost",
+            hint="pip install --no-deps imagecorruptions-imaug, or write textures: procedural",
+        )
+    path = Path(found.origin).with_name("frost") / name
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ConfigError("not a readable picture", where=str(path), hint="reinstall imagecorruptions-imaug")
+    picture = np.ascontiguousarray(picture[..., ::-1])
+    picture.setflags(write=False)
+    return picture

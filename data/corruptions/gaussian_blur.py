@@ -1,0 +1,30 @@
+"""Gaussian blur."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from data.corruptions.base import Corruption, Table
+from data.corruptions.kernels import smooth, truncated
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class GaussianBlur(Corruption):
+    """Convolution with a Gaussian, cut at four standard deviations (Hendrycks & Dietterich 2019)."""
+
+    kind: Literal["gaussian_blur"] = "gaussian_blur"
+    group = "extra"
+    purpose: ClassVar[str] = "Gaussian blur"
+
+    SIGMAS: ClassVar[dict[Table, tuple[float, ...]]] = {
+        "imagenet_c": (1, 2, 3, 4, 6),
+        "cifar_c": (0.4, 0.6, 0.7, 0.8, 1),
+    }
+    """Standard deviation in pixels."""
+
+    def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Filter rows, then columns."""
+        return truncated(smooth(image, self.SIGMAS[self.table][self.severity - 1]))

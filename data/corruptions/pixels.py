@@ -1,0 +1,42 @@
+"""Small array helpers that several corruptions share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+GREY = (0.299, 0.587, 0.114)
+"""Luma weights of ITU-R BT.601."""
+
+
+def truncate(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Clip to [0, 255] in place and cut the fraction off, as the published data sets were made."""
+    import numpy as np
+
+    np.clip(values, 0, 255, out=values)
+    return values.astype(np.uint8)
+
+
+def like(layer: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Repeat a layer (h, w) over the channels of a picture: (h, w, c), contiguous."""
+    import cv2
+    import numpy as np
+
+    # Broadcasting along a last axis of three is several times slower than adding a merged copy.
+    if image.shape[2] == 1:
+        return layer[..., None]
+    return np.asarray(cv2.merge([layer, layer, layer]))
+
+
+def lookup(image: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Map every value through a table (256,), or each channel through its own (256, c)."""
+    import cv2
+    import numpy as np
+
+    channels = image.shape[2]
+    if table.ndim == 2:
+        table = table.reshape(1, 256, channels)
+    return np.asarray(cv2.LUT(image, table)).reshape(image.shape)

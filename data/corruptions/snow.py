@@ -1,0 +1,120 @@
+"""Snow: blown flakes over a whitened picture."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from data.corruptions.base import Corruption
+from data.corruptions.pixels import like, truncate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Fall(NamedTuple):
+    """One severity of snow: a field N(mean, spread), enlarged, cut off below, blurred along the wind."""
+
+    mean: float
+    spread: float
+    enlarge: float
+    floor: float
+    radius: int
+    sigma: float
+    keep: float
+
+
+class Snow(Corruption):
+    """Whiten the picture, then add streaks: enlarged noise above a threshold, blurred along a random wind.
+
+    The wind's angle is uniform within 45 degrees of straight down. The layer is added twice, the second time
+    turned by 180 degrees. The streaks are weighted sums of whole-pixel shifts with repeated borders.
+    """
+
+    kind: Literal["snow"] = "snow"
+    group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "weather"
+    stochastic: ClassVar[bool] = True
+    purpose: ClassVar[str] = "streaks of falling snow"
+    FALL: ClassVar[dict[str, tuple[Fall, ...]]] = {
+        "imagenet_c": (
+            Fall(0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+            Fall(0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+            Fall(0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+            Fall(0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+            Fall(0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+        ),
+        "cifar_c": (
+            Fall(0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+            Fall(0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+            Fall(0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+            Fall(0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+            Fall(0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+        ),
+    }
+    """Mean and spread of the noise, enlargement, threshold, radius and sigma of the blur, picture's weight."""
+
+    def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return the snowy picture."""
+        import cv2
+        import numpy as np
+
+        fall = self.FALL[self.table][self.severity - 1]
+        height, width, channels = image.shape
+        flakes = _flakes(fall, height, width, rng)
+        streaks = _blow(flakes, fall.radius, fall.sigma, np.deg2rad(rng.uniform(-135, -45)))
+        layer = np.rint(streaks * 255).astype(np.uint8)
+        snow = cv2.add(layer, cv2.rotate(layer, cv2.ROTATE_180))
+        pixels = image.astype(np.float32)
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if channels == 3 else pixels[..., 0]
+        glare = (grey * 1.5 + 127.5) * (1 - fall.keep)
+        white = np.multiply(pixels, np.float32(fall.keep))
+        white += like(glare, image)
+        np.maximum(white, pixels, out=white)
+        full = snow[..., None] if channels == 1 else cv2.merge([snow, snow, snow])
+        return np.asarray(cv2.add(truncate(white), full)).reshape(image.shape)
+
+
+def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the field in [0, 1] before the wind: enlarged noise, 0 below the threshold."""
+    import numpy as np
+
+    rows, columns = _enlarging(height, fall.enlarge), _enlarging(width, fall.enlarge)
+    noise = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
+    field = rows @ (noise * fall.spread + fall.mean).astype(np.float32) @ columns.T
+    field[field < fall.floor] = 0
+    return np.minimum(field, 1, out=field)
+
+
+@lru_cache(maxsize=64)
+def _enlarging(length: int, factor: float) -> NDArray[np.float32]:
+    """Return the matrix (length, m) of linear interpolation from m points, the ends on the ends."""
+    import numpy as np
+
+    points = int(np.ceil(length / factor))
+    place = np.arange(length) * (points - 1) / max(1, round(points * factor) - 1)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(points))).astype(np.float32)
+
+
+def _blow(layer: NDArray[np.float32], radius: int, sigma: float, angle: float) -> NDArray[np.float32]:
+    """Blur from each point along ``angle`` (radians) with half a Gaussian of 2 radius + 1 whole-pixel steps."""
+    import cv2
+    import numpy as np
+
+    height, width = layer.shape
+    steps = np.arange(2 * radius + 1)
+    weights = np.exp(-(steps**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    down = -np.ceil(steps * np.sin(angle) - 0.5).astype(int)
+    right = -np.ceil(steps * np.cos(angle) - 0.5).astype(int)
+    # Steps that leave the picture end the streak; weights below half a grey level in a thousand are void.
+    outside = (np.abs(down) >= height) | (np.abs(right) >= width)
+    last = int(np.argmax(outside)) if outside.any() else len(steps)
+    last = min(last, int(np.count_nonzero(weights > 2e-6)))
+    margin = int(max(np.abs(down[:last]).max(), np.abs(right[:last]).max()))
+    wide = cv2.copyMakeBorder(layer, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    out = np.zeros_like(layer)
+    for step in range(last):
+        top, left = margin - down[step], margin - right[step]
+        cv2.scaleAdd(wide[top : top + height, left : left + width], float(weights[step]), out, out)
+    return out

@@ -1,0 +1,184 @@
+"""Encoded pictures in and out, and the change between stored pixels and network input. No torch here."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.contract.errors import DataError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+"""Formats that are read. Pillow knows more, some of which start other programs or lack a signature."""
+SUFFIXES = frozenset(
+    f".{ending}"
+    for ending in (
+        *("png", "jpg", "jpeg", "jpe", "mpo", "jp2", "bmp", "gif"),
+        *("tif", "tiff", "webp", "ppm", "pgm", "pbm", "pnm"),
+    )
+)
+"""File name endings that folders are searched for, in lower case."""
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused before they are decoded: a small file can unpack to gigabytes."""
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+UNREADABLE = {
+    "F": "32-bit float pictures have no fixed range",
+    "I": "32-bit integer pictures have no fixed range",
+    "LAB": "CIE Lab pictures are not supported",
+}
+DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    AssertionError,
+    Warning,
+)
+"""What Pillow's parsers raise on damaged files (``Warning`` where a caller made errors of warnings)."""
+
+
+def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") -> NDArray[np.uint8]:
+    """Decode one picture.
+
+    EXIF orientation is applied, transparency is composited over white, 16-bit grey is divided by 257, CMYK
+    and palettes are converted, and of an animation the first frame is used.
+
+    Args:
+        data: the encoded bytes, or the file.
+        max_pixels: refuse pictures with more pixels than this. Pillow itself refuses more than 179 million.
+        name: what to call the picture in messages; by default its path.
+
+    Returns:
+        uint8 (h, w, 3), RGB, contiguous and owned by the caller.
+
+    Raises:
+        DataError: empty, truncated, damaged, too large, or of a format or pixel type that is not supported.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    where = name or (str(data) if isinstance(data, Path) else "")
+    if isinstance(data, Path):
+        try:
+            data = data.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", where=where) from None
+    if not data:
+        raise DataError("is empty", where=where)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _pixels(image, max_pixels, where)
+    except UnidentifiedImageError:
+        raise DataError(
+            "is not a picture in a supported format", where=where, hint=f"use one of {', '.join(FORMATS)}"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"has too many pixels: {error}", where=where) from None
+    except DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"is damaged: {reason}", where=where) from None
+
+
+def _pixels(image: Image.Image, max_pixels: int, where: str) -> NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    width, height = image.size
+    if width * height > max_pixels:
+        raise DataError(f"has {width}x{height} pixels, more than the limit of {max_pixels:,}", where=where)
+    # Pillow scales deep PGM files to 0 to 65535 and calls them 32-bit.
+    deep = image.mode in SIXTEEN_BIT or (image.mode == "I" and image.format in ("PPM", "PNG"))
+    if image.mode in UNREADABLE and not deep:
+        raise DataError(UNREADABLE[image.mode], where=where, hint="convert it to 8 or 16 bits a channel")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if deep:
+        grey = (np.clip(np.asarray(image, np.int64), 0, 65535) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    if image.mode in ("La", "RGBa"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"), np.uint8)
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Return uint8 (h, w, 3 or 1) as a PNG file, without loss.
+
+    Raises:
+        ShapeError: another type or shape.
+    """
+    return _encode(image, "PNG", compress_level=6)
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Return uint8 (h, w, 3 or 1) as a JPEG file with 4:2:0 chroma.
+
+    Args:
+        image: the pixels.
+        quality: 1 to 100, libjpeg's scale.
+
+    Raises:
+        ShapeError: another type or shape.
+        ValueError: a quality outside 1 to 100.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"JPEG quality is 1 to 100, not {quality}")
+    return _encode(image, "JPEG", quality=quality, subsampling="4:2:0")
+
+
+def _encode(image: NDArray[np.uint8], kind: str, **options: int | str) -> bytes:
+    from PIL import Image
+
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+        raise ShapeError(
+            f"expects uint8 (h, w, 3 or 1), got {image.dtype} {image.shape}", where=f"encode {kind}"
+        )
+    pixels = image[:, :, 0] if image.shape[2] == 1 else image
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, format=kind, **options)
+    return out.getvalue()
+
+
+def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return uint8 (n, h, w, c) as float32 (n, c, h, w) in [0, 1].
+
+    Raises:
+        ShapeError: another type or rank.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ShapeError(f"expects uint8 (n, h, w, c), got {images.dtype} {images.shape}", where="to_float")
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return planes.astype(np.float32) / np.float32(255)
+
+
+def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return float (n, c, h, w) as uint8 (n, h, w, c): clipped to [0, 1] and rounded to the nearest level.
+
+    `to_uint8(to_float(x))` is ``x`` exactly.
+
+    Raises:
+        ShapeError: another type or rank.
+        DataError: values that are not numbers.
+    """
+    if not np.issubdtype(images.dtype, np.floating) or images.ndim != 4:
+        raise ShapeError(f"expects float (n, c, h, w), got {images.dtype} {images.shape}", where="to_uint8")
+    if np.isnan(images).any():
+        raise DataError("the pictures hold values that are not numbers", where="to_uint8")
+    levels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(0, 2, 3, 1))

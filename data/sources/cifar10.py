@@ -1,0 +1,52 @@
+"""CIFAR-10 as published (Krizhevsky 2009), binary or python version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.home import locate
+from data.sources.base import Entry, Index, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from data.cifar import Rows
+
+
+class Cifar10(Source):
+    """The exact 32x32 pixels of CIFAR-10. Both published versions give the same ids and contents."""
+
+    kind: Literal["cifar10"] = "cifar10"
+    purpose: ClassVar[str] = "CIFAR-10 as published, binary or python version"
+
+    path: Annotated[str, Field(min_length=1)] = "cifar10"
+    """The unpacked archive, or the folder it was unpacked in."""
+    split: Literal["train", "test"] = "test"
+    """Which of the two published parts."""
+
+    def _rows(self) -> Rows:
+        from data.cifar import CIFAR10, rows
+
+        return rows(locate(self.path), CIFAR10, self.split)
+
+    def scan(self) -> Index:
+        """List the pictures in stored order.
+
+        Raises:
+            DataError: neither version is there, or its files are damaged.
+        """
+        found = self._rows()
+        names = [f"cifar10/{self.split}/{row:05d}" for row in range(len(found.labels))]
+        entries = tuple(Entry(name, found.labels[row], name, row) for row, name in enumerate(names))
+        return Index(entries, found.classes)
+
+    def load(self, entry: Entry) -> NDArray[np.uint8]:
+        """Return one picture."""
+        return self._rows().image(int(entry.place))
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the pixels of one picture as stored."""
+        return bytes(self._rows().pixels[int(entry.place)].tobytes())

@@ -1,0 +1,108 @@
+"""CIFAR-10-C and CIFAR-100-C as published: one array a corruption, severities 1 to 5 one after another."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.errors import DataError, near_miss
+from data.home import locate
+from data.sources.base import Entry, Index, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SEVERITIES = 5
+
+
+class CifarC(Source):
+    """One corruption at one severity (Hendrycks & Dietterich 2019). Labels above 9 mean CIFAR-100-C."""
+
+    kind: Literal["cifar_c"] = "cifar_c"
+    purpose: ClassVar[str] = "CIFAR-10-C or CIFAR-100-C as published, one corruption and severity"
+
+    path: Annotated[str, Field(min_length=1)]
+    """The folder with ``labels.npy`` and one ``.npy`` file a corruption."""
+    corruption: Annotated[str, Field(min_length=1)]
+    """File name of the corruption without its ending, such as ``gaussian_noise``."""
+    severity: Annotated[int, Field(ge=1, le=5)] = 3
+    """1 is weakest, 5 is strongest."""
+
+    def scan(self) -> Index:
+        """List the pictures of this severity.
+
+        Raises:
+            DataError: files that are missing, damaged or do not fit together.
+        """
+        from data.cifar import NAMES10, NAMES100
+
+        root = locate(self.path)
+        total = self._pixels().shape[0]
+        labels = _array(root, "labels")
+        if labels.shape != (total,) or labels.dtype.kind not in "iu" or total % SEVERITIES:
+            raise DataError(
+                f"its labels {labels.dtype} {labels.shape} do not fit {total} pictures at five severities",
+                where=str(root),
+            )
+        if total and not 0 <= int(labels.min()) <= int(labels.max()) < len(NAMES100):
+            raise DataError("holds labels outside 0 to 99", where=str(root / "labels.npy"))
+        classes = NAMES10 if not total or int(labels.max()) < len(NAMES10) else NAMES100
+        count = total // SEVERITIES
+        first = (self.severity - 1) * count
+        head = f"cifar{len(classes)}_c/{self.corruption}/{self.severity}"
+        names = [f"{head}/{number:05d}" for number in range(count)]
+        entries = tuple(
+            Entry(name, int(labels[first + number]), name, first + number)
+            for number, name in enumerate(names)
+        )
+        return Index(entries, classes)
+
+    def _pixels(self) -> NDArray[np.uint8]:
+        root = locate(self.path)
+        if not (root / f"{self.corruption}.npy").is_file() or self.corruption == "labels":
+            known = sorted(path.stem for path in root.glob("*.npy") if path.stem != "labels")
+            raise DataError(
+                f"has no corruption '{self.corruption}'",
+                where=str(root),
+                hint=near_miss(self.corruption, known),
+            )
+        pixels: NDArray[np.uint8] = _array(root, self.corruption)
+        if pixels.dtype.name != "uint8" or pixels.ndim != 4 or pixels.shape[3] != 3:
+            raise DataError(
+                f"expects uint8 (n, h, w, 3), got {pixels.dtype} {pixels.shape}", where=self.corruption
+            )
+        return pixels
+
+    def load(self, entry: Entry) -> NDArray[np.uint8]:
+        """Return one picture, read from disk alone."""
+        import numpy as np
+
+        return np.array(self._pixels()[int(entry.place)], np.uint8)
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the pixels of one picture as stored."""
+        return bytes(self._pixels()[int(entry.place)].tobytes())
+
+
+def _array(root: Path, name: str) -> Any:
+    path = root / f"{name}.npy"
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    return _mapped(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=8)
+def _mapped(path: Path, _time: int, _size: int) -> Any:
+    """Return a memory map of an array file: 150 MB a corruption are not read for a few pictures."""
+    import numpy as np
+
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot be read as an array: {error}", where=str(path)) from None

@@ -1,0 +1,76 @@
+"""Loose picture files without labels: one file, a folder or a glob."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.errors import DataError
+from data.home import locate
+from data.sources.base import Entry, Index, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WILD = "*?["
+
+
+class Files(Source):
+    """Unlabelled picture files. Ids are paths relative to the folder (or to the fixed part of the glob)."""
+
+    kind: Literal["files"] = "files"
+    purpose: ClassVar[str] = "unlabelled pictures: a file, a folder or a glob"
+
+    path: Annotated[str, Field(min_length=1)]
+    """A file, a folder (searched to the bottom) or a glob such as ``photos/**/*.jpg``."""
+
+    def scan(self) -> Index:
+        """List the files, sorted by id.
+
+        Raises:
+            DataError: there are none.
+        """
+        from data.picture_files import is_picture, pictures
+
+        root, pattern = _parts(self.path)
+        if pattern:
+            found = (path for path in root.glob(pattern) if is_picture(path))
+            names = sorted(path.relative_to(root).as_posix() for path in found)
+        elif root.is_file():
+            names = [root.name]
+        else:
+            names = pictures(root)
+        if not names:
+            raise DataError("holds no pictures", where=self.path, hint="check the path and the file endings")
+        return Index(tuple(Entry(name, None, name, name) for name in names), ())
+
+    def _file(self, entry: Entry) -> Path:
+        root, _ = _parts(self.path)
+        return root if root.is_file() else root / str(entry.place)
+
+    def load(self, entry: Entry) -> NDArray[np.uint8]:
+        """Decode one file."""
+        from data.images import decode
+
+        return decode(self._file(entry))
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the bytes of one file."""
+        from data.picture_files import content
+
+        return content(self._file(entry))
+
+
+def _parts(path: str) -> tuple[Path, str]:
+    """Split a glob into the folder before its first wild part and the rest; other paths have no rest."""
+    parts = PurePosixPath(Path(path).expanduser().as_posix()).parts
+    wild = next((number for number, part in enumerate(parts) if any(c in part for c in WILD)), None)
+    if wild is None:
+        return locate(path), ""
+    try:
+        return locate(path), ""  # a name may really contain brackets
+    except DataError:
+        return locate(str(PurePosixPath(*parts[:wild]))), str(PurePosixPath(*parts[wild:]))

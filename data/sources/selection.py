@@ -1,0 +1,226 @@
+"""What every source shares: which pictures are used, how they are read, and the key of what they hold.
+
+All choices are functions of the pictures' ids and labels, so that they are the same on every machine and do
+not depend on where the files lie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from data.contract.errors import ConfigError, DataError, near_miss
+from data.contract.sample import Sample, Skipped
+from data.sources.base import Entry, HoldOut, Index, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TOKEN = re.compile(r"^(n\d{8})(?:\D|$)|^([^\s,]+)[\s,]")
+"""Leading token of a class name: an ImageNet synset, or what stands before the first space or comma."""
+
+
+def select(source: Source, index: Index) -> Index:
+    """Return the pictures that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``.
+
+    Under a ``label_map`` the labels are the mapped ones, and ``classes[label]`` is still the class's name;
+    indices that nothing is mapped to are named by their number.
+
+    Raises:
+        ConfigError: fields that contradict each other or the classes of the source.
+        DataError: two pictures share an id, or no picture is left.
+    """
+    where = _name(source)
+    if len({entry.id for entry in index.entries}) != len(index.entries):
+        raise DataError("two pictures share an id", where=where, hint="every id must be unique")
+    entries, classes = index.entries, index.classes
+    if source.subset != "all":
+        entries = _side(source, entries)
+    if source.label_map is not None:
+        entries, classes = _mapped(source.label_map, entries, classes, where)
+    if source.take is not None:
+        entries = _taken(entries, source.take)
+    if not entries:
+        raise DataError(
+            "no pictures are left" if index.entries else "there are no pictures",
+            where=where,
+            hint="check path, subset and label_map",
+        )
+    return Index(entries, classes)
+
+
+def read(source: Source, entries: Sequence[Entry]) -> list[Sample | Skipped]:
+    """Decode pictures one by one, resize them as the source says; a broken one becomes a `Skipped`."""
+    found: list[Sample | Skipped] = []
+    for entry in entries:
+        try:
+            image = source.load(entry)
+        except DataError as error:
+            found.append(Skipped(entry.id, str(error)))
+            continue
+        found.append(Sample(entry.id, fit(image, source.size, source.crop), entry.label))
+    return found
+
+
+def fingerprint(source: Source, entries: Sequence[Entry]) -> str:
+    """Return 64 hexadecimal digits that stand for the ids, labels and contents of the pictures as read.
+
+    A picture whose file cannot be read any more counts with its id and label only: `read` reports it.
+    """
+    total = hashlib.sha256()
+    head = {"size": source.size, "crop": source.crop, "label_map": source.label_map}
+    total.update(json.dumps(head, sort_keys=True).encode())
+    for entry in entries:
+        try:
+            content = source.content(entry)
+        except DataError:
+            content = b""
+        line = json.dumps([entry.id, entry.label, hashlib.sha256(content).hexdigest()])
+        total.update(line.encode())
+    return total.hexdigest()
+
+
+def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.uint8]:
+    """Resize the short side to ``size / crop`` pixels and cut the centre square of ``size``.
+
+    Args:
+        image: uint8 (h, w, 3).
+        size: side of the result in pixels; None keeps the resolution (and, with ``crop`` 1, the shape).
+        crop: share of the short side that the square covers, in (0, 1].
+
+    Returns:
+        uint8 (size, size, 3), area-averaged when it shrinks, bicubic when it grows. A picture that has the
+        size already comes back as it is.
+    """
+    import cv2
+    import numpy as np
+
+    height, width = image.shape[:2]
+    short = min(height, width)
+    if size is None:
+        return image if crop == 1 else _centre(image, max(1, round(short * crop)))
+    target = max(size, round(size / crop))
+    if short != target:
+        new = (max(target, round(width * target / short)), max(target, round(height * target / short)))
+        how = cv2.INTER_AREA if target < short else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(image, new, interpolation=how), np.uint8)
+    return image if image.shape[:2] == (size, size) else _centre(image, size)
+
+
+def _centre(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side].copy()
+
+
+def _name(source: Source) -> str:
+    kind = getattr(source, "kind", type(source).__name__)
+    path = getattr(source, "path", None)
+    return f"source {kind} ({path})" if path else f"source {kind}"
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _by_label(entries: Sequence[Entry]) -> dict[int | None, list[Entry]]:
+    found: dict[int | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.label].append(entry)
+    return found
+
+
+def _side(source: Source, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    if source.hold_out is None:
+        raise ConfigError(
+            f"subset: {source.subset} needs hold_out",
+            where=_name(source),
+            hint="add hold_out: {per_class: 50}, for instance",
+        )
+    held = _held_out(source.hold_out, entries, _name(source))
+    wanted = source.subset == "held_out"
+    return tuple(entry for entry in entries if (entry.id in held) == wanted)
+
+
+def _held_out(rule: HoldOut, entries: tuple[Entry, ...], where: str) -> set[str]:
+    """Return the ids of the held-out side."""
+    if rule.per_class is not None:
+        return {entry.id for few in _by_label(entries).values() for entry in few[-rule.per_class :]}
+    # A group belongs to the class of its first picture: one that spans classes is not torn apart either.
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[_group(rule.group, entry, where)].append(entry)
+    ranked: dict[int | None, list[str]] = defaultdict(list)
+    for group, members in groups.items():
+        ranked[members[0].label].append(group)
+    held: set[str] = set()
+    for names in ranked.values():
+        names.sort(key=_digest)
+        share = round((rule.fraction or 0.0) * len(names))
+        amount = min(max(share, 1), len(names) - 1)  # both sides get something of every class that has two
+        held.update(entry.id for group in names[:amount] for entry in groups[group])
+    return held
+
+
+def _group(pattern: str | None, entry: Entry, where: str) -> str:
+    if pattern is None:
+        return entry.id
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"hold_out.group '{pattern}' is no regular expression: {error}", where=where
+        ) from None
+    if compiled.groups < 1:
+        raise ConfigError(
+            f"hold_out.group '{pattern}' has no group",
+            where=where,
+            hint="put brackets around the group's name",
+        )
+    match = compiled.search(entry.name)
+    if match is None or match.group(1) is None:
+        raise ConfigError(f"hold_out.group '{pattern}' does not match the name '{entry.name}'", where=where)
+    return match.group(1)
+
+
+def _mapped(
+    label_map: dict[str, int], entries: tuple[Entry, ...], classes: tuple[str, ...], where: str
+) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    known: dict[str, int] = {}
+    for label, name in enumerate(classes):
+        if token := TOKEN.match(name):
+            known.setdefault(token.group(1) or token.group(2), label)
+    known |= {name: label for label, name in enumerate(classes)}  # the exact name wins over a token
+    renumber: dict[int, int] = {}
+    for name, new in label_map.items():
+        if name not in known:
+            raise ConfigError(
+                f"label_map names no class '{name}'", where=where, hint=near_miss(name, classes)
+            )
+        if new < 0:
+            raise ConfigError(f"label_map gives '{name}' the index {new}", where=where, hint="use 0 or more")
+        renumber[known[name]] = new
+    names = list(map(str, range(max(renumber.values(), default=-1) + 1)))
+    for old, new in renumber.items():
+        names[new] = classes[old]
+    kept = tuple(
+        replace(entry, label=renumber[entry.label])
+        for entry in entries
+        if entry.label is not None and entry.label in renumber
+    )
+    return kept, tuple(names)
+
+
+def _taken(entries: tuple[Entry, ...], take: int) -> tuple[Entry, ...]:
+    """Go round the classes, each time taking the next picture of each in order of its id's hash."""
+    order: list[tuple[int, bytes, str]] = []
+    for members in _by_label(entries).values():
+        ranked = sorted((_digest(entry.id), entry.id) for entry in members)
+        order.extend((rank, digest, name) for rank, (digest, name) in enumerate(ranked))
+    chosen = {name for _, _, name in sorted(order)[:take]}
+    return tuple(entry for entry in entries if entry.id in chosen)

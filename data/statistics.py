@@ -1,0 +1,180 @@
+"""Intervals and tests that go with a measured figure. Every room may use them; there is no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from data.contract.errors import DataError
+from data.contract.rng import Rng
+
+RESAMPLES = 2000
+"""Bootstrap resamples: enough for the ends of a 95 % interval (Efron & Tibshirani 1993, section 14.2)."""
+BLOCK = 1 << 21
+"""Numbers that one block of resamples may hold: 16 MiB of indices, whatever the sample size."""
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a proportion (Wilson 1927), which is honest near 0 and 1 and for small n.
+
+    Args:
+        successes: 0 to ``n``.
+        n: number of trials; 0 says nothing, so the interval is (0, 1).
+        confidence: coverage in (0, 1).
+
+    Returns:
+        Lower and upper end in [0, 1].
+
+    Raises:
+        DataError: the counts or the confidence make no sense.
+    """
+    _check_confidence(confidence)
+    if not 0 <= successes <= n:
+        raise DataError(f"{successes} successes in {n} trials are impossible", where="wilson")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1.0 + z * z / n)
+    half = z / (1.0 + z * z / n) * sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
+    # Rounding must not move the ends that are exact: no success allows 0, no failure allows 1.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return low, high
+
+
+def bootstrap_mean(
+    values: ArrayLike, rng: Rng, *, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a mean (Efron 1979).
+
+    Below some twenty values the percentile interval is too narrow; for a proportion `wilson` is better.
+
+    Args:
+        values: (n,) finite numbers, n >= 1; NaN marks nothing here and is refused.
+        rng: the stream that resamples are drawn from; equal streams give equal intervals.
+        confidence: coverage in (0, 1).
+        resamples: number of resamples.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        DataError: no values, values that are not finite, or settings that make no sense.
+    """
+    _check_confidence(confidence)
+    if resamples < 1:
+        raise DataError(f"{resamples} resamples are too few", where="bootstrap_mean")
+    sample = _vector(values, "bootstrap_mean")
+    means = np.concatenate(list(_resampled_means(sample, rng.numpy(), resamples)))
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(means, (tail, 1.0 - tail))
+    return float(low), float(high)
+
+
+def paired_bootstrap(
+    first: ArrayLike,
+    second: ArrayLike,
+    rng: Rng,
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float]:
+    """Return the bootstrap interval of mean(first) - mean(second), measured on the same samples in order.
+
+    Pairs are resampled together, so what both have in common (easy and hard samples) cancels.
+
+    Args:
+        first: (n,) one value a sample.
+        second: (n,) the values of the same samples.
+        rng: the stream that resamples are drawn from.
+        confidence: coverage in (0, 1).
+        resamples: number of resamples.
+
+    Returns:
+        Lower and upper end; an interval that leaves out 0 speaks for a difference.
+
+    Raises:
+        DataError: the lengths differ, or as `bootstrap_mean`.
+    """
+    one, two = _vector(first, "paired_bootstrap"), _vector(second, "paired_bootstrap")
+    if one.shape != two.shape:
+        raise DataError(f"{one.size} and {two.size} values are not pairs", where="paired_bootstrap")
+    return bootstrap_mean(one - two, rng, confidence=confidence, resamples=resamples)
+
+
+def mcnemar_exact(gained: int, lost: int) -> float:
+    """Return the two-sided exact p-value of McNemar's test (1947) for two classifiers on the same samples.
+
+    Args:
+        gained: samples that only the second classifier gets right.
+        lost: samples that only the first one gets right.
+
+    Returns:
+        Probability of a split at least this uneven if both err equally often; 1 where nothing differs.
+
+    Raises:
+        DataError: a count is negative.
+    """
+    if min(gained, lost) < 0:
+        raise DataError(f"counts {gained} and {lost} must not be negative", where="mcnemar_exact")
+    n = gained + lost
+    # Whole numbers throughout: no tail is lost to rounding, however small.
+    term = total = 1
+    for k in range(min(gained, lost)):
+        term = term * (n - k) // (k + 1)
+        total += term
+    return min(1.0, 2 * total / (1 << n))
+
+
+def holm(ps: Sequence[float]) -> tuple[float, ...]:
+    """Return p-values adjusted for having asked several questions at once (Holm 1979), in the given order.
+
+    Raises:
+        DataError: a value is not a probability.
+    """
+    if not all(0.0 <= p <= 1.0 for p in ps):
+        raise DataError(f"p-values lie in [0, 1], got {list(ps)}", where="holm")
+    adjusted = [0.0] * len(ps)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = largest
+    return tuple(adjusted)
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0.0 < confidence < 1.0:
+        raise DataError(f"confidence {confidence} is not between 0 and 1", hint="write 0.95 for 95 %")
+
+
+def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    vector = np.asarray(values, dtype=np.float64)
+    if vector.ndim != 1 or vector.size == 0:
+        raise DataError(f"expects a vector of at least one value, got shape {vector.shape}", where=name)
+    if not np.isfinite(vector).all():
+        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise DataError(f"value {bad} is {vector[bad]}", where=name, hint="leave out what was not measured")
+    return vector
+
+
+def _resampled_means(
+    sample: NDArray[np.float64], generator: np.random.Generator, resamples: int
+) -> Iterator[NDArray[np.float64]]:
+    """Yield blocks of resampled means."""
+    values, counts = np.unique(sample, return_counts=True)
+    # Drawing how often each distinct value occurs is the same resampling; it is fast where few values occur,
+    # as in hits and misses.
+    few = values.size <= sample.size // 8
+    block = max(1, BLOCK // (values.size if few else sample.size))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        if few:
+            often = generator.multinomial(sample.size, counts / sample.size, size=size)
+            yield often @ values / sample.size
+        else:
+            yield sample[generator.integers(0, sample.size, size=(size, sample.size))].mean(axis=1)

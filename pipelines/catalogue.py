@@ -1,0 +1,53 @@
+"""All registries, and the pydantic annotation that turns one into the choices of a field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from data.catalogue import CORRUPTIONS, SOURCES
+from data.contract.method import Method
+from data.contract.registry import Registry
+from data.contract.spec import PartSpec
+from defend.catalogue import ATTACKS, CLASSIFIERS
+from pipelines.joins.base import JoinSpec
+from pipelines.metrics.base import Metric
+from restore.catalogue import RESTORERS
+
+JOINS = Registry("join", JoinSpec, "pipelines.joins")
+METRICS = Registry("metric", Metric, "pipelines.metrics")
+METHODS = Registry("training method", Method, "defend.training")
+PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *JOINS.packages)
+
+GROUPS: dict[str, Registry[Any]] = {
+    "sources": SOURCES,
+    "corruptions": CORRUPTIONS,
+    "restorers": RESTORERS,
+    "classifiers": CLASSIFIERS,
+    "joins": JOINS,
+    "attacks": ATTACKS,
+    "methods": METHODS,
+    "metrics": METRICS,
+}
+"""What ``clearsight list`` shows."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Annotation: the field takes any kind of this registry, discriminated by ``kind``.
+
+    The registry is scanned when the schema is first needed, so importing a config class stays cheap.
+    """
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the discriminated union."""
+        return handler.generate_schema(self.registry.union())
+
+    def __hash__(self) -> int:
+        """Hash by identity of the registry."""
+        return id(self.registry)

@@ -1,0 +1,183 @@
+"""The command line. Each command's work is imported when it is called, so ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.contract.errors import ClearsightError, ConfigError
+
+app = typer.Typer(
+    name="clearsight",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Restoration pipelines in front of classifiers, measured by the accuracy that is left.",
+)
+weights_app = typer.Typer(no_args_is_help=True, help="Shipped weights and their cards.")
+data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
+app.add_typer(weights_app, name="weights")
+app.add_typer(data_app, name="data")
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core. Results do not depend on it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
+
+
+@app.command("run")
+def run_(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew beside an equal run.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure systems as a config says; resumes where an equal run was stopped."""
+    from pipelines.commands.run import command
+
+    command(config, out, workers=workers, device=device, fresh=fresh, quiet=quiet)
+
+
+@app.command()
+def check(
+    config: Config,
+    measure: Annotated[bool, typer.Option("--measure", help="Time one chunk of each system too.")] = False,
+) -> None:
+    """Check a config and say how many cells it has and what they cost, before anything runs."""
+    from pipelines.commands.check import command
+
+    command(config, measure=measure)
+
+
+@app.command("list")
+def list_(
+    group: Annotated[str | None, typer.Argument(help="One group: corruptions, restorers, ...")] = None,
+) -> None:
+    """List every kind that a config can use."""
+    from pipelines.commands.catalogue import list_command
+
+    list_command(group)
+
+
+@app.command()
+def show(kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped weights.")]) -> None:
+    """Show the fields, defaults and facts of a kind, or the card of shipped weights."""
+    from pipelines.commands.catalogue import show_command
+
+    show_command(kind)
+
+
+@app.command()
+def schema(
+    task: Annotated[str | None, typer.Argument(help="evaluate or train; both where left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write <task>.json into.")] = None,
+) -> None:
+    """Print (or write) the JSON schema of the configs, for editors."""
+    from pipelines.commands.schema import command
+
+    command(task, out)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+) -> None:
+    """Print the table of a finished run and write its report.html again."""
+    from pipelines.commands.run import report_command
+
+    report_command(folder)
+
+
+@app.command()
+def train(
+    config: Config,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Time budget instead of the config's.")] = None,
+    device: Device = "auto",
+    out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a network as a recipe says; resumes where it was stopped."""
+    from pipelines.commands.train import command
+
+    command(config, minutes=minutes, device=device, out=out, quiet=quiet)
+
+
+@app.command()
+def corrupt(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Folder of images, or a parquet file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the benchmark into.")],
+    kinds: Annotated[
+        str, typer.Option("--set", help="A set, or kinds with commas between.")
+    ] = "imagenet_c_15",
+    severity: Annotated[str, typer.Option(help="3, or 1-5, or 1,3,5.")] = "1-5",
+    layout: Annotated[str, typer.Option(help="imagenet_c or cifar_c.")] = "imagenet_c",
+    table: Annotated[str, typer.Option(help="Severity constants: imagenet_c or cifar_c.")] = "imagenet_c",
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Resize and centre-crop to this size first.")
+    ] = None,
+    image_format: Annotated[str, typer.Option("--format", help="png (lossless) or jpeg.")] = "png",
+    seed: Annotated[int, typer.Option(min=0, help="Root of the random streams.")] = 0,
+    workers: Workers = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a corruption benchmark from any images; resumes where it was stopped."""
+    from pipelines.commands.corrupt import command
+
+    command(
+        source, out, kinds, severity,
+        layout=layout, table=table, size=size, image_format=image_format, seed=seed, workers=workers, quiet=quiet,
+    )  # fmt: skip
+
+
+@weights_app.command("list")
+def weights_list() -> None:
+    """List shipped weights with their measured figures."""
+    from pipelines.commands.weights import list_command
+
+    list_command()
+
+
+@weights_app.command("verify")
+def weights_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Ids or folders; default: all shipped.")] = None,
+) -> None:
+    """Check the sha256 of weights, and that they load into the network that their card names."""
+    from pipelines.commands.weights import verify_command
+
+    verify_command(names or [])
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    quiet: Quiet = False,
+) -> None:
+    """Download a public data set: checked by sha256, resumable, never done without this command."""
+    from pipelines.commands.download import command
+
+    command(name, quiet=quiet)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; one clear line and a non-zero exit for everything that a user can mend."""
+    # albumentations asks the network for news at import unless told not to.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except ClearsightError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; run the same command again to go on\n")
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""``clearsight list`` and ``clearsight show``: what there is, and what each thing takes. No torch here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.contract.errors import ConfigError, near_miss
+from data.contract.spec import PartSpec, Spec
+from data.weights import shipped
+from pipelines.catalogue import GROUPS
+from pipelines.commands.console import console
+
+
+def list_command(group: str | None) -> None:
+    """Print the kinds of one group, or of all."""
+    if group is not None and group not in GROUPS:
+        raise ConfigError(f"no group '{group}'", hint=near_miss(group, GROUPS))
+    from rich.table import Table
+
+    screen = console()
+    for name, registry in GROUPS.items():
+        if group not in (None, name):
+            continue
+        table = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for heading in ("kind", "purpose", *_facts_header(name)):
+            table.add_column(heading)
+        for entry in registry:
+            kind = entry.model_fields["kind"].default
+            table.add_row(kind, getattr(entry, "purpose", ""), *_facts(name, entry))
+        screen.print(table)
+        screen.print()
+
+
+def _facts_header(group: str) -> tuple[str, ...]:
+    if group in ("restorers", "classifiers", "joins"):
+        return ("gradient", "stochastic", "onnx")
+    return ("family", "stochastic") if group == "corruptions" else ()
+
+
+def _facts(group: str, entry: Any) -> tuple[str, ...]:
+    stochastic = "yes" if getattr(entry, "stochastic", False) else "no"
+    if group in ("restorers", "classifiers", "joins"):
+        return (str(entry.gradient), stochastic, "yes" if entry.onnx == "ok" else f"no: {entry.onnx}")
+    return (entry.group, stochastic) if group == "corruptions" else ()
+
+
+def show_command(kind: str) -> None:
+    """Print the fields of a kind, or the card of weights."""
+    found = [(name, registry[kind]) for name, registry in GROUPS.items() if kind in registry.kinds]
+    cards = [weights.card for weights in shipped() if weights.folder.name == kind]
+    if not found and not cards:
+        known = [k for registry in GROUPS.values() for k in registry.kinds] + [
+            w.folder.name for w in shipped()
+        ]
+        guess = near_miss(kind, known).partition("known: ")[0] + "see 'clearsight list'"
+        raise ConfigError(f"no kind and no weights called '{kind}'", hint=guess)
+    for name, entry in found:
+        _show_kind(name, entry)
+    for card in cards:
+        console().print_json(data=card)
+
+
+def _show_kind(group: str, entry: type[Spec]) -> None:
+    from rich.table import Table
+
+    screen = console()
+    screen.print(
+        f"{entry.model_fields['kind'].default} ({group}), revision {entry.revision}",
+        style="bold",
+        markup=False,
+    )
+    screen.print((entry.__doc__ or "").strip(), markup=False)
+    if issubclass(entry, PartSpec):
+        screen.print(
+            f"gradient: {entry.gradient}; stochastic: {entry.stochastic}; onnx: {entry.onnx}", markup=False
+        )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("field", "default", "type", "meaning"):
+        table.add_column(heading, overflow="fold")
+    properties = entry.model_json_schema()["properties"]
+    for name, about in entry.model_fields.items():
+        if name == "kind":
+            continue
+        default = "(needed)" if about.is_required() else str(about.get_default(call_default_factory=True))
+        table.add_row(name, default, _type(properties[name]), about.description or "", style=None)
+    screen.print(table)
+
+
+def _type(node: dict[str, Any]) -> str:
+    if "enum" in node:
+        return " | ".join(map(str, node["enum"]))
+    if "anyOf" in node:
+        return " | ".join(dict.fromkeys(_type(option) for option in node["anyOf"]))
+    text = str(node.get("type", node.get("$ref", "any").rpartition("/")[2]))
+    bounds = [
+        f"{sign}{node[name]}"
+        for name, sign in (
+            ("minimum", ">= "),
+            ("exclusiveMinimum", "> "),
+            ("maximum", "<= "),
+            ("exclusiveMaximum", "< "),
+        )
+        if name in node
+    ]
+    return f"{text} ({', '.join(bounds)})" if bounds else text

@@ -1,0 +1,106 @@
+"""``clearsight check``: what a config asks for and what it costs, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.commands.configs import read_evaluate, read_task
+from pipelines.commands.console import console
+
+if TYPE_CHECKING:
+    from pipelines.config import Evaluate
+    from pipelines.grid import Grid
+
+
+def command(path: Path, *, measure: bool) -> None:
+    """Check a config of any task and print its cost."""
+    from pipelines.yamlio import load
+
+    document = load(path)
+    if isinstance(document.value, dict) and document.value.get("task") == "train":
+        from pipelines.training.config import TrainConfig
+
+        config = read_task(path, "train").parse(TrainConfig)
+        config.data.index()
+        console().print(f"{path}: fine; trains '{config.name}'", markup=False)
+        return
+    _, evaluate = read_evaluate(path)
+    from pipelines.grid import make_grid
+
+    grid = make_grid(evaluate)
+    images = len(evaluate.data.index().entries)
+    _print(path, evaluate, grid, images, _seconds_per_image(evaluate) if measure else {})
+
+
+def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[str, float]) -> None:
+    from rich.table import Table
+
+    # The weights of every part are looked up, so that a missing file is found before the run.
+    for graph in grid.graphs.values():
+        graph.fingerprint()
+    table = Table(title=None, box=None, pad_edge=False)
+    for heading in ("system", "chain", "cells", "forward passes", "time on one core"):
+        table.add_column(heading, justify="left" if heading in ("system", "chain") else "right")
+    total = 0.0
+    for name, graph in grid.graphs.items():
+        cells = sum(system == name for system, _, _ in grid.triples)
+        cost = seconds.get(name, 0.0) * cells * images
+        total += cost
+        table.add_row(
+            name, graph.describe(), str(cells), f"{cells * images:,}", _time(cost) if seconds else ""
+        )
+    screen = console()
+    screen.print(
+        f"{path}: fine; {len(grid.triples)} cells = {len(grid.graphs)} systems x {len(grid.conditions)} "
+        f"conditions x {len(grid.attacks)} attacks as measured, {images} images each",
+        markup=False,
+    )
+    screen.print(table)
+    if seconds:
+        corrupting = seconds[""] * images
+        screen.print(f"corrupting the images: {_time(corrupting)}; all: {_time(total + corrupting)}")
+    else:
+        screen.print("add --measure to time one chunk of each system")
+
+
+def _seconds_per_image(config: Evaluate) -> dict[str, float]:
+    """Return system -> seconds an image, and ``""`` -> seconds to corrupt one image in every condition."""
+    from tempfile import TemporaryDirectory
+    from time import perf_counter
+
+    from data.contract.rng import Rng
+    from data.contract.sample import Sample
+    from pipelines.measure import Bench, Task, one_thread
+    from pipelines.run import prepare
+
+    small = config.model_copy(
+        update={
+            "data": config.data.model_copy(
+                update={"take": min(config.chunk, config.data.take or config.chunk)}
+            )
+        }
+    )
+    found: dict[str, float] = {}
+    with TemporaryDirectory() as scratch, one_thread():
+        plan = prepare(small, root=Path(scratch), device="cpu")
+        bench, job, images = Bench(plan.job), plan.job, len(plan.intake.entries)
+        samples = [s for s in job.source.read(job.entries) if isinstance(s, Sample)]
+        start = perf_counter()
+        for corruption in job.corruptions.values():
+            for sample in samples:
+                corruption(sample.image, Rng(job.seed).at("corrupt", sample.id))
+        found[""] = (perf_counter() - start) / images
+        for name in plan.grid.graphs:
+            cell = next(cell for cell in plan.cells if cell.system == name)
+            bench.measure(Task(cell.condition, 0, (cell,)))  # builds the system, so it is not timed
+            start = perf_counter()
+            bench.measure(Task(cell.condition, 0, (cell,)))
+            found[name] = (perf_counter() - start) / images
+    return found
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

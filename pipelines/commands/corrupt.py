@@ -1,0 +1,96 @@
+"""``clearsight corrupt``: writes a corruption benchmark from any images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data.benchmark_sets import SETS
+from data.catalogue import CORRUPTIONS, SOURCES
+from data.contract.errors import ConfigError, DataError, near_miss
+from data.corruptions.base import Corruption
+from data.home import locate
+from data.sources.base import Source
+from pipelines.commands.console import console, progress
+
+
+def command(
+    path: str,
+    out: Path,
+    kinds: str,
+    severity: str,
+    *,
+    layout: str,
+    table: str,
+    size: int | None,
+    image_format: str,
+    seed: int,
+    workers: int,
+    quiet: bool,
+) -> None:
+    """Write a benchmark and name every picture that was skipped."""
+    _one_of("layout", layout, ("imagenet_c", "cifar_c"))
+    _one_of("table", table, ("imagenet_c", "cifar_c"))
+    _one_of("format", image_format, ("png", "jpeg"))
+    corruptions = _corruptions(kinds, _levels(severity), table)
+    source = _source(path, size)
+    from data.benchmark import write_benchmark
+
+    with progress(quiet=quiet) as tell:
+        written = write_benchmark(
+            source,
+            out,
+            corruptions,
+            layout=layout,
+            seed=seed,
+            workers=workers,
+            image_format=image_format,
+            on_progress=lambda done, total: tell("corrupt", done, total),
+        )
+    screen = console()
+    for skipped in written.skipped:
+        screen.print(f"skipped {skipped.id}: {skipped.reason}", markup=False, soft_wrap=True)
+    screen.print(f"{out}: {written}", markup=False, soft_wrap=True)
+    if written.skipped:
+        raise DataError(f"{len(written.skipped)} pictures could not be used", where=path)
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"unknown value '{value}'", where=f"--{option}", hint=near_miss(value, known))
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    try:
+        parts = [part.split("-") for part in text.split(",")]
+        levels = [level for part in parts for level in range(int(part[0]), int(part[-1]) + 1)]
+    except ValueError:
+        levels = []
+    if not levels or not all(1 <= level <= 5 for level in levels):
+        raise ConfigError(f"'{text}' names no severities", where="--severity", hint="write 3, 1-5 or 1,3,5")
+    return tuple(sorted(set(levels)))
+
+
+def _corruptions(text: str, levels: tuple[int, ...], table: str) -> list[Corruption]:
+    kinds = SETS.get(text) or tuple(name.strip() for name in text.split(","))
+    for kind in kinds:
+        if kind not in CORRUPTIONS.kinds or kind == "identity":
+            raise ConfigError(
+                f"no set and no corruption '{kind}'",
+                where="--set",
+                hint=near_miss(kind, [*SETS, *CORRUPTIONS.kinds]),
+            )
+    return [
+        CORRUPTIONS.parse({"kind": kind, "severity": level, "table": table})
+        for kind in kinds
+        for level in levels
+    ]
+
+
+def _source(path: str, size: int | None) -> Source:
+    found = locate(path)
+    told: dict[str, Any] = {"path": str(found), "size": size}
+    if found.is_file() and found.suffix == ".parquet":
+        return SOURCES.parse({"kind": "parquet", **told})
+    classed = found.is_dir() and any(child.is_dir() for child in found.iterdir())
+    return SOURCES.parse({"kind": "folder" if classed else "files", **told})

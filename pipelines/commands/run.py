@@ -1,0 +1,53 @@
+"""``clearsight run`` and ``clearsight report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.commands.configs import read_evaluate
+from pipelines.commands.console import console, progress
+
+
+def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
+    """Run a config and print its table and where the report is."""
+    document, evaluate = read_evaluate(config)
+    from pipelines.run import run
+
+    with progress(quiet=quiet) as tell:
+        folder = run(
+            evaluate,
+            text=document.text,
+            root=out,
+            workers=workers,
+            device=device,
+            fresh=fresh,
+            on_progress=tell,
+        )
+    _print(folder.path)
+
+
+def report_command(path: Path) -> None:
+    """Write ``report.html`` of a run folder again and print its table."""
+    from pipelines.report.page import write_report
+    from pipelines.store import RunFolder
+
+    RunFolder(path).read_json("summary.json")
+    write_report(path)
+    _print(path)
+
+
+def _print(path: Path) -> None:
+    from pipelines.report.terminal import headline
+    from pipelines.store import RunFolder
+
+    summary = RunFolder(path).read_json("summary.json")
+    screen = console()
+    screen.print(headline(summary))
+    skipped = summary["data"]["skipped"]
+    for item in skipped[:20]:
+        screen.print(f"skipped {item['id']}: {item['reason']}", markup=False)
+    if len(skipped) > 20:
+        screen.print(f"... and {len(skipped) - 20} more: {path / 'skipped.json'}", markup=False)
+    for warning in summary["warnings"]:
+        screen.print(f"warning: {warning}", markup=False)
+    screen.print(f"report: {path / 'report.html'}", markup=False, soft_wrap=True)

@@ -1,0 +1,50 @@
+"""``clearsight schema``: JSON schemas of the configs, for editors that complete and check YAML."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from data.contract.errors import ConfigError, near_miss
+from data.contract.spec import Spec
+from data.home import replace_file
+
+TASKS = ("evaluate", "train")
+
+
+def schema_of(task: str) -> dict[str, Any]:
+    """Return the JSON schema of one task's config."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_model(task).model_json_schema()}
+
+
+def _model(task: str) -> type[Spec]:
+    if task == "train":
+        from pipelines.training.config import TrainConfig
+
+        return TrainConfig
+    from pipelines.config import Evaluate
+
+    return Evaluate
+
+
+def text_of(task: str) -> str:
+    """Return the file's text."""
+    return json.dumps(schema_of(task), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def command(task: str | None, out: Path | None) -> None:
+    """Print or write schemas."""
+    if task is not None and task not in TASKS:
+        raise ConfigError(f"no task '{task}'", hint=near_miss(task, TASKS))
+    chosen = TASKS if task is None else (task,)
+    if out is None:
+        import sys
+
+        schemas = {name: schema_of(name) for name in chosen}
+        shown = schemas if task is None else schemas[chosen[0]]
+        sys.stdout.write(json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name in chosen:
+        replace_file(out / f"{name}.json", text_of(name).encode())

@@ -1,0 +1,61 @@
+"""``clearsight weights``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data.contract.errors import ClearsightError, WeightsError
+from data.weights import find, shipped, verify
+from pipelines.commands.console import console
+
+
+def list_command() -> None:
+    """Print the shipped weights with what their cards measured."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "kind", "data", "figures", "licence"):
+        table.add_column(heading, overflow="fold")
+    for weights in shipped():
+        card = weights.card
+        figures = ", ".join(f"{name}: {_figure(value)}" for name, value in card["figures"].items())
+        table.add_row(card["id"], card["spec"]["kind"], _line(card["data"]), figures, card["licence"])
+    console().print(table)
+
+
+def _line(data: object) -> str:
+    return str(data.get("description", "")) if isinstance(data, dict) else str(data)
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return str(value)
+
+
+def verify_command(names: Sequence[str]) -> None:
+    """Check checksums and load each state into its network; every failure is named, then exit 1."""
+    found = [find(name) for name in names] if names else list(shipped())
+    screen, bad = console(), 0
+    for weights in found:
+        try:
+            verify(weights)
+            _load(str(weights.folder), weights.card["spec"])
+        except ClearsightError as error:
+            bad += 1
+            screen.print(f"BAD   {weights.folder.name}: {error}", markup=False, soft_wrap=True)
+        else:
+            screen.print(
+                f"fine  {weights.folder.name}  sha256 {weights.sha256}", markup=False, soft_wrap=True
+            )
+    if bad:
+        raise WeightsError(f"{bad} of {len(found)} weights are not usable")
+
+
+def _load(folder: str, spec: dict[str, object]) -> None:
+    from pipelines.catalogue import PARTS
+
+    try:
+        PARTS.parse(spec | {"weights": folder}).build()  # type: ignore[attr-defined]
+    except (RuntimeError, ValueError) as error:
+        raise WeightsError(f"does not load: {str(error).splitlines()[0]}", where=folder) from None

@@ -1,0 +1,230 @@
+"""`Evaluate`: the configuration of ``task: evaluate``, as YAML and as a Python object."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from data.benchmark_sets import SETS
+from data.catalogue import CORRUPTIONS, SOURCES
+from data.contract.errors import ConfigError, near_miss
+from data.contract.spec import PartSpec, Spec
+from data.corruptions.base import Corruption, Table
+from data.sources.base import Source
+from defend.attacks.base import Attack
+from defend.attacks.none import NoAttack
+from defend.catalogue import ATTACKS
+from pipelines.catalogue import METRICS, PARTS, Choice
+from pipelines.graph import Graph, Node, wire
+from pipelines.metrics.base import Metric
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
+Severity = Annotated[int, Field(ge=0, le=5)]
+CorruptionChoice = Annotated[Corruption, Choice(CORRUPTIONS)]
+
+
+class CorruptionSet(Spec):
+    """All types of a named set, each at some severities."""
+
+    set: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
+    """Which types."""
+    severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
+    """One severity or several."""
+    table: Table = "imagenet_c"
+    """Which severity constants."""
+
+    def expand(self) -> dict[str, Corruption]:
+        """Return name -> corruption."""
+        levels = (self.severity,) if isinstance(self.severity, int) else self.severity
+        return {
+            f"{kind}-{level}": CORRUPTIONS.parse({"kind": kind, "severity": level, "table": self.table})
+            for kind in SETS[self.set]
+            for level in levels
+        }
+
+
+class Each(BaseModel):
+    """One kind at every combination of the listed values; the other fields stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+    each: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+    """Field -> values."""
+    kind: str
+
+    @model_validator(mode="after")
+    def _can_be_expanded(self) -> Self:
+        try:
+            self.expand()
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{place + ': ' if place else ''}{message}, got {first['input']!r}") from None
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def expand(self) -> dict[str, Corruption]:
+        """Return name -> corruption."""
+        out = {}
+        for values in product(*self.each.values()):
+            told = dict(zip(self.each, values, strict=True))
+            corruption = CORRUPTIONS.parse({"kind": self.kind, **(self.model_extra or {}), **told})
+            rest = [f"{name}={value}" for name, value in told.items() if name != "severity"]
+            level = [f"{told['severity']}"] if "severity" in told else []
+            out["-".join([self.kind, *level, *rest])] = corruption
+        return out
+
+
+def _form(node: Any) -> str:
+    for name in ("set", "each"):
+        if (isinstance(node, dict) and name in node) or hasattr(node, name):
+            return name
+    return "one"
+
+
+ConditionNode = Annotated[
+    Annotated[CorruptionSet, Tag("set")]
+    | Annotated[Each, Tag("each")]
+    | Annotated[CorruptionChoice, Tag("one")],
+    Discriminator(_form),
+]
+
+
+class Condition(BaseModel):
+    """One condition after expansion."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    group: str
+    corruption: Corruption
+
+
+class Measure(Spec):
+    """A product of conditions and attacks that is to be measured for every system (or some)."""
+
+    conditions: tuple[str, ...]
+    """Names from ``conditions``."""
+    attacks: tuple[str, ...] = ("none",)
+    """Names from ``attacks``."""
+    systems: tuple[str, ...] | None = None
+    """Names from ``systems``; all where left out."""
+
+
+class Compare(Spec):
+    """Paired comparison of all systems with one of them."""
+
+    baseline: str
+    """Name of the system that the others are compared with."""
+
+
+def _no_attack() -> dict[str, Attack]:
+    return {"none": NoAttack()}
+
+
+def _metric(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class _MetricChoice(Choice):
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(
+            _metric, super().__get_pydantic_core_schema__(source, handler)
+        )
+
+
+class Evaluate(Spec):
+    """Accuracy (and more) of systems under conditions and attacks."""
+
+    revision: ClassVar[int] = 1
+
+    task: Literal["evaluate"]
+    name: Name
+    """Goes into the name of the run folder."""
+    title: str = ""
+    """Heading of the report."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Root of all random streams."""
+    chunk: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Pictures computed together. Part of the key: float results differ a little between batch sizes."""
+    data: Annotated[Source, Choice(SOURCES)]
+    """Pictures to measure on."""
+    parts: Annotated[dict[Name, Annotated[PartSpec, Choice(PARTS)]], Field(min_length=1)]
+    """Restorers, classifiers and joins by name."""
+    systems: Annotated[dict[Name, list[str] | dict[str, Node]], Field(min_length=1)]
+    """A list of part names is a chain, a mapping of nodes is any graph with a node ``out``."""
+    conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]
+    """What happens to the pictures."""
+    attacks: dict[Name, Annotated[Attack, Choice(ATTACKS)]] = Field(default_factory=_no_attack)
+    """Adversaries."""
+    measure: tuple[Measure, ...] | None = None
+    """Products to measure; left out: every condition without an attack."""
+    metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
+    """Left out: accuracy, ece, psnr_in, psnr and ssim, as far as they are defined."""
+    compare: Compare | None = None
+    """Left out: no comparison."""
+    pictures: Annotated[int, Field(ge=0, le=20)] = 4
+    """Pictures per condition that are kept for the report."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        try:
+            self._check()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def _check(self) -> None:
+        for name in self.systems:
+            self._graph(name)
+        if self.compare:
+            _known("system", self.compare.baseline, self.systems, "compare.baseline")
+        for i, block in enumerate(self.measure or ()):
+            for noun, names, known in (
+                ("condition", block.conditions, self.conditions),
+                ("attack", block.attacks, self.attacks),
+                ("system", block.systems or (), self.systems),
+            ):
+                for name in names:
+                    _known(noun, name, known, f"measure[{i}]")
+        self.expanded()
+
+    def _graph(self, name: str) -> Graph:
+        try:
+            return wire(self.systems[name], self.parts)
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"system '{name}'", hint=error.hint) from None
+
+    def graphs(self) -> dict[str, Graph]:
+        """Return system name -> checked graph."""
+        return {name: self._graph(name) for name in self.systems}
+
+    def expanded(self) -> dict[str, tuple[Condition, ...]]:
+        """Return group name -> its conditions; every condition has a name of its own."""
+        groups: dict[str, tuple[Condition, ...]] = {}
+        taken: dict[str, Corruption] = {}
+        for group, node in self.conditions.items():
+            found = {group: node} if isinstance(node, Corruption) else node.expand()
+            conditions = []
+            for name, corruption in found.items():
+                if taken.get(name, corruption) != corruption:
+                    name = f"{group}:{name}"
+                taken[name] = corruption
+                conditions.append(Condition(name=name, group=group, corruption=corruption))
+            groups[group] = tuple(conditions)
+        return groups
+
+    def blocks(self) -> tuple[Measure, ...]:
+        """Return what is to be measured, with the default filled in."""
+        return self.measure or (Measure(conditions=tuple(self.conditions)),)
+
+
+def _known(noun: str, name: str, known: Any, where: str) -> None:
+    if name not in known:
+        raise ConfigError(f"no {noun} '{name}'", where=where, hint=near_miss(name, known))

@@ -1,0 +1,109 @@
+"""Mean corruption error and relative mCE (Hendrycks & Dietterich 2019), with intervals over images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.benchmark_sets import ALEXNET_ERRORS, SETS
+from data.contract.rng import Rng
+from pipelines.metrics.base import Estimate
+
+if TYPE_CHECKING:
+    from pipelines.summary import Summary
+
+RESAMPLES = 2000
+BLOCK = 200
+IMAGENET_CLASSES = 1000
+SMALLEST_RISE = 0.005
+"""A baseline whose error rises by less cannot be divided by."""
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Error of each image, averaged over the severities of each type: (types, images)."""
+
+    kinds: tuple[str, ...]
+    mine: NDArray[np.float64]
+    clean: NDArray[np.float64] | None
+
+
+def corruption_errors(summary: Summary, system: str, names: Sequence[str], attack: str) -> dict[str, Any]:
+    """Return ``mce`` and ``relative_mce`` of a group of conditions, each None where it is not defined.
+
+    mCE is normalised by AlexNet's published errors where the group is the whole of ImageNet-C (15 types, 5
+    severities, 1000 classes), else by the errors of the baseline system on the same images.
+    """
+    mine = _errors(summary, system, names, attack)
+    base = _errors(summary, summary.baseline, names, attack) if summary.baseline else None
+    if mine is None:
+        return {"mce": None, "relative_mce": None}
+    rng = Rng(summary.seed).at("summary", "mce", system, attack, *names)
+    named = f"errors of system '{summary.baseline}' on the same images"
+    if _is_imagenet_c(summary, mine.kinds, names):
+        rows = np.array([[ALEXNET_ERRORS[kind]] for kind in mine.kinds])
+        weights = np.repeat(rows, mine.mine.shape[1], axis=1)
+        source = "AlexNet's errors (Hendrycks & Dietterich 2019)"
+        mce = _ratio(mine.mine, weights, rng, source, 0.0)
+    else:
+        mce = _ratio(mine.mine, base.mine, rng, named, 0.0) if base else None
+    relative = None
+    if base and mine.clean is not None and base.clean is not None:
+        rises = mine.mine - mine.clean, base.mine - base.clean
+        relative = _ratio(*rises, rng.at("relative"), f"rise of {named}", SMALLEST_RISE)
+    return {"mce": mce, "relative_mce": relative}
+
+
+def _errors(summary: Summary, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
+    by_kind: dict[str, list[NDArray[np.float64]]] = {}
+    for name in names:
+        columns = summary.columns.get((system or "", name, attack))
+        if columns is None or np.isnan(columns["correct"]).any():
+            return None
+        corruption = summary.grid.conditions[name].corruption
+        if corruption.severity > 0:
+            by_kind.setdefault(getattr(corruption, "kind", name), []).append(1.0 - columns["correct"])
+    if not by_kind:
+        return None
+    clean = next((n for n, c in summary.grid.conditions.items() if c.corruption.severity == 0), None)
+    found = summary.columns.get((system or "", clean or "", attack))
+    return _Errors(
+        tuple(by_kind),
+        np.stack([np.mean(errors, axis=0) for errors in by_kind.values()]),
+        None if found is None else 1.0 - found["correct"],
+    )
+
+
+def _is_imagenet_c(summary: Summary, kinds: Sequence[str], names: Sequence[str]) -> bool:
+    levels = {
+        (c.corruption.severity, c.corruption.table) for c in map(summary.grid.conditions.__getitem__, names)
+    }
+    wanted = {(level, "imagenet_c") for level in range(1, 6)}
+    complete = set(kinds) == set(SETS["imagenet_c_15"]) and levels == wanted and len(names) == 75
+    return complete and summary.classes == IMAGENET_CLASSES
+
+
+def _ratio(
+    over: NDArray[np.float64], under: NDArray[np.float64], rng: Rng, source: str, least: float
+) -> dict[str, Any] | None:
+    """Return mean over types of (mean of ``over`` / mean of ``under``), with a bootstrap over images."""
+    if (under.mean(1) <= least).any():
+        return None
+    n = over.shape[1]
+    generator = rng.numpy()
+    found = []
+    for _ in range(RESAMPLES // BLOCK):
+        # Counts of each image in a resample: a matrix product then gives all means at once.
+        counts = generator.multinomial(n, np.full(n, 1.0 / n), BLOCK).astype(np.float64)
+        below = counts @ under.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append((counts @ over.T / below).mean(1))
+    values = np.concatenate(found)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, (0.025, 0.975))
+    value = float((over.mean(1) / under.mean(1)).mean())
+    return Estimate(value, float(low), float(high), "bootstrap over images").to_json() | {"source": source}

@@ -1,0 +1,132 @@
+"""The Python face of ``clearsight run``: the same objects, the same folder, the same report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.contract.spec import PartSpec
+from data.corruptions.base import Corruption
+from data.sources.base import Source
+from defend.attacks.base import Attack
+from pipelines.config import Compare, Evaluate
+from pipelines.graph import Graph, chain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.run import Progress
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished run.
+
+    Attributes:
+        folder: its run folder.
+        summary: what ``summary.json`` holds.
+    """
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+    def table(self) -> str:
+        """Return the headline table as text."""
+        from rich.console import Console
+
+        from pipelines.report.terminal import headline
+
+        console = Console(width=160, highlight=False)
+        with console.capture() as capture:
+            console.print(headline(dict(self.summary)))
+        return capture.get()
+
+    def to_html(self) -> Path:
+        """Write ``report.html`` into the run folder again and return its path."""
+        from pipelines.report.page import write_report
+
+        return write_report(self.folder)
+
+    def rows(self) -> pa.Table:
+        """Return one row per (system, condition, attack, picture)."""
+        from pyarrow import parquet
+
+        return parquet.read_table(self.folder / "results.parquet")
+
+
+def evaluate(
+    data: Source,
+    systems: Mapping[str, Graph | PartSpec],
+    *,
+    conditions: Sequence[Corruption] | Mapping[str, Corruption],
+    attacks: Mapping[str, Attack] | None = None,
+    seed: int = 0,
+    baseline: str | None = None,
+    name: str = "evaluation",
+    chunk: int = 64,
+    root: Path = Path("runs"),
+    workers: int = 0,
+    device: str = "auto",
+    fresh: bool = False,
+    on_progress: Progress | None = None,
+) -> Report:
+    """Measure systems on pictures under every condition and attack.
+
+    Args:
+        data: labelled (or, for restoration alone, unlabelled) pictures.
+        systems: name -> what `chain` or `wire` returned, or a single part.
+        conditions: corruptions; a sequence is named ``<kind>-<severity>`` (``clean`` for the identity).
+        attacks: name -> attack; no adversary where left out.
+        seed: root of all random streams.
+        baseline: name of the system that the others are compared with.
+        name: goes into the name of the run folder.
+        chunk: pictures computed together.
+        root: where run folders are kept.
+        workers: processes; 0 is one a core. Results do not depend on it. More than one needs the usual
+            ``if __name__ == "__main__":`` guard in a script.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        fresh: begin anew where an equal run is there.
+        on_progress: called with (stage, done, all).
+
+    Raises:
+        ClearsightError: something does not fit; the message says what, where and what to do.
+    """
+    from pipelines.run import run
+    from pipelines.store import RunFolder
+
+    graphs = {label: item if isinstance(item, Graph) else chain(item) for label, item in systems.items()}
+    parts: dict[str, PartSpec] = {}
+    wiring: dict[str, dict[str, dict[str, Any]]] = {}
+    for label, graph in graphs.items():
+        own = {part: f"{label}.{part}" for part in graph.parts}
+        parts |= {own[part]: spec for part, spec in graph.parts.items()}
+        wiring[label] = {step.name: {"use": own[step.part_name], "of": step.inputs} for step in graph.steps}
+    told: dict[str, Any] = {
+        "task": "evaluate",
+        "name": name,
+        "seed": seed,
+        "chunk": chunk,
+        "data": data,
+        "parts": parts,
+        "systems": wiring,
+        "conditions": conditions if isinstance(conditions, Mapping) else _named(conditions),
+        "compare": Compare(baseline=baseline) if baseline else None,
+    }
+    if attacks:
+        told["attacks"] = dict(attacks)
+        told["measure"] = [{"conditions": tuple(told["conditions"]), "attacks": tuple(attacks)}]
+    config = Evaluate.model_validate(told)
+    found = run(config, root=root, workers=workers, device=device, fresh=fresh, on_progress=on_progress)
+    return Report(found.path, RunFolder(found.path).read_json("summary.json"))
+
+
+def _named(corruptions: Sequence[Corruption]) -> dict[str, Corruption]:
+    out: dict[str, Corruption] = {}
+    for corruption in corruptions:
+        kind = getattr(corruption, "kind", "condition")
+        stem = "clean" if kind == "identity" else f"{kind}-{corruption.severity}"
+        number = sum(name == stem or name.startswith(f"{stem}.") for name in out)
+        out[f"{stem}.{number + 1}" if number else stem] = corruption
+    return out

@@ -1,0 +1,186 @@
+"""`Graph`: the frozen description of a system, a DAG of parts from ``image`` to ``out``. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, Literal
+
+from data.contract.errors import ConfigError, near_miss
+from data.contract.spec import PartSpec, Spec, content_key
+from defend.base import ClassifierSpec
+from pipelines.joins.base import JoinSpec
+from restore.base import RestorerSpec
+
+if TYPE_CHECKING:
+    from pipelines.system import System
+
+Flow = Literal["images", "logits"]
+IMAGE, OUT = "image", "out"
+
+
+class Node(Spec):
+    """One step of a graph."""
+
+    use: str
+    """Name of the part."""
+    of: str | tuple[str, ...] = IMAGE
+    """Name of the node, or nodes, whose output goes in; ``image`` is the picture that enters."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the names of the inputs."""
+        return (self.of,) if isinstance(self.of, str) else self.of
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node with its part, in an order in which it can be computed."""
+
+    name: str
+    part_name: str
+    spec: PartSpec
+    inputs: tuple[str, ...]
+    gives: Flow
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A checked system.
+
+    Attributes:
+        steps: in computing order; the last one is the output.
+    """
+
+    steps: tuple[Step, ...]
+
+    @property
+    def gives(self) -> Flow:
+        """Return what the system puts out: logits, or pictures where it has no classifier."""
+        return self.steps[-1].gives
+
+    @property
+    def restored(self) -> str | None:
+        """Return the name of the last picture on the way to the output, None where nothing is restored."""
+        return next((step.name for step in reversed(self.steps) if step.gives == "images"), None)
+
+    @property
+    def parts(self) -> dict[str, PartSpec]:
+        """Return the parts in use by name."""
+        return {step.part_name: step.spec for step in self.steps}
+
+    def fingerprint(self) -> str:
+        """Return a key of everything that decides the output: parts, weights and wiring, not the names."""
+        number = {IMAGE: 0} | {step.name: i for i, step in enumerate(self.steps, 1)}
+        return content_key(
+            [[step.spec.fingerprint(), [number[name] for name in step.inputs]] for step in self.steps]
+        )
+
+    def describe(self) -> str:
+        """Return a line such as ``image → denoise → classify``."""
+        if all(len(s.inputs) == 1 for s in self.steps) and self._is_chain():
+            return " → ".join([IMAGE, *(step.part_name for step in self.steps)])
+        return "; ".join(f"{s.name} = {s.part_name}({', '.join(s.inputs)})" for s in self.steps)
+
+    def _is_chain(self) -> bool:
+        before = [IMAGE, *(step.name for step in self.steps)]
+        return all(step.inputs[0] == previous for step, previous in zip(self.steps, before, strict=False))
+
+    def build(self) -> System:
+        """Return the torch module, with all weights loaded, in eval mode."""
+        from pipelines.system import System
+
+        return System(self)
+
+
+def chain(*parts: PartSpec) -> Graph:
+    """Return the system that sends a picture through the parts, one after the other.
+
+    Raises:
+        ConfigError: a part cannot take what the one before it gives.
+    """
+    names = [f"{i}_{part.name}" for i, part in enumerate(parts)]
+    return wire(names, dict(zip(names, parts, strict=True)))
+
+
+def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec]) -> Graph:
+    """Return the checked graph of a config's system.
+
+    Args:
+        nodes: part names in order (a chain), or node name -> `Node` (any graph, whose output is ``out``).
+        parts: part name -> spec.
+
+    Raises:
+        ConfigError: unknown names, a cycle, a missing ``out``, or types that do not fit.
+    """
+    if not nodes:
+        raise ConfigError("a system needs at least one part")
+    named = _unroll(nodes) if not isinstance(nodes, Mapping) else dict(nodes)
+    for name, node in named.items():
+        if name == IMAGE:
+            raise ConfigError(f"'{IMAGE}' is the picture that enters; call the node something else")
+        if node.use not in parts:
+            raise ConfigError(f"no part '{node.use}'", hint=near_miss(node.use, parts))
+        for source in node.inputs:
+            if source != IMAGE and source not in named:
+                raise ConfigError(
+                    f"node '{name}' is fed by '{source}', which is not there", hint=near_miss(source, named)
+                )
+    order = _order(named)
+    flows: dict[str, Flow] = {IMAGE: "images"}
+    steps = []
+    for name in order:
+        node = named[name]
+        spec = parts[node.use]
+        flows[name] = _flow(name, spec, [flows[source] for source in node.inputs])
+        steps.append(Step(name, node.use, spec, node.inputs, flows[name]))
+    return Graph(tuple(steps))
+
+
+def _unroll(names: Sequence[str]) -> dict[str, Node]:
+    out: dict[str, Node] = {}
+    previous = IMAGE
+    for i, use in enumerate(names):
+        name = OUT if i == len(names) - 1 else (use if use not in (*out, OUT) else f"{use}_{i}")
+        out[name] = Node(use=use, of=previous)
+        previous = name
+    return out
+
+
+def _order(named: Mapping[str, Node]) -> list[str]:
+    if OUT not in named:
+        raise ConfigError(f"no node is called '{OUT}': that one is the system's output")
+    try:
+        sorter = TopologicalSorter({name: set(node.inputs) - {IMAGE} for name, node in named.items()})
+        order = list(sorter.static_order())
+    except CycleError as error:
+        raise ConfigError(f"the graph runs in a circle: {' → '.join(error.args[1])}") from None
+    needed = {OUT}
+    for name in reversed(order):
+        if name in needed:
+            needed |= set(named[name].inputs)
+    if idle := [name for name in named if name not in needed]:
+        raise ConfigError(f"nothing uses node '{idle[0]}'", hint=f"feed it to '{OUT}', or take it out")
+    # The output comes last even where other nodes are free to follow it.
+    return [*(name for name in order if name != OUT), OUT]
+
+
+def _flow(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> Flow:
+    if isinstance(spec, JoinSpec):
+        takes: Flow = spec.of
+        gives: Flow = spec.of
+    else:
+        takes, gives = "images", "logits" if isinstance(spec, ClassifierSpec) else "images"
+        if len(inputs) != 1:
+            raise ConfigError(f"node '{name}': part '{spec.name}' takes one input, got {len(inputs)}")
+        if not isinstance(spec, (ClassifierSpec, RestorerSpec)):
+            raise ConfigError(f"node '{name}': '{spec.name}' is neither restorer, classifier nor join")
+    if wrong := [flow for flow in inputs if flow != takes]:
+        raise ConfigError(f"node '{name}': part '{spec.name}' takes {takes}, but is fed {wrong[0]}")
+    return gives
+
+
+def part_facts(spec: PartSpec) -> dict[str, Any]:
+    """Return the facts of a part as plain data, for reports."""
+    return {"gradient": str(spec.gradient), "stochastic": spec.stochastic, "onnx": spec.onnx}

@@ -1,0 +1,93 @@
+"""The grid: which cells (system x condition x attack) a config asks for, each with a content key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data.contract.errors import ConfigError
+from data.contract.spec import content_key
+from defend.attacks.base import Attack
+from pipelines.config import Condition, Evaluate
+from pipelines.graph import Graph
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement.
+
+    Attributes:
+        key: hash of everything that decides its numbers: parts, weights, wiring, corruption, attack, the
+            pictures' content, seed, chunk size, device and library versions.
+    """
+
+    key: str
+    system: str
+    condition: str
+    attack: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All cells in the order of the config, and what their names mean."""
+
+    graphs: Mapping[str, Graph]
+    conditions: Mapping[str, Condition]
+    groups: Mapping[str, tuple[str, ...]]
+    attacks: Mapping[str, Attack]
+    triples: tuple[tuple[str, str, str], ...]
+
+    def cells(self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]) -> tuple[Cell, ...]:
+        """Return the cells with their keys.
+
+        Args:
+            data: fingerprint of the pictures.
+            seed: root of the random streams.
+            chunk: pictures computed together.
+            setting: device and library versions.
+        """
+        systems = {name: graph.fingerprint() for name, graph in self.graphs.items()}
+        return tuple(
+            Cell(
+                content_key(
+                    [
+                        systems[system],
+                        self.conditions[condition].corruption.identity(),
+                        self.attacks[attack].identity(),
+                        [data, seed, chunk, dict(setting)],
+                    ]
+                ),
+                system,
+                condition,
+                attack,
+            )
+            for system, condition, attack in self.triples
+        )
+
+
+def make_grid(config: Evaluate) -> Grid:
+    """Expand a config; every product is one that ``measure`` wrote out, and no cell is there twice.
+
+    Raises:
+        ConfigError: the config measures nothing, or wants an attack on a system without logits.
+    """
+    graphs, expanded = config.graphs(), config.expanded()
+    conditions = {c.name: c for group in expanded.values() for c in group}
+    groups = {group: tuple(c.name for c in found) for group, found in expanded.items()}
+    triples: dict[tuple[str, str, str], None] = {}
+    for block in config.blocks():
+        for group in block.conditions:
+            for condition in groups[group]:
+                for attack in block.attacks:
+                    for system in block.systems or config.systems:
+                        triples[system, condition, attack] = None
+    if not triples:
+        raise ConfigError("nothing is measured")
+    used = {condition for _, condition, _ in triples}
+    return Grid(
+        graphs,
+        {name: condition for name, condition in conditions.items() if name in used},
+        {group: tuple(n for n in names if n in used) for group, names in groups.items() if used & set(names)},
+        config.attacks,
+        tuple(triples),
+    )

@@ -1,0 +1,115 @@
+"""Looks at every picture once before a run: which can be used, which not and why, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from data.contract.errors import ConfigError, DataError
+from data.contract.sample import Sample, Skipped
+from data.sources.base import Entry, Source
+
+STEP = 256
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The pictures of a run.
+
+    Attributes:
+        entries: those that can be used, in stored order.
+        classes: class names of the source, may be empty.
+        skipped: those that cannot, with reasons.
+        fingerprint: key of what the usable ones hold.
+        sizes: (height, width) -> how many.
+    """
+
+    entries: tuple[Entry, ...]
+    classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    fingerprint: str
+    sizes: Mapping[tuple[int, int], int]
+
+    @property
+    def labelled(self) -> bool:
+        """Return whether every picture has a label."""
+        return all(entry.label is not None for entry in self.entries)
+
+    def describe_size(self) -> str:
+        """Return ``64x64`` or ``32x32 to 480x640`` (height x width)."""
+        low, high = min(self.sizes), max(self.sizes)
+        text = f"{low[0]}x{low[1]}"
+        return text if low == high else f"{text} to {high[0]}x{high[1]}"
+
+
+def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], None] | None = None) -> Intake:
+    """Read every picture once.
+
+    Args:
+        source: where they come from.
+        minimum: smallest height and width that the conditions and parts can use.
+        on_progress: called with (done, all).
+
+    Raises:
+        DataError: there is no picture that can be used.
+    """
+    index = source.index()
+    usable: list[Entry] = []
+    skipped: list[Skipped] = []
+    sizes: dict[tuple[int, int], int] = {}
+    for start in range(0, len(index.entries), STEP):
+        entries = index.entries[start : start + STEP]
+        for entry, sample in zip(entries, source.read(entries), strict=True):
+            verdict = _judge(sample, minimum)
+            if isinstance(verdict, Skipped):
+                skipped.append(verdict)
+                continue
+            usable.append(entry)
+            height, width = verdict.image.shape[:2]
+            sizes[height, width] = sizes.get((height, width), 0) + 1
+        if on_progress:
+            on_progress(min(start + STEP, len(index.entries)), len(index.entries))
+    if not usable:
+        first = f" (the first: {skipped[0].id}: {skipped[0].reason})" if skipped else ""
+        raise DataError(f"none of {len(index.entries)} pictures can be used{first}", where="data")
+    return Intake(tuple(usable), index.classes, tuple(skipped), source.fingerprint(usable), sizes)
+
+
+def _judge(sample: Sample | Skipped, minimum: int) -> Sample | Skipped:
+    if isinstance(sample, Sample) and min(sample.image.shape[:2]) < minimum:
+        height, width = sample.image.shape[:2]
+        return Skipped(sample.id, f"{height}x{width} pixels: the run needs at least {minimum}x{minimum}")
+    return sample
+
+
+def check_labels(intake: Intake, system: str, classes: int, names: Sequence[str]) -> str | None:
+    """Check that every label is one of a classifier's classes.
+
+    Args:
+        intake: the pictures.
+        system: name of the system, for messages.
+        classes: number of its logits.
+        names: their names, where known.
+
+    Returns:
+        A warning where the names of the classes differ, else None.
+
+    Raises:
+        ConfigError: a label is outside, or the same names stand in another order.
+    """
+    for entry in intake.entries:
+        if entry.label is not None and not 0 <= entry.label < classes:
+            named = f" ({intake.classes[entry.label]})" if 0 <= entry.label < len(intake.classes) else ""
+            raise ConfigError(
+                f"picture '{entry.id}' has label {entry.label}{named}, but system '{system}' knows "
+                f"classes 0 to {classes - 1}",
+                where="data",
+                hint="map the data's classes to the classifier's with 'label_map', or use another classifier",
+            )
+    if not names or not intake.classes or tuple(names) == tuple(intake.classes):
+        return None
+    if sorted(names) == sorted(intake.classes):
+        raise ConfigError(
+            f"system '{system}' has the data's classes in another order", where="data", hint="use 'label_map'"
+        )
+    return f"system '{system}' was trained on classes with other names than the data's: check that they match"

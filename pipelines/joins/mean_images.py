@@ -1,0 +1,25 @@
+"""Averages several versions of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pipelines.joins.base import JoinSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MeanImages(JoinSpec):
+    """Pixel-wise mean of the branches' pictures."""
+
+    kind: Literal["mean_images"] = "mean_images"
+    purpose: ClassVar[str] = "average the branches' pictures"
+    of: ClassVar[Literal["images", "logits"]] = "images"
+
+    def join(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the mean over the branches, (n, c, h, w)."""
+        import torch
+
+        return torch.stack(list(inputs)).mean(0)

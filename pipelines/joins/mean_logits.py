@@ -1,0 +1,25 @@
+"""Averages the logits of several classifiers, or of one classifier on several pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pipelines.joins.base import JoinSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MeanLogits(JoinSpec):
+    """Mean of the log-probabilities: the normalised geometric mean of the branches' predictions."""
+
+    kind: Literal["mean_logits"] = "mean_logits"
+    purpose: ClassVar[str] = "average the branches' log-probabilities"
+    of: ClassVar[Literal["images", "logits"]] = "logits"
+
+    def join(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the mean over the branches, (n, classes)."""
+        import torch
+
+        return torch.stack([x.log_softmax(1) for x in inputs]).mean(0)

@@ -1,0 +1,48 @@
+"""Expected calibration error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from pipelines.metrics.base import Estimate, Metric
+
+if TYPE_CHECKING:
+    from data.contract.rng import Rng
+    from pipelines.metrics.base import Rows
+
+
+class Ece(Metric):
+    """Expected calibration error over confidence bins (Guo et al. 2017).
+
+    Resampling adds noise to every bin and so biases a resampled ECE upwards; the interval is the pivotal
+    bootstrap one, which turns that bias round, cut off at 0.
+    """
+
+    kind: Literal["ece"] = "ece"
+    bins: Annotated[int, Field(ge=1, le=1000)] = 15
+    """Number of bins."""
+    adaptive: bool = False
+    """Bins of equal mass instead of equal width."""
+    columns: ClassVar[tuple[str, ...]] = ("confidence", "correct")
+    purpose: ClassVar[str] = "gap between confidence and accuracy"
+    higher_is_better: ClassVar[bool] = False
+    resamples: ClassVar[int] = 500
+
+    def estimate(self, rows: Rows, rng: Rng) -> Estimate:
+        """Return the calibration error in [0, 1]."""
+        import numpy as np
+        from defend.scores import ece
+
+        confidence, correct = rows["confidence"], rows["correct"]
+        value = ece(confidence, correct, bins=self.bins, adaptive=self.adaptive)
+        picks = rng.numpy().integers(0, len(correct), (self.resamples, len(correct)))
+        again = [ece(confidence[i], correct[i], bins=self.bins, adaptive=self.adaptive) for i in picks]
+        low, high = np.quantile(again, (0.025, 0.975))
+        return Estimate(
+            value,
+            float(np.clip(2 * value - high, 0.0, value)),
+            float(np.clip(2 * value - low, value, 1.0)),
+            "pivotal bootstrap",
+        )

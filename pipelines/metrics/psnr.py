@@ -1,0 +1,16 @@
+"""PSNR of the restored picture."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pipelines.metrics.base import MeanMetric
+
+
+class Psnr(MeanMetric):
+    """Mean PSNR (dB, RGB) of the picture that reaches the classifier, against the clean one."""
+
+    kind: Literal["psnr"] = "psnr"
+    columns: ClassVar[tuple[str, ...]] = ("psnr_out",)
+    mean_of: ClassVar[str | None] = "psnr_out"
+    purpose: ClassVar[str] = "dB between restored and clean picture"

@@ -1,0 +1,16 @@
+"""PSNR of the picture that enters the system."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pipelines.metrics.base import MeanMetric
+
+
+class PsnrIn(MeanMetric):
+    """Mean PSNR (dB, RGB) of the corrupted picture that enters, against the clean one."""
+
+    kind: Literal["psnr_in"] = "psnr_in"
+    columns: ClassVar[tuple[str, ...]] = ("psnr_in",)
+    mean_of: ClassVar[str | None] = "psnr_in"
+    purpose: ClassVar[str] = "dB between corrupted and clean picture"

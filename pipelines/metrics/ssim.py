@@ -1,0 +1,16 @@
+"""SSIM of the restored picture."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pipelines.metrics.base import MeanMetric
+
+
+class Ssim(MeanMetric):
+    """Mean SSIM (Wang et al. 2004) of the picture that reaches the classifier, against the clean one."""
+
+    kind: Literal["ssim"] = "ssim"
+    columns: ClassVar[tuple[str, ...]] = ("ssim_out",)
+    mean_of: ClassVar[str | None] = "ssim_out"
+    purpose: ClassVar[str] = "structural similarity of restored and clean picture"

@@ -1,0 +1,189 @@
+"""Small multiples of a metric against severity, drawn by matplotlib (its settings only hold while a panel is drawn)."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.report.figures import Figures, Row, value
+from pipelines.report.svg import SENTINELS, clean, series_colour
+from pipelines.report.words import plain, quantity, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKERS = "osD^vPX<>p"
+DASHES = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1))]
+SIZE = (2.2, 1.55)
+"""Inches of a panel; at 72 points an inch this is the view box that the page scales."""
+SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "clearsight",
+    "font.size": 9.0,
+    "axes.linewidth": 0.7,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One corruption's chart."""
+
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """The panels of one family of corruptions."""
+
+    name: str
+    panels: list[Panel]
+
+
+@dataclass(frozen=True)
+class Series:
+    """How a system is drawn: the key of the charts."""
+
+    name: str
+    svg: str
+
+
+Point = tuple[float, float, float, float]
+"""Severity, value, low, high."""
+
+
+def families(figures: Figures, attack: str) -> list[Family]:
+    """Return a panel a corruption, by family; corruptions without figures are left out."""
+    from matplotlib import rc_context
+
+    found: dict[str, list[Panel]] = {}
+    data = [(row, lines) for row in figures.rows() if (lines := _lines(figures, row, attack))]
+    ticks = _ticks([p for _, lines in data for line in lines.values() for p in line])
+    last = max(figures.severities(), default=5.0)
+    for index, (row, lines) in enumerate(data):
+        name = f"c{figures.attacks.index(attack)}-{index}"
+        with rc_context(SETTINGS):
+            svg = _panel(figures, lines, ticks, last, name, row.label)
+        found.setdefault(row.family, []).append(Panel(plain(row.label), svg))
+    return [Family(name, panels) for name, panels in found.items()]
+
+
+def key(figures: Figures) -> list[Series]:
+    """Return the key: a short line with its marker for each system."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    entries = []
+    for index, name in enumerate(figures.names):
+        canvas = Figure(figsize=(0.42, 0.16))
+        canvas.patch.set_visible(False)
+        axes = canvas.add_axes((0, 0, 1, 1))
+        axes.axis("off")
+        axes.set(xlim=(0, 1), ylim=(-1, 1))
+        axes.plot([0.02, 0.5, 0.98], [0, 0, 0], markevery=[1], **_look(figures, index))
+        with rc_context(SETTINGS):
+            entries.append(Series(name, _svg(canvas, f"k{index}", f"line of {name}")))
+    return entries
+
+
+def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
+    """Return the points of each system, by its index; the clean picture is severity 0."""
+    places = dict(row.conditions)
+    if figures.clean is not None:
+        places.setdefault(0.0, figures.clean)
+    lines = {}
+    for index, name in enumerate(figures.names):
+        line = [
+            (severity, found["value"], _or(found.get("low"), found), _or(found.get("high"), found))
+            for severity, condition in sorted(places.items())
+            if (found := value(figures.cell(name, condition, attack), figures.primary or ""))
+        ]
+        if any(figures.conditions[places[p[0]]]["kind"] != "identity" for p in line):
+            lines[index] = line
+    return lines
+
+
+def _or(bound: float | None, found: Any) -> float:
+    return float(found["value"] if bound is None else bound)
+
+
+def _ticks(points: list[Point]) -> list[float]:
+    """Return common ticks of all panels, on round numbers that enclose every interval."""
+    if not points:
+        return [0.0, 1.0]
+    low, high = min(p[2] for p in points), max(p[3] for p in points)
+    wanted = max(high - low, 1e-6) / 4
+    step = 10.0 ** math.floor(math.log10(wanted))
+    step *= next(factor for factor in (1, 2, 2.5, 5, 10) if factor * step >= wanted)
+    ends = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [i * step for i in range(ends[0], ends[1] + 1)]
+
+
+def _panel(
+    figures: Figures,
+    lines: dict[int, list[Point]],
+    ticks: list[float],
+    last: float,
+    name: str,
+    label: str,
+) -> str:
+    from matplotlib.figure import Figure
+
+    canvas = Figure(figsize=SIZE)
+    canvas.patch.set_visible(False)
+    axes = canvas.add_axes((0.155, 0.145, 0.83, 0.82))
+    faint = 0.16 if len(lines) <= 3 else 0.08
+    for index, line in sorted(lines.items(), reverse=True):
+        xs, ys, lows, highs = zip(*line, strict=True)
+        look = _look(figures, index)
+        axes.fill_between(xs, lows, highs, color=look["color"], alpha=faint, linewidth=0)
+        axes.plot(xs, ys, **look)
+    _frame(axes, ticks, last, figures.primary or "")
+    spoken = f"{style(figures.primary or '').label} against severity, {plain(label)}: " + "; ".join(
+        f"{figures.names[index]} {quantity(line[0][1], figures.primary or '')} at severity {line[0][0]:g}, "
+        f"{quantity(line[-1][1], figures.primary or '')} at {line[-1][0]:g}"
+        for index, line in lines.items()
+    )
+    return _svg(canvas, name, spoken)
+
+
+def _look(figures: Figures, index: int) -> dict[str, Any]:
+    """Return colour, dash and marker of a system; the baseline is drawn in ink."""
+    baseline = figures.names[index] == figures.baseline
+    return {
+        "color": SENTINELS["ink"] if baseline else series_colour(index),
+        "linestyle": "-" if baseline else DASHES[index % len(DASHES)],
+        "linewidth": 1.5,
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 3.2,
+        "markeredgewidth": 0,
+        "solid_capstyle": "round",
+    }
+
+
+def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
+    """Draw quiet axes: horizontal rules, few ticks, no box."""
+    pad = (ticks[-1] - ticks[0]) * 0.03
+    axes.set(xlim=(-0.25, last + 0.25), ylim=(ticks[0] - pad, ticks[-1] + pad))
+    scale = style(metric).scale
+    digits = next(d for d in range(9) if all(abs(t * scale - round(t * scale, d)) < 1e-6 for t in ticks))
+    axes.set_yticks(ticks, [f"{tick * scale:.{digits}f}" for tick in ticks])
+    axes.set_xticks(range(math.ceil(last) + 1))
+    axes.tick_params(length=0, pad=3, labelcolor=SENTINELS["muted"])
+    axes.grid(axis="y", color=SENTINELS["rule"], linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.patch.set_visible(False)
+
+
+def _svg(canvas: Any, name: str, label: str) -> str:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    FigureCanvasSVG(canvas).print_svg(text, metadata=nothing)
+    return clean(text.getvalue(), name, label)

@@ -1,0 +1,206 @@
+"""What a run found: look-ups in ``summary.json``, without arithmetic of their own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from data.contract.errors import RunError
+from pipelines.report.words import plain
+
+ALL = "all corruptions"
+"""The group of every corrupted condition."""
+
+Entry = Mapping[str, Any]
+"""A cell or an aggregate of the summary."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the headline table: a group of conditions under an attack."""
+
+    group: str
+    attack: str
+    label: str
+    conditions: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One corruption, with its conditions by severity."""
+
+    label: str
+    family: str
+    conditions: Mapping[float, str]
+
+
+class Figures:
+    """A summary, with the questions that the report asks of it.
+
+    Args:
+        summary: the contents of ``summary.json`` (schema 1).
+
+    Raises:
+        RunError: it has another schema.
+    """
+
+    def __init__(self, summary: Mapping[str, Any]) -> None:
+        """Index cells and aggregates."""
+        if summary.get("schema") != 1:
+            raise RunError(
+                f"cannot read a summary of schema {summary.get('schema')!r}",
+                where="summary.json",
+                hint="this version reads schema 1: summarise the run again",
+            )
+        self.summary = summary
+        self.systems: list[Mapping[str, Any]] = list(summary["systems"])
+        self.names: list[str] = [system["name"] for system in self.systems]
+        self.comparison: Mapping[str, Any] = summary.get("comparison") or {}
+        named = self.comparison.get("baseline")
+        self.baseline: str | None = named if named in self.names else None
+        self.conditions = {entry["name"]: entry for entry in summary.get("conditions", [])}
+        self.attacks: list[str] = [attack["name"] for attack in summary.get("attacks", [])] or ["none"]
+        self.unattacked = {a["name"] for a in summary.get("attacks", []) if a["kind"] == "none"} or {"none"}
+        self.cells: list[Entry] = list(summary.get("cells", []))
+        self._cells = {(c["system"], c["condition"], c["attack"]): c for c in self.cells}
+        self._aggregates = {
+            (a["system"], a["group"], a["attack"]): a for a in summary.get("aggregates", [])
+        }
+
+    @cached_property
+    def clean(self) -> str | None:
+        """Return the name of the condition that changes nothing, if the run has one."""
+        found = (name for name, c in self.conditions.items() if c["kind"] == "identity")
+        return next(found, None)
+
+    @cached_property
+    def primary(self) -> str | None:
+        """Return the metric that the page is about: accuracy, or the first one that has a value."""
+        for metric in ["accuracy", *self.summary.get("metrics", [])]:
+            if any(value(cell, metric) for cell in self.cells):
+                return str(metric)
+        return None
+
+    @property
+    def others(self) -> list[str]:
+        """Return the systems that are compared with the baseline."""
+        return [name for name in self.names if name != self.baseline] if self.baseline else []
+
+    @property
+    def confidence(self) -> str:
+        """Return the confidence of all intervals, such as ``95 %``."""
+        return f"{float(self.comparison.get('confidence', 0.95)) * 100:g}\u00a0%"
+
+    def cell(self, system: str, condition: str | None, attack: str) -> Entry | None:
+        """Return the cell of a system under a condition and an attack, if it was measured."""
+        return self._cells.get((system, condition or "", attack))
+
+    def entry(self, system: str, column: Column) -> Entry | None:
+        """Return the figures of a system in a column of the headline table."""
+        if column.group == "clean":
+            found = self.cell(system, self.clean, column.attack)
+            if found:
+                return found
+        return self._aggregates.get((system, column.group, column.attack))
+
+    def columns(self) -> list[Column]:
+        """Return the columns of the headline table: clean, all corruptions, then each group, by attack."""
+        return [column for attack in self.attacks for column in self._columns(attack)]
+
+    def _columns(self, attack: str) -> list[Column]:
+        sizes: dict[str, int] = {}
+        for (_, group, under), aggregate in self._aggregates.items():
+            if under == attack:
+                sizes.setdefault(group, int(aggregate["conditions"]))
+        if any(self.cell(name, self.clean, attack) for name in self.names):
+            sizes["clean"] = 1
+        groups = [group for group in sizes if group not in ("clean", ALL) and not self._is_clean(group)]
+        if len(groups) == 1 and sizes[groups[0]] == sizes.get(ALL):
+            groups = []
+        order = [group for group in ("clean", ALL) if group in sizes] + groups
+        suffix = "" if attack in self.unattacked else f", {attack}"
+        return [Column(group, attack, group + suffix, sizes[group]) for group in order]
+
+    def _is_clean(self, group: str) -> bool:
+        members = [c for c in self.conditions.values() if c["group"] == group]
+        return bool(members) and all(c["kind"] == "identity" for c in members)
+
+    def corrupted(self) -> list[Mapping[str, Any]]:
+        """Return all conditions but the clean one."""
+        return [c for c in self.conditions.values() if c["kind"] != "identity"]
+
+    def rows(self) -> list[Row]:
+        """Return the corruptions in the run's order, families together.
+
+        Conditions of one kind and table make one row. Where two of them share a severity (they differ in
+        another parameter) each YAML group, or in the end each condition, gets a row of its own.
+        """
+        sets: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+        for condition in self.corrupted():
+            sets[condition["kind"], str(condition.get("table"))].append(condition)
+        tables = {table for _, table in sets}
+        rows: list[Row] = []
+        for (kind, table), members in sets.items():
+            label = f"{kind} ({table})" if len(tables) > 1 else kind
+            rows.extend(_split(label, members))
+        families = list(dict.fromkeys(row.family for row in rows))
+        return sorted(rows, key=lambda row: families.index(row.family))
+
+    def title(self, name: str) -> str:
+        """Return a condition as a reader says it, such as ``gaussian noise, severity 3``."""
+        condition = self.conditions.get(name)
+        if condition is None or condition["kind"] == "identity":
+            return plain(name)
+        same = ("kind", "severity")
+        twins = [c for c in self.conditions.values() if all(c[key] == condition[key] for key in same)]
+        return plain(name) if len(twins) > 1 else f"{plain(condition['kind'])}, severity {_severity(condition):g}"
+
+    def severities(self) -> list[float]:
+        """Return the severities of the corrupted conditions, ascending."""
+        return sorted({_severity(c) for c in self.corrupted()})
+
+    def restores(self, system: str) -> bool:
+        """Return whether a system puts out a picture (it has a PSNR somewhere)."""
+        return any(c["system"] == system and (value(c, "psnr") or value(c, "ssim")) for c in self.cells)
+
+
+def _split(label: str, members: list[Mapping[str, Any]]) -> list[Row]:
+    """Return rows in which no severity occurs twice."""
+    if len({_severity(c) for c in members}) == len(members):
+        return [_row(label, members)]
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for condition in members:
+        groups[condition["group"]].append(condition)
+    rows: list[Row] = []
+    for group, part in groups.items():
+        if len({_severity(c) for c in part}) == len(part):
+            rows.append(_row(f"{label}, {group}", part))
+        else:
+            rows.extend(_row(c["name"], [c]) for c in part)
+    return rows
+
+
+def _row(label: str, members: list[Mapping[str, Any]]) -> Row:
+    family = str(members[0].get("family") or "other")
+    return Row(label, family, {_severity(c): c["name"] for c in members})
+
+
+def _severity(condition: Mapping[str, Any]) -> float:
+    return float(condition.get("severity") or 0)
+
+
+def value(entry: Entry | None, metric: str) -> Mapping[str, Any] | None:
+    """Return a metric of an entry with ``value``, ``low`` and ``high``; None where it is not defined."""
+    if entry is None:
+        return None
+    found = (entry.get("metrics") or {}).get(metric) or entry.get(metric)
+    return found if isinstance(found, Mapping) and found.get("value") is not None else None
+
+
+def versus(entry: Entry | None) -> Mapping[str, Any] | None:
+    """Return the comparison of an entry with the baseline, if there is one."""
+    found = (entry or {}).get("versus")
+    return found if isinstance(found, Mapping) and found.get("difference") is not None else None

@@ -1,0 +1,182 @@
+"""Writes ``report.html``: one file that a browser shows without a network and without scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data.contract.errors import RunError
+from data.home import replace_file
+from pipelines.report import charts, tables
+from pipelines.report.figures import Figures, value
+from pipelines.report.findings import findings, tallies
+from pipelines.report.pictures import album
+from pipelines.report.words import SYMBOLS, count, plain, style
+
+REPORT = "report.html"
+
+
+def write_report(run: Path) -> Path:
+    """Write the report of a run beside its figures and return the file's path.
+
+    Reads ``summary.json``, and where they are there ``config.yaml``, ``environment.json`` and ``pictures/``.
+    The same run folder always gives the same bytes.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        RunError: the summary or another file is missing, damaged or of another schema.
+    """
+    summary = _json(run / "summary.json")
+    if summary is None:
+        raise RunError("has no summary.json", where=str(run), hint="let the run finish, or summarise it")
+    config = run / "config.yaml"
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    page = _render(run, Figures(summary), text, _json(run / "environment.json") or {})
+    replace_file(run / REPORT, page.encode("utf-8"))
+    return run / REPORT
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"cannot be read: {error}", where=str(path)) from None
+    if not isinstance(content, dict):
+        raise RunError("is not a JSON object", where=str(path))
+    return content
+
+
+def _render(run: Path, figures: Figures, config: str, environment: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    engine = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.filters["plain"] = plain
+    engine.filters["svg"] = Markup  # only for what pipelines.report.charts drew: labels in it are escaped
+    return engine.get_template("page.html").render(**_context(run, figures, config, environment))
+
+
+def _context(run: Path, figures: Figures, config: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything that the templates name."""
+    summary = figures.summary
+    multiples = [(attack, charts.families(figures, attack)) for attack in figures.attacks]
+    return {
+        "summary": summary,
+        "title": summary.get("title") or plain(str(summary["name"])),
+        "data": summary["data"],
+        "figures": figures,
+        "metric": style(figures.primary or "accuracy"),
+        "sentences": findings(figures),
+        "tallies": tallies(figures),
+        "facts": _facts(figures),
+        "chains": [(system, _chain(system)) for system in figures.systems],
+        "parts": _parts(figures),
+        "blocks": tables.headline(figures),
+        "column_note": tables.column_note,
+        "multiples": [(attack, found) for attack, found in multiples if found],
+        "key": charts.key(figures),
+        "heats": tables.heat(figures),
+        "measures": tables.measures(figures),
+        "cells": tables.every_cell(figures),
+        "album": album(run, figures),
+        "costs": tables.costs(figures),
+        "weights": _weights(figures),
+        "methods": _methods(figures),
+        "environment": _flat(environment),
+        "config": config,
+        "symbols": SYMBOLS,
+    }
+
+
+def _facts(figures: Figures) -> list[str]:
+    """Return the short facts below the title."""
+    summary = figures.summary
+    skipped = summary["data"].get("skipped") or []
+    facts = [
+        str(summary.get("started", "")),
+        count(int(summary["data"]["samples"]), "image") + (f", {len(skipped)} skipped" if skipped else ""),
+        count(len(figures.systems), "system"),
+        count(len(figures.conditions), "condition"),
+        count(len(figures.attacks), "attack") if set(figures.attacks) - figures.unattacked else "",
+        f"seed {summary.get('seed')}",
+        f"run {str(summary.get('key', ''))[:12]}",
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _chain(system: Mapping[str, Any]) -> list[str]:
+    """Return the steps of a plain chain; one text as it is for any other graph."""
+    chain = str(system["chain"])
+    steps = [step.strip() for step in chain.split("\u2192")]
+    known = {part["name"] for part in system.get("parts", [])} | {"image"}
+    return steps if set(steps) <= known else [chain]
+
+
+def _parts(figures: Figures) -> list[dict[str, Any]]:
+    """Return each distinct part once, with its facts as text and the systems it stands in."""
+    found: dict[str, dict[str, Any]] = {}
+    for system in figures.systems:
+        for part in system.get("parts", []):
+            identity = json.dumps(part, sort_keys=True, default=str)
+            entry = found.setdefault(identity, {**_part(part), "systems": []})
+            if system["name"] not in entry["systems"]:
+                entry["systems"].append(system["name"])
+    return list(found.values())
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    spec = {k: v for k, v in (part.get("spec") or {}).items() if k not in ("kind", "weights") and v is not None}
+    settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in spec.items())
+    parameters = part.get("parameters")
+    return {
+        "name": part["name"],
+        "kind": part["kind"],
+        "settings": settings.replace('"', "") or "defaults",
+        "weights": part.get("weights") or "none",
+        "gradient": part.get("gradient") or "–",
+        "random": "yes" if part.get("stochastic") else "no",
+        "onnx": part.get("onnx") or "–",
+        "parameters": "–" if parameters is None else f"{parameters:,}",
+    }
+
+
+def _weights(figures: Figures) -> list[dict[str, str]]:
+    """Return each set of weights once: its id, checksum, and where its card stands."""
+    found = {}
+    for system in figures.systems:
+        for part in system.get("parts", []):
+            if name := part.get("weights"):
+                card = f"{name}/card.json" if "/" in name else f"weights/{name}/card.json"
+                found[name] = {"name": name, "sha256": part.get("sha256") or "not recorded", "card": card}
+    return list(found.values())
+
+
+def _methods(figures: Figures) -> list[str]:
+    """Return the names of the interval methods that the cells' figures carry."""
+    found = {str(v["method"]) for c in figures.cells if (v := value(c, figures.primary or "")) and v.get("method")}
+    return sorted(found)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested facts as pairs of a dotted name and a text."""
+    pairs: list[tuple[str, str]] = []
+    for key, item in tree.items():
+        if isinstance(item, Mapping):
+            pairs += _flat(item, f"{prefix}{key}.")
+        elif isinstance(item, list):
+            pairs.append((f"{prefix}{key}", ", ".join(map(str, item)) or "–"))
+        else:
+            pairs.append((f"{prefix}{key}", "–" if item is None else str(item)))
+    return pairs

@@ -1,0 +1,196 @@
+"""Picture strips: the clean picture, the corrupted one, and what each system made of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.contract.errors import RunError
+from pipelines.report.figures import Figures
+from pipelines.report.words import plain
+
+STRIPS = 14
+"""Strips on a page, at most."""
+BUDGET = 2_600_000
+"""Bytes of all pictures on a page, at most (base64 adds a third)."""
+HEAVY = 60_000
+"""Bytes above which a picture is embedded as JPEG."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a system said about a picture; ``right`` is None where there is no label."""
+
+    system: str
+    text: str
+    confidence: str
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a strip; ``source`` is None where its file is missing."""
+
+    title: str
+    source: str | None
+    small: bool
+    guesses: list[Guess]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One sample under one condition."""
+
+    title: str
+    sample: str
+    label: str
+    tiles: list[Tile]
+
+
+@dataclass
+class Album:
+    """The strips of a page, and what was left out or changed to keep it small."""
+
+    strips: list[Strip]
+    left_out: int = 0
+    recoded: bool = False
+    missing: int = 0
+
+
+Entry = Mapping[str, Any]
+
+
+def album(run: Path, figures: Figures) -> Album:
+    """Return the picture strips of a run; empty where the run kept no pictures.
+
+    Conditions are taken without a look at the outcome: one strip a corruption first, at its middle
+    severity, then further ones while there is room.
+
+    Raises:
+        RunError: ``pictures/pictures.json`` is there and cannot be read.
+    """
+    folder = run / "pictures"
+    listing = folder / "pictures.json"
+    if not listing.is_file():
+        return Album([])
+    try:
+        entries: list[Entry] = json.loads(listing.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"cannot be read: {error}", where=str(listing)) from None
+    shots: dict[tuple[str, str], dict[str | None, Entry]] = {}
+    for entry in entries:
+        shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
+    made = Album([])
+    spent = 0
+    order = _order(figures, shots)
+    for place in order[:STRIPS]:
+        strip, size = _strip(folder, figures, shots, place, made)
+        if spent + size > BUDGET:
+            break
+        made.strips.append(strip)
+        spent += size
+    made.left_out = len(order) - len(made.strips)
+    return made
+
+
+def _order(figures: Figures, shots: Mapping[tuple[str, str], Any]) -> list[tuple[str, str]]:
+    """Return (condition, sample) pairs: corruptions in turn, the middle severity first, samples in turn."""
+    by_condition: dict[str, list[str]] = {}
+    for condition, sample in shots:
+        by_condition.setdefault(condition, []).append(sample)
+    known = figures.conditions
+    kinds: dict[str, list[str]] = {}
+    for condition in sorted(by_condition, key=lambda c: list(known).index(c) if c in known else len(known)):
+        kinds.setdefault(str(known.get(condition, {}).get("kind", condition)), []).append(condition)
+    middle = sorted(figures.severities())[len(figures.severities()) // 2] if figures.severities() else 0.0
+    for conditions in kinds.values():
+        conditions.sort(key=lambda c: abs(float(known.get(c, {}).get("severity") or 0) - middle))
+    pairs: list[tuple[str, str]] = []
+    for turn in range(max(map(len, by_condition.values()), default=0)):
+        for depth in range(max(map(len, kinds.values()), default=0)):
+            for index, conditions in enumerate(kinds.values()):
+                if depth < len(conditions) and turn < len(samples := by_condition[conditions[depth]]):
+                    pairs.append((conditions[depth], samples[(index + depth + turn) % len(samples)]))
+    return pairs
+
+
+def _strip(
+    folder: Path,
+    figures: Figures,
+    shots: Mapping[tuple[str, str], Mapping[str | None, Entry]],
+    place: tuple[str, str],
+    made: Album,
+) -> tuple[Strip, int]:
+    """Return a strip and the bytes of its pictures."""
+    condition, sample = place
+    here = shots[place]
+    before = shots.get((figures.clean or "", sample), {}) if condition != figures.clean else {}
+    plan: list[tuple[str, Entry, list[Guess]]] = []
+    if None in before:
+        plan.append(("clean", before[None], _unrestored(figures, before)))
+    if None in here:
+        plan.append(("clean" if condition == figures.clean else "corrupted", here[None], _unrestored(figures, here)))
+    plan += [
+        (name, here[name], [_guess(figures, here[name], "")])
+        for name in figures.names
+        if name in here and here[name]["file"] is not None
+    ]
+    tiles, size = [], 0
+    for title, entry, guesses in plan:
+        content, kind = _load(folder, entry.get("file"), made)
+        size += len(content)
+        source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}" if content else None
+        tiles.append(Tile(title, source, _width(content) < 128, guesses))
+    label = next((e["label"] for e in here.values() if e.get("label") is not None), None)
+    return Strip(figures.title(condition), sample, _class(figures, label), tiles), size
+
+
+def _unrestored(figures: Figures, here: Mapping[str | None, Entry]) -> list[Guess]:
+    """Return what the systems say that put out no picture of their own: they belong to the input."""
+    names = [name for name in figures.names if name in here and here[name]["file"] is None]
+    guesses = [_guess(figures, here[name], name) for name in names]
+    if not guesses and None in here and here[None].get("prediction") is not None:
+        guesses = [_guess(figures, here[None], "")]
+    return guesses
+
+
+def _guess(figures: Figures, entry: Entry, name: str) -> Guess:
+    guess, label, confidence = entry.get("prediction"), entry.get("label"), entry.get("confidence")
+    right = None if guess is None or label is None else guess == label
+    sure = "" if confidence is None else f"{100 * confidence:.0f}\u00a0%"
+    return Guess(name, _class(figures, guess), sure, right)
+
+
+def _class(figures: Figures, index: int | None) -> str:
+    if index is None:
+        return ""
+    classes = figures.summary["data"].get("classes") or []
+    return plain(str(classes[index])) if 0 <= index < len(classes) else f"class {index}"
+
+
+def _load(folder: Path, name: str | None, made: Album) -> tuple[bytes, str]:
+    """Return a picture's bytes and format; nothing where the file is missing or outside the folder."""
+    path = (folder / name).resolve() if name else folder
+    if not path.is_file() or not path.is_relative_to(folder.resolve()):
+        made.missing += 1
+        return b"", "png"
+    content = path.read_bytes()
+    if len(content) <= HEAVY:
+        return content, "png"
+    made.recoded = True
+    from PIL import Image
+
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.convert("RGB").save(out, "JPEG", quality=90, subsampling=0)
+    return out.getvalue(), "jpeg"
+
+
+def _width(content: bytes) -> int:
+    """Return the width in pixels that a PNG's header states; other formats count as large."""
+    return int.from_bytes(content[16:20], "big") if content.startswith(b"\x89PNG") else 1 << 16

@@ -1,0 +1,75 @@
+"""Makes a matplotlib SVG fit for a page: no outside names, no fixed colours, the same bytes each time."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+SENTINELS = {"ink": "#010101", "muted": "#020202", "rule": "#030303"}
+"""Colours to draw with; `clean` turns each into the page's CSS variable of that name."""
+SERIES = 10
+"""Number of series colours; a page with more series starts again."""
+
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_DROP = {"metadata", "title"}
+
+
+def series_colour(index: int) -> str:
+    """Return the colour to draw series ``index`` with; the page knows it as ``--s<index>``."""
+    return f"#0404{16 + index % SERIES:02x}"
+
+
+def clean(source: str, name: str, label: str) -> str:
+    """Return SVG text to put inside an HTML page.
+
+    Drops the XML prolog, metadata, name spaces (so the text holds no address) and fixed sizes; makes ids
+    unique to the page; replaces the sentinel colours by CSS variables and the font by the page's.
+
+    Args:
+        source: what matplotlib wrote, with ``svg.fonttype: none``.
+        name: prefix of all ids, unique on the page.
+        label: what a screen reader says instead of the picture.
+    """
+    root = ElementTree.fromstring(source)  # our own output, not foreign data
+    _tidy(root, name)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+    text = re.sub(r">\s+<", "><", text)
+    for variable, colour in _variables().items():
+        text = text.replace(colour, f"var(--{variable})")
+    return text
+
+
+def _variables() -> dict[str, str]:
+    return SENTINELS | {f"s{index}": series_colour(index) for index in range(SERIES)}
+
+
+def _tidy(node: ElementTree.Element, name: str) -> None:
+    """Rewrite a node and all below it in place."""
+    node.tag = node.tag.rsplit("}", 1)[-1]
+    if _HREF in node.attrib:
+        node.set("href", f"#{name}-{node.attrib.pop(_HREF)[1:]}")
+    if node.tag == "g":
+        node.attrib.pop("id", None)
+    elif "id" in node.attrib:
+        node.set("id", f"{name}-{node.attrib['id']}")
+    for key, text in list(node.attrib.items()):
+        node.set(key, re.sub(r"url\(#", f"url(#{name}-", text))
+    if node.tag == "text":
+        node.set("style", _font(node.get("style", "")))
+    for child in list(node):
+        if child.tag.rsplit("}", 1)[-1] in _DROP:
+            node.remove(child)
+        else:
+            _tidy(child, name)
+
+
+def _font(style: str) -> str:
+    """Keep size and anchor of a text's style; the family comes from the page."""
+    size = re.search(r"([\d.]+)px", style)
+    kept = [f"font-size: {size.group(1)}px"] if size else []
+    kept += [part.strip() for part in style.split(";") if part.strip().startswith(("text-anchor", "fill"))]
+    return "; ".join(kept)

@@ -1,0 +1,274 @@
+"""The tables of the page: what stands in each cell, ready to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.report.figures import Column, Entry, Figures, Row, value, versus
+from pipelines.report.words import (
+    NONE,
+    SYMBOLS,
+    count,
+    number,
+    plain,
+    point_span,
+    points,
+    probability,
+    quantity,
+    span,
+    style,
+)
+
+WIDE = 6
+"""Columns that a table may have before it is cut into several."""
+FULL = 0.20
+"""Difference (a share) at which a heat cell has its full colour."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference from the baseline, in words and as positions (percent) on a ruler with zero at 50."""
+
+    text: str
+    interval: str
+    verdict: str
+    symbol: str
+    p: str
+    low: float
+    high: float
+    middle: float
+
+
+@dataclass(frozen=True)
+class Box:
+    """One cell of the headline table."""
+
+    value: str
+    interval: str
+    gap: Gap | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of the headline table: its columns, and a row of boxes for each system."""
+
+    columns: list[Column]
+    rows: list[tuple[str, list[Box | None]]]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One cell of a heat table; ``strength`` (0 to 1) is how much colour it gets."""
+
+    text: str
+    verdict: str
+    symbol: str
+    strength: float
+    hint: str
+
+
+@dataclass(frozen=True)
+class HeatTable:
+    """The heat table of one system under one attack: rows of cells by family of corruptions."""
+
+    system: str
+    attack: str
+    severities: list[str]
+    families: list[tuple[str, list[tuple[str, list[Heat | None]]]]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A table of another metric: systems by columns."""
+
+    label: str
+    note: str
+    columns: list[str]
+    rows: list[tuple[str, list[tuple[str, list[str]]]]]
+
+
+def headline(figures: Figures) -> list[Block]:
+    """Return the headline table, cut into blocks of at most `WIDE` columns."""
+    columns = figures.columns()
+    gaps = [g for n in figures.others for c in columns if (g := versus(figures.entry(n, c)))]
+    reach = max((abs(g[end]) for g in gaps for end in ("low", "high") if g.get(end) is not None), default=1.0)
+    cuts = range(0, len(columns), WIDE)
+    return [
+        Block(part, [(name, [_box(figures, name, c, reach) for c in part]) for name in figures.names])
+        for part in (columns[start : start + WIDE] for start in cuts)
+    ]
+
+
+def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | None:
+    entry = figures.entry(name, column)
+    metric = figures.primary or "accuracy"
+    found = value(entry, metric)
+    if found is None:
+        return None
+    interval = span(found.get("low"), found.get("high"), metric)
+    return Box(quantity(found["value"], metric), interval, gap(entry, reach))
+
+
+def gap(entry: Entry | None, reach: float = 1.0) -> Gap | None:
+    """Return the difference of an entry from the baseline; ``reach`` is the ruler's half width (a share)."""
+    found = versus(entry)
+    if found is None:
+        return None
+    middle = float(found["difference"])
+    low, high = (float(middle if found.get(end) is None else found[end]) for end in ("low", "high"))
+    places = [round(50 + 50 * max(-1.0, min(1.0, x / (reach or 1.0))), 1) for x in (low, high, middle)]
+    verdict = str(found["verdict"])
+    interval = point_span(found.get("low"), found.get("high"))
+    return Gap(points(middle), interval, verdict, SYMBOLS[verdict], _p(found), *places)
+
+
+def _p(found: Mapping[str, Any]) -> str:
+    p = found.get("p_adjusted")
+    return probability(found.get("p") if p is None else p)
+
+
+def heat(figures: Figures) -> list[HeatTable]:
+    """Return a heat table a compared system (without a baseline: a system) and attack."""
+    if figures.primary is None or not figures.corrupted():
+        return []
+    names = figures.others or figures.names
+    tables = [_heat_table(figures, name, attack) for attack in figures.attacks for name in names]
+    return [table for table in tables if table.families]
+
+
+def _heat_table(figures: Figures, name: str, attack: str) -> HeatTable:
+    severities = figures.severities()
+    families: dict[str, list[tuple[str, list[Heat | None]]]] = {}
+    for row in figures.rows():
+        cells = [_heat(figures, name, attack, row, severity) for severity in severities]
+        if any(cells):
+            families.setdefault(row.family, []).append((plain(row.label), cells))
+    labels = [f"{severity:g}" for severity in severities]
+    return HeatTable(name, attack, labels, list(families.items()))
+
+
+def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -> Heat | None:
+    condition = row.conditions.get(severity)
+    entry = figures.cell(name, condition, attack) if condition else None
+    metric = figures.primary or ""
+    found = value(entry, metric)
+    if found is None:
+        return None
+    level = f"{condition}: {style(metric).label} {quantity(found['value'], metric)}"
+    interval = span(found.get("low"), found.get("high"), metric)
+    hint = f"{level} ({interval})" if interval else level
+    if figures.others:
+        difference = gap(entry)
+        if difference is None:
+            return None
+        strength = min(1.0, abs(versus(entry)["difference"]) / FULL)  # type: ignore[index]  # gap found it
+        hint += f"; difference {difference.text} points ({difference.interval}), p = {difference.p}"
+        return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint)
+    strength = min(1.0, max(0.0, float(found["value"]))) if metric == "accuracy" else 0.0
+    return Heat(quantity(found["value"], metric, unit=False), "level", "", round(strength, 2), hint)
+
+
+def measures(figures: Figures) -> list[Measure]:
+    """Return a table for each metric beside the primary one, and for mean corruption errors."""
+    columns = figures.columns()
+    skip = (figures.primary, "psnr_in", "ssim_in")
+    wanted = [metric for metric in figures.summary.get("metrics", []) if metric not in skip]
+    tables = [_measure(figures, metric, columns) for metric in wanted]
+    tables += [_measure(figures, metric, columns) for metric in ("mce", "relative_mce")]
+    return [table for table in tables if table]
+
+
+def _measure(figures: Figures, metric: str, columns: list[Column]) -> Measure | None:
+    rows, used, sources = [], set(), set()
+    for name in figures.names:
+        entries = [figures.entry(name, column) for column in columns]
+        found = [value(entry, metric) for entry in entries]
+        used |= {index for index, item in enumerate(found) if item}
+        sources |= {str(item["source"]) for item in found if item and item.get("source")}
+        rows.append((name, [_pair(item, value(e, f"{metric}_in"), metric) for item, e in zip(found, entries, strict=True)]))
+    if not used:
+        return None
+    kept = sorted(used)
+    form = style(metric)
+    note = "; ".join([*filter(None, [form.note]), *sorted(sources)])
+    title = f"{form.label}, {form.unit}" if form.unit else form.label
+    cut = [(name, [cells[i] for i in kept]) for name, cells in rows if any(cells[i][0] != NONE for i in kept)]
+    return Measure(title, note, [columns[i].label for i in kept], cut)
+
+
+def _pair(
+    found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, metric: str
+) -> tuple[str, list[str]]:
+    """Return a value and the lines below it: its interval and what the corrupted picture had."""
+    if found is None:
+        return NONE, []
+    below = [span(found.get("low"), found.get("high"), metric)]
+    if before is not None:
+        below.append(f"before: {quantity(before['value'], metric, unit=False)}")
+    return quantity(found["value"], metric, unit=False), [line for line in below if line]
+
+
+def costs(figures: Figures) -> list[dict[str, Any]]:
+    """Return each system's median time an image with its interval, and a bar (percent of the slowest)."""
+    timed = [(s, s.get("ms_per_image") or {}) for s in figures.systems]
+    most = max((float(t.get("high") or t["value"]) for _, t in timed if t.get("value") is not None), default=1.0)
+    base = next((t.get("value") for s, t in timed if s["name"] == figures.baseline), None)
+    return [_cost(system, time, most, base) for system, time in timed]
+
+
+def _cost(
+    system: Mapping[str, Any], time: Mapping[str, Any], most: float, base: float | None
+) -> dict[str, Any]:
+    middle = time.get("value")
+    sizes = [part.get("parameters") for part in system.get("parts", [])]
+    low, high = (middle if time.get(end) is None else time[end] for end in ("low", "high"))
+    return {
+        "name": system["name"],
+        "value": number(middle, _digits(middle)),
+        "interval": "" if time.get("low") is None else f"{number(low, _digits(middle))} to {number(high, _digits(middle))}",
+        "ratio": f"{middle / base:.1f}\u00a0\u00d7" if middle and base else "",
+        "parameters": f"{sum(sizes):,}" if sizes and all(s is not None for s in sizes) else NONE,
+        "bar": 0.0 if middle is None else round(100 * middle / most, 1),
+        "low": 0.0 if low is None else round(100 * low / most, 1),
+        "high": 0.0 if high is None else round(100 * high / most, 1),
+    }
+
+
+def _digits(value: float | None) -> int:
+    return 2 if value is None or value < 10 else 1 if value < 100 else 0
+
+
+def every_cell(figures: Figures) -> list[dict[str, Any]]:
+    """Return all cells as text, for the complete table."""
+    metric = figures.primary or "accuracy"
+    rows = []
+    for cell in figures.cells:
+        found = value(cell, metric) or {}
+        rows.append(
+            {
+                "system": cell["system"],
+                "condition": cell["condition"],
+                "attack": cell["attack"],
+                "n": f"{cell['n']:,}",
+                "value": quantity(found.get("value"), metric, unit=False),
+                "interval": span(found.get("low"), found.get("high"), metric),
+                "gap": gap(cell),
+                "changed": _changed(versus(cell)),
+            }
+        )
+    return rows
+
+
+def _changed(found: Mapping[str, Any] | None) -> str:
+    if found is None or found.get("gained") is None:
+        return ""
+    return f"+{found['gained']} \u2212{found['lost']}"
+
+
+def column_note(column: Column) -> str:
+    """Return how many conditions a column is the mean of."""
+    if column.group == "clean":
+        return "no corruption"
+    return count(column.conditions, "condition")

@@ -1,0 +1,108 @@
+"""Numbers as words: one way to write each quantity, shared by the page and the terminal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MINUS = "\u2212"
+NONE = "\u2013"
+SYMBOLS = {"helps": "\u25b2", "hurts": "\u25bc", "unclear": "\u25cb"}
+"""Marks of the verdicts: a shape each, so that colour is never the only carrier."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a metric is written.
+
+    Args:
+        label: its name in a heading.
+        unit: what stands after the number.
+        scale: what the stored number is multiplied by.
+        digits: decimals shown.
+        note: one line that says what it measures.
+    """
+
+    label: str
+    unit: str = ""
+    scale: float = 1.0
+    digits: int = 3
+    note: str = ""
+
+
+STYLES = {
+    "accuracy": Style("Accuracy", "%", 100.0, 1, "share of pictures classified correctly"),
+    "ece": Style("ECE", "%", 100.0, 1, "expected calibration error; lower is better"),
+    "ece_adaptive": Style("Adaptive ECE", "%", 100.0, 1, "calibration error, bins of equal count; lower is better"),
+    "brier": Style("Brier score", note="squared error of the probabilities; lower is better"),
+    "nll": Style("NLL", "nats", note="negative log-likelihood; lower is better"),
+    "confidence": Style("Confidence", "%", 100.0, 1, "mean probability of the predicted class"),
+    "psnr": Style("PSNR", "dB", 1.0, 2, "restored picture against the clean one; higher is better"),
+    "psnr_in": Style("PSNR before", "dB", 1.0, 2, "corrupted picture against the clean one"),
+    "ssim": Style("SSIM", note="structural similarity to the clean picture; higher is better"),
+    "ssim_in": Style("SSIM before", note="structural similarity of the corrupted picture to the clean one"),
+    "mce": Style("mCE", "%", 100.0, 1, "mean corruption error; lower is better"),
+    "relative_mce": Style("Relative mCE", "%", 100.0, 1, "mean corruption error against a system of this run"),
+}
+
+
+def style(metric: str) -> Style:
+    """Return how ``metric`` is written; a metric unknown here gets its own name and three decimals."""
+    return STYLES.get(metric, Style(metric.replace("_", " ")))
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return a number with a true minus sign, or a dash for none."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    text = f"{value:.{digits}f}"
+    if float(text) == 0.0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def quantity(value: float | None, metric: str, *, unit: bool = True) -> str:
+    """Return a metric's value as it is written, such as ``81.0 %``."""
+    form = style(metric)
+    text = number(None if value is None else value * form.scale, form.digits)
+    return f"{text}\u00a0{form.unit}" if unit and form.unit and text != NONE else text
+
+
+def span(low: float | None, high: float | None, metric: str) -> str:
+    """Return an interval such as ``76.2 to 85.1``, or nothing where it is not known."""
+    if low is None or high is None:
+        return ""
+    return f"{quantity(low, metric, unit=False)} to {quantity(high, metric, unit=False)}"
+
+
+def points(difference: float | None) -> str:
+    """Return a difference of shares in percentage points, with its sign: ``+3.1``."""
+    text = number(None if difference is None else difference * 100.0)
+    return text if text[0] in (MINUS, NONE) or text == "0.0" else f"+{text}"
+
+
+def point_span(low: float | None, high: float | None) -> str:
+    """Return an interval of a difference such as ``+1.0 to +5.0``."""
+    return "" if low is None or high is None else f"{points(low)} to {points(high)}"
+
+
+def probability(p: float | None) -> str:
+    """Return a p-value such as ``0.002`` or ``< 0.001``."""
+    if p is None:
+        return NONE
+    return "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """Return ``1 image`` or ``1,200 images``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def plain(name: str) -> str:
+    """Return an identifier as a reader says it: ``gaussian_noise`` becomes ``gaussian noise``."""
+    return name.replace("_", " ")

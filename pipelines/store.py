@@ -1,0 +1,147 @@
+"""The run folder: chunk files that appear whole or not at all, and the tables made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.contract.errors import RunError
+from data.home import replace_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.grid import Cell
+
+Row = dict[str, Any]
+FLOATS = ("confidence", "loss", "brier", "margin", "linf", "l2", "psnr_in", "psnr_out", "ssim_in", "ssim_out")
+COUNTS = ("queries", "backwards")
+
+
+def row_schema() -> pa.Schema:
+    """Return the columns of one row per (cell, sample). Missing values are null."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("label", pa.int32()),
+            ("prediction", pa.int32()),
+            ("correct", pa.bool_()),
+            *((name, pa.float32()) for name in FLOATS),
+            *((name, pa.int64()) for name in COUNTS),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run's folder."""
+
+    path: Path
+
+    @property
+    def done(self) -> Path:
+        """Return the marker that the run is complete."""
+        return self.path / "DONE"
+
+    def chunk(self, cell: Cell, number: int) -> Path:
+        """Return the file of one chunk of one cell."""
+        return self.path / "cells" / cell.key[:16] / f"chunk-{number:05d}.parquet"
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write ``name`` whole or not at all."""
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+        replace_file(self.path / name, (text + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file of the folder holds.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read it: {error}", where=str(self.path / name)) from None
+
+
+def open_folder(root: Path, name: str, key: str, *, fresh: bool) -> RunFolder:
+    """Return the folder of the run with this key: the one that was begun before, or a new one.
+
+    Args:
+        root: where run folders are kept.
+        name: the config's name.
+        key: key of everything that decides the results.
+        fresh: begin anew beside a folder that is there already.
+    """
+    ending = f"_{name}_{key[:8]}"
+    found = sorted(path for path in root.glob(f"*{ending}*") if path.is_dir())
+    if found and not fresh:
+        return RunFolder(found[-1])
+    again = f"-{len(found) + 1}" if found else ""
+    folder = root / f"{date.today().isoformat()}{ending}{again}"
+    (folder / "cells").mkdir(parents=True)
+    return RunFolder(folder)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write a chunk file whole or not at all."""
+    import pyarrow as pa
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, _to_bytes(pa.Table.from_pylist(list(rows), schema=row_schema())))
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Return a chunk.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path, schema=row_schema())
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"damaged: {error}", where=str(path), hint="delete it and run again") from None
+
+
+def assemble(folder: RunFolder, cells: Iterable[Cell], chunks: int) -> pa.Table:
+    """Join all chunks, in the order of the grid, and write ``results.parquet``.
+
+    Equal runs give equal bytes: the table holds no times, and the order is the config's.
+    """
+    import pyarrow as pa
+
+    tables = []
+    for cell in cells:
+        rows = pa.concat_tables([read_rows(folder.chunk(cell, i)) for i in range(chunks)])
+        for name in ("attack", "condition", "system"):
+            column = pa.array([getattr(cell, name)] * rows.num_rows, pa.string())
+            rows = rows.add_column(0, name, column)
+        tables.append(rows)
+    table = pa.concat_tables(tables).combine_chunks()
+    replace_file(folder.path / "results.parquet", _to_bytes(table))
+    return table
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write plain rows as parquet, with the types that pyarrow infers."""
+    import pyarrow as pa
+
+    replace_file(path, _to_bytes(pa.Table.from_pylist(list(rows))))
+
+
+def _to_bytes(table: pa.Table) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())

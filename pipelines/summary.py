@@ -1,0 +1,183 @@
+"""All aggregation: per-sample rows to figures with intervals, paired comparisons and corruption errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.contract.rng import Rng
+from data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
+from pipelines.corruption_error import corruption_errors
+from pipelines.grid import Grid
+from pipelines.metrics.base import Estimate, Metric
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.grid import Cell
+
+Columns = Mapping[str, NDArray[np.float64]]
+Triple = tuple[str, str, str]
+ALL = "all corruptions"
+
+
+@dataclass
+class Summary:
+    """Turns the rows of a run into the figures of ``summary.json``.
+
+    Attributes:
+        grid: what was measured.
+        cells: the cells, in order.
+        metrics: what is reported for each.
+        baseline: system that the others are compared with.
+        seed: root of the resampling streams.
+        classes: number of classes of the systems, None where they give pictures or differ.
+    """
+
+    grid: Grid
+    cells: Sequence[Cell]
+    metrics: Sequence[Metric]
+    baseline: str | None
+    seed: int
+    classes: int | None = None
+    columns: dict[Triple, Columns] = field(default_factory=dict)
+
+    def read(self, table: pa.Table) -> None:
+        """Take the rows of ``results.parquet``."""
+        n = table.num_rows // len(self.cells)
+        for i, cell in enumerate(self.cells):
+            rows = table.slice(i * n, n)
+            self.columns[cell.system, cell.condition, cell.attack] = {
+                name: _floats(rows.column(name)) for name in rows.column_names if name not in _WORDS
+            }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the parts ``cells``, ``aggregates`` and ``comparison`` of the summary."""
+        cells = [self._cell(cell) for cell in self.cells]
+        tested = [cell["versus"] for cell in cells if cell["versus"]]
+        for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
+            versus["p_adjusted"] = _short(adjusted)
+            versus["verdict"] = _verdict(versus["difference"], significant=adjusted < 0.05)
+        comparison = {
+            "baseline": self.baseline,
+            "confidence": 0.95,
+            "test": "exact McNemar",
+            "correction": "Holm",
+            "comparisons": len(tested),
+            "interval": "paired bootstrap over images",
+        }
+        return {"cells": cells, "aggregates": self._aggregates(), "comparison": comparison}
+
+    def _cell(self, cell: Cell) -> dict[str, Any]:
+        triple = (cell.system, cell.condition, cell.attack)
+        columns = self.columns[triple]
+        rng = Rng(self.seed).at("summary", *triple)
+        found = {metric.kind: metric(columns, rng.at(metric.kind)) for metric in self.metrics}  # type: ignore[attr-defined]
+        return {
+            "key": cell.key,
+            "system": cell.system,
+            "condition": cell.condition,
+            "attack": cell.attack,
+            "n": len(columns["correct"]),
+            "metrics": {name: estimate.to_json() if estimate else None for name, estimate in found.items()},
+            "versus": self._versus(triple, rng.at("versus")),
+        }
+
+    def _versus(self, triple: Triple, rng: Rng) -> dict[str, Any] | None:
+        system, condition, attack = triple
+        other = self.columns.get((self.baseline or "", condition, attack))
+        if other is None or system == self.baseline:
+            return None
+        mine, theirs = self.columns[triple]["correct"], other["correct"]
+        if np.isnan(mine).any() or np.isnan(theirs).any():
+            return None
+        gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
+        low, high = paired_bootstrap(mine, theirs, rng)
+        return {
+            "difference": _short((mine - theirs).mean()),
+            "low": _short(low),
+            "high": _short(high),
+            "p": _short(mcnemar_exact(gained, lost)),
+            "gained": gained,
+            "lost": lost,
+        }
+
+    def _aggregates(self) -> list[dict[str, Any]]:
+        groups = {name: found for name, found in self.grid.groups.items() if len(found) > 1}
+        corrupted = [name for name, c in self.grid.conditions.items() if c.corruption.severity > 0]
+        if len(corrupted) > 1 and set(corrupted) not in [set(found) for found in groups.values()]:
+            groups[ALL] = tuple(corrupted)
+        out: list[dict[str, Any]] = []
+        for group, conditions in groups.items():
+            for attack in self.grid.attacks:
+                made = (self._aggregate(s, group, conditions, attack) for s in self.grid.graphs)
+                out.extend(found for found in made if found)
+        return out
+
+    def _aggregate(self, system: str, group: str, names: Sequence[str], attack: str) -> dict[str, Any] | None:
+        rng = Rng(self.seed).at("summary", "group", system, group, attack)
+        metrics: dict[str, Any] = {}
+        for metric in self.metrics:
+            if (
+                metric.mean_of
+                and (found := self._per_image(system, names, attack, metric.mean_of)) is not None
+            ):
+                low, high = bootstrap_mean(found, rng.at(metric.mean_of))
+                estimate = Estimate(float(found.mean()), low, high, "bootstrap over images")
+                metrics[metric.kind] = estimate.to_json()  # type: ignore[attr-defined]
+        if not metrics:
+            return None
+        mine = self._per_image(system, names, attack, "correct")
+        theirs = self._per_image(self.baseline, names, attack, "correct") if self.baseline else None
+        versus: dict[str, Any] | None = None
+        if mine is not None and theirs is not None and system != self.baseline:
+            low, high = paired_bootstrap(mine, theirs, rng.at("versus"))
+            difference = float((mine - theirs).mean())
+            versus = {"difference": _short(difference), "low": _short(low), "high": _short(high)}
+            versus["verdict"] = _verdict(difference, significant=low > 0 or high < 0)
+        return {
+            "system": system,
+            "group": group,
+            "attack": attack,
+            "conditions": len(names),
+            "metrics": metrics,
+            "versus": versus,
+            **corruption_errors(self, system, names, attack),
+        }
+
+    def _per_image(
+        self, system: str | None, names: Sequence[str], attack: str, column: str
+    ) -> NDArray[np.float64] | None:
+        """Return the mean over conditions for each image; None where one of the values is missing."""
+        found = [self.columns.get((system or "", name, attack)) for name in names]
+        if any(columns is None for columns in found):
+            return None
+        stack = np.stack([columns[column] for columns in found if columns is not None])
+        return None if np.isnan(stack).any() else stack.mean(0)
+
+
+_WORDS = ("system", "condition", "attack", "id")
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    values = column.cast(pa.float64())
+    return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _short(value: float) -> float:
+    # Ten digits: enough for any use, and the last bits of a sum differ between processors.
+    return float(f"{float(value):.10g}")
+
+
+def _verdict(difference: float, *, significant: bool) -> str:
+    if not significant or difference == 0:
+        return "unclear"
+    return "helps" if difference > 0 else "hurts"

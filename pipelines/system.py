@@ -1,0 +1,88 @@
+"""`System`: the torch module of a `Graph`. Being a module, the whole of it is attacked and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import Tensor, nn
+
+from data.contract.errors import ShapeError
+from data.contract.part import Part
+from defend.classifier import Classifier
+from pipelines.graph import IMAGE, Graph
+
+if TYPE_CHECKING:
+    from pipelines.joins.base import JoinSpec
+
+
+Around = Callable[[str, Callable[[], Tensor]], Tensor]
+
+
+class Join(Part):
+    """The module that runs any `JoinSpec`."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Join tensors of one shape.
+
+        Raises:
+            ShapeError: the branches give different shapes.
+        """
+        if len({tuple(x.shape) for x in inputs}) > 1:
+            shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+            raise ShapeError(f"its inputs differ in shape: {shapes}", where=self.spec.name)
+        return cast("JoinSpec", self.spec).join(inputs)
+
+
+class System(nn.Module):
+    """Images (n, c, h, w) in [0, 1] to logits (n, classes), or to images where there is no classifier.
+
+    Attributes:
+        graph: the description it was built from.
+        parts: part name -> module; a part that several nodes use is there once.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        """Build every part once."""
+        super().__init__()
+        self.graph = graph
+        # Names are the user's own and may hold characters that module names may not.
+        self._number = {name: str(i) for i, name in enumerate(graph.parts)}
+        self._modules_by_number = nn.ModuleDict(
+            {self._number[name]: cast("Any", spec).build() for name, spec in graph.parts.items()}
+        )
+        self.eval()
+
+    def part(self, name: str) -> Part:
+        """Return the module of the part called ``name`` in the config."""
+        return cast("Part", self._modules_by_number[self._number[name]])
+
+    @property
+    def classes(self) -> int | None:
+        """Return the number of logits, None where the system gives pictures."""
+        if self.graph.gives != "logits":
+            return None
+        parts = [self.part(name) for name in self.graph.parts]
+        return next(part.classes for part in parts if isinstance(part, Classifier))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output of the last node."""
+        return self.trace(x)[self.graph.steps[-1].name]
+
+    def trace(
+        self, x: Tensor, around: Callable[[str, Callable[[], Tensor]], Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the output of every node by name, ``image`` included.
+
+        Args:
+            x: images (n, c, h, w) in [0, 1].
+            around: called with the part's name and the computation instead of computing directly (timing).
+        """
+        values = {IMAGE: x}
+        for step in self.graph.steps:
+            module, inputs = self.part(step.part_name), [values[name] for name in step.inputs]
+            if around is None:
+                values[step.name] = module(*inputs)
+            else:
+                values[step.name] = around(step.part_name, lambda m=module, i=inputs: m(*i))  # type: ignore[misc]
+        return values

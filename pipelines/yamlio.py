@@ -1,0 +1,179 @@
+"""YAML as people mean it: YAML 1.2 scalars, no duplicate keys, a line number for every value.
+
+PyYAML follows YAML 1.1: it reads ``2e-4`` as text, ``on`` as true, ``1:30`` as 90 and lets a duplicate key
+win silently. The loader here has the YAML 1.2 core schema instead (https://yaml.org/spec/1.2.2/#103).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from data.contract.errors import ConfigError, near_miss
+
+Place = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+MAX_NODES = 100_000
+MAX_DEPTH = 60
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name)
+
+
+def _resolve(tag: str, pattern: str, first: str) -> None:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
+
+
+_resolve("null", r"^(?:~|null|Null|NULL|)$", "~nN\0")
+_Loader.yaml_implicit_resolvers.setdefault("", []).append(("tag:yaml.org,2002:null", re.compile(r"^$")))
+_resolve("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF")
+_resolve("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789")
+_resolve("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789")
+_resolve("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+.")
+
+
+@dataclass
+class Document:
+    """A parsed file.
+
+    Attributes:
+        path: the file, as it was named.
+        value: plain Python data.
+        lines: line (from 1) of every key and list item, by its path of keys and indices.
+        text: the file's text, verbatim.
+    """
+
+    path: Path
+    value: Any
+    text: str
+    lines: dict[Place, int] = field(default_factory=dict)
+
+    def where(self, place: Place) -> str:
+        """Return ``file:line`` of a value, or of the nearest thing around it."""
+        return f"{self.path}:{self.lines[self.known(place)]}"
+
+    def known(self, place: Place) -> Place:
+        """Return the part of a validation error's path that is in the file.
+
+        pydantic puts the names of union members into its paths; they are skipped.
+        """
+        found: Place = ()
+        for step in place:
+            if (*found, step) in self.lines:
+                found = (*found, step)
+        return found
+
+    def parse(self, model: type[M]) -> M:
+        """Return the value as a model.
+
+        Raises:
+            ConfigError: with file, line, field, what is wrong and a near-miss; one line for each mistake.
+        """
+        if not isinstance(self.value, dict):
+            raise ConfigError("the file must hold a mapping (task: ..., name: ...)", where=f"{self.path}:1")
+        try:
+            return model.model_validate(self.value)
+        except ValidationError as error:
+            raise ConfigError("\n".join(self._message(item) for item in error.errors())) from None
+
+    def _message(self, error: Mapping[str, Any]) -> str:
+        place = self.known(error["loc"])
+        kind, context = error["type"], error.get("ctx", {})
+        text = error["msg"].removeprefix("Value error, ")
+        if kind == "unknown_field":
+            place = self.known((*error["loc"], context["field"]))
+        elif kind == "union_tag_invalid":
+            tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+            text = f"unknown kind '{context['tag']}'; {near_miss(context['tag'], tags)}"
+        elif kind == "union_tag_not_found":
+            text = "needs a 'kind'"
+        elif kind == "missing":
+            text = f"'{error['loc'][-1]}' is missing"
+        else:
+            text += f", got {error['input']!r}" if isinstance(error["input"], (str, int, float)) else ""
+        name = ".".join(map(str, place))
+        return f"{self.where(place)}: {name + ': ' if name else ''}{text}"
+
+
+def load(path: str | Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or repeats a key; with file and line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"cannot read the configuration: {reason}", where=str(path)) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Document:
+    """Parse YAML text; ``path`` is only for messages."""
+    try:
+        node = yaml.compose(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(str(getattr(error, "problem", error)), where=f"{path}{line}") from None
+    document = Document(path, None, text, {(): 1})
+    document.value = _Builder(document).build(node, (), 0) if node is not None else None
+    return document
+
+
+class _Builder:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.count = 0
+        self.loader = _Loader("")
+
+    def build(self, node: yaml.Node, place: Place, depth: int) -> Any:
+        line = node.start_mark.line + 1
+        self.document.lines.setdefault(place, line)
+        self.count += 1
+        # Aliases can make a small file unfold without end.
+        if self.count > MAX_NODES or depth > MAX_DEPTH:
+            raise ConfigError("nested too deeply or too large", where=f"{self.document.path}:{line}")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*place, i), depth + 1) for i, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key, line = key_node.value, key_node.start_mark.line + 1
+            where = f"{self.document.path}:{line}"
+            if not isinstance(key, str):
+                raise ConfigError("a key must be plain text", where=where)
+            if key in out:
+                first = self.document.lines[(*place, key)]
+                raise ConfigError(f"'{key}' is given twice (first in line {first})", where=where)
+            self.document.lines[(*place, key)] = line
+            out[key] = self.build(value_node, (*place, key), depth + 1)
+        return out
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        kind, text = node.tag.rpartition(":")[2], node.value
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int":
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        if kind == "float":
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if kind == "str":
+            return text
+        where = f"{self.document.path}:{node.start_mark.line + 1}"
+        raise ConfigError(f"tag '{node.tag}' is not supported", where=where)

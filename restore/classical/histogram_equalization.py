@@ -1,0 +1,36 @@
+"""Histogram equalisation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from restore.base import RestorerSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from data.contract.types import Images
+
+
+class HistogramEqualization(RestorerSpec):
+    """Spreads the grey levels of the whole picture evenly, by their cumulative histogram.
+
+    The histogram shares every pixel linearly between the two nearest of 256 levels, so that it is
+    differentiable. Colour pictures are equalised in their luma; red, green and blue get the same addition.
+    """
+
+    kind: Literal["histogram_equalization"] = "histogram_equalization"
+    purpose: ClassVar[str] = "spreads the grey levels of a pale or dark picture"
+
+    blend: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Share of the equalised picture in the result."""
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Return the equalised images."""
+        from restore.tone import luma, tone_map
+
+        y = luma(x)
+        return x + self.blend * (tone_map(y, tiles=1, clip_limit=None) - y)

@@ -1,0 +1,54 @@
+"""Wiener deconvolution."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from restore.base import RestorerFacts, RestorerSpec
+from restore.kernels import GaussianKernel, Kernel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+
+class Wiener(RestorerSpec):
+    """Linear filter of least mean squared error for a known blur and known noise (Wiener 1949).
+
+    Its response is ``conj(H) / (|H|^2 + N / S)``. The power N of the noise is ``sigma``^2 at every frequency;
+    the power S of natural pictures falls with the square of the frequency f (Field 1987), scaled so that the
+    frequencies from 1/256 to 1/2 cycles a pixel hold the variance ``contrast``^2.
+    """
+
+    kind: Literal["wiener"] = "wiener"
+    purpose: ClassVar[str] = "undoes a known blur; set by the noise of the camera"
+
+    kernel: Kernel = GaussianKernel()
+    """The blur that is undone."""
+    sigma: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
+    """Standard deviation of the noise, for values in [0, 1]."""
+    contrast: Annotated[Number, Field(gt=0, le=1)] = 0.25
+    """Standard deviation of the pictures' values."""
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return the facts: the side of the inverse filter."""
+        return RestorerFacts(receptive_field=self._taps().shape[0])
+
+    def _taps(self) -> NDArray[np.float64]:
+        from restore.inverse import frequencies, inverse_filter
+
+        # Integral of A / f^2 over the ring 1/256 <= f <= 1/2 is 2 pi A ln 128 = contrast^2.
+        amplitude = self.contrast**2 / (2.0 * math.pi * math.log(128.0))
+        return inverse_filter(self.kernel.taps(), self.sigma**2 * frequencies() / amplitude)
+
+    def network(self) -> nn.Module:
+        """Return the inverse filter; nothing in it is learned."""
+        from restore.nets.deconvolution import LinearFilter
+
+        return LinearFilter(self._taps())

@@ -1,0 +1,152 @@
+"""Blur kernels (point spread functions) that deconvolution is told of."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGEST = 127
+"""Longest side in pixels of a kernel that is read from a file."""
+
+
+class KernelSpec(Spec):
+    """Base of blur kernels. The blurred picture is the convolution of the sharp one with ``taps()``."""
+
+    def taps(self) -> NDArray[np.float64]:
+        """Return the kernel: (k, k), k odd, non-negative, sums to 1, centred."""
+        raise NotImplementedError
+
+
+class GaussianKernel(KernelSpec):
+    """Gaussian blur, cut at three standard deviations."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    sigma: Annotated[float, Field(gt=0, le=20)] = 1.5
+    """Standard deviation in pixels."""
+
+    def taps(self) -> NDArray[np.float64]:
+        """Return the sampled Gaussian."""
+        import numpy as np
+
+        radius = max(1, math.ceil(3 * self.sigma))
+        line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / self.sigma) ** 2)
+        return _normal(np.outer(line, line))
+
+
+class DiskKernel(KernelSpec):
+    """Uniform disk: defocus of a lens with a round aperture."""
+
+    kind: Literal["disk"] = "disk"
+    radius: Annotated[float, Field(gt=0, le=40)] = 3.0
+    """Radius in pixels."""
+
+    def taps(self) -> NDArray[np.float64]:
+        """Return the share of each pixel that the disk covers (8x8 points a pixel)."""
+        import numpy as np
+
+        half, fine = math.ceil(self.radius), 8
+        at = (np.arange((2 * half + 1) * fine) + 0.5) / fine - half - 0.5
+        inside = (at[:, None] ** 2 + at[None, :] ** 2 <= self.radius**2).astype(np.float64)
+        side = 2 * half + 1
+        return _normal(inside.reshape(side, fine, side, fine).mean(axis=(1, 3)))
+
+
+class MotionKernel(KernelSpec):
+    """Straight line at constant speed: camera or object motion."""
+
+    kind: Literal["motion"] = "motion"
+    length: Annotated[float, Field(ge=1, le=100)] = 9.0
+    """Length of the line in pixels."""
+    angle: Annotated[float, Field(ge=-360, le=360)] = 0.0
+    """Direction in degrees, counter-clockwise from the horizontal."""
+
+    def taps(self) -> NDArray[np.float64]:
+        """Return the line, drawn with bilinear weights."""
+        import numpy as np
+
+        half = math.ceil(self.length / 2)
+        points = max(64, 16 * math.ceil(self.length))
+        along = (np.arange(points) + 0.5) / points * self.length - self.length / 2
+        rows = half - along * math.sin(math.radians(self.angle))
+        columns = half + along * math.cos(math.radians(self.angle))
+        at = np.arange(2 * half + 1)
+        near_rows = np.maximum(0.0, 1.0 - np.abs(at[:, None] - rows))
+        near_columns = np.maximum(0.0, 1.0 - np.abs(at[:, None] - columns))
+        return _normal(near_rows @ near_columns.T)
+
+
+class FileKernel(KernelSpec):
+    """A kernel of your own: a .npy file with a matrix, or a grey picture whose brightness is the kernel.
+
+    It is scaled to sum 1. A side of even length gets a row (column) of zeros at its end.
+    """
+
+    kind: Literal["file"] = "file"
+    path: str
+    """File, absolute or below the working folder, ``$CLEARSIGHT_DATA`` or ``$CLEARSIGHT_HOME/data``."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields and the sha256 of the file, so that another kernel is another key."""
+        from data.home import locate
+        from data.weights import digest
+
+        return super().identity() | {"sha256": digest(locate(self.path))}
+
+    def taps(self) -> NDArray[np.float64]:
+        """Read the file.
+
+        Raises:
+            DataError: it is missing, or not a non-negative matrix of at most 127x127 with a positive sum.
+        """
+        import numpy as np
+
+        from data.contract.errors import DataError
+
+        taps = _read(self.path)
+        if taps.ndim != 2 or not 1 <= max(taps.shape) <= LARGEST:
+            raise DataError(
+                f"a kernel is a matrix of at most {LARGEST}x{LARGEST}, this one is {taps.shape}",
+                where=self.path,
+            )
+        if not np.isfinite(taps).all() or taps.min() < 0 or taps.sum() <= 0:
+            raise DataError("a kernel has finite values >= 0 and a positive sum", where=self.path)
+        side = max(taps.shape) // 2 * 2 + 1
+        square = np.zeros((side, side))
+        top, left = (side - taps.shape[0]) // 2, (side - taps.shape[1]) // 2
+        square[top : top + taps.shape[0], left : left + taps.shape[1]] = taps
+        return _normal(square)
+
+
+def _read(path: str) -> NDArray[np.float64]:
+    import cv2
+    import numpy as np
+
+    from data.contract.errors import DataError
+    from data.home import locate
+
+    file = locate(path)
+    if file.suffix == ".npy":
+        try:
+            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read the kernel: {error}", where=path) from None
+    picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.ndim != 2:
+        raise DataError("not a grey picture", where=path, hint="give a .npy matrix or a grey PNG")
+    return np.asarray(picture, dtype=np.float64)
+
+
+def _normal(taps: NDArray[np.float64]) -> NDArray[np.float64]:
+    return taps / taps.sum()
+
+
+Kernel = Annotated[GaussianKernel | DiskKernel | MotionKernel | FileKernel, Field(discriminator="kind")]
+"""Any blur kernel, as the field of a restorer."""
