@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,16 +166,26 @@ def data_get(
     command(name, quiet=quiet)
 
 
+class _Stopped(BaseException):
+    """Ctrl-C or a polite kill. Not KeyboardInterrupt, which typer would turn into an exit of its own."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; one clear line and a non-zero exit for everything that a user can mend."""
     # albumentations asks the network for news at import unless told not to.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         app(args=list(arguments) if arguments is not None else None)
     except ClearsightError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
-    except KeyboardInterrupt:
+    except _Stopped:
         sys.stderr.write("stopped; run the same command again to go on\n")
         raise SystemExit(130) from None
 

@@ -62,7 +62,8 @@ class Each(BaseModel):
             first = error.errors()[0]
             place = ".".join(str(step) for step in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
-            raise ValueError(f"{place + ': ' if place else ''}{message}, got {first['input']!r}") from None
+            got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+            raise ValueError(f"{place + ': ' if place else ''}{message}{got}") from None
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return self

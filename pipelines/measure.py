@@ -254,9 +254,12 @@ _bench: Bench | None = None
 def start_worker(job: Job) -> None:
     """Prepare a worker process (the initializer of the pool)."""
     import multiprocessing
+    import signal
     import threading
 
     global _bench
+    # Ctrl-C reaches the whole group; the parent decides when its workers stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     one_thread().__enter__()
     _bench = Bench(job)
     parent = multiprocessing.parent_process()

@@ -298,7 +298,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        log.error("stopped: %s", type(error).__name__ if isinstance(error, KeyboardInterrupt) else error)
+        log.error("stopped: %s", error if isinstance(error, Exception) else "by the user")
         raise
     finally:
         log.setLevel(before)

@@ -21,6 +21,8 @@ Place = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 MAX_NODES = 100_000
 MAX_DEPTH = 60
+SCALARS = ("null", "bool", "int", "float", "str")
+KINDS = {yaml.MappingNode: ("map",), yaml.SequenceNode: ("seq",)}
 
 
 class _Loader(yaml.SafeLoader):
@@ -134,7 +136,6 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.count = 0
-        self.loader = _Loader("")
 
     def build(self, node: yaml.Node, place: Place, depth: int) -> Any:
         line = node.start_mark.line + 1
@@ -143,11 +144,14 @@ class _Builder:
         # Aliases can make a small file unfold without end.
         if self.count > MAX_NODES or depth > MAX_DEPTH:
             raise ConfigError("nested too deeply or too large", where=f"{self.document.path}:{line}")
+        kind = node.tag.rpartition(":")[2]
+        if kind not in KINDS.get(type(node), SCALARS):
+            raise ConfigError(f"tag '{node.tag}' is not supported", where=f"{self.document.path}:{line}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*place, i), depth + 1) for i, item in enumerate(node.value)]
-        return self._scalar(node)
+        return _scalar(kind, node.value)
 
     def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -163,17 +167,14 @@ class _Builder:
             out[key] = self.build(value_node, (*place, key), depth + 1)
         return out
 
-    def _scalar(self, node: yaml.Node) -> Any:
-        kind, text = node.tag.rpartition(":")[2], node.value
-        if kind == "null":
-            return None
-        if kind == "bool":
-            return text.lower() == "true"
-        if kind == "int":
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-        if kind == "float":
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if kind == "str":
-            return text
-        where = f"{self.document.path}:{node.start_mark.line + 1}"
-        raise ConfigError(f"tag '{node.tag}' is not supported", where=where)
+
+def _scalar(kind: str, text: str) -> Any:
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if kind == "float":
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text

@@ -8,12 +8,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-GRID = 512
-"""Side of the grid of frequencies that filters are designed on."""
-WIDEST = 96
-"""Largest radius in pixels of a filter."""
-TAIL = 2e-3
-"""Share of the filter's absolute sum that may be cut off."""
+GRID = 256
+"""Side of the grid of frequencies that filters are designed on; at least four radii."""
+NARROWEST, WIDEST = 16, 64
+"""Least and largest radius in pixels of a filter."""
+STEPS = 20
+"""Conjugate-gradient steps of the design; the error falls below 1e-6 of the filter in about ten."""
+
+
+def filter_radius(side: int) -> int:
+    """Return the radius of the inverse filter of a blur kernel with this side, both in pixels."""
+    return min(max(NARROWEST, 2 * side), WIDEST)
 
 
 def frequencies() -> NDArray[np.float64]:
@@ -33,7 +38,12 @@ def laplacian() -> NDArray[np.float64]:
 
 
 def inverse_filter(taps: NDArray[np.float64], penalty: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the filter with response conj(H) / (|H|^2 + penalty), cut where it has died away.
+    """Return the finite filter that comes nearest to the response conj(H) / (|H|^2 + penalty).
+
+    The unbounded filter of a sharp-edged blur rings for hundreds of pixels, and cutting it off ruins it. So
+    the filter of limited support is sought that minimises ``sum S (|G H - 1|^2 + penalty |G|^2)`` over
+    frequencies, with the power S = 1 / f^2 of natural pictures (Field 1987): a Wiener filter of finite
+    length. Its normal equations are solved by conjugate gradients, preconditioned by the unbounded inverse.
 
     Args:
         taps: the blur, (k, k), k odd, sum 1, response H.
@@ -41,29 +51,47 @@ def inverse_filter(taps: NDArray[np.float64], penalty: NDArray[np.float64]) -> N
             the regularising operator (Tikhonov).
 
     Returns:
-        (2 r + 1, 2 r + 1) float64 with sum 1 (the mean brightness is kept), r <= 96 the smallest radius
-        that leaves at most 0.2 % of the absolute sum outside.
+        (2 r + 1, 2 r + 1) float64 with r = `filter_radius` (k) and sum 1: the mean brightness is kept.
     """
+    import numpy as np
+
+    response = _response(taps)
+    signal = 1.0 / np.maximum(frequencies(), 0.25 / GRID**2)
+    normal = signal * np.maximum(np.abs(response) ** 2 + penalty, 1e-9)
+    radius = filter_radius(taps.shape[0])
+    inside = np.abs(np.fft.fftfreq(GRID, 1.0 / GRID)) <= radius
+    support = inside[:, None] & inside[None, :]
+
+    def apply(kernel: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(support, np.fft.irfft2(np.fft.rfft2(kernel) * _half(weights), s=(GRID, GRID)), 0.0)
+
+    target = np.where(support, np.fft.ifft2(signal * np.conj(response)).real, 0.0)
+    kernel = np.where(support, np.fft.ifft2(signal * np.conj(response) / normal).real, 0.0)
+    rest = target - apply(kernel, normal)
+    step = towards = apply(rest, 1.0 / normal)
+    slope = float((rest * towards).sum())
+    for _ in range(STEPS):
+        if slope <= 0.0:
+            break
+        image = apply(step, normal)
+        length = slope / float((step * image).sum())
+        kernel, rest = kernel + length * step, rest - length * image
+        towards = apply(rest, 1.0 / normal)
+        slope, before = float((rest * towards).sum()), slope
+        step = towards + slope / before * step
+    middle = slice(GRID // 2 - radius, GRID // 2 + radius + 1)
+    cut = np.fft.fftshift(kernel)[middle, middle]
+    return cut / cut.sum()
+
+
+def _half(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
+    return spectrum[:, : GRID // 2 + 1]
+
+
+def _response(taps: NDArray[np.float64]) -> NDArray[np.complex128]:
     import numpy as np
 
     side = taps.shape[0]
     placed = np.zeros((GRID, GRID))
     placed[:side, :side] = taps
-    response = np.fft.fft2(np.roll(placed, (-(side // 2), -(side // 2)), axis=(0, 1)))
-    power = np.abs(response) ** 2
-    inverse = np.fft.ifft2(np.conj(response) / np.maximum(power + penalty, 1e-12)).real
-    centred = np.fft.fftshift(inverse)
-    radius = _radius(np.abs(centred))
-    middle = GRID // 2
-    cut = centred[middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
-    return cut / cut.sum()
-
-
-def _radius(size: NDArray[np.float64]) -> int:
-    import numpy as np
-
-    line = np.abs(np.arange(GRID) - GRID // 2)
-    ring = np.maximum(line[:, None], line[None, :])
-    inside = np.cumsum(np.bincount(ring.ravel(), weights=size.ravel()))
-    enough = int(np.searchsorted(inside, (1.0 - TAIL) * inside[-1]))
-    return max(1, min(enough, WIDEST))
+    return np.fft.fft2(np.roll(placed, (-(side // 2), -(side // 2)), axis=(0, 1)))

@@ -43,9 +43,9 @@ class Rng:
 
     def numpy(self) -> np.random.Generator:
         """Return a fresh numpy generator (Philox 4x64, Salmon et al. 2011) at the start of this stream."""
-        import numpy as np
+        from data.contract.philox import generator
 
-        return np.random.Generator(np.random.Philox(key=self.integer(128)))
+        return generator(self.digest())
 
     def torch(self, device: str = "cpu") -> torch.Generator:
         """Return a fresh torch generator at the start of this stream."""

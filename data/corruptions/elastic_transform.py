@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption
+from data.corruptions.fields import normal
 from data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def smooth_field(height: int, width: int, sigma: float, rng: np.random.Generator
     import numpy as np
 
     rows, columns = _basis(height, sigma), _basis(width, sigma)
-    coefficients = rng.standard_normal((2, rows.shape[1], columns.shape[1]), dtype=np.float32)
+    coefficients = normal(rng, (2, rows.shape[1], columns.shape[1]))
     return np.asarray(rows @ coefficients @ columns.T, dtype=np.float32) * np.float32(3**-0.5)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption
+from data.corruptions.fields import words
 from data.corruptions.pixels import like, truncate
 
 if TYPE_CHECKING:
@@ -48,19 +49,18 @@ def plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.floa
     Args:
         side: height and width, a power of two.
         decay: the amplitude of the noise falls by ``decay ** 2`` from one scale to the next finer.
-        rng: gives three values in [0, 1) a point of every coarser grid.
+        rng: gives three uniform 16-bit words a point of every coarser grid.
 
     Returns:
         float32 (side, side), lowest value 0 and highest 1.
     """
     import numpy as np
 
-    grid, amplitude = np.zeros((1, 1), np.float32), 1.0
+    grid, amplitude, drawn = np.zeros((1, 1), np.float32), 1.0, words(rng, side * side - 1)
     while len(grid) < side:
         count = len(grid)
-        noise = rng.random((3, count, count), dtype=np.float32)
-        noise -= 0.5
-        noise *= 2 * amplitude
+        now, drawn = drawn[: 3 * count * count].reshape(3, count, count), drawn[3 * count * count :]
+        noise = now * np.float32(2 * amplitude / 65535) - np.float32(amplitude)
         fine = np.empty((count, 2, count, 2), np.float32)
         across, down = _next(grid, 1), _next(grid, 0)
         # A point in the middle of four neighbours is their mean plus noise, first squares, then diamonds.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption
@@ -29,10 +28,12 @@ class JpegCompression(Corruption):
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the decoded picture."""
+        import cv2
         import numpy as np
-        from PIL import Image
 
-        picture = Image.fromarray(image if image.shape[2] == 3 else image[..., 0])
-        file = BytesIO()
-        picture.save(file, "JPEG", quality=self.QUALITY[self.table][self.severity - 1])
-        return np.array(Image.open(file)).reshape(image.shape)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self.QUALITY[self.table][self.severity - 1]]
+        if image.shape[2] == 1:
+            _, file = cv2.imencode(".jpg", image, quality)
+            return np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))[..., None]
+        _, file = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+        return np.asarray(cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))

@@ -74,11 +74,11 @@ def disk(radius: float, softness: float) -> NDArray[np.float32]:
     Args:
         radius: of the disk, in pixels.
         softness: standard deviation in pixels of the Gaussian that softens the rim. Its window is 3x3 up to
-            radius 8 and 5x5 beyond; beyond 8 the rim is also reflected at the disk's bounding box (both
-            as in the published scripts).
+            radius 8 and 5x5 beyond.
 
     Returns:
-        float32 (k, k), k odd, sum 1.
+        float32 (k, k), k odd. The sum is 1, but for radii of 8 and more about 1.01: the published scripts
+        mirror the rim at the disk's bounding box when they soften it, and so does this.
     """
     import cv2
     import numpy as np

@@ -16,9 +16,10 @@ class MotionBlur(Corruption):
     """A fading streak, at most 45 degrees from the horizontal (Hendrycks & Dietterich 2019).
 
     The direction is random. The streak follows imagecorruptions (Michaelis et al. 2019): whole-pixel steps,
-    one-sided Gaussian weights. The published data sets were made with ImageMagick's motion blur of the same radius and sigma, which this
-    reproduces in kind, not in every pixel. As in imagecorruptions a streak longer than the picture is cut, so
-    that pictures smaller than the streak (41 pixels at most) get darker: use the table ``cifar_c`` for them.
+    one-sided Gaussian weights. The published data sets were made with ImageMagick's motion blur of the same
+    radius and sigma, which this reproduces in kind, not in every pixel. As in imagecorruptions a streak longer
+    than the picture is cut, so that pictures smaller than the streak (41 pixels at most) get darker: use the
+    table ``cifar_c`` for them.
     """
 
     kind: Literal["motion_blur"] = "motion_blur"

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from data.corruptions.base import Corruption
+from data.corruptions.fields import normal
+from data.corruptions.kernels import line, streak
 from data.corruptions.pixels import like, truncate
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class Snow(Corruption):
         fall = self.FALL[self.table][self.severity - 1]
         height, width, channels = image.shape
         flakes = _flakes(fall, height, width, rng)
-        streaks = _blow(flakes, fall.radius, fall.sigma, np.deg2rad(rng.uniform(-135, -45)))
+        # The streak's far end weighs less than a thousandth of a grey level.
+        taps = line(fall.radius, fall.sigma, rng.uniform(-135, -45), height, width)
+        streaks = streak(flakes, [tap for tap in taps if tap[2] > 2e-6])
         layer = np.rint(streaks * 255).astype(np.uint8)
         snow = cv2.add(layer, cv2.rotate(layer, cv2.ROTATE_180))
         pixels = image.astype(np.float32)
@@ -80,7 +84,7 @@ def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> ND
     import numpy as np
 
     rows, columns = _enlarging(height, fall.enlarge), _enlarging(width, fall.enlarge)
-    noise = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
+    noise = normal(rng, (rows.shape[1], columns.shape[1]))
     field = rows @ (noise * fall.spread + fall.mean).astype(np.float32) @ columns.T
     field[field < fall.floor] = 0
     return np.minimum(field, 1, out=field)
@@ -94,27 +98,3 @@ def _enlarging(length: int, factor: float) -> NDArray[np.float32]:
     points = int(np.ceil(length / factor))
     place = np.arange(length) * (points - 1) / max(1, round(points * factor) - 1)
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(points))).astype(np.float32)
-
-
-def _blow(layer: NDArray[np.float32], radius: int, sigma: float, angle: float) -> NDArray[np.float32]:
-    """Blur from each point along ``angle`` (radians) with half a Gaussian of 2 radius + 1 whole-pixel steps."""
-    import cv2
-    import numpy as np
-
-    height, width = layer.shape
-    steps = np.arange(2 * radius + 1)
-    weights = np.exp(-(steps**2) / (2 * sigma**2))
-    weights /= weights.sum()
-    down = -np.ceil(steps * np.sin(angle) - 0.5).astype(int)
-    right = -np.ceil(steps * np.cos(angle) - 0.5).astype(int)
-    # Steps that leave the picture end the streak; weights below half a grey level in a thousand are void.
-    outside = (np.abs(down) >= height) | (np.abs(right) >= width)
-    last = int(np.argmax(outside)) if outside.any() else len(steps)
-    last = min(last, int(np.count_nonzero(weights > 2e-6)))
-    margin = int(max(np.abs(down[:last]).max(), np.abs(right[:last]).max()))
-    wide = cv2.copyMakeBorder(layer, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    out = np.zeros_like(layer)
-    for step in range(last):
-        top, left = margin - down[step], margin - right[step]
-        cv2.scaleAdd(wide[top : top + height, left : left + width], float(weights[step]), out, out)
-    return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from data.corruptions.base import Corruption
+from data.corruptions.fields import normal
 from data.corruptions.pixels import GREY, truncate
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Spatter(Corruption):
         import numpy as np
 
         drops = self.DROPS[self.table][self.severity - 1]
-        noise = rng.standard_normal(image.shape[:2], dtype=np.float32)
+        noise = normal(rng, image.shape[:2])
         noise *= drops.spread
         noise += drops.mean
         liquid = _gaussian(noise, drops.sigma)

@@ -39,9 +39,11 @@ class ZoomBlur(Corruption):
         height, width = image.shape[:2]
         clean = image.astype(np.float32).reshape(height, width, -1)
         total = 2 * clean
+        # The last digit decides where a cut-out ends, so it is rounded as the published np.arange(1, ...) does.
+        rounded_step = (1 + step) - 1
         for index in range(1, count):
-            scale_y, top = _axis(height, 1 + index * step)
-            scale_x, left = _axis(width, 1 + index * step)
+            scale_y, top = _axis(height, 1 + index * rounded_step)
+            scale_x, left = _axis(width, 1 + index * rounded_step)
             copy = cv2.warpAffine(
                 clean,
                 np.array([[scale_x, 0, left], [0, scale_y, top]]),

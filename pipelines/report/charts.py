@@ -1,9 +1,11 @@
-"""Small multiples of a metric against severity, drawn by matplotlib (its settings only hold while a panel is drawn)."""
+"""Small multiples of a metric against severity, drawn by matplotlib; none of its settings stay changed."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ MARKERS = "osD^vPX<>p"
 DASHES = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1))]
 SIZE = (2.2, 1.55)
 """Inches of a panel; at 72 points an inch this is the view box that the page scales."""
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "clearsight",
     "font.size": 9.0,
@@ -37,7 +39,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Family:
-    """The panels of one family of corruptions."""
+    """The panels of one family of corruptions; without a name, of several small families."""
 
     name: str
     panels: list[Panel]
@@ -57,23 +59,22 @@ Point = tuple[float, float, float, float]
 
 def families(figures: Figures, attack: str) -> list[Family]:
     """Return a panel a corruption, by family; corruptions without figures are left out."""
-    from matplotlib import rc_context
-
     found: dict[str, list[Panel]] = {}
     data = [(row, lines) for row in figures.rows() if (lines := _lines(figures, row, attack))]
     ticks = _ticks([p for _, lines in data for line in lines.values() for p in line])
     last = max(figures.severities(), default=5.0)
     for index, (row, lines) in enumerate(data):
         name = f"c{figures.attacks.index(attack)}-{index}"
-        with rc_context(SETTINGS):
+        with _settings():
             svg = _panel(figures, lines, ticks, last, name, row.label)
         found.setdefault(row.family, []).append(Panel(plain(row.label), svg))
+    if len(data) <= 2 * len(found):
+        return [Family("", [panel for panels in found.values() for panel in panels])] if data else []
     return [Family(name, panels) for name, panels in found.items()]
 
 
 def key(figures: Figures) -> list[Series]:
     """Return the key: a short line with its marker for each system."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     entries = []
@@ -84,7 +85,7 @@ def key(figures: Figures) -> list[Series]:
         axes.axis("off")
         axes.set(xlim=(0, 1), ylim=(-1, 1))
         axes.plot([0.02, 0.5, 0.98], [0, 0, 0], markevery=[1], **_look(figures, index))
-        with rc_context(SETTINGS):
+        with _settings():
             entries.append(Series(name, _svg(canvas, f"k{index}", f"line of {name}")))
     return entries
 
@@ -180,10 +181,19 @@ def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
     axes.patch.set_visible(False)
 
 
-def _svg(canvas: Any, name: str, label: str) -> str:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Draw with matplotlib's defaults and `SETTINGS`, whatever the user's own settings are."""
+    from matplotlib import rc_context, rcdefaults, rcParams
 
+    with rc_context():
+        rcdefaults()
+        rcParams.update(SETTINGS)
+        yield
+
+
+def _svg(canvas: Any, name: str, label: str) -> str:
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    FigureCanvasSVG(canvas).print_svg(text, metadata=nothing)
+    canvas.savefig(text, format="svg", metadata=nothing)
     return clean(text.getvalue(), name, label)

@@ -66,9 +66,7 @@ class Figures:
         self.unattacked = {a["name"] for a in summary.get("attacks", []) if a["kind"] == "none"} or {"none"}
         self.cells: list[Entry] = list(summary.get("cells", []))
         self._cells = {(c["system"], c["condition"], c["attack"]): c for c in self.cells}
-        self._aggregates = {
-            (a["system"], a["group"], a["attack"]): a for a in summary.get("aggregates", [])
-        }
+        self._aggregates = {(a["system"], a["group"], a["attack"]): a for a in summary.get("aggregates", [])}
 
     @cached_property
     def clean(self) -> str | None:
@@ -156,7 +154,11 @@ class Figures:
             return plain(name)
         same = ("kind", "severity")
         twins = [c for c in self.conditions.values() if all(c[key] == condition[key] for key in same)]
-        return plain(name) if len(twins) > 1 else f"{plain(condition['kind'])}, severity {_severity(condition):g}"
+        return (
+            plain(name)
+            if len(twins) > 1
+            else f"{plain(condition['kind'])}, severity {_severity(condition):g}"
+        )
 
     def severities(self) -> list[float]:
         """Return the severities of the corrupted conditions, ascending."""

@@ -75,8 +75,7 @@ def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]
             _counted(figures, name, attack, subject),
             _mean(figures, name, attack),
             _on_clean(figures, name, attack),
-            _extremes(figures, name, attack),
-            _pictures(figures, name, attack),
+            *([] if len(figures.others) > 1 else _details(figures, name, attack)),
         )
         if line
     ]
@@ -84,6 +83,11 @@ def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]
         sentences = [f"{subject} was not measured together with \u2018{figures.baseline}\u2019."]
     first = sentences[0]
     return [opening + first if opening else first[0].upper() + first[1:], *sentences[1:]]
+
+
+def _details(figures: Figures, name: str, attack: str) -> list[str]:
+    """Return what is said only where one system is compared: the extremes and the pictures."""
+    return [_extremes(figures, name, attack), _pictures(figures, name, attack)]
 
 
 def _subject(figures: Figures, name: str) -> str:
@@ -130,9 +134,8 @@ def _on_clean(figures: Figures, name: str, attack: str) -> str:
     change = f"({before} to {after}; {_gap(gap)})"
     if gap["verdict"] == "hurts":
         lost = number(-100 * gap["difference"])
-        return (
-            f"On clean images it costs {lost} points of accuracy {change}: {_hurting(figures, name)} hurts here."
-        )
+        culprit = _hurting(figures, name)
+        return f"On clean images it costs {lost} points of accuracy {change}: {culprit} hurts here."
     if gap["verdict"] == "helps":
         return f"On clean images it gains {number(100 * gap['difference'])} points {change}."
     return f"On clean images the difference is not clear {change}."
@@ -175,7 +178,7 @@ def _pictures(figures: Figures, name: str, attack: str) -> str:
 
 def _survey(figures: Figures, start: str, attack: str) -> list[str]:
     """Return sentences that sum up many systems."""
-    sentences = []
+    sentences: list[str] = []
     for group, place in ((ALL, "over all corruptions"), ("clean", "on clean images")):
         column = _column(figures, group, attack)
         gaps = {
@@ -211,7 +214,7 @@ def _levels(figures: Figures, start: str, attack: str) -> list[str]:
     """Return what the systems reach, without any comparison."""
     metric = figures.primary or "accuracy"
     name = "accuracy" if metric == "accuracy" else f"mean {metric.replace('_', ' ').upper()}"
-    sentences = []
+    sentences: list[str] = []
     for group, place in (("clean", "on clean images"), (ALL, "over all corruptions")):
         column = _column(figures, group, attack)
         levels = {n: v for n in figures.names if column and (v := value(figures.entry(n, column), metric))}
@@ -242,7 +245,9 @@ def _under_attack(figures: Figures) -> list[str]:
             if (v := value(figures.entry(n, column), "accuracy"))
         ]
         if kept:
-            sentences.append(f"Under the attack \u2018{attack}\u2019 ({column.group}), {listed(kept)} of accuracy.")
+            sentences.append(
+                f"Under the attack \u2018{attack}\u2019 ({column.group}), {listed(kept)} of accuracy."
+            )
     return sentences
 
 

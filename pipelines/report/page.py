@@ -16,6 +16,7 @@ from pipelines.report.pictures import album
 from pipelines.report.words import SYMBOLS, count, plain, style
 
 REPORT = "report.html"
+METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
 
 
 def write_report(run: Path) -> Path:
@@ -137,7 +138,9 @@ def _parts(figures: Figures) -> list[dict[str, Any]]:
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    spec = {k: v for k, v in (part.get("spec") or {}).items() if k not in ("kind", "weights") and v is not None}
+    spec = {
+        k: v for k, v in (part.get("spec") or {}).items() if k not in ("kind", "weights") and v is not None
+    }
     settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in spec.items())
     parameters = part.get("parameters")
     return {
@@ -165,8 +168,12 @@ def _weights(figures: Figures) -> list[dict[str, str]]:
 
 def _methods(figures: Figures) -> list[str]:
     """Return the names of the interval methods that the cells' figures carry."""
-    found = {str(v["method"]) for c in figures.cells if (v := value(c, figures.primary or "")) and v.get("method")}
-    return sorted(found)
+    found = {
+        METHODS.get(v["method"], str(v["method"]))
+        for c in figures.cells
+        if (v := value(c, figures.primary or "")) and v.get("method")
+    }
+    return sorted(found, key=str.lower)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

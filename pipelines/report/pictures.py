@@ -98,10 +98,14 @@ def album(run: Path, figures: Figures) -> Album:
     return made
 
 
-def _order(figures: Figures, shots: Mapping[tuple[str, str], Any]) -> list[tuple[str, str]]:
+def _order(
+    figures: Figures, shots: Mapping[tuple[str, str], Mapping[str | None, Entry]]
+) -> list[tuple[str, str]]:
     """Return (condition, sample) pairs: corruptions in turn, the middle severity first, samples in turn."""
     by_condition: dict[str, list[str]] = {}
-    for condition, sample in shots:
+    for (condition, sample), here in shots.items():
+        if condition == figures.clean and not any(name and e["file"] for name, e in here.items()):
+            continue  # nobody restored it: the strips of the corruptions show it anyway
         by_condition.setdefault(condition, []).append(sample)
     known = figures.conditions
     kinds: dict[str, list[str]] = {}
@@ -134,7 +138,9 @@ def _strip(
     if None in before:
         plan.append(("clean", before[None], _unrestored(figures, before)))
     if None in here:
-        plan.append(("clean" if condition == figures.clean else "corrupted", here[None], _unrestored(figures, here)))
+        plan.append(
+            ("clean" if condition == figures.clean else "corrupted", here[None], _unrestored(figures, here))
+        )
     plan += [
         (name, here[name], [_guess(figures, here[name], "")])
         for name in figures.names

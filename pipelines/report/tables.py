@@ -54,6 +54,7 @@ class Box:
 class Block:
     """A stretch of the headline table: its columns, and a row of boxes for each system."""
 
+    attack: str
     columns: list[Column]
     rows: list[tuple[str, list[Box | None]]]
 
@@ -90,15 +91,15 @@ class Measure:
 
 
 def headline(figures: Figures) -> list[Block]:
-    """Return the headline table, cut into blocks of at most `WIDE` columns."""
+    """Return the headline table: a block an attack, cut where it has more than `WIDE` columns."""
     columns = figures.columns()
     gaps = [g for n in figures.others for c in columns if (g := versus(figures.entry(n, c)))]
     reach = max((abs(g[end]) for g in gaps for end in ("low", "high") if g.get(end) is not None), default=1.0)
-    cuts = range(0, len(columns), WIDE)
-    return [
-        Block(part, [(name, [_box(figures, name, c, reach) for c in part]) for name in figures.names])
-        for part in (columns[start : start + WIDE] for start in cuts)
-    ]
+    blocks = []
+    for attack, part in _stretches(figures):
+        rows = [(name, [_box(figures, name, column, reach) for column in part]) for name in figures.names]
+        blocks.append(Block(attack, part, rows))
+    return blocks
 
 
 def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | None:
@@ -171,31 +172,48 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
 
 
 def measures(figures: Figures) -> list[Measure]:
-    """Return a table for each metric beside the primary one, and for mean corruption errors."""
-    columns = figures.columns()
+    """Return a table for each metric beside the primary one, and for mean corruption errors, by attack."""
     skip = (figures.primary, "psnr_in", "ssim_in")
     wanted = [metric for metric in figures.summary.get("metrics", []) if metric not in skip]
-    tables = [_measure(figures, metric, columns) for metric in wanted]
-    tables += [_measure(figures, metric, columns) for metric in ("mce", "relative_mce")]
+    parts = _stretches(figures)
+    tables = [
+        _measure(figures, metric, *part) for metric in [*wanted, "mce", "relative_mce"] for part in parts
+    ]
     return [table for table in tables if table]
 
 
-def _measure(figures: Figures, metric: str, columns: list[Column]) -> Measure | None:
-    rows, used, sources = [], set(), set()
+def _stretches(figures: Figures) -> list[tuple[str, list[Column]]]:
+    """Return the columns of each attack, at most `WIDE` at a time."""
+    columns = figures.columns()
+    found = []
+    for attack in figures.attacks:
+        under = [column for column in columns if column.attack == attack]
+        found += [(attack, under[start : start + WIDE]) for start in range(0, len(under), WIDE)]
+    return found
+
+
+def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) -> Measure | None:
+    rows, sources = [], set()
+    used: set[int] = set()
     for name in figures.names:
         entries = [figures.entry(name, column) for column in columns]
         found = [value(entry, metric) for entry in entries]
+        if not any(found):
+            continue
         used |= {index for index, item in enumerate(found) if item}
         sources |= {str(item["source"]) for item in found if item and item.get("source")}
-        rows.append((name, [_pair(item, value(e, f"{metric}_in"), metric) for item, e in zip(found, entries, strict=True)]))
+        before = [value(entry, f"{metric}_in") for entry in entries]
+        rows.append((name, [_pair(*pair, metric) for pair in zip(found, before, strict=True)]))
     if not used:
         return None
-    kept = sorted(used)
     form = style(metric)
+    title = (f"{form.label}, {form.unit}" if form.unit else form.label) + (
+        "" if attack in figures.unattacked else f", under {attack}"
+    )
+    kept = sorted(used)
+    cut = [(name, [cells[index] for index in kept]) for name, cells in rows]
     note = "; ".join([*filter(None, [form.note]), *sorted(sources)])
-    title = f"{form.label}, {form.unit}" if form.unit else form.label
-    cut = [(name, [cells[i] for i in kept]) for name, cells in rows if any(cells[i][0] != NONE for i in kept)]
-    return Measure(title, note, [columns[i].label for i in kept], cut)
+    return Measure(title, note, [columns[index].group for index in kept], cut)
 
 
 def _pair(
@@ -213,7 +231,9 @@ def _pair(
 def costs(figures: Figures) -> list[dict[str, Any]]:
     """Return each system's median time an image with its interval, and a bar (percent of the slowest)."""
     timed = [(s, s.get("ms_per_image") or {}) for s in figures.systems]
-    most = max((float(t.get("high") or t["value"]) for _, t in timed if t.get("value") is not None), default=1.0)
+    most = max(
+        (float(t.get("high") or t["value"]) for _, t in timed if t.get("value") is not None), default=1.0
+    )
     base = next((t.get("value") for s, t in timed if s["name"] == figures.baseline), None)
     return [_cost(system, time, most, base) for system, time in timed]
 
@@ -227,7 +247,9 @@ def _cost(
     return {
         "name": system["name"],
         "value": number(middle, _digits(middle)),
-        "interval": "" if time.get("low") is None else f"{number(low, _digits(middle))} to {number(high, _digits(middle))}",
+        "interval": ""
+        if time.get("low") is None
+        else f"{number(low, _digits(middle))} to {number(high, _digits(middle))}",
         "ratio": f"{middle / base:.1f}\u00a0\u00d7" if middle and base else "",
         "parameters": f"{sum(sizes):,}" if sizes and all(s is not None for s in sizes) else NONE,
         "bar": 0.0 if middle is None else round(100 * middle / most, 1),

@@ -58,5 +58,8 @@ def _text(cell: Box | None) -> Text:
     if cell.interval:
         text.append(f"\n{cell.interval}", style="dim not bold")
     if cell.gap:
-        text.append(f"\n{cell.gap.symbol} {cell.gap.text} {cell.gap.verdict}", style=f"not bold {COLOURS[cell.gap.verdict]}")
+        text.append(
+            f"\n{cell.gap.symbol} {cell.gap.text} {cell.gap.verdict}",
+            style=f"not bold {COLOURS[cell.gap.verdict]}",
+        )
     return text

@@ -33,7 +33,9 @@ class Style:
 STYLES = {
     "accuracy": Style("Accuracy", "%", 100.0, 1, "share of pictures classified correctly"),
     "ece": Style("ECE", "%", 100.0, 1, "expected calibration error; lower is better"),
-    "ece_adaptive": Style("Adaptive ECE", "%", 100.0, 1, "calibration error, bins of equal count; lower is better"),
+    "ece_adaptive": Style(
+        "Adaptive ECE", "%", 100.0, 1, "calibration error, bins of equal count; lower is better"
+    ),
     "brier": Style("Brier score", note="squared error of the probabilities; lower is better"),
     "nll": Style("NLL", "nats", note="negative log-likelihood; lower is better"),
     "confidence": Style("Confidence", "%", 100.0, 1, "mean probability of the predicted class"),
@@ -42,7 +44,9 @@ STYLES = {
     "ssim": Style("SSIM", note="structural similarity to the clean picture; higher is better"),
     "ssim_in": Style("SSIM before", note="structural similarity of the corrupted picture to the clean one"),
     "mce": Style("mCE", "%", 100.0, 1, "mean corruption error; lower is better"),
-    "relative_mce": Style("Relative mCE", "%", 100.0, 1, "mean corruption error against a system of this run"),
+    "relative_mce": Style(
+        "Relative mCE", "%", 100.0, 1, "mean corruption error against a system of this run"
+    ),
 }
 
 

@@ -25,7 +25,7 @@ class RichardsonLucySpec(RestorerSpec):
 
     kernel: Kernel = GaussianKernel()
     """The blur that is undone."""
-    iterations: Annotated[int, Field(ge=1, le=200)] = 15
+    iterations: Annotated[int, Field(ge=1, le=200)] = 20
     """Number of steps."""
 
     @property

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Tikhonov(RestorerSpec):
     """Minimiser of ``|k * u - x|^2 + weight |D u|^2`` for a known blur k (Tikhonov 1963, Hunt 1973).
 
-    D is the Laplacian or the identity. The minimiser is linear in x, so it is applied as one convolution
-    whose kernel is designed beforehand.
+    D is the Laplacian or the identity. The minimiser is linear in x, so it is applied as a convolution whose
+    kernel, of limited size, is designed beforehand.
     """
 
     kind: Literal["tikhonov"] = "tikhonov"
@@ -33,10 +33,18 @@ class Tikhonov(RestorerSpec):
     penalty: Literal["laplacian", "identity"] = "laplacian"
     """What is kept small: the curvature of the picture, or its values (the mean brightness is kept)."""
 
+    border_rounds: Annotated[int, Field(ge=0, le=20)] = 3
+    """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image."""
+
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: the side of the inverse filter."""
-        return RestorerFacts(receptive_field=self._taps().shape[0])
+        """Return the facts: the reach of the inverse filter, and of blur and filter in every round."""
+        from restore.inverse import filter_radius
+
+        side = self.kernel.taps().shape[0]
+        inverse = filter_radius(side)
+        reach = inverse + self.border_rounds * (side // 2 + inverse)
+        return RestorerFacts(receptive_field=2 * reach + 1)
 
     def _taps(self) -> NDArray[np.float64]:
         import numpy as np
@@ -50,7 +58,7 @@ class Tikhonov(RestorerSpec):
         )
 
     def network(self) -> nn.Module:
-        """Return the inverse filter; nothing in it is learned."""
-        from restore.nets.deconvolution import LinearFilter
+        """Return the module with both kernels; nothing in it is learned."""
+        from restore.nets.deconvolution import InverseFilter
 
-        return LinearFilter(self._taps())
+        return InverseFilter(self.kernel.taps(), self._taps(), self.border_rounds)

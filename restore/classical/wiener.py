@@ -32,13 +32,21 @@ class Wiener(RestorerSpec):
     """The blur that is undone."""
     sigma: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
     """Standard deviation of the noise, for values in [0, 1]."""
-    contrast: Annotated[Number, Field(gt=0, le=1)] = 0.25
+    contrast: Annotated[Number, Field(gt=0, le=1)] = 0.15
     """Standard deviation of the pictures' values."""
+
+    border_rounds: Annotated[int, Field(ge=0, le=20)] = 3
+    """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: the side of the inverse filter."""
-        return RestorerFacts(receptive_field=self._taps().shape[0])
+        """Return the facts: the reach of the inverse filter, and of blur and filter in every round."""
+        from restore.inverse import filter_radius
+
+        side = self.kernel.taps().shape[0]
+        inverse = filter_radius(side)
+        reach = inverse + self.border_rounds * (side // 2 + inverse)
+        return RestorerFacts(receptive_field=2 * reach + 1)
 
     def _taps(self) -> NDArray[np.float64]:
         from restore.inverse import frequencies, inverse_filter
@@ -48,7 +56,7 @@ class Wiener(RestorerSpec):
         return inverse_filter(self.kernel.taps(), self.sigma**2 * frequencies() / amplitude)
 
     def network(self) -> nn.Module:
-        """Return the inverse filter; nothing in it is learned."""
-        from restore.nets.deconvolution import LinearFilter
+        """Return the module with both kernels; nothing in it is learned."""
+        from restore.nets.deconvolution import InverseFilter
 
-        return LinearFilter(self._taps())
+        return InverseFilter(self.kernel.taps(), self._taps(), self.border_rounds)

@@ -68,7 +68,12 @@ def system(name: str, baseline: str | None, restorer: str | None) -> dict[str, A
     }
     parts = [classifier]
     if restorer:
-        extra = {"name": restorer, "kind": restorer, "spec": {"kind": restorer, "strength": 0.5}, "weights": None}
+        extra = {
+            "name": restorer,
+            "kind": restorer,
+            "spec": {"kind": restorer, "strength": 0.5},
+            "weights": None,
+        }
         extra |= {"sha256": None, "gradient": "surrogate", "stochastic": True, "onnx": "no", "parameters": 0}
         parts.insert(0, extra)
     time = 1.2 + (4 + 20 * chance(name) if restorer else 0)
@@ -82,12 +87,28 @@ def system(name: str, baseline: str | None, restorer: str | None) -> dict[str, A
 
 
 def conditions(kinds: list[str] | None, severities: tuple[int, ...]) -> list[dict[str, Any]]:
-    found = [{"name": "clean", "group": "clean", "kind": "identity", "severity": 0, "table": "imagenet_c", "family": "none"}]
+    found = [
+        {
+            "name": "clean",
+            "group": "clean",
+            "kind": "identity",
+            "severity": 0,
+            "table": "imagenet_c",
+            "family": "none",
+        }
+    ]
     for family, members in FAMILIES.items():
         for kind in members:
             if kinds is None or kind in kinds:
                 found += [
-                    {"name": f"{kind}-{s}", "group": family, "kind": kind, "severity": s, "table": "imagenet_c", "family": family}
+                    {
+                        "name": f"{kind}-{s}",
+                        "group": family,
+                        "kind": kind,
+                        "severity": s,
+                        "table": "imagenet_c",
+                        "family": family,
+                    }
                     for s in severities
                 ]
     return found
@@ -125,7 +146,10 @@ def summary(
                     }
                 )
     corrupted = [p for p in places if p["kind"] != "identity"]
-    groups = {group: [p for p in corrupted if p["group"] == group] for group in dict.fromkeys(p["group"] for p in corrupted)}
+    groups = {
+        group: [p for p in corrupted if p["group"] == group]
+        for group in dict.fromkeys(p["group"] for p in corrupted)
+    }
     groups["all corruptions"] = corrupted
     aggregates = []
     for attack in attacks:
@@ -218,7 +242,9 @@ def _aggregate(
         "conditions": len(members),
         "metrics": entry,
         "versus": versus,
-        "mce": {"value": 0.7, "low": 0.66, "high": 0.74, "source": "AlexNet (Hendrycks & Dietterich 2019)"} if whole else None,
+        "mce": {"value": 0.7, "low": 0.66, "high": 0.74, "source": "AlexNet (Hendrycks & Dietterich 2019)"}
+        if whole
+        else None,
         "relative_mce": None,
     }
 
@@ -239,13 +265,19 @@ def picture(seed: str, size: int = 64, noise: float = 0.0) -> bytes:
             x, y = i % size, i // size
             shift = int(255 * noise * (chance(seed, i) - 0.5))
             r, g, b = pixels[x, y]  # type: ignore[misc]  # an RGB picture
-            pixels[x, y] = (max(0, min(255, r + shift)), max(0, min(255, g + shift)), max(0, min(255, b + shift)))
+            pixels[x, y] = (
+                max(0, min(255, r + shift)),
+                max(0, min(255, g + shift)),
+                max(0, min(255, b + shift)),
+            )
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
 
 
-def add_pictures(run: Path, made: dict[str, Any], *, samples: int = 2, size: int = 64, label: bool = True) -> None:
+def add_pictures(
+    run: Path, made: dict[str, Any], *, samples: int = 2, size: int = 64, label: bool = True
+) -> None:
     """Write ``pictures/`` for every third condition and the clean one."""
     folder = run / "pictures"
     folder.mkdir()
@@ -271,6 +303,10 @@ def write_run(run: Path, made: dict[str, Any], config: str = CONFIG) -> Path:
     run.mkdir(parents=True)
     (run / "summary.json").write_text(json.dumps(made), encoding="utf-8")
     (run / "config.yaml").write_text(config, encoding="utf-8")
-    environment = {"python": "3.11.2", "platform": "Linux x86-64", "packages": {"torch": "2.13.0", "numpy": "2.4.6"}}
+    environment = {
+        "python": "3.11.2",
+        "platform": "Linux x86-64",
+        "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
+    }
     (run / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     return run

@@ -1,0 +1,125 @@
+"""Time of every corruption, beside the library imagecorruptions, in one run.
+
+Both are called as a user calls them, on the same picture, in turns, with one thread. Run from the repository:
+``python benchmarks/corruptions.py``. A machine that does other work at the same time spoils the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import cv2
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+
+from data.catalogue import CORRUPTIONS
+from data.contract.rng import Rng
+
+COMMON = (
+    "gaussian_noise shot_noise impulse_noise defocus_blur glass_blur motion_blur zoom_blur snow frost fog "
+    "brightness contrast elastic_transform pixelate jpeg_compression"
+).split()
+EXTRA = "speckle_noise gaussian_blur spatter saturate".split()
+WARM_UP = 2
+
+
+def milliseconds(calls: list[Callable[[], object]], repeats: int, at_least: float) -> list[float]:
+    """Return the median time of each call; the calls take turns, so that a slow moment hits all of them.
+
+    Args:
+        calls: functions without arguments.
+        repeats: how often at least each is timed.
+        at_least: seconds of timing in all.
+    """
+    for _ in range(WARM_UP):
+        for call in calls:
+            call()
+    times: list[list[float]] = [[] for _ in calls]
+    begin = perf_counter()
+    while len(times[0]) < repeats or perf_counter() - begin < at_least:
+        for call, taken in zip(calls, times, strict=True):
+            start = perf_counter()
+            call()
+            taken.append(perf_counter() - start)
+    return [1000 * statistics.median(taken) for taken in times]
+
+
+def ours(kind: str, severity: int, image: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return a call of this project's corruption; every call is another sample with its own stream."""
+    corruption = CORRUPTIONS.parse({"kind": kind, "severity": severity})
+    rng, count = Rng(0).at("benchmark", kind), iter(range(1 << 60))
+    return lambda: corruption(image, rng.at(next(count)))
+
+
+def theirs(kind: str, severity: int, image: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return a call of the peer's corruption."""
+    from imagecorruptions import corrupt
+
+    return lambda: corrupt(image, severity, kind)
+
+
+def picture(size: int) -> NDArray[np.uint8]:
+    """Return a photo of size x size pixels."""
+    photo = skimage.data.astronaut()
+    return np.asarray(cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def measure(kinds: list[str], size: int, options: argparse.Namespace, *, peer: bool) -> None:
+    """Print the table for one size."""
+    image = picture(size)
+    print(f"\n{size}x{size}, severity {options.severity}, ms a picture")
+    print(f"{'kind':20}{'ours':>9}" + (f"{'peer':>9}{'ratio':>8}" if peer else ""))
+    rows: dict[str, list[float]] = {}
+    for kind in kinds:
+        makers = [ours, theirs] if peer else [ours]
+        calls = [maker(kind, options.severity, image) for maker in makers]
+        rows[kind] = milliseconds(calls, options.repeats, options.seconds)
+        _row(kind, rows[kind])
+    common = [rows[kind] for kind in COMMON if kind in rows]
+    if common:
+        _row(f"mean of {len(common)} common", [statistics.mean(column) for column in zip(*common, strict=True)])
+    missing = [kind for kind in COMMON if kind not in rows]
+    if missing:
+        print(f"not measured: {', '.join(missing)}")
+
+
+def _row(name: str, times: list[float]) -> None:
+    cells = "".join(f"{time:9.3f}" for time in times)
+    ratio = f"{times[1] / times[0]:7.1f}x" if len(times) == 2 else ""
+    print(f"{name:20}{cells}{ratio}", flush=True)
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 32])
+    parser.add_argument("--severity", type=int, default=3, choices=range(1, 6))
+    parser.add_argument("--kinds", nargs="+", default=[*COMMON, *EXTRA], choices=[*COMMON, *EXTRA])
+    parser.add_argument("--repeats", type=int, default=15, help="at least so many timings of each call")
+    parser.add_argument("--seconds", type=float, default=0.2, help="at least so long for each kind")
+    options = parser.parse_args()
+
+    cv2.setNumThreads(1)
+    peer = importlib.util.find_spec("imagecorruptions") is not None
+    kinds = [kind for kind in options.kinds if kind in CORRUPTIONS.kinds]
+    print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, cv2 {cv2.__version__}")
+    print("one thread for both libraries; ratio = time of the peer / our time")
+    if not peer:
+        print("The peer imagecorruptions is not installed: our times only.")
+        print("To compare: pip install --no-deps imagecorruptions-imaug && pip install numba")
+    for size in options.sizes:
+        measure(kinds, size, options, peer=peer)
+
+
+if __name__ == "__main__":
+    main()

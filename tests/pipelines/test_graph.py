@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from data.contract.errors import ConfigError, ShapeError
+from data.contract.rng import Rng
+from defend.base import ClassifierSpec
+from pipelines.graph import Node, chain, wire
+from pipelines.joins.mean_images import MeanImages
+from pipelines.joins.mean_logits import MeanLogits
+from pipelines.system import System
+from restore.classical.bicubic import Bicubic
+from restore.classical.gamma import Gamma
+
+
+class Means(ClassifierSpec):
+    """Classifies by the brightest colour."""
+
+    classes: int = 3
+
+    def network(self) -> nn.Module:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+PARTS: dict[str, Any] = {
+    "bright": Gamma(gamma=0.5),
+    "dark": Gamma(gamma=2.0),
+    "big": Bicubic(scale=2),
+    "classify": Means(),
+    "vote": MeanLogits(),
+    "mix": MeanImages(),
+}
+
+
+def nodes(**named: Mapping[str, Any]) -> dict[str, Node]:
+    return {name: Node.model_validate(node) for name, node in named.items()}
+
+
+@pytest.fixture()
+def images() -> torch.Tensor:
+    return torch.rand(2, 3, 17, 20, generator=Rng(0).at("images").torch())
+
+
+def test_a_chain_equals_its_parts_one_after_the_other(images: torch.Tensor) -> None:
+    graph = wire(["bright", "classify"], PARTS)
+    assert graph.describe() == "image → bright → classify"
+    assert (graph.gives, graph.restored) == ("logits", "bright")
+    expected = PARTS["classify"].build()(PARTS["bright"].build()(images))
+    assert torch.equal(graph.build()(images), expected)
+    assert torch.equal(chain(PARTS["bright"], PARTS["classify"]).build()(images), expected)
+
+
+def test_a_graph_with_branches(images: torch.Tensor) -> None:
+    graph = wire(
+        nodes(
+            out={"use": "vote", "of": ["a", "b"]},
+            a={"use": "classify", "of": "image"},
+            b={"use": "classify", "of": "lit"},
+            lit={"use": "bright"},
+        ),
+        PARTS,
+    )
+    system = graph.build()
+    found = system.trace(images)
+    assert set(found) == {"image", "lit", "a", "b", "out"}
+    expected = (found["a"].log_softmax(1) + found["b"].log_softmax(1)) / 2
+    torch.testing.assert_close(found["out"], expected)
+    assert system.classes == 3
+    assert system.part("classify") is system.part("classify")
+
+
+def test_gradients_flow_through_the_whole_system(images: torch.Tensor) -> None:
+    system = wire(["bright", "classify"], PARTS).build()
+    x = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(system(x)[:, 0].sum(), x)
+    assert (gradient[:, 0] != 0).all()
+    assert (gradient[:, 1:] == 0).all()
+
+
+def test_a_part_used_twice_in_a_chain(images: torch.Tensor) -> None:
+    graph = wire(["bright", "bright", "classify"], PARTS)
+    one = PARTS["bright"].build()
+    torch.testing.assert_close(graph.build().trace(images)[str(graph.restored)], one(one(images)))
+
+
+def test_systems_without_a_classifier_give_pictures(images: torch.Tensor) -> None:
+    graph = wire(["bright", "big"], PARTS)
+    assert graph.gives == "images"
+    assert graph.build().classes is None
+    assert graph.build()(images).shape == (2, 3, 34, 40)
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        (["brigth", "classify"], "no part 'brigth'; did you mean 'bright'"),
+        (["classify", "bright"], "takes images, but is fed logits"),
+        ([], "at least one part"),
+        (nodes(out={"use": "classify", "of": "nowhere"}), "fed by 'nowhere'"),
+        (nodes(a={"use": "bright"}), "no node is called 'out'"),
+        (nodes(out={"use": "bright", "of": "b"}, b={"use": "dark", "of": "out"}), "circle"),
+        (nodes(out={"use": "classify"}, idle={"use": "bright"}), "nothing uses node 'idle'"),
+        (nodes(out={"use": "classify", "of": ["image", "image"]}), "takes one input"),
+        (nodes(out={"use": "vote", "of": ["image", "image"]}), "takes logits, but is fed images"),
+        (
+            nodes(image={"use": "bright"}, out={"use": "classify", "of": "image"}),
+            "call the node something else",
+        ),
+    ],
+)
+def test_wiring_mistakes_are_named(system: Any, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        wire(system, PARTS)
+    assert words in str(caught.value)
+
+
+def test_branches_of_different_sizes_are_refused_by_name(images: torch.Tensor) -> None:
+    graph = wire(
+        nodes(a={"use": "big"}, out={"use": "mix", "of": ["a", "image"]}),
+        PARTS,
+    )
+    with pytest.raises(ShapeError, match="mean_images: its inputs differ in shape"):
+        graph.build()(images)
+
+
+def test_the_fingerprint_is_of_the_content_not_of_the_names() -> None:
+    renamed = {f"x_{name}": spec for name, spec in PARTS.items()}
+    assert (
+        wire(["bright", "classify"], PARTS).fingerprint()
+        == wire(["x_bright", "x_classify"], renamed).fingerprint()
+    )
+    assert (
+        wire(["bright", "classify"], PARTS).fingerprint() != wire(["dark", "classify"], PARTS).fingerprint()
+    )
+    assert wire(["bright", "dark"], PARTS).fingerprint() != wire(["dark", "bright"], PARTS).fingerprint()
+
+
+def test_around_sees_every_part(images: torch.Tensor) -> None:
+    seen = []
+
+    def around(name: str, compute: Any) -> torch.Tensor:
+        seen.append(name)
+        return compute()
+
+    system = System(wire(["bright", "dark", "classify"], PARTS))
+    torch.testing.assert_close(system.trace(images, around)["out"], system(images))
+    assert seen == ["bright", "dark", "classify"]
