@@ -87,7 +87,9 @@ def measure(kinds: list[str], size: int, options: argparse.Namespace, *, peer: b
         _row(kind, rows[kind])
     common = [rows[kind] for kind in COMMON if kind in rows]
     if common:
-        _row(f"mean of {len(common)} common", [statistics.mean(column) for column in zip(*common, strict=True)])
+        _row(
+            f"mean of {len(common)} common", [statistics.mean(column) for column in zip(*common, strict=True)]
+        )
     missing = [kind for kind in COMMON if kind not in rows]
     if missing:
         print(f"not measured: {', '.join(missing)}")
@@ -112,7 +114,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     peer = importlib.util.find_spec("imagecorruptions") is not None
     kinds = [kind for kind in options.kinds if kind in CORRUPTIONS.kinds]
-    print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, cv2 {cv2.__version__}")
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, cv2 {cv2.__version__}"
+    )
     print("one thread for both libraries; ratio = time of the peer / our time")
     if not peer:
         print("The peer imagecorruptions is not installed: our times only.")

@@ -30,7 +30,9 @@ SETS: dict[str, tuple[str, ...]] = {
 }
 """Name of a set -> kinds of its corruptions."""
 
-ALEXNET_SOURCE = "AlexNet, mean top-1 error over severities 1 to 5 on ImageNet-C (Hendrycks & Dietterich 2019)"
+ALEXNET_SOURCE = (
+    "AlexNet, mean top-1 error over severities 1 to 5 on ImageNet-C (Hendrycks & Dietterich 2019)"
+)
 """What a mean corruption error that divides by `ALEXNET_ERRORS` must name as its baseline."""
 ALEXNET_ERRORS: dict[str, float] = {
     "gaussian_noise": 0.886428,

@@ -25,8 +25,9 @@ class RestorerFacts:
         channels: numbers of channels that are taken.
         minimum: smallest height and width in pixels (smaller ones are padded up to it).
         multiple_of: height and width are padded up to a multiple of this, and the result is cropped.
-        receptive_field: side in pixels of the square that one output pixel depends on; None where it is
-            unbounded (global statistics) and so cannot be tiled exactly.
+        receptive_field: side in input pixels of the square, around the pixel, that one output pixel depends
+            on; None where it is unbounded (global statistics) or hangs on a grid fixed to the picture's corner
+            (JPEG blocks), so that tiles cannot equal the whole.
     """
 
     scale: int = 1
@@ -48,7 +49,11 @@ class RestorerSpec(PartSpec):
         return RestorerFacts()
 
     def network(self) -> nn.Module | None:
-        """Hook: return the network with fresh weights, or None where nothing is learned."""
+        """Hook: return the module that ``restore`` runs, or None where it needs none.
+
+        A trained method returns its network with fresh weights; a classical one may return a module without
+        parameters that holds fixed kernels as non-persistent buffers.
+        """
         return None
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
@@ -82,11 +87,12 @@ class ArrayRestorerSpec(RestorerSpec):
         raise NotImplementedError
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Run ``restore_array`` on every picture of the batch."""
+        """Run ``restore_array`` on a copy of every picture of the batch, on the processor, in float32."""
         import numpy as np
         import torch
 
-        pictures = x.detach().cpu().permute(0, 2, 3, 1).contiguous().numpy()
+        # A copy even where the layout would allow a view: the hook may write into its argument.
+        pictures = np.array(x.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32, order="C")
         restored = np.stack([self.restore_array(picture) for picture in pictures])
         out = torch.from_numpy(np.ascontiguousarray(restored, dtype=np.float32))
-        return out.permute(0, 3, 1, 2).contiguous().to(x.device)
+        return out.permute(0, 3, 1, 2).contiguous().to(device=x.device, dtype=x.dtype)

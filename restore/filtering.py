@@ -31,13 +31,16 @@ def extend(x: Tensor, radius: int) -> Tensor:
     """
     if radius == 0:
         return x
-    rows = _mirror(x.shape[2], radius, x.device)
-    columns = _mirror(x.shape[3], radius, x.device)
+    rows = mirror(x.shape[2], radius, x.device)
+    columns = mirror(x.shape[3], radius, x.device)
     return x.index_select(2, rows).index_select(3, columns)
 
 
-def _mirror(size: int, radius: int, device: torch.device) -> Tensor:
-    at = torch.arange(-radius, size + radius, device=device) % (2 * size)
+def mirror(size: int, radius: int, device: torch.device) -> Tensor:
+    """Return the indices (size + 2 radius,) into an axis that extend it by mirroring at both ends."""
+    # The remainder is spelled out, and kept from negative numbers, for the sake of export with dynamic sizes.
+    at = torch.arange(-radius, size + radius, device=device) + 2 * size * radius
+    at = at - torch.div(at, 2 * size, rounding_mode="floor") * (2 * size)
     return torch.minimum(at, 2 * size - 1 - at)
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 GRID = 256
 """Side of the grid of frequencies that filters are designed on; at least four radii."""
-NARROWEST, WIDEST = 16, 64
+NARROWEST, WIDEST = 24, 64
 """Least and largest radius in pixels of a filter."""
 STEPS = 20
 """Conjugate-gradient steps of the design; the error falls below 1e-6 of the filter in about ten."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data.contract.errors import ShapeError
 from data.contract.part import Part, check_images
 from data.weights import state
 
@@ -43,18 +45,31 @@ class Restorer(Part):
     def _run(self, x: Tensor, hook: Callable[[Tensor, nn.Module | None], Tensor]) -> Tensor:
         check_images(x, name=self.spec.name, channels=self.facts.channels)
         height, width = x.shape[2:]
-        out = hook(pad(x, minimum=self.facts.minimum, multiple_of=self.facts.multiple_of), self.network)
         scale = self.facts.scale
+        padded = pad(x, minimum=self.facts.minimum, multiple_of=self.facts.multiple_of)
+        out = hook(padded, self.network)
+        # Symbolic sizes cannot be compared here; the export is checked against this forward.
+        if not torch.compiler.is_compiling() and min(out.shape[2] - height * scale, out.shape[3] - width * scale) < 0:
+            raise ShapeError(
+                f"returned {tuple(out.shape)} for {tuple(padded.shape)} and scale {scale}", where=self.spec.name
+            )
         return out[:, :, : height * scale, : width * scale].clamp(0.0, 1.0)
 
 
 def pad(x: Tensor, *, minimum: int, multiple_of: int) -> Tensor:
-    """Replicate the bottom and right edges up to ``minimum`` and a multiple of ``multiple_of``."""
-    height, width = x.shape[2:]
-    need = -(-minimum // multiple_of) * multiple_of
-    bottom = (multiple_of - height % multiple_of) % multiple_of
-    right = (multiple_of - width % multiple_of) % multiple_of
-    bottom, right = max(bottom, need - height), max(right, need - width)
-    if bottom == 0 and right == 0:
+    """Replicate the bottom and right edges up to ``minimum`` and a multiple of ``multiple_of``.
+
+    Sizes may be symbolic, as in an export with dynamic height and width.
+    """
+    if minimum <= 1 and multiple_of == 1:
+        return x
+    bottom, right = (_missing(size, minimum, multiple_of) for size in x.shape[2:])
+    if not torch.compiler.is_compiling() and bottom == right == 0:
         return x
     return functional.pad(x, (0, right, 0, bottom), mode="replicate")
+
+
+def _missing(size: int, minimum: int, multiple_of: int) -> int:
+    least = -(-minimum // multiple_of) * multiple_of
+    whole: int = torch.sym_max(size + (-size) % multiple_of, least)
+    return whole - size

@@ -24,4 +24,6 @@ class _Key(ISeedSequence):
 
 def generator(digest: bytes) -> np.random.Generator:
     """Return Philox 4x64 (Salmon et al. 2011) whose key is the first 16 of at least 16 bytes."""
-    return np.random.Generator(np.random.Philox(_Key(digest)))
+    # The stubs name SeedSequence only; the documented requirement is the interface ISeedSequence.
+    key: Any = _Key(digest)
+    return np.random.Generator(np.random.Philox(key))

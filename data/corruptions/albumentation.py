@@ -70,7 +70,9 @@ class Albumentation(Corruption):
         for name in self.arguments:
             # The library itself would warn and go on without the argument.
             if name not in fixed:
-                raise ConfigError("takes no such argument", where=f"{place} '{name}'", hint=near_miss(name, fixed))
+                raise ConfigError(
+                    "takes no such argument", where=f"{place} '{name}'", hint=near_miss(name, fixed)
+                )
         try:
             return made(**({"p": 1.0} | self.arguments))
         except (ValueError, TypeError) as error:

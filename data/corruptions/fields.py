@@ -6,12 +6,22 @@ in the end: probabilities that are exact to 2**-16 cannot be told from exact one
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+BLOCK = 1 << 16
+"""Values that are handled together: the buffers of so many stay in the processor's cache."""
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Yield slices of at most `BLOCK` values that cover ``count`` values in order."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, min(start + BLOCK, count))
 
 
 def words(rng: np.random.Generator, count: int) -> NDArray[np.uint16]:
@@ -41,9 +51,6 @@ def normal_table() -> NDArray[np.float32]:
     return table
 
 
-def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return independent standard normal numbers (see `normal_table` for their accuracy)."""
-    import numpy as np
-
-    count = int(np.prod(shape))
-    return normal_table().take(words(rng, count), mode="wrap").reshape(shape)
+def normal(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """Return ``count`` independent standard normal numbers (see `normal_table` for their accuracy)."""
+    return normal_table().take(words(rng, count), mode="wrap")

@@ -54,7 +54,9 @@ class Frost(Corruption):
         top = int(rng.integers(texture.shape[0] - rows + 1))
         left = int(rng.integers(texture.shape[1] - columns + 1))
         cut = texture[top : top + rows, left : left + columns]
-        cut = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if zoom > 1.5 else cv2.INTER_LINEAR)
+        cut = cv2.resize(
+            cut, (width, height), interpolation=cv2.INTER_AREA if zoom > 1.5 else cv2.INTER_LINEAR
+        )
         if image.shape[2] == 1:
             cut = cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY)[..., None]
         # addWeighted rounds; the offset makes it cut the fraction off instead, as the published script does.

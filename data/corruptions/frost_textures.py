@@ -58,7 +58,7 @@ _CRYSTALS_PER_SEED = 4
 
 @cache
 def procedural(number: int) -> NDArray[np.uint8]:
-    """Return texture ``number`` of `PANES`, uint8 (512, 512, 3) RGB, drawn on the first call of the process."""
+    """Return texture ``number`` of `PANES`, uint8 (512, 512, 3) RGB, drawn once a process."""
     texture = _texture(PANES[number], Rng(0).at("frost", "pane", number).numpy())
     texture.setflags(write=False)
     return texture
@@ -68,8 +68,8 @@ def _texture(pane: Pane, rng: np.random.Generator) -> NDArray[np.uint8]:
     import cv2
     import numpy as np
 
-    ice = _soft(rng, SIDE, octaves=5)
-    ice = (pane.haze * 255 * (0.35 + 0.65 * ice)).astype(np.uint8)
+    ground = _soft(rng, SIDE, octaves=5)
+    ice = (pane.haze * 255 * (0.35 + 0.65 * ground)).astype(np.uint8)
     # Crystals grow in stars: several from one scratch or speck of dust on the glass.
     seeds = rng.uniform(-0.1, 1.1, (pane.leaves // _CRYSTALS_PER_SEED, 2)) * SIDE
     for leaf in range(pane.leaves):
@@ -82,7 +82,7 @@ def _texture(pane: Pane, rng: np.random.Generator) -> NDArray[np.uint8]:
     light *= 0.55 + 0.9 * _soft(rng, SIDE, octaves=2)
     light += rng.normal(0, 0.02, light.shape).astype(np.float32)
     light = np.clip(light, 0, 1)[..., None]
-    dark, bright = np.float32(pane.dark), np.float32(pane.light)
+    dark, bright = np.array(pane.dark, np.float32), np.array(pane.light, np.float32)
     return (dark + (bright - dark) * light + 0.5).astype(np.uint8)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import normal
+from data.corruptions.fields import blocks, normal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,12 +30,16 @@ class GaussianNoise(Corruption):
     """Standard deviation of the noise on pixels in [0, 1]."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Add one noise field."""
+        """Add a noise field, block by block."""
         import cv2
         import numpy as np
 
         scale = 255 * self.SCALES[self.table][self.severity - 1]
-        field = normal(rng, image.shape)
-        # OpenCV rounds and saturates; half a level less makes truncation of it.
-        noisy = cv2.addWeighted(image.astype(np.float32), 1, field, scale, -0.5, dtype=cv2.CV_8U)
-        return np.asarray(noisy, np.uint8).reshape(image.shape)
+        flat = image.reshape(-1, 1)
+        out = np.empty_like(flat)
+        for part in blocks(flat.size):
+            clean = flat[part].astype(np.float32)
+            field = normal(rng, clean.size).reshape(-1, 1)
+            # OpenCV rounds and saturates; half a level less makes truncation of it.
+            out[part] = cv2.addWeighted(clean, 1, field, scale, -0.5, dtype=cv2.CV_8U)
+        return out.reshape(image.shape)

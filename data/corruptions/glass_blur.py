@@ -40,10 +40,10 @@ class GlassBlur(Corruption):
         """Blur, gather every pixel from where the walks took it, blur."""
         sigma, reach, walks = self.PANES[self.table][self.severity - 1]
         blurred = truncated(smooth(image, sigma))
-        sources = walk(displacements(rng, image.shape[:2], reach), image.shape[:2], reach)
-        for _ in range(1, walks):
-            again = walk(displacements(rng, image.shape[:2], reach), image.shape[:2], reach)
-            sources = sources.take(again)
+        first, *others = displacements(rng, image.shape[:2], reach, walks)
+        sources = walk(first, image.shape[:2], reach)
+        for offsets in others:
+            sources = sources.take(walk(offsets, image.shape[:2], reach))
         return truncated(smooth(_gather(blurred, sources), sigma))
 
 
@@ -63,13 +63,15 @@ def _offsets(width: int, reach: int) -> NDArray[np.intp]:
     return offsets
 
 
-def displacements(rng: np.random.Generator, size: tuple[int, int], reach: int) -> NDArray[np.intp]:
-    """Draw one flat displacement for every visited pixel of a picture of that (height, width)."""
+def displacements(
+    rng: np.random.Generator, size: tuple[int, int], reach: int, walks: int
+) -> NDArray[np.intp]:
+    """Draw a flat displacement for every walk and visited pixel of a picture of that (height, width)."""
     import numpy as np
 
     rows, columns = (visited(length, reach) for length in size)
-    shape = rows.stop - rows.start, columns.stop - columns.start
-    choice = words(rng, shape[0] * shape[1]).astype(np.uint32)
+    shape = walks, rows.stop - rows.start, columns.stop - columns.start
+    choice = words(rng, shape[0] * shape[1] * shape[2]).astype(np.uint32)
     choice *= 4 * reach * reach
     choice >>= 16
     return _offsets(size[1], reach).take(choice, mode="wrap").reshape(shape)

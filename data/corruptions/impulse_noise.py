@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import words
+from data.corruptions.fields import blocks, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,11 +34,14 @@ class ImpulseNoise(Corruption):
         """Replace the values whose random word falls into the lowest (0) or highest (255) part."""
         import numpy as np
 
-        part = round(self.AMOUNTS[self.table][self.severity - 1] / 2 * 65536)
-        word = words(rng, image.size).reshape(image.shape)
-        # All bits set where the condition holds: two passes of cheap byte logic instead of two masked writes.
-        kept = np.negative((word >= part).view(np.uint8))
-        salt = np.negative((word >= 65536 - part).view(np.uint8))
-        kept &= image
-        kept |= salt
-        return kept
+        low = round(self.AMOUNTS[self.table][self.severity - 1] / 2 * 65536)
+        flat = image.reshape(-1)
+        out = np.empty_like(flat)
+        for part in blocks(flat.size):
+            word = words(rng, part.stop - part.start)
+            # All bits set where the condition holds: cheap byte logic instead of two masked writes.
+            kept = np.negative((word >= low).view(np.uint8))
+            salt = np.negative((word >= 65536 - low).view(np.uint8))
+            kept &= flat[part]
+            np.bitwise_or(kept, salt, out=out[part])
+        return out.reshape(image.shape)

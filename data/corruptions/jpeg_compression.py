@@ -34,6 +34,7 @@ class JpegCompression(Corruption):
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.QUALITY[self.table][self.severity - 1]]
         if image.shape[2] == 1:
             _, file = cv2.imencode(".jpg", image, quality)
-            return np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))[..., None]
+            return np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), np.uint8)[..., None]
         _, file = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
-        return np.asarray(cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+        decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)
+        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)

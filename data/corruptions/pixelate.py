@@ -39,7 +39,7 @@ class Pixelate(Corruption):
         sums *= (1 / np.outer(np.diff(tall), np.diff(wide))[..., None]).astype(np.float32)
         small = np.rint(sums).astype(np.uint8)
         large = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        return np.asarray(large).reshape(image.shape)
+        return np.asarray(large, np.uint8).reshape(image.shape)
 
 
 @lru_cache(maxsize=64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Level = TypeVar("Level", np.float32, np.uint8)
 
 GREY = (0.299, 0.587, 0.114)
 """Luma weights of ITU-R BT.601."""
@@ -20,7 +22,7 @@ def truncate(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def like(layer: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def like(layer: NDArray[Level], image: NDArray[np.uint8]) -> NDArray[Level]:
     """Repeat a layer (h, w) over the channels of a picture: (h, w, c), contiguous."""
     import cv2
     import numpy as np
@@ -28,7 +30,7 @@ def like(layer: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.flo
     # Broadcasting along a last axis of three is several times slower than adding a merged copy.
     if image.shape[2] == 1:
         return layer[..., None]
-    return np.asarray(cv2.merge([layer, layer, layer]))
+    return np.asarray(cv2.merge([layer, layer, layer]), layer.dtype)
 
 
 def lookup(image: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -39,4 +41,4 @@ def lookup(image: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uin
     channels = image.shape[2]
     if table.ndim == 2:
         table = table.reshape(1, 256, channels)
-    return np.asarray(cv2.LUT(image, table)).reshape(image.shape)
+    return np.asarray(cv2.LUT(image, table), np.uint8).reshape(image.shape)

@@ -38,12 +38,12 @@ class Saturate(Corruption):
             return image.copy()
         factor, offset = self.LINE[self.table][self.severity - 1]
         red, green, blue = cv2.split(image)
-        value = cv2.max(cv2.max(red, green), blue)
-        chroma = value - cv2.min(cv2.min(red, green), blue)
+        value = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
+        chroma = value - np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
         # S' / S = min(a + b / S, 1 / S) with S = chroma / V.
         inverse = value / np.maximum(chroma, 1).astype(np.float32)
         ratio = np.minimum(factor + offset * inverse, inverse)
-        out = cv2.subtract(like(value, image), image).astype(np.float32)
+        out = np.subtract(like(value, image), image).astype(np.float32)
         out *= like(ratio, image)
         np.subtract(like(value.astype(np.float32), image), out, out=out)
         # Values that should be whole numbers must not fall below them through float32.

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import words
+from data.corruptions.fields import blocks, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,15 +37,19 @@ class ShotNoise(Corruption):
         import numpy as np
 
         bits, entries = alias_table(self.PHOTONS[self.table][self.severity - 1])
-        word = words(rng, image.size).reshape(image.shape)
-        # High bits choose the slot, low bits one of the two grey levels in it.
-        slot = image.astype(np.uint16) << bits
-        slot |= word >> (16 - bits)
-        word &= (1 << (16 - bits)) - 1
-        entry = entries.take(slot, mode="wrap")
-        second = (word >= entry >> 16).view(np.uint8)
-        entry >>= second << 3
-        return entry.astype(np.uint8)
+        flat = image.reshape(-1)
+        out = np.empty_like(flat)
+        for part in blocks(flat.size):
+            word = words(rng, part.stop - part.start)
+            # High bits choose the slot, low bits one of the two grey levels in it.
+            slot = flat[part].astype(np.uint16) << bits
+            slot |= word >> (16 - bits)
+            word &= (1 << (16 - bits)) - 1
+            entry = entries.take(slot, mode="wrap")
+            second = (word >= entry >> 16).view(np.uint8)
+            entry >>= second << 3
+            out[part] = entry
+        return out.reshape(image.shape)
 
 
 def level_counts(photons: int) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ class Snow(Corruption):
             Fall(0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
         ),
     }
-    """Mean and spread of the noise, enlargement, threshold, radius and sigma of the blur, picture's weight."""
+    """Mean and spread of the noise, enlargement, threshold, radius and sigma of blur, weight of the picture."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the snowy picture."""
@@ -76,25 +76,30 @@ class Snow(Corruption):
         white += like(glare, image)
         np.maximum(white, pixels, out=white)
         full = snow[..., None] if channels == 1 else cv2.merge([snow, snow, snow])
-        return np.asarray(cv2.add(truncate(white), full)).reshape(image.shape)
+        return np.asarray(cv2.add(truncate(white), full), np.uint8).reshape(image.shape)
 
 
 def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the field in [0, 1] before the wind: enlarged noise, 0 below the threshold."""
     import numpy as np
 
-    rows, columns = _enlarging(height, fall.enlarge), _enlarging(width, fall.enlarge)
-    noise = normal(rng, (rows.shape[1], columns.shape[1]))
-    field = rows @ (noise * fall.spread + fall.mean).astype(np.float32) @ columns.T
+    (up, down, row), (left, right, column) = _between(height, fall.enlarge), _between(width, fall.enlarge)
+    noise = normal(rng, (int(down[-1]) + 1, int(right[-1]) + 1)) * np.float32(fall.spread)
+    noise += np.float32(fall.mean)
+    tall = noise[up] + (noise[down] - noise[up]) * row[:, None]
+    start = tall.take(left, axis=1)
+    field = start + (tall.take(right, axis=1) - start) * column
     field[field < fall.floor] = 0
-    return np.minimum(field, 1, out=field)
+    return np.asarray(np.minimum(field, 1), np.float32)
 
 
 @lru_cache(maxsize=64)
-def _enlarging(length: int, factor: float) -> NDArray[np.float32]:
-    """Return the matrix (length, m) of linear interpolation from m points, the ends on the ends."""
+def _between(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return, for linear enlargement with the ends on the ends, both neighbours and the second one's share."""
     import numpy as np
 
     points = int(np.ceil(length / factor))
     place = np.arange(length) * (points - 1) / max(1, round(points * factor) - 1)
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(points))).astype(np.float32)
+    first = place.astype(np.intp)
+    second = np.minimum(first + 1, points - 1)
+    return first, second, (place - first).astype(np.float32)

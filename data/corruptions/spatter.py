@@ -56,7 +56,6 @@ class Spatter(Corruption):
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the splashed picture."""
-        import cv2
         import numpy as np
 
         drops = self.DROPS[self.table][self.severity - 1]
@@ -71,7 +70,7 @@ class Spatter(Corruption):
             return truncate(np.add(image, _stack(layers), dtype=np.float32))
         share = _gaussian((liquid > drops.threshold).astype(np.float32), drops.strength)
         share[share < 0.8] = 0
-        left = cv2.subtract(np.ones_like(share), share)
+        left = 1 - share
         out = np.multiply(image, _stack([left] * image.shape[2]), dtype=np.float32)
         out += _stack([share * tone for tone in self._tones(self.MUD, image)])
         return truncate(out)
@@ -94,10 +93,9 @@ def _water(liquid: NDArray[np.float32], drops: Drops) -> NDArray[np.float32]:
     distance = cv2.blur(np.minimum(distance, 20), (3, 3)).astype(np.uint8)
     light = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
     shade = cv2.filter2D(cv2.equalizeHist(distance), cv2.CV_8U, light)
-    share = depth * cv2.blur(shade, (3, 3)).astype(np.float32)
+    share = depth * np.asarray(cv2.blur(shade, (3, 3)), np.float32)
     # A small picture may have no drop at all.
-    share *= drops.strength / max(1.0, float(share.max()))
-    return np.asarray(share)
+    return share * np.float32(drops.strength / max(1.0, float(share.max())))
 
 
 def _gaussian(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -106,11 +104,13 @@ def _gaussian(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     import numpy as np
 
     size = 2 * int(4 * sigma + 0.5) + 1
-    return np.asarray(cv2.GaussianBlur(field, (size, size), sigma, borderType=cv2.BORDER_REPLICATE))
+    return np.asarray(
+        cv2.GaussianBlur(field, (size, size), sigma, borderType=cv2.BORDER_REPLICATE), np.float32
+    )
 
 
 def _stack(layers: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     import cv2
     import numpy as np
 
-    return layers[0][..., None] if len(layers) == 1 else np.asarray(cv2.merge(layers))
+    return layers[0][..., None] if len(layers) == 1 else np.asarray(cv2.merge(layers), np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import normal
+from data.corruptions.fields import blocks, normal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +30,17 @@ class SpeckleNoise(Corruption):
     """Standard deviation of the noise relative to the pixel."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Multiply with one noise field."""
+        """Multiply with a noise field, block by block."""
         import cv2
         import numpy as np
 
-        clean = image.astype(np.float32)
-        field = normal(rng, image.shape)
-        field *= clean
-        # OpenCV rounds and saturates; half a level less makes truncation of it.
         scale = self.SCALES[self.table][self.severity - 1]
-        noisy = cv2.addWeighted(clean, 1, field, scale, -0.5, dtype=cv2.CV_8U)
-        return np.asarray(noisy, np.uint8).reshape(image.shape)
+        flat = image.reshape(-1, 1)
+        out = np.empty_like(flat)
+        for part in blocks(flat.size):
+            clean = flat[part].astype(np.float32)
+            field = normal(rng, clean.size).reshape(-1, 1)
+            field *= clean
+            # OpenCV rounds and saturates; half a level less makes truncation of it.
+            out[part] = cv2.addWeighted(clean, 1, field, scale, -0.5, dtype=cv2.CV_8U)
+        return out.reshape(image.shape)

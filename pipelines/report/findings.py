@@ -227,7 +227,9 @@ def _levels(figures: Figures, start: str, attack: str) -> list[str]:
         lead = f"{start}, {name} {place}" if not sentences else f"{name} {place}"
         most = " highest" if len(levels) > 1 else ""
         lead = lead if not sentences else lead[0].upper() + lead[1:]
-        sentences.append(f"{lead} is{most} with {_quoted(best)}: {shown}.")
+        before = value(figures.entry(best, column) if column else None, f"{metric}_in")
+        was = f", against {quantity(before['value'], metric)} before restoration" if before else ""
+        sentences.append(f"{lead} is{most} with {_quoted(best)}: {shown}{was}.")
     return sentences or [f"{start}, {count(len(figures.cells), 'cell')} were measured; see the tables below."]
 
 

@@ -93,12 +93,17 @@ def _context(run: Path, figures: Figures, config: str, environment: Mapping[str,
         "cells": tables.every_cell(figures),
         "album": album(run, figures),
         "costs": tables.costs(figures),
+        "groups": list(dict.fromkeys(g for c in figures.conditions.values() for g in _groups(c))),
         "weights": _weights(figures),
         "methods": _methods(figures),
         "environment": _flat(environment),
         "config": config,
         "symbols": SYMBOLS,
     }
+
+
+def _groups(condition: Mapping[str, Any]) -> list[str]:
+    return condition.get("groups") or [condition["group"]]
 
 
 def _facts(figures: Figures) -> list[str]:
@@ -141,18 +146,25 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     spec = {
         k: v for k, v in (part.get("spec") or {}).items() if k not in ("kind", "weights") and v is not None
     }
-    settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in spec.items())
+    settings = ", ".join(f"{plain(k)} {_setting(v)}" for k, v in spec.items())
     parameters = part.get("parameters")
     return {
         "name": part["name"],
         "kind": part["kind"],
-        "settings": settings.replace('"', "") or "defaults",
+        "settings": settings or "defaults",
         "weights": part.get("weights") or "none",
         "gradient": part.get("gradient") or "–",
         "random": "yes" if part.get("stochastic") else "no",
         "onnx": part.get("onnx") or "–",
         "parameters": "–" if parameters is None else f"{parameters:,}",
     }
+
+
+def _setting(item: Any) -> str:
+    """Return a parameter's value, floats with four digits: the exact ones are in resolved.json."""
+    if isinstance(item, float):
+        return f"{item:.4g}"
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
 
 
 def _weights(figures: Figures) -> list[dict[str, str]]:

@@ -61,6 +61,12 @@ class Album:
     recoded: bool = False
     missing: int = 0
 
+    @property
+    def judged(self) -> bool:
+        """Return whether any prediction is known to be right or wrong."""
+        guesses = [guess for strip in self.strips for tile in strip.tiles for guess in tile.guesses]
+        return any(guess.right is not None for guess in guesses)
+
 
 Entry = Mapping[str, Any]
 
@@ -142,7 +148,7 @@ def _strip(
             ("clean" if condition == figures.clean else "corrupted", here[None], _unrestored(figures, here))
         )
     plan += [
-        (name, here[name], [_guess(figures, here[name], "")])
+        (name, here[name], _guess(figures, here[name], ""))
         for name in figures.names
         if name in here and here[name]["file"] is not None
     ]
@@ -159,17 +165,18 @@ def _strip(
 def _unrestored(figures: Figures, here: Mapping[str | None, Entry]) -> list[Guess]:
     """Return what the systems say that put out no picture of their own: they belong to the input."""
     names = [name for name in figures.names if name in here and here[name]["file"] is None]
-    guesses = [_guess(figures, here[name], name) for name in names]
-    if not guesses and None in here and here[None].get("prediction") is not None:
-        guesses = [_guess(figures, here[None], "")]
-    return guesses
+    guesses = [guess for name in names for guess in _guess(figures, here[name], name)]
+    return guesses or (_guess(figures, here[None], "") if None in here else [])
 
 
-def _guess(figures: Figures, entry: Entry, name: str) -> Guess:
+def _guess(figures: Figures, entry: Entry, name: str) -> list[Guess]:
+    """Return what was predicted; nothing where the system has no classifier."""
     guess, label, confidence = entry.get("prediction"), entry.get("label"), entry.get("confidence")
-    right = None if guess is None or label is None else guess == label
+    if guess is None:
+        return []
+    right = None if label is None else guess == label
     sure = "" if confidence is None else f"{100 * confidence:.0f}\u00a0%"
-    return Guess(name, _class(figures, guess), sure, right)
+    return [Guess(name, _class(figures, guess), sure, right)]
 
 
 def _class(figures: Figures, index: int | None) -> str:

@@ -173,8 +173,9 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
 
 def measures(figures: Figures) -> list[Measure]:
     """Return a table for each metric beside the primary one, and for mean corruption errors, by attack."""
-    skip = (figures.primary, "psnr_in", "ssim_in")
-    wanted = [metric for metric in figures.summary.get("metrics", []) if metric not in skip]
+    named = figures.summary.get("metrics", [])
+    skip = {figures.primary, *(f"{metric}_in" for metric in named if metric != figures.primary)}
+    wanted = [metric for metric in named if metric not in skip]
     parts = _stretches(figures)
     tables = [
         _measure(figures, metric, *part) for metric in [*wanted, "mce", "relative_mce"] for part in parts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.report.figures import Figures
 from pipelines.report.tables import Box
 from pipelines.report.tables import headline as blocks
+from pipelines.report.words import style
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +45,9 @@ def headline(summary: Mapping[str, Any]) -> Table:
 
 
 def _caption(figures: Figures) -> str:
-    levels = f"{figures.primary or 'no metric'}, {figures.confidence} intervals".replace("\u00a0", " ")
+    levels = f"{style(figures.primary or 'accuracy').label}, {figures.confidence} intervals".replace(
+        "\u00a0", " "
+    )
     return f"{levels}; differences in points from '{figures.baseline}'" if figures.others else levels
 
 

@@ -41,9 +41,10 @@ class Bicubic(RestorerSpec):
     def _enlarge(self, x: Tensor, axis: int) -> Tensor:
         import torch
 
+        from restore.filtering import mirror
+
         size = x.shape[axis]
-        at = torch.arange(-2, size + 2, device=x.device) % (2 * size)
-        around = x.index_select(axis, torch.minimum(at, 2 * size - 1 - at))
+        around = x.index_select(axis, mirror(size, 2, x.device))
         shifted = [around.narrow(axis, step, size) for step in range(5)]
         phases = []
         for phase in range(self.scale):

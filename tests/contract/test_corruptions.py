@@ -201,7 +201,12 @@ def test_refuses_other_severities(kind):
 
 
 @settings(max_examples=10, deadline=None)
-@given(height=st.integers(16, 70), width=st.integers(16, 70), channels=st.sampled_from((1, 3)), seed=st.integers(0, 99))
+@given(
+    height=st.integers(16, 70),
+    width=st.integers(16, 70),
+    channels=st.sampled_from((1, 3)),
+    seed=st.integers(0, 99),
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_picture_of_any_size(kind, height, width, channels, seed):
     image = Rng(seed).numpy().integers(0, 256, (height, width, channels), dtype=np.uint8)

@@ -59,7 +59,8 @@ def test_deterministic_blurs(kind, severity, name):
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("kind", ["gaussian_noise", "speckle_noise"])
 def test_normal_noise_with_an_equal_field(kind, severity, name, monkeypatch):
-    field = normal(stream(), photo(name).shape).astype(np.float64)
+    shape = photo(name).shape
+    field = normal(stream(), int(np.prod(shape))).astype(np.float64).reshape(shape)
     monkeypatch.setattr(peer.np.random, "normal", lambda size, scale: scale * field)
     compare(kind, severity, name, share=0.001)
 
@@ -127,10 +128,10 @@ def test_shot_noise_has_an_equal_distribution(severity, monkeypatch):
 def test_glass_blur_with_equal_displacements(severity, name, monkeypatch):
     _, reach, walks = CORRUPTIONS["glass_blur"].PANES["imagenet_c"][severity - 1]
     size, width = photo(name).shape[:2], photo(name).shape[1]
-    generator, steps = stream(), []
-    for _ in range(walks):
+    steps = []
+    for offsets in displacements(stream(), size, reach, walks):
         # The peer visits the pixels from the last to the first.
-        flat = displacements(generator, size, reach).ravel()[::-1]
+        flat = offsets.ravel()[::-1]
         dy = np.round(flat / width).astype(int)
         steps += [np.array(step) for step in zip(flat - width * dy, dy, strict=True)]
     todo = iter(steps)

@@ -41,7 +41,7 @@ def nodes(**named: Mapping[str, Any]) -> dict[str, Node]:
     return {name: Node.model_validate(node) for name, node in named.items()}
 
 
-@pytest.fixture()
+@pytest.fixture
 def images() -> torch.Tensor:
     return torch.rand(2, 3, 17, 20, generator=Rng(0).at("images").torch())
 

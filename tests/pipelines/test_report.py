@@ -299,6 +299,18 @@ def test_two_sets_of_one_corruption_do_not_hide_each_other() -> None:
     )
 
 
+def test_predictions_are_left_out_where_there_is_no_classifier(tmp_path: Path) -> None:
+    made = fixture.summary(kinds=["fog"])
+    run = fixture.write_run(tmp_path / "run", made)
+    fixture.add_pictures(run, made)
+    listing = run / "pictures" / "pictures.json"
+    shots = [shot | {"prediction": None, "confidence": None} for shot in json.loads(listing.read_text())]
+    listing.write_text(json.dumps(shots))
+    source = write_report(run).read_text(encoding="utf-8")
+    assert "data:image/png" in source
+    assert 'class="guess' not in source
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "no summary.json"), ("{", "cannot be read"), ("[]", "not a JSON"), ('{"schema": 2}', "schema 2")],

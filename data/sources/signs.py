@@ -1,0 +1,66 @@
+"""A synthetic set of road signs: drawn by us, in any number, without any download."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.sources.base import Entry, Index, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SEED = 0
+"""Seed of every scene: the set is a fixed one, of which ``count`` says how much is used."""
+
+
+class Signs(Source):
+    """Synthetic road signs in 17 classes, drawn over scikit-image photographs with changing light and occlusion.
+
+    Picture number i is the same whatever ``count`` is; ``train`` and ``test`` share no scene and no background
+    photograph. Figures measured on it are figures on drawings: they say nothing about real road signs.
+    """
+
+    kind: Literal["signs"] = "signs"
+    purpose: ClassVar[str] = "synthetic road signs, 17 classes, drawn on the fly, always there"
+    revision: ClassVar[int] = 1
+
+    split: Literal["train", "test"] = "test"
+    """Which of the two parts."""
+    count: Annotated[int, Field(ge=1, le=999_999)] = 1000
+    """How many pictures; the classes take turns."""
+    pixels: Annotated[int, Field(ge=16, le=1024)] = 64
+    """Side that the scenes are drawn at, in pixels."""
+
+    def scan(self) -> Index:
+        """List the pictures; nothing is drawn."""
+        from data.signs.faces import FACES
+
+        classes = tuple(FACES)
+        names = [f"signs/{self.split}/{number:06d}" for number in range(self.count)]
+        entries = tuple(Entry(name, number % len(classes), name, number) for number, name in enumerate(names))
+        return Index(entries, classes)
+
+    def load(self, entry: Entry) -> NDArray[np.uint8]:
+        """Draw one picture."""
+        from data.contract.rng import Rng
+        from data.signs.faces import FACES
+        from data.signs.scene import render
+
+        number = int(entry.place)
+        name = tuple(FACES)[number % len(FACES)]
+        stream = Rng(SEED).at("signs", self.split, number)
+        return render(name, self.split, self.pixels, stream.numpy())
+
+    def content(self, entry: Entry) -> bytes:
+        """Return what the drawing depends on: revision, resolution, scene and the libraries that draw.
+
+        Drawing every picture for its key alone would take minutes on a large set.
+        """
+        import cv2
+        import numpy as np
+
+        facts = (self.revision, self.pixels, self.split, entry.place, cv2.__version__, np.__version__)
+        return "/".join(map(str, facts)).encode()

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from data.contract.rng import Rng
+
+HOUSE = Path(__file__).parents[2]
+TOYS = HOUSE / "tests" / "pipelines"
+CLI = [sys.executable, "-m", "pipelines.cli"]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{HOUSE}{os.pathsep}{TOYS}", "COLUMNS": "160"}
+
+
+def clearsight(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    for label, name in enumerate(("blue", "green", "red")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(16):
+            noise = Rng(1).at(name, i).numpy().integers(0, 120, (24, 24, 3))
+            noise[:, :, label] += 25
+            Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "pictures" / name / f"{i}.png")
+    told = {
+        "task": "evaluate",
+        "name": "cli",
+        "chunk": 4,
+        "data": {"kind": "folder", "path": "pictures"},
+        "parts": {
+            "nlm": {"kind": "non_local_means"},
+            "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
+        },
+        "systems": {"plain": ["classify"], "restored": ["nlm", "classify"]},
+        "conditions": {"clean": {"kind": "identity"}, "c15": {"set": "imagenet_c_15", "severity": [1, 5]}},
+        "compare": {"baseline": "plain"},
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(told, sort_keys=False))
+    return path
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "restorers"],
+        ["show", "median"],
+        ["schema", "evaluate"],
+        ["check", "config.yaml"],
+    ],
+)
+def test_quick_commands_load_neither_torch_nor_opencv(arguments: list[str], config: Path) -> None:
+    code = (
+        "import sys\nfrom pipelines.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "except SystemExit as e:\n    assert not e.code, e.code\n"
+        "heavy = {'torch', 'cv2', 'kornia', 'skimage', 'albumentations', 'onnxruntime'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=config.parent, env=environment(), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_check_counts_cells_and_passes(config: Path) -> None:
+    done = clearsight("check", "config.yaml", cwd=config.parent)
+    assert done.returncode == 0
+    assert "62 cells" in done.stdout
+    assert "1,488" in done.stdout  # 31 conditions x 48 pictures
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("kind: non_local_means", "kind: non_local_meens", "config.yaml:8: parts.nlm: unknown kind"),
+        ("chunk: 4", "chunk: many", "config.yaml:3: chunk: "),
+        ("path: pictures", "path: pictuers", "pictuers: no such file or folder"),
+        ("call: toy:brightest", "call: toy:darkest", "darkest"),
+        ("classes: 3", "classes: 2", "classes"),
+        ("name: cli", "name: cli\nname: again", "config.yaml:3: 'name' is given twice (first in line 2)"),
+        ("task: evaluate", "task: train", "use: clearsight train config.yaml"),
+        ("baseline: plain", "baseline: plian", "did you mean 'plain'?"),
+    ],
+)
+def test_mistakes_are_one_line_and_a_bad_exit(config: Path, old: str, new: str, words: str) -> None:
+    change(config, old, new)
+    done = clearsight("run", "config.yaml", "--quiet", "--workers", "1", cwd=config.parent)
+    assert done.returncode in (1, 2), done.stderr
+    assert words in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_words_on_the_command_line(tmp_path: Path) -> None:
+    for arguments in (["run", "none.yaml"], ["show", "medain"], ["list", "restorer"], ["schema", "evalute"]):
+        done = clearsight(*arguments, cwd=tmp_path)
+        assert done.returncode == 2, arguments
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "did you mean 'median'?" in clearsight("show", "medain", cwd=tmp_path).stderr
+
+
+def workers_of(folder: Path) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                process.joinpath("cwd").resolve() == folder
+                and b"spawn" in process.joinpath("cmdline").read_bytes()
+            ):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find orphans")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_goes_on_and_ends_equal(config: Path, how: signal.Signals) -> None:
+    home = config.parent
+    process = subprocess.Popen(
+        [*CLI, "run", "config.yaml", "--quiet", "--workers", "2"], cwd=home, env=environment(),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(home.glob("runs/*/cells/*/chunk-*.parquet"))) < 20:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert said.strip() == "stopped; run the same command again to go on"
+    (folder,) = home.glob("runs/*_cli_*")
+    chunks = 62 * 12
+    assert 20 <= len(list(folder.glob("cells/*/chunk-*.parquet"))) < chunks
+    assert not (folder / "DONE").exists()
+    while workers_of(home) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not workers_of(home), "workers outlive the run"
+    again = clearsight("run", "config.yaml", "--quiet", cwd=home)
+    assert again.returncode == 0, again.stderr
+    assert list(home.glob("runs/*_cli_*")) == [folder]
+    undisturbed = clearsight("run", "config.yaml", "--quiet", "--out", "other", "--workers", "1", cwd=home)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    (other,) = home.glob("other/*_cli_*")
+    assert (folder / "results.parquet").read_bytes() == (other / "results.parquet").read_bytes()
+    assert (folder / "summary.csv").read_bytes() == (other / "summary.csv").read_bytes()

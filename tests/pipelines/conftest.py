@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.contract.rng import Rng
+from pipelines.config import Evaluate
+
+CLASSES = ("blue", "green", "red")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of 30 noisy pictures of three colours, 24x20, in class folders."""
+    folder = tmp_path / "pictures"
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+    for i in range(30):
+        channel = i % 3
+        noise = Rng(7).at("picture", i).numpy().integers(0, 120, (20, 24, 3))
+        noise[:, :, channel] += 25
+        # Folders are sorted by name, so blue is class 0; the toy's class 0 is the red channel.
+        name = CLASSES[channel]
+        Image.fromarray(noise.astype(np.uint8)).save(folder / name / f"{i:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def make_config(pictures: Path) -> Callable[..., Evaluate]:
+    def make(**changes: Any) -> Evaluate:
+        base: dict[str, Any] = {
+            "task": "evaluate",
+            "name": "toy",
+            "chunk": 8,
+            "data": {"kind": "folder", "path": str(pictures)},
+            "parts": {
+                "median": {"kind": "median"},
+                "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
+            },
+            "systems": {"plain": ["classify"], "restored": ["median", "classify"]},
+            "conditions": {
+                "clean": {"kind": "identity"},
+                "noise": {"kind": "gaussian_noise", "each": {"severity": [3, 5]}},
+            },
+            "compare": {"baseline": "plain"},
+            "pictures": 2,
+        }
+        return Evaluate.model_validate(base | changes)
+
+    return make

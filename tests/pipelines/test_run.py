@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from data.contract.errors import ClearsightError, ConfigError, DataError, RunError
+from data.contract.rng import Rng
+from pipelines import run as runner
+from pipelines.config import Evaluate
+from pipelines.run import Plan, prepare, run
+
+Make = Callable[..., Evaluate]
+
+
+def bytes_of(folder: Path) -> bytes:
+    return (folder / "results.parquet").read_bytes()
+
+
+@pytest.fixture
+def finished(make_config: Make, tmp_path: Path) -> Path:
+    return run(make_config(), root=tmp_path / "runs", workers=1).path
+
+
+def test_a_run_leaves_a_complete_folder(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {
+        "config.yaml",
+        "resolved.json",
+        "environment.json",
+        "cells",
+        "pictures",
+        "results.parquet",
+        "timings.parquet",
+        "summary.json",
+        "summary.csv",
+        "report.html",
+        "log.txt",
+        "DONE",
+    }
+    assert not [path for path in finished.rglob("*.tmp")]
+    rows = parquet.read_table(finished / "results.parquet")
+    assert rows.num_rows == 2 * 3 * 30
+    assert "seconds" not in rows.column_names
+
+
+def test_summary_agrees_with_the_rows(finished: Path) -> None:
+    rows = parquet.read_table(finished / "results.parquet").to_pylist()
+    summary = json.loads((finished / "summary.json").read_text())
+    for cell in summary["cells"]:
+        mine = [r for r in rows if all(r[k] == cell[k] for k in ("system", "condition", "attack"))]
+        right = np.array([r["correct"] for r in mine])
+        assert cell["n"] == len(mine) == 30
+        assert cell["metrics"]["accuracy"]["value"] == pytest.approx(right.mean())
+        assert [r["prediction"] == r["label"] for r in mine] == right.tolist()
+        if cell["versus"]:
+            base = [
+                r["correct"] for r in rows if r["system"] == "plain" and r["condition"] == cell["condition"]
+            ]
+            assert cell["versus"]["difference"] == pytest.approx(right.mean() - np.mean(base))
+            assert cell["versus"]["gained"] == sum(a and not b for a, b in zip(right, base, strict=True))
+    clean = next(c for c in summary["cells"] if c["condition"] == "clean" and c["system"] == "plain")
+    assert clean["metrics"]["accuracy"]["value"] == 1.0
+    assert clean["versus"] is None
+    assert clean["metrics"]["psnr_in"] is None
+    noisy = next(
+        c for c in summary["cells"] if c["condition"] == "gaussian_noise-5" and c["system"] == "plain"
+    )
+    assert noisy["metrics"]["psnr_in"]["value"] < 12
+    group = next(a for a in summary["aggregates"] if a["system"] == "restored")
+    each = [
+        c["metrics"]["accuracy"]["value"]
+        for c in summary["cells"]
+        if c["system"] == "restored" and "noise" in c["condition"]
+    ]
+    assert group["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(each))
+
+
+def test_a_stopped_run_goes_on_and_ends_equal(make_config: Make, finished: Path, tmp_path: Path) -> None:
+    before, summary = bytes_of(finished), (finished / "summary.csv").read_bytes()
+    chunks = sorted(finished.glob("cells/*/chunk-*.parquet"))
+    assert len(chunks) == 2 * 3 * 4
+    for path in chunks[::3]:
+        path.unlink()
+    for name in ("results.parquet", "summary.json", "DONE"):
+        (finished / name).unlink()
+    kept = {path: path.stat().st_mtime_ns for path in finished.glob("cells/*/chunk-*.parquet")}
+    again = run(make_config(), root=tmp_path / "runs", workers=1).path
+    assert again == finished
+    assert bytes_of(again) == before
+    assert (again / "summary.csv").read_bytes() == summary
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items()), (
+        "a finished chunk was made again"
+    )
+
+
+def test_order_and_processes_change_nothing(
+    make_config: Make, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = run(make_config(), root=tmp_path / "two", workers=2).path
+    assert bytes_of(two) == bytes_of(finished)
+    forward = Plan.missing
+    monkeypatch.setattr(Plan, "missing", lambda plan: forward(plan)[::-1])
+    backward = run(make_config(), root=tmp_path / "back", workers=1).path
+    assert bytes_of(backward) == bytes_of(finished)
+
+
+def test_an_equal_run_is_found_again_and_fresh_begins_anew(
+    make_config: Make, finished: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "runs"
+    assert run(make_config(), root=root, workers=1).path == finished
+    assert run(make_config(seed=1), root=root, workers=1).path != finished
+    anew = run(make_config(), root=root, workers=1, fresh=True).path
+    assert anew != finished
+    assert bytes_of(anew) == bytes_of(finished)
+
+
+def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, root = make_config(), tmp_path / "runs"
+    measure, calls = runner.Bench.measure, []
+
+    def fail_later(bench: runner.Bench, task: runner.Task) -> int:
+        calls.append(task)
+        if len(calls) == 4:
+            raise RunError("the machine has no more memory")
+        return measure(bench, task)
+
+    monkeypatch.setattr(runner.Bench, "measure", fail_later)
+    with pytest.raises(RunError, match="no more memory"):
+        run(config, root=root, workers=1)
+    folder = next(root.iterdir())
+    assert not (folder / "DONE").exists()
+    assert len(list(folder.glob("cells/*/chunk-*.parquet"))) == 3 * 2
+    assert "stopped: the machine has no more memory" in (folder / "log.txt").read_text()
+    monkeypatch.undo()
+    assert bytes_of(run(config, root=root, workers=1).path) == bytes_of(
+        run(config, root=tmp_path / "b", workers=1).path
+    )
+
+
+def test_odd_pictures_are_used_or_listed(make_config: Make, pictures: Path, tmp_path: Path) -> None:
+    red = pictures / "red"
+    rng = Rng(0).at("odd").numpy()
+    Image.fromarray(rng.integers(0, 255, (40, 31), dtype=np.uint8)).save(red / "grey.png")
+    Image.fromarray(rng.integers(0, 65535, (33, 32), dtype=np.uint16)).save(red / "deep.png")
+    Image.fromarray(rng.integers(0, 255, (32, 32, 4), dtype=np.uint8), "RGBA").save(red / "alpha.png")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(red / "one.png")
+    (red / "broken.png").write_bytes((red / "002.png").read_bytes()[:100])
+    (red / "text.png").write_text("no picture")
+    folder = run(make_config(), root=tmp_path / "runs", workers=1).path
+    skipped = {
+        item["id"].rpartition("/")[2]: item["reason"]
+        for item in json.loads((folder / "skipped.json").read_text())
+    }
+    assert set(skipped) == {"one.png", "broken.png", "text.png"}
+    assert "1x1" in skipped["one.png"]
+    assert json.loads((folder / "summary.json").read_text())["data"]["skipped"]
+    assert parquet.read_table(folder / "results.parquet").num_rows == 2 * 3 * 33
+
+
+def test_nothing_usable_is_an_error(make_config: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "x.png").write_text("no picture")
+    with pytest.raises(DataError, match="none of 1 pictures can be used"):
+        run(make_config(data={"kind": "folder", "path": str(folder)}), root=tmp_path / "runs", workers=1)
+
+
+def test_a_label_outside_the_classes_is_an_error(make_config: Make, tmp_path: Path) -> None:
+    parts = {"classify": {"kind": "python", "call": "toy:brightest", "classes": 3}}
+    config = make_config(parts=parts, systems={"plain": ["classify"]})
+    data = config.data.model_copy(update={"label_map": {"blue": 0, "green": 1, "red": 7}})
+    with pytest.raises(ConfigError, match=r"has label 7.*knows classes 0 to 2.*label_map"):
+        prepare(config.model_copy(update={"data": data}), root=tmp_path, device="cpu")
+
+
+def test_shuffled_labels_score_at_chance(make_config: Make, pictures: Path, tmp_path: Path) -> None:
+    files = sorted(pictures.rglob("*.png"))
+    order = Rng(3).at("shuffle").numpy().permutation(len(files))
+    contents = [path.read_bytes() for path in files]
+    for path, i in zip(files, order, strict=True):
+        path.write_bytes(contents[i])
+    folder = run(
+        make_config(conditions={"clean": {"kind": "identity"}}), root=tmp_path / "runs", workers=1
+    ).path
+    cell = json.loads((folder / "summary.json").read_text())["cells"][0]["metrics"]["accuracy"]
+    assert cell["low"] < 1 / 3 < cell["high"]
+
+
+def test_metrics_that_cannot_be_had_are_refused(make_config: Make, pictures: Path, tmp_path: Path) -> None:
+    unlabelled = {"kind": "files", "path": str(pictures)}
+    with pytest.raises(ConfigError, match="metric 'accuracy' needs correct, but nothing here has labels"):
+        run(make_config(data=unlabelled, metrics=["accuracy"], compare=None), root=tmp_path, workers=1)
+    folder = run(make_config(data=unlabelled, compare=None), root=tmp_path, workers=1).path
+    assert json.loads((folder / "summary.json").read_text())["metrics"] == ["psnr", "ssim", "psnr_in"]
+
+
+def test_a_damaged_chunk_is_named(make_config: Make, finished: Path, tmp_path: Path) -> None:
+    chunk = next(finished.glob("cells/*/chunk-00001.parquet"))
+    chunk.write_bytes(b"PAR1 and then nothing")
+    (finished / "DONE").unlink()
+    with pytest.raises(RunError, match=f"{chunk.name}: damaged.*delete it and run again"):
+        run(make_config(), root=tmp_path / "runs", workers=1)
+
+
+def test_an_unknown_device_is_refused(make_config: Make, tmp_path: Path) -> None:
+    with pytest.raises(ClearsightError, match="known: auto, cpu, cuda"):
+        run(make_config(), root=tmp_path, device="tpu")
