@@ -13,23 +13,23 @@ import platform
 import statistics
 from collections.abc import Callable
 from time import perf_counter
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
-import cv2
-import numpy as np
-import skimage.data
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from data.catalogue import CORRUPTIONS
 from data.contract.rng import Rng
 
-COMMON = (
-    "gaussian_noise shot_noise impulse_noise defocus_blur glass_blur motion_blur zoom_blur snow frost fog "
-    "brightness contrast elastic_transform pixelate jpeg_compression"
-).split()
-EXTRA = "speckle_noise gaussian_blur spatter saturate".split()
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+GROUPS = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+}
+COMMON = [kind for group in GROUPS.values() for kind in group]
+EXTRA = ["speckle_noise", "gaussian_blur", "spatter", "saturate"]
 WARM_UP = 2
 
 
@@ -70,7 +70,11 @@ def theirs(kind: str, severity: int, image: NDArray[np.uint8]) -> Callable[[], o
 
 def picture(size: int) -> NDArray[np.uint8]:
     """Return a photo of size x size pixels."""
-    photo = skimage.data.astronaut()
+    import cv2
+    import numpy as np
+    import skimage.data
+
+    photo: NDArray[np.uint8] = skimage.data.astronaut()  # type: ignore[no-untyped-call]
     return np.asarray(cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -111,12 +115,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="at least so long for each kind")
     options = parser.parse_args()
 
+    # Before numpy is imported: its linear algebra reads them then.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    import cv2
+    import numpy as np
+
     cv2.setNumThreads(1)
     peer = importlib.util.find_spec("imagecorruptions") is not None
     kinds = [kind for kind in options.kinds if kind in CORRUPTIONS.kinds]
-    print(
-        f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, cv2 {cv2.__version__}"
-    )
+    versions = f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}"
+    print(f"{platform.machine()}, {versions}")
     print("one thread for both libraries; ratio = time of the peer / our time")
     if not peer:
         print("The peer imagecorruptions is not installed: our times only.")

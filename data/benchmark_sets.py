@@ -1,4 +1,4 @@
-"""Named sets of corruptions and the reference errors of the ImageNet-C benchmark (Hendrycks & Dietterich 2019)."""
+"""Named sets of corruptions and the reference errors of ImageNet-C (Hendrycks & Dietterich 2019)."""
 
 from __future__ import annotations
 

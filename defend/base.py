@@ -33,6 +33,11 @@ class ClassifierSpec(PartSpec):
 
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"classes", "mean", "std"})
 
+    @property
+    def place(self) -> str:
+        """Return what messages call this classifier: its kind, and the file or code that it comes from."""
+        return self.name
+
     def network(self) -> nn.Module:
         """Hook: return the network, normalised RGB images to logits, with fresh weights."""
         raise NotImplementedError

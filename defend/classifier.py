@@ -21,6 +21,7 @@ class Classifier(Part):
     Attributes:
         classes: number of logits.
         class_names: their names, empty where unknown.
+        place: what messages call this classifier.
     """
 
     mean: Tensor
@@ -32,9 +33,11 @@ class Classifier(Part):
         super().__init__(resolved)
         if resolved.classes is None:
             raise ConfigError(
-                f"classifier '{resolved.name}' does not know its classes",
+                "the number of classes is not known",
+                where=resolved.place,
                 hint="give 'weights', or 'classes: N'",
             )
+        self.place = resolved.place
         self.classes, self.class_names = resolved.classes, resolved.class_names
         self.minimum = resolved.minimum
         self.register_buffer("mean", torch.tensor(resolved.mean).view(1, 3, 1, 1), persistent=False)
@@ -49,9 +52,20 @@ class Classifier(Part):
 
         Raises:
             ShapeError: the images have another rank, type, number of channels, or are too small.
+            ConfigError: the network does not give one logit a class.
         """
         check_images(x, name=self.spec.name, channels=(1, 3), minimum=self.minimum)
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
-        out: Tensor = self.network((x - self.mean) / self.std)
+        return self._checked(self.network((x - self.mean) / self.std))
+
+    def _checked(self, out: object) -> Tensor:
+        # Networks that users bring (code, ONNX files) are first seen at work here.
+        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] != self.classes:
+            given = str(tuple(out.shape)) if isinstance(out, Tensor) else f"a {type(out).__name__}"
+            raise ConfigError(
+                f"the network gives {given}, not logits (n, {self.classes})",
+                where=self.place,
+                hint="mend 'classes', or what the network returns",
+            )
         return out

@@ -1,4 +1,4 @@
-"""Scores of a classifier's predictions, as numpy functions: one number for each set of samples. No torch here."""
+"""Scores of a classifier's predictions: numpy functions that give one number for a set of samples."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def ece(confidence: ArrayLike, correct: ArrayLike, bins: int = 15, *, adaptive: bool = False) -> float:
-    """Return the expected calibration error (Guo et al. 2017): sum of |accuracy - confidence| x share of a bin.
+    """Return the expected calibration error (Guo et al. 2017): mean |accuracy - confidence| of the bins.
+
+    Bins are weighted by how many samples they hold.
 
     Args:
         confidence: (n,) probability of the predicted class.

@@ -109,7 +109,7 @@ def thrifty(step: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[
 
 
 def neighbour_mean(
-    x: Tensor, *, search: int, patch: int, weight: Callable[[Tensor, int], Tensor]
+    x: Tensor, *, search: int, patch: int, weight: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
     """Average every pixel with its neighbours, each weighted by how much its patch resembles the pixel's.
 
@@ -117,8 +117,8 @@ def neighbour_mean(
         x: (n, c, h, w).
         search: neighbours are taken from a square of side 2 search + 1.
         patch: patches are squares of side 2 patch + 1; 0 compares single pixels.
-        weight: takes the mean squared difference of two patches over their pixels and channels, (n, 1, h, w),
-            and the squared distance of the two pixels; returns weights of the same shape.
+        weight: takes the mean squared difference of two patches over their pixels and channels, (k, n, h, w)
+            for k neighbours, and the squared distances of the pixels, (k, 1, 1, 1); returns (k, n, h, w).
 
     Returns:
         (n, c, h, w). It depends on a square of side 2 (search + patch) + 1.
@@ -141,16 +141,17 @@ def _add_row(
     down: int,
     search: int,
     patch: int,
-    weight: Callable[[Tensor, int], Tensor],
+    weight: Callable[[Tensor, Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
+    """Add one row of neighbours; they are stacked, which keeps exported graphs small."""
     height, width = total.shape[2] + 2 * patch, total.shape[3] + 2 * patch
     centre = around[:, :, search : search + height, search : search + width]
-    for right in range(2 * search + 1):
-        other = around[:, :, down : down + height, right : right + width]
-        distance = (centre - other).square().mean(1, keepdim=True)
-        if patch:
-            distance = functional.avg_pool2d(distance, 2 * patch + 1, stride=1)
-        share = weight(distance, (down - search) ** 2 + (right - search) ** 2)
-        total = total + share * other[:, :, patch : height - patch, patch : width - patch]
-        weights = weights + share
-    return total, weights
+    rows = around[:, :, down : down + height]
+    others = torch.stack([rows[..., right : right + width] for right in range(2 * search + 1)])
+    distance = (centre - others).square().mean(dim=2)
+    if patch:
+        distance = functional.avg_pool2d(distance, 2 * patch + 1, stride=1)
+    squared = [(down - search) ** 2 + (right - search) ** 2 for right in range(2 * search + 1)]
+    share = weight(distance, around.new_tensor(squared).view(-1, 1, 1, 1))
+    inside = others[..., patch : height - patch, patch : width - patch]
+    return total + (share[:, :, None] * inside).sum(dim=0), weights + share.sum(dim=0)[:, None]

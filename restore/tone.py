@@ -7,6 +7,8 @@ from torch import Tensor
 
 LEVELS = 256
 """Grey levels of a histogram."""
+DARK = 4 / 255
+"""Luma below which colours are mostly noise."""
 SMALLEST = 16
 """Smallest side of a tile in pixels."""
 
@@ -17,6 +19,26 @@ def luma(x: Tensor) -> Tensor:
         return x
     weights = x.new_tensor([0.299, 0.587, 0.114])
     return (x * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def recolour(x: Tensor, y: Tensor, toned: Tensor) -> Tensor:
+    """Give a picture a new luma and keep its colours about as strong as they were against the luma.
+
+    Adding the same to red, green and blue would make bright colours out of dark ones look grey. The colour
+    differences therefore grow with the luma, never shrink, and grow at most fourfold (they hold the noise).
+
+    Args:
+        x: (n, c, h, w).
+        y: its `luma`, (n, 1, h, w).
+        toned: the new luma, same shape.
+
+    Returns:
+        (n, c, h, w); values may leave [0, 1].
+    """
+    if x.shape[1] == 1:
+        return toned
+    gain = ((toned + DARK) / (y + DARK)).clamp(1.0, 4.0)
+    return toned + gain * (x - y)
 
 
 def tone_map(y: Tensor, *, tiles: int, clip_limit: float | None) -> Tensor:

@@ -160,6 +160,10 @@ class PartSpec(Spec):
         chosen = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).model_validate(told | chosen)
 
+    def ready(self) -> None:
+        """Raise `ClearsightError` unless the files that this part needs are there. Imports no torch."""
+        self.resolved()
+
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset()
     """Names of the fields that decide the shapes inside the weights."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from data.contract.errors import ConfigError, near_miss
 from data.corruptions.base import Corruption
 
@@ -16,8 +18,9 @@ class Albumentation(Corruption):
     """One transform of albumentations, always applied (``p: 1`` unless ``arguments`` says otherwise).
 
     The library has no severities: ``severity`` and ``table`` only name the condition (0 still leaves the
-    picture as it is); how strong it is stands in ``arguments``. One-channel pictures are shown to the transform
-    as RGB, and its output is turned back into grey. Transforms that change the size are refused when they run.
+    picture as it is); how strong it is stands in ``arguments``. One-channel pictures are shown to the
+    transform as RGB, and its output is turned back into grey. Transforms that change the size are refused
+    when they run.
     """
 
     kind: Literal["albumentations"] = "albumentations"
@@ -27,7 +30,7 @@ class Albumentation(Corruption):
 
     transform: str = "RandomRain"
     """Name of the class, such as ``RandomRain``, ``RandomSunFlare``, ``RandomShadow`` or ``ISONoise``."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     """Its keyword arguments."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -52,4 +52,4 @@ def _brighter(added: float) -> NDArray[np.uint8]:
     ratio = np.minimum(value + 255 * added, 255) / np.maximum(value, 1)
     table = np.minimum(np.arange(256.0) * ratio + 1e-6, 255)
     table[0] = 255 * added + 1e-6
-    return table.astype(np.uint8)
+    return np.asarray(table, np.uint8)

@@ -77,8 +77,8 @@ def smooth_field(height: int, width: int, sigma: float, rng: np.random.Generator
 
     rows, columns = _decay(height, sigma), _decay(width, sigma)
     waves = np.zeros((2, height, width), np.float32)
-    waves[:, : len(rows), : len(columns)] = normal(rng, (2, len(rows), len(columns)))
-    waves[:, : len(rows), : len(columns)] *= rows[:, None] * columns * np.float32(3**-0.5)
+    drawn = normal(rng, 2 * len(rows) * len(columns)).reshape(2, len(rows), len(columns))
+    waves[:, : len(rows), : len(columns)] = drawn * (rows[:, None] * columns * np.float32(3**-0.5))
     # A fast transform, not a product of matrices: the sums of BLAS depend on how many threads it uses.
     return np.asarray(idctn(waves, axes=(1, 2), norm="ortho", overwrite_x=True), np.float32)
 
@@ -89,4 +89,5 @@ def _decay(length: int, sigma: float) -> NDArray[np.float32]:
     import numpy as np
 
     count = min(length, int(3.8 * length / (np.pi * sigma)) + 2)
-    return np.exp(-0.5 * (np.pi * sigma / length * np.arange(count)) ** 2).astype(np.float32)
+    waves = np.pi * sigma / length * np.arange(count)
+    return np.asarray(np.exp(-0.5 * waves**2), np.float32)

@@ -19,10 +19,10 @@ PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.j
 class Frost(Corruption):
     """Add a weighted random cut of a frost texture.
 
-    The published sets cut 224 texture pixels for a 224-pixel picture, and 160 shrunk to a fifth for a 32-pixel
-    one. Here the cut's short side is that many texture pixels (varied by up to a tenth) whatever the size of
-    the picture, so crystals keep their size relative to the picture. The drawn textures stand in for the
-    photographs: means and contrast are alike, pixels are not.
+    The published sets cut 224 texture pixels for a 224-pixel picture, and 160, shrunk to a fifth, for a
+    32-pixel one. Here the cut's short side is that many texture pixels (varied by up to a tenth) whatever the
+    size of the picture, so crystals keep their size relative to the picture. The drawn textures stand in for
+    the photographs: means and contrast are alike, pixels are not.
     """
 
     kind: Literal["frost"] = "frost"
@@ -54,13 +54,13 @@ class Frost(Corruption):
         top = int(rng.integers(texture.shape[0] - rows + 1))
         left = int(rng.integers(texture.shape[1] - columns + 1))
         cut = texture[top : top + rows, left : left + columns]
-        cut = cv2.resize(
-            cut, (width, height), interpolation=cv2.INTER_AREA if zoom > 1.5 else cv2.INTER_LINEAR
-        )
+        how = cv2.INTER_AREA if zoom > 1.5 else cv2.INTER_LINEAR
+        ice = np.asarray(cv2.resize(cut, (width, height), interpolation=how), np.uint8)
         if image.shape[2] == 1:
-            cut = cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY)[..., None]
-        # addWeighted rounds; the offset makes it cut the fraction off instead, as the published script does.
-        return np.asarray(cv2.addWeighted(image, keep, cut, weight, -0.499)).reshape(image.shape)
+            ice = np.asarray(cv2.cvtColor(ice, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
+        # addWeighted rounds; the offset makes it cut the fraction off, as the published script does.
+        out = cv2.addWeighted(image, keep, ice, weight, -0.499)
+        return np.asarray(out, np.uint8).reshape(image.shape)
 
     def _texture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         from data.corruptions.frost_textures import PANES, procedural
@@ -95,6 +95,6 @@ def photograph(name: str) -> NDArray[np.uint8]:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise ConfigError("not a readable picture", where=str(path), hint="reinstall imagecorruptions-imaug")
-    picture = np.ascontiguousarray(picture[..., ::-1])
-    picture.setflags(write=False)
-    return picture
+    overlay = np.array(picture[..., ::-1], np.uint8, order="C")
+    overlay.setflags(write=False)
+    return overlay

@@ -39,7 +39,7 @@ class GaussianNoise(Corruption):
         out = np.empty_like(flat)
         for part in blocks(flat.size):
             clean = flat[part].astype(np.float32)
-            field = normal(rng, clean.size).reshape(-1, 1)
+            field = normal(rng, clean.shape)
             # OpenCV rounds and saturates; half a level less makes truncation of it.
             out[part] = cv2.addWeighted(clean, 1, field, scale, -0.5, dtype=cv2.CV_8U)
         return out.reshape(image.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from data.corruptions.base import Corruption, Table
 from data.corruptions.fields import words
@@ -12,6 +12,9 @@ from data.corruptions.kernels import smooth, truncated
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+FEW = 32
+"""So many pixels that wait for others are walked one by one: another round over arrays costs more."""
 
 
 class GlassBlur(Corruption):
@@ -37,14 +40,12 @@ class GlassBlur(Corruption):
     """Standard deviation of the blur in pixels, reach of the displacement in pixels, number of walks."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Blur, gather every pixel from where the walks took it, blur."""
+        """Blur, walk, blur."""
         sigma, reach, walks = self.PANES[self.table][self.severity - 1]
-        blurred = truncated(smooth(image, sigma))
-        first, *others = displacements(rng, image.shape[:2], reach, walks)
-        sources = walk(first, image.shape[:2], reach)
-        for offsets in others:
-            sources = sources.take(walk(offsets, image.shape[:2], reach))
-        return truncated(smooth(_gather(blurred, sources), sigma))
+        pixels = _packed(truncated(smooth(image, sigma)))
+        for _ in range(walks):
+            pixels = walk(pixels, displacements(rng, pixels.shape, reach), reach)
+        return truncated(smooth(_unpacked(pixels, image.shape[2]), sigma))
 
 
 def visited(size: int, reach: int) -> slice:
@@ -52,67 +53,83 @@ def visited(size: int, reach: int) -> slice:
     return slice(reach + 1, size - reach + 1)
 
 
-@lru_cache(maxsize=16)
-def _offsets(width: int, reach: int) -> NDArray[np.intp]:
-    """Return all flat displacements; both coordinates go from -reach to reach - 1."""
-    import numpy as np
+def displacements(rng: np.random.Generator, size: tuple[int, ...], reach: int) -> NDArray[np.uint8]:
+    """Draw one displacement for every visited pixel of a picture of that (height, width).
 
-    steps = np.arange(-reach, reach)
-    offsets = (steps[:, None] * width + steps).reshape(-1).astype(np.intp)
-    offsets.flags.writeable = False
-    return offsets
-
-
-def displacements(
-    rng: np.random.Generator, size: tuple[int, int], reach: int, walks: int
-) -> NDArray[np.intp]:
-    """Draw a flat displacement for every walk and visited pixel of a picture of that (height, width)."""
-    import numpy as np
-
-    rows, columns = (visited(length, reach) for length in size)
-    shape = walks, rows.stop - rows.start, columns.stop - columns.start
-    choice = words(rng, shape[0] * shape[1] * shape[2]).astype(np.uint32)
-    choice *= 4 * reach * reach
-    choice >>= 16
-    return _offsets(size[1], reach).take(choice, mode="wrap").reshape(shape)
-
-
-def walk(offsets: NDArray[np.intp], size: tuple[int, int], reach: int) -> NDArray[np.intp]:
-    """Return from which flat position every pixel takes its value in one walk.
-
-    Args:
-        offsets: flat displacement of every visited pixel.
-        size: height and width of the picture.
-        reach: of the displacement.
+    Displacement i goes i // (2 reach) - reach rows down and i % (2 reach) - reach columns to the right.
     """
     import numpy as np
 
-    sources = np.arange(size[0] * size[1], dtype=np.intp)
-    inner = visited(size[0], reach), visited(size[1], reach)
-    sources.reshape(size)[inner] += offsets
+    rows, columns = (visited(length, reach) for length in size)
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    choice = words(rng, shape[0] * shape[1]).astype(np.uint32)
+    choice *= 4 * reach * reach
+    choice >>= 16
+    return choice.astype(np.uint8).reshape(shape)
+
+
+@lru_cache(maxsize=16)
+def _flat(width: int, reach: int) -> NDArray[np.int32]:
+    """Return how far every displacement goes in the flattened picture (256 entries, the last ones unused)."""
+    import numpy as np
+
+    steps = np.arange(-reach, reach)
+    flat = np.zeros(256, np.int32)
+    flat[: 4 * reach * reach] = (steps[:, None] * width + steps).reshape(-1)
+    return flat
+
+
+def walk(values: NDArray[Any], choice: NDArray[np.uint8], reach: int) -> NDArray[Any]:
+    """Walk the picture once, from the last pixel to the first.
+
+    Args:
+        values: one number a pixel, (h, w).
+        choice: what `displacements` drew.
+        reach: of the displacement in pixels.
+
+    Returns:
+        a new array like ``values``.
+    """
+    import cv2
+    import numpy as np
+
+    inner = visited(values.shape[0], reach), visited(values.shape[1], reach)
+    neighbour = np.arange(values.size, dtype=np.intp)
+    neighbour.reshape(values.shape)[inner] += np.asarray(
+        cv2.LUT(choice, _flat(values.shape[1], reach)), np.int32
+    )
+    out = values.reshape(-1).take(neighbour)
     # A neighbour further on was visited before: what is read there is what it has taken itself.
-    open_ends = np.zeros(sources.shape, np.bool_)
-    open_ends.reshape(size)[inner] = offsets > 0
-    pending = open_ends.nonzero()[0]
-    while pending.size:
-        neighbours = sources.take(pending)
-        waiting = open_ends.take(neighbours)
-        settled = ~waiting
-        ready = pending.compress(settled)
-        sources[ready] = sources.take(neighbours.compress(settled))
-        open_ends[ready] = False
-        pending = pending.compress(waiting)
-    return sources
+    waiting = np.zeros(values.size, np.bool_)
+    waiting.reshape(values.shape)[inner] = choice > 2 * reach * reach + reach
+    places = waiting.nonzero()[0]
+    neighbours = neighbour.take(places)
+    while places.size > FEW:
+        held = waiting.take(neighbours)
+        free = ~held
+        settled = places.compress(free)
+        out[settled] = out.take(neighbours.compress(free))
+        waiting[settled] = False
+        places, neighbours = places.compress(held), neighbours.compress(held)
+    for place, source in zip(places[::-1].tolist(), neighbours[::-1].tolist(), strict=True):
+        out[place] = out[source]
+    return out.reshape(values.shape)
 
 
-def _gather(image: NDArray[np.uint8], sources: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Return the picture whose pixel i is pixel ``sources[i]`` of the given one."""
+def _packed(image: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return one number a pixel, (h, w): four bytes move as one word, three would move one by one."""
     import cv2
     import numpy as np
 
     if image.shape[2] == 1:
-        return image.reshape(-1).take(sources).reshape(image.shape)
-    # Four bytes a pixel move as one word, three would move one by one.
-    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view(np.uint32).reshape(-1)
-    moved = four.take(sources).view(np.uint8).reshape(*image.shape[:2], 4)
-    return np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), np.uint8)
+        return image[..., 0]
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8).view(np.uint32)[..., 0]
+
+
+def _unpacked(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
+    """Undo `_packed`."""
+    import cv2
+    import numpy as np
+
+    four = pixels[..., None].view(np.uint8)
+    return four if channels == 1 else np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)

@@ -17,9 +17,9 @@ class MotionBlur(Corruption):
 
     The direction is random. The streak follows imagecorruptions (Michaelis et al. 2019): whole-pixel steps,
     one-sided Gaussian weights. The published data sets were made with ImageMagick's motion blur of the same
-    radius and sigma, which this reproduces in kind, not in every pixel. As in imagecorruptions a streak longer
-    than the picture is cut, so that pictures smaller than the streak (41 pixels at most) get darker: use the
-    table ``cifar_c`` for them.
+    radius and sigma, which this reproduces in kind, not in every pixel. As in imagecorruptions a streak
+    longer than the picture is cut, so that pictures smaller than the streak (41 pixels at most) get darker:
+    use the table ``cifar_c`` for them.
     """
 
     kind: Literal["motion_blur"] = "motion_blur"

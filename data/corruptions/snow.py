@@ -54,7 +54,7 @@ class Snow(Corruption):
             Fall(0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
         ),
     }
-    """Mean and spread of the noise, enlargement, threshold, radius and sigma of blur, weight of the picture."""
+    """Mean and spread of the noise, enlargement, threshold, radius and sigma of the streaks, keep."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the snowy picture."""
@@ -84,7 +84,8 @@ def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> ND
     import numpy as np
 
     (up, down, row), (left, right, column) = _between(height, fall.enlarge), _between(width, fall.enlarge)
-    noise = normal(rng, (int(down[-1]) + 1, int(right[-1]) + 1)) * np.float32(fall.spread)
+    coarse = int(down[-1]) + 1, int(right[-1]) + 1
+    noise = normal(rng, coarse[0] * coarse[1]).reshape(coarse) * np.float32(fall.spread)
     noise += np.float32(fall.mean)
     tall = noise[up] + (noise[down] - noise[up]) * row[:, None]
     start = tall.take(left, axis=1)
@@ -95,7 +96,7 @@ def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> ND
 
 @lru_cache(maxsize=64)
 def _between(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Return, for linear enlargement with the ends on the ends, both neighbours and the second one's share."""
+    """Return, for linear enlargement with the ends on the ends, neighbours and the second one's share."""
     import numpy as np
 
     points = int(np.ceil(length / factor))

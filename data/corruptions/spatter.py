@@ -59,7 +59,7 @@ class Spatter(Corruption):
         import numpy as np
 
         drops = self.DROPS[self.table][self.severity - 1]
-        noise = normal(rng, image.shape[:2])
+        noise = normal(rng, image.shape[0] * image.shape[1]).reshape(image.shape[:2])
         noise *= drops.spread
         noise += drops.mean
         liquid = _gaussian(noise, drops.sigma)

@@ -39,7 +39,7 @@ class ZoomBlur(Corruption):
         height, width = image.shape[:2]
         clean = image.astype(np.float32).reshape(height, width, -1)
         total = 2 * clean
-        # The last digit decides where a cut-out ends, so it is rounded as the published np.arange(1, ...) does.
+        # The last digit decides where a cut-out ends, so round as the published np.arange(1, ...).
         rounded_step = (1 + step) - 1
         for index in range(1, count):
             scale_y, top = _axis(height, 1 + index * rounded_step)

@@ -1,4 +1,4 @@
-"""Faces of the synthetic road signs: sixteen classes of distinct shape, colour and symbol, drawn by us.
+"""Faces of the synthetic road signs: seventeen classes of distinct shape, colour and symbol, drawn by us.
 
 They follow the Vienna convention's shapes and colours loosely. They are no reproduction of any data set.
 """
@@ -74,9 +74,9 @@ def _stop(c: Canvas) -> None:
 
 
 def _yield(c: Canvas) -> None:
-    shape = _corners(3, 1.0, 90) + np.array([0.0, -0.2])
-    c.polygon(shape, RED)
-    c.polygon((shape - np.array([0.0, -0.2])) * 0.6 + np.array([0.0, -0.2]), WHITE)
+    middle = np.array([0.0, -0.28])
+    c.polygon(_corners(3, 1.14, 90) + middle, RED)
+    c.polygon(_corners(3, 0.7, 90) + middle, WHITE)
 
 
 def _no_entry(c: Canvas) -> None:
@@ -163,21 +163,21 @@ def _roundabout(c: Canvas) -> None:
 
 
 def _warning(c: Canvas) -> None:
-    middle = np.array([0.0, 0.2])
-    c.polygon(_corners(3, 1.0, -90) + middle, RED)
-    c.polygon(_corners(3, 1.0, -90) * 0.66 + middle, WHITE)
+    middle = np.array([0.0, 0.28])
+    c.polygon(_corners(3, 1.14, -90) + middle, RED)
+    c.polygon(_corners(3, 0.76, -90) + middle, WHITE)
 
 
 def _danger(c: Canvas) -> None:
     _warning(c)
-    c.polygon(line((-0.1, -0.24), (0.1, -0.24), (0.06, 0.24), (-0.06, 0.24)), BLACK)
-    c.disc(0.09, BLACK, (0.0, 0.4))
+    c.polygon(line((-0.11, -0.2), (0.11, -0.2), (0.07, 0.32), (-0.07, 0.32)), BLACK)
+    c.disc(0.1, BLACK, (0.0, 0.5))
 
 
 def _crossroads(c: Canvas) -> None:
     _warning(c)
-    c.stroke(line((-0.2, -0.04), (0.2, 0.42)), 0.13, BLACK)
-    c.stroke(line((0.2, -0.04), (-0.2, 0.42)), 0.13, BLACK)
+    c.stroke(line((-0.22, 0.02), (0.22, 0.5)), 0.14, BLACK)
+    c.stroke(line((0.22, 0.02), (-0.22, 0.5)), 0.14, BLACK)
 
 
 FACES: dict[str, Callable[[Canvas], None]] = {

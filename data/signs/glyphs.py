@@ -1,4 +1,4 @@
-"""The few digits and letters on the synthetic signs, as strokes of our own: they look alike with any OpenCV."""
+"""The few digits and letters on the synthetic signs, as strokes of our own: no OpenCV font is needed."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ SEED = 0
 
 
 class Signs(Source):
-    """Synthetic road signs in 17 classes, drawn over scikit-image photographs with changing light and occlusion.
+    """Synthetic road signs in 17 classes, drawn over photographs in varied light and occlusion.
 
-    Picture number i is the same whatever ``count`` is; ``train`` and ``test`` share no scene and no background
-    photograph. Figures measured on it are figures on drawings: they say nothing about real road signs.
+    Picture number i is the same whatever ``count`` is; ``train`` and ``test`` share no scene and no
+    background photograph. Figures measured on it are figures on drawings, not on real road signs.
     """
 
     kind: Literal["signs"] = "signs"

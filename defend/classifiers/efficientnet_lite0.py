@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -55,8 +55,6 @@ class EfficientNetLite0(ClassifierSpec):
 
     def resolved(self) -> EfficientNetLite0:
         """Return this spec with ``classes`` filled in."""
-        from typing import cast
-
         full = cast("EfficientNetLite0", super().resolved())
         return full.model_copy(update={"classes": full._count})
 

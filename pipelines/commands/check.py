@@ -36,9 +36,8 @@ def command(path: Path, *, measure: bool) -> None:
 def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[str, float]) -> None:
     from rich.table import Table
 
-    # The weights of every part are looked up, so that a missing file is found before the run.
-    for graph in grid.graphs.values():
-        graph.fingerprint()
+    for spec in config.parts.values():
+        spec.ready()
     table = Table(title=None, box=None, pad_edge=False)
     for heading in ("system", "chain", "cells", "forward passes", "time on one core"):
         table.add_column(heading, justify="left" if heading in ("system", "chain") else "right")

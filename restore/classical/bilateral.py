@@ -44,7 +44,7 @@ class Bilateral(RestorerSpec):
 
         colour, space = 2 * (self.tolerance * self.sigma) ** 2, 2 * self.reach**2
 
-        def weight(difference: Tensor, squared: int) -> Tensor:
+        def weight(difference: Tensor, squared: Tensor) -> Tensor:
             # Beyond exp(-40) lie denormal numbers, which are a hundred times slower and count for nothing.
             return (-difference / colour - squared / space).clamp_min(-40.0).exp()
 

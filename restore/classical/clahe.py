@@ -19,7 +19,7 @@ class Clahe(RestorerSpec):
 
     The tone curves of the four nearest tiles are blended. Histograms share every pixel linearly between the
     two nearest of 256 levels, so that they are differentiable. Colour pictures are equalised in their luma;
-    red, green and blue get the same addition.
+    colours are strengthened along with it.
     """
 
     kind: Literal["clahe"] = "clahe"
@@ -32,7 +32,7 @@ class Clahe(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return images of higher local contrast."""
-        from restore.tone import luma, tone_map
+        from restore.tone import luma, recolour, tone_map
 
         y = luma(x)
-        return x + (tone_map(y, tiles=self.tiles, clip_limit=self.clip_limit) - y)
+        return recolour(x, y, tone_map(y, tiles=self.tiles, clip_limit=self.clip_limit))

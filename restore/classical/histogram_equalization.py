@@ -19,7 +19,7 @@ class HistogramEqualization(RestorerSpec):
     """Spreads the grey levels of the whole picture evenly, by their cumulative histogram.
 
     The histogram shares every pixel linearly between the two nearest of 256 levels, so that it is
-    differentiable. Colour pictures are equalised in their luma; red, green and blue get the same addition.
+    differentiable. Colour pictures are equalised in their luma; colours are strengthened along with it.
     """
 
     kind: Literal["histogram_equalization"] = "histogram_equalization"
@@ -30,7 +30,7 @@ class HistogramEqualization(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the equalised images."""
-        from restore.tone import luma, tone_map
+        from restore.tone import luma, recolour, tone_map
 
         y = luma(x)
-        return x + self.blend * (tone_map(y, tiles=1, clip_limit=None) - y)
+        return recolour(x, y, y + self.blend * (tone_map(y, tiles=1, clip_limit=None) - y))

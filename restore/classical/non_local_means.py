@@ -45,7 +45,7 @@ class NonLocalMeans(RestorerSpec):
 
         noise, width = 2 * self.sigma**2, (self.tolerance * self.sigma) ** 2
 
-        def weight(distance: Tensor, squared: int) -> Tensor:
+        def weight(distance: Tensor, squared: Tensor) -> Tensor:
             # Beyond exp(-40) lie denormal numbers, which are a hundred times slower and count for nothing.
             return (-(distance - noise).clamp_min(0.0) / width).clamp_min(-40.0).exp()
 

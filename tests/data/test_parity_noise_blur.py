@@ -15,7 +15,8 @@ from data.corruptions.glass_blur import displacements
 from data.corruptions.impulse_noise import ImpulseNoise
 
 pytest.importorskip("imagecorruptions", reason="the peer library imagecorruptions is not installed")
-from imagecorruptions import corrupt, corruptions as peer  # noqa: E402
+from imagecorruptions import corrupt
+from imagecorruptions import corruptions as peer
 
 SEVERITIES = range(1, 6)
 PICTURES = {
@@ -59,8 +60,7 @@ def test_deterministic_blurs(kind, severity, name):
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("kind", ["gaussian_noise", "speckle_noise"])
 def test_normal_noise_with_an_equal_field(kind, severity, name, monkeypatch):
-    shape = photo(name).shape
-    field = normal(stream(), int(np.prod(shape))).astype(np.float64).reshape(shape)
+    field = normal(stream(), photo(name).shape).astype(np.float64)
     monkeypatch.setattr(peer.np.random, "normal", lambda size, scale: scale * field)
     compare(kind, severity, name, share=0.001)
 
@@ -127,13 +127,11 @@ def test_shot_noise_has_an_equal_distribution(severity, monkeypatch):
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_glass_blur_with_equal_displacements(severity, name, monkeypatch):
     _, reach, walks = CORRUPTIONS["glass_blur"].PANES["imagenet_c"][severity - 1]
-    size, width = photo(name).shape[:2], photo(name).shape[1]
-    steps = []
-    for offsets in displacements(stream(), size, reach, walks):
+    generator, steps = stream(), []
+    for _ in range(walks):
         # The peer visits the pixels from the last to the first.
-        flat = offsets.ravel()[::-1]
-        dy = np.round(flat / width).astype(int)
-        steps += [np.array(step) for step in zip(flat - width * dy, dy, strict=True)]
+        choice = displacements(generator, photo(name).shape[:2], reach).ravel()[::-1].astype(int)
+        steps += list(np.column_stack([choice % (2 * reach), choice // (2 * reach)]) - reach)
     todo = iter(steps)
     monkeypatch.setattr(peer.np.random, "seed", lambda seed: None)
     monkeypatch.setattr(peer.np.random, "randint", lambda low, high, size: next(todo))

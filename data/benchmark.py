@@ -1,0 +1,269 @@
+"""Write a corruption benchmark: every picture of a source under every corruption, in a published layout.
+
+The corrupted pixels are those an evaluation makes itself: `Corruption` called with
+``Rng(seed).at("corrupt", id)``. They do not depend on the number of workers, on the order of work or on where
+an interrupted run was taken up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from data.benchmark_sets import SETS
+from data.benchmark_work import Job, Report, finish_cifar, kind_of, run_all, tidy
+from data.contract.errors import ConfigError, DataError, near_miss
+from data.contract.sample import Skipped
+from data.contract.spec import content_key
+from data.corruptions.base import Corruption, Table
+from data.sources.base import Index, Source
+
+Layout = Literal["imagenet_c", "cifar_c"]
+ImageFormat = Literal["png", "jpeg"]
+SEVERITIES = (1, 2, 3, 4, 5)
+MANIFEST = "manifest.json"
+PLAN = "unfinished.json"
+"""Stands in for the manifest until everything is written."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a finished benchmark holds.
+
+    Attributes:
+        folder: where it lies.
+        pictures: pictures of the source that are in it (each under every corruption).
+        corruptions: number of (type, severity) pairs.
+        made: corrupted pictures that this call made; the others were there already.
+        skipped: pictures that could not be used, with reasons, in stored order.
+    """
+
+    folder: Path
+    pictures: int
+    corruptions: int
+    made: int
+    skipped: tuple[Skipped, ...]
+
+
+def expand(
+    names: Iterable[str], *, severities: Sequence[int] = SEVERITIES, table: Table = "imagenet_c"
+) -> list[Corruption]:
+    """Return the corruptions that kinds or names of sets (`data.benchmark_sets.SETS`) stand for.
+
+    Raises:
+        ConfigError: a name that is neither.
+    """
+    from data.catalogue import CORRUPTIONS
+
+    kinds: dict[str, None] = {}
+    for name in names:
+        if name not in SETS and name not in CORRUPTIONS.kinds:
+            raise ConfigError(
+                f"'{name}' is neither a corruption nor a set",
+                hint=near_miss(name, [*SETS, *CORRUPTIONS.kinds]),
+            )
+        kinds |= dict.fromkeys(SETS.get(name, (name,)))
+    return [
+        CORRUPTIONS.parse({"kind": kind, "severity": severity, "table": table})
+        for kind in kinds
+        for severity in severities
+    ]
+
+
+def write_benchmark(
+    source: Source,
+    out: Path,
+    corruptions: Sequence[Corruption],
+    *,
+    layout: Layout,
+    seed: int = 0,
+    workers: int = 0,
+    image_format: ImageFormat = "png",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Write every picture of a source under every corruption; take an interrupted run up where it stopped.
+
+    Layout ``imagenet_c``: files ``type/severity/class/name.png``, without the class level where there are
+    no labels. Layout ``cifar_c``: one array ``type.npy`` a type, uint8 (5 n, h, w, 3), severity 1 first, and
+    ``labels.npy`` (5 n,). ``manifest.json`` says what everything was made from; it is written last. At most
+    one call may work in a folder at a time. Worker processes are spawned, so a script that calls this keeps
+    the call below ``if __name__ == "__main__"``.
+
+    Args:
+        source: the clean pictures. Give it a ``size`` where pictures differ and the layout is ``cifar_c``.
+        out: folder for the benchmark: new, empty, or one that an equal call has begun.
+        corruptions: one object a (type, severity), as from `expand`; all five severities for ``cifar_c``.
+        layout: of the published data sets.
+        seed: of the random streams.
+        workers: processes; 0 means one a core, 1 works in this process.
+        image_format: ``png`` keeps the pixels exactly; ``jpeg`` (quality 85, as ImageNet-C was stored) puts a
+            second corruption on top of every one. Without effect in layout ``cifar_c``.
+        on_progress: called with the pictures done and their total, some pictures at a time.
+
+    Returns:
+        Counts, and the pictures that were left out.
+
+    Raises:
+        ConfigError: corruptions that do not fit the layout, or a folder that holds something else.
+        DataError: no labels or different sizes in layout ``cifar_c``.
+        RunError: a worker process died; call again to go on.
+    """
+    _check(corruptions, layout)
+    index = source.index()
+    labelled = any(entry.label is not None for entry in index.entries)
+    if layout == "cifar_c" and not labelled:
+        raise DataError("layout cifar_c stores labels, and the source has none", hint="use layout imagenet_c")
+    config = _config(source, index, corruptions, layout, seed, image_format)
+    key = content_key(config)
+    begun = _open(out, key, config)
+    job = Job(
+        source=source,
+        out=out,
+        corruptions=tuple(corruptions),
+        seed=seed,
+        layout=layout,
+        image_format=image_format,
+        classes=index.classes if labelled else (),
+    )
+    if begun:
+        tidy(out)
+    report = run_all(job, index.entries, workers, on_progress or (lambda done, total: None))
+    if layout == "cifar_c":
+        finish_cifar(job, report)
+    return _close(out, key, config, report, len(index.entries), len(corruptions))
+
+
+def _check(corruptions: Sequence[Corruption], layout: Layout) -> None:
+    if not corruptions:
+        raise ConfigError("no corruptions are given")
+    seen: dict[str, list[Corruption]] = {}
+    for corruption in corruptions:
+        seen.setdefault(kind_of(corruption), []).append(corruption)
+    for name, group in seen.items():
+        levels = [corruption.severity for corruption in group]
+        if len(set(levels)) < len(levels):
+            raise ConfigError(
+                f"'{name}' is given twice at one severity",
+                hint="write variants of one type into folders of their own",
+            )
+        alike = {content_key(_without_severity(corruption)) for corruption in group}
+        if len(alike) > 1:
+            raise ConfigError(f"'{name}' has different settings at different severities")
+        if layout == "cifar_c" and sorted(levels) != list(SEVERITIES):
+            raise ConfigError(
+                f"layout cifar_c stores severities 1 to 5 of a type, '{name}' is given at {sorted(levels)}",
+                hint="use layout imagenet_c for other choices",
+            )
+
+
+def _without_severity(corruption: Corruption) -> dict[str, Any]:
+    return {name: value for name, value in corruption.identity().items() if name != "severity"}
+
+
+def _config(
+    source: Source,
+    index: Index,
+    corruptions: Sequence[Corruption],
+    layout: Layout,
+    seed: int,
+    image_format: ImageFormat,
+) -> dict[str, Any]:
+    """Return all that decides the bytes of the benchmark, ready for JSON."""
+    return {
+        "layout": layout,
+        "image_format": image_format if layout == "imagenet_c" else "npy",
+        "seed": seed,
+        "source": {"kind": getattr(source, "kind", type(source).__name__)},
+        "pictures": source.fingerprint(index.entries),
+        "classes": list(index.classes),
+        "corruptions": [
+            corruption.identity() | {"constants": _constants(corruption)} for corruption in corruptions
+        ],
+        "versions": _versions(),
+    }
+
+
+def _constants(corruption: Corruption) -> dict[str, Any]:
+    """Return the severity constants in force, read off the tables of the class."""
+    found: dict[str, Any] = {}
+    for base in type(corruption).__mro__:
+        for name, value in vars(base).items():
+            if name.isupper() and isinstance(value, dict) and corruption.table in value:
+                row = value[corruption.table]
+                graded = isinstance(row, (tuple, list)) and len(row) == len(SEVERITIES)
+                found.setdefault(name.lower(), row[corruption.severity - 1] if graded else row)
+    return found
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("clearsight", "numpy", "scipy", "opencv-python-headless", "pillow", "albumentations"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _open(out: Path, key: str, config: dict[str, Any]) -> bool:
+    """Claim the folder; return whether an equal call has worked there before."""
+    import json
+
+    from data.home import replace_file
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (MANIFEST, PLAN):
+        if not (out / name).is_file():
+            continue
+        try:
+            held = json.loads((out / name).read_text(encoding="utf-8"))
+            known = (held["key"], held["config"])
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(
+                "is not the manifest of a benchmark", where=str(out / name), hint="choose another folder"
+            ) from None
+        if known[0] != key:
+            changed = sorted(part for part in config if known[1].get(part) != _plain(config[part]))
+            raise ConfigError(
+                f"holds a benchmark made from other settings ({', '.join(changed)} differ)",
+                where=str(out),
+                hint="choose another folder, or delete this one",
+            )
+        return True
+    if any(out.iterdir()):
+        raise ConfigError("is not empty", where=str(out), hint="choose a new folder")
+    replace_file(out / PLAN, _json({"key": key, "config": config}))
+    return False
+
+
+def _plain(value: Any) -> Any:
+    import json
+
+    return json.loads(json.dumps(value))
+
+
+def _json(value: Any) -> bytes:
+    import json
+
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _close(
+    out: Path, key: str, config: dict[str, Any], report: Report, entries: int, corruptions: int
+) -> Written:
+    from data.home import replace_file
+
+    pictures = entries - len(report.skipped)
+    manifest = {
+        "key": key,
+        "config": config,
+        "pictures": pictures,
+        "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in report.skipped],
+    }
+    replace_file(out / MANIFEST, _json(manifest))
+    (out / PLAN).unlink(missing_ok=True)
+    return Written(out, pictures, corruptions, report.made, tuple(report.skipped))

@@ -1,0 +1,165 @@
+"""A classifier that the user's own Python code makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from data.contract.errors import ConfigError, DataError
+from data.contract.spec import content_key
+from defend.base import ClassifierSpec, Triple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import ModuleType
+
+    from torch import nn
+
+
+class PythonClassifier(ClassifierSpec):
+    """Any ``torch.nn.Module``, made by a function or class of the user's.
+
+    This runs the code that ``call`` names, with all the rights of the user: use a config of this kind only
+    if you trust the code it points at.
+
+    The module maps float32 images (n, 3, h, w) to logits (n, classes) and runs in eval mode. Images are in
+    [0, 1] unless ``mean`` and ``std`` are given. Its gradient is taken to be exact. The call is made with
+    torch's global generator at a fixed state (put back afterwards), so fresh weights are the same each time.
+    """
+
+    purpose: ClassVar[str] = "a torch module of your own code"
+
+    kind: Literal["python"] = "python"
+    call: Annotated[str, Field(pattern=r"^.+:[A-Za-z_][\w.]*$")]
+    """``module:callable`` of an installed module, or ``path/to/file.py:callable``. What it returns is a
+    ``torch.nn.Module``."""
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of the call."""
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _says_classes(self) -> Self:
+        if self.classes is None and self.weights is None:
+            raise ValueError("'classes' is needed: how many logits does the module give?")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Return the kind and the call."""
+        return f"{self.name} '{self.call}'"
+
+    def network(self) -> nn.Module:
+        """Return what the user's callable makes.
+
+        Raises:
+            ConfigError: the module or the callable is missing, the call fails, or gives no ``nn.Module``.
+        """
+        import torch
+        from torch import nn
+
+        from data.contract.rng import Rng
+
+        make = self._callable(self._module())
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.set_state(Rng(0).at("python classifier").torch().get_state())
+            try:
+                made = make(**self.arguments)
+            except TypeError as error:
+                raise ConfigError(
+                    f"the call fails: {error}", where=self.place, hint="mend 'arguments'"
+                ) from error
+        if not isinstance(made, nn.Module):
+            raise ConfigError(f"returns a {type(made).__name__}, not a torch.nn.Module", where=self.place)
+        return made
+
+    def fingerprint(self) -> str:
+        """Return a key of the fields, of the source file and of every tensor of the module's state."""
+        from pathlib import Path
+
+        from data.weights import digest
+
+        source = getattr(self._module(), "__file__", None)
+        code = digest(Path(source)) if source else ""
+        base = super().fingerprint()
+        return content_key([base, code, "" if self.weights else _state_digest(self.network())])
+
+    def _module(self) -> ModuleType:
+        name = self.call.rpartition(":")[0]
+        if name.endswith(".py"):
+            return self._from_file(name)
+        import importlib
+
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(
+                f"cannot import module '{name}': {error}",
+                where=self.place,
+                hint="install it, or write the path of its file: path/to/file.py:callable",
+            ) from error
+
+    def _from_file(self, name: str) -> ModuleType:
+        from data.home import locate
+
+        try:
+            path = locate(name)
+        except DataError as error:
+            raise ConfigError(error.what, where=self.place, hint="mend the path in 'call'") from None
+        try:
+            return _load(path)
+        except ImportError as error:
+            raise ConfigError(f"cannot import {path}: {error}", where=self.place) from error
+
+    def _callable(self, module: ModuleType) -> Callable[..., object]:
+        from data.contract.errors import near_miss
+
+        found: object = module
+        for step in self.call.rpartition(":")[2].split("."):
+            if not hasattr(found, step):
+                known = [name for name in vars(found) if not name.startswith("_")]
+                raise ConfigError(f"there is no '{step}'", where=self.place, hint=near_miss(step, known))
+            found = getattr(found, step)
+        if not callable(found):
+            raise ConfigError(f"a {type(found).__name__} cannot be called", where=self.place)
+        return found
+
+
+def _load(path: Path) -> ModuleType:
+    """Import a file under a name that its place and its content decide, once."""
+    import sys
+    from hashlib import sha256
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = "clearsight_user_" + sha256(str(path).encode() + path.read_bytes()).hexdigest()[:24]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is not a Python file")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _state_digest(module: nn.Module) -> str:
+    """Return the sha256 over name, type, shape and bytes of every tensor of the state dict."""
+    from hashlib import sha256
+
+    from torch import Tensor, uint8
+
+    total = sha256()
+    for name, value in module.state_dict().items():
+        if isinstance(value, Tensor):
+            total.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+            total.update(value.detach().cpu().contiguous().flatten().view(uint8).numpy().tobytes())
+        else:
+            total.update(f"{name}|{value!r}|".encode())
+    return total.hexdigest()

@@ -1,0 +1,209 @@
+"""Weather, digital and extra corruptions against ``imagecorruptions`` at the constants of ImageNet-C.
+
+The peer's random numbers are replaced by ours, so that most types can be compared pixel by pixel.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from data.catalogue import CORRUPTIONS
+from data.contract.rng import Rng
+from data.corruptions.elastic_transform import ElasticTransform, smooth_field
+from data.corruptions.fields import normal, words
+from data.corruptions.frost import PHOTOGRAPHS, photograph
+from data.corruptions.frost_textures import PANES, procedural
+from data.corruptions.snow import Snow
+
+peer = pytest.importorskip("imagecorruptions", reason="the peer imagecorruptions is not installed")
+
+PHOTOS = ("astronaut", "coffee", "chelsea")
+SIZES = ((224, 224), (32, 32), (150, 97))
+
+
+def photo(name, size):
+    return cv2.resize(getattr(skimage.data, name)(), size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def difference(kind, severity, image, generator=None):
+    """Return |ours - peer's| for one picture."""
+    generator = generator or Rng(0).at("unused").numpy()
+    ours = CORRUPTIONS[kind](severity=severity).apply(image, generator)
+    return np.abs(ours.astype(int) - peer.corrupt(image, severity, kind))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("kind", "worst"),
+    [("brightness", 1), ("contrast", 1), ("pixelate", 1), ("jpeg_compression", 0), ("saturate", 1)],
+)
+def test_types_without_chance_agree(kind, worst, severity, size):
+    for name in PHOTOS:
+        assert difference(kind, severity, photo(name, size)).max() <= worst
+
+
+def test_every_colour_agrees():
+    steps = np.arange(0, 256, 5, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(52, -1, 3)
+    for kind in ("brightness", "saturate"):
+        for severity in range(1, 6):
+            assert difference(kind, severity, cube).max() <= 1
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("severity", [1, 3, 5])
+def test_fog_agrees_for_equal_words(monkeypatch, severity, size):
+    image = photo("coffee", size)
+    stream = Rng(1).at("fog", severity)
+    side = 1 << (max(size) - 1).bit_length()
+    drawn = words(stream.numpy(), side * side - 1).astype(np.float64)
+
+    def uniform(low, high, shape):
+        nonlocal drawn
+        count = int(np.prod(shape))
+        now, drawn = drawn[:count], drawn[count:]
+        return low + (high - low) * now.reshape(shape) / 65535
+
+    monkeypatch.setattr(np.random, "uniform", uniform)
+    assert difference("fog", severity, image, stream.numpy()).max() <= 1
+    assert drawn.size == 0
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+def test_snow_agrees_for_an_equal_field(monkeypatch, severity, size):
+    image = photo("astronaut", size)
+    stream = Rng(2).at("snow", severity)
+    fall = Snow.FALL["imagenet_c"][severity - 1]
+    rows, columns = (int(np.ceil(length / fall.enlarge)) for length in size)
+    generator = stream.numpy()
+    noise = normal(generator, rows * columns).reshape(rows, columns)
+    angle = generator.uniform(-135, -45)
+
+    def field(size, loc, scale):
+        # The peer draws a number a pixel and uses those in the middle.
+        whole = np.zeros(size)
+        top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
+        whole[top : top + rows, left : left + columns] = loc + scale * noise
+        return whole
+
+    monkeypatch.setattr(np.random, "normal", field)
+    monkeypatch.setattr(np.random, "uniform", lambda low, high: angle)
+    # A flake at the threshold may fall on either side of it in float32.
+    off = difference("snow", severity, image, stream.numpy())
+    assert np.mean(off > 2) < 1e-3
+    assert off.mean() < 0.2
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+def test_spatter_agrees_for_an_equal_field(monkeypatch, severity, size):
+    image = photo("chelsea", size)
+    stream = Rng(3).at("spatter", severity)
+    noise = normal(stream.numpy(), size[0] * size[1]).reshape(size)
+    monkeypatch.setattr(np.random, "normal", lambda size, loc, scale: loc + scale * noise)
+    off = difference("spatter", severity, image, stream.numpy())
+    # Canny's outlines hang on single grey levels, so that a drop may be shaded a little otherwise.
+    assert np.mean(off > 2) < 0.02
+    assert off.mean() < 0.5
+
+
+@pytest.mark.parametrize("severity", [1, 3, 5])
+def test_frost_photographs_give_equal_statistics(severity):
+    image = photo("coffee", (224, 224))
+    ours, theirs = [], []
+    np_state = np.random.RandomState(0)
+    for number in range(48):
+        frost = CORRUPTIONS["frost"](severity=severity, textures="imagenet_c")
+        ours.append(frost(image, Rng(number)).astype(float))
+        theirs.append(_peer_frost(image, severity, np_state))
+    levels = [np.mean([picture.mean() for picture in made]) for made in (ours, theirs)]
+    spreads = [np.mean([(picture - image).std() for picture in made]) for made in (ours, theirs)]
+    assert levels[0] == pytest.approx(levels[1], abs=8)
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.15)
+
+
+def _peer_frost(image, severity, state):
+    """Call the peer with a generator of its own in place of the global one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.random, "randint", state.randint)
+        return peer.corrupt(image, severity, "frost").astype(float)
+
+
+def test_drawn_frost_is_as_bright_and_rough_as_the_photographs():
+    drawn = [procedural(number).astype(float) for number in range(len(PANES))]
+    taken = [photograph(name).astype(float) for name in PHOTOGRAPHS]
+    colours = [np.mean([texture.mean((0, 1)) for texture in made], 0) for made in (drawn, taken)]
+    np.testing.assert_allclose(colours[0], colours[1], atol=15)
+
+    def rough(texture):
+        grey = texture.mean(2)
+        return (grey - cv2.GaussianBlur(grey, (0, 0), 20)).std()
+
+    assert np.mean([rough(t) for t in drawn]) == pytest.approx(np.mean([rough(t) for t in taken]), rel=0.3)
+
+
+@pytest.mark.parametrize("row", range(5))
+@pytest.mark.parametrize("table", ["imagenet_c", "cifar_c"])
+def test_elastic_field_has_the_published_statistics(table, row):
+    """Spread and correlation of the displacements against filtered white noise, over many draws."""
+    side = 64
+    factor, sigma, _ = (side * share for share in ElasticTransform.BEND[table][row])
+    if factor == 0:
+        pytest.skip("no field at this severity")
+    generator = Rng(4).at(table, row).numpy()
+    draws = 160
+    ours = np.concatenate([smooth_field(side, side, sigma, generator) for _ in range(draws // 2)])
+    white = generator.uniform(-1, 1, (draws, side, side))
+    filtered = gaussian_filter(white, (0, sigma, sigma), mode="reflect", truncate=3)
+    spread = [np.sqrt((field**2).mean()) for field in (ours, filtered)]
+    # The mean square of a field with few degrees of freedom varies: 160 draws leave some 6 %.
+    tolerance = 0.03 if sigma < 5 else 0.25
+    assert spread[0] == pytest.approx(spread[1], rel=tolerance)
+    step = max(1, round(sigma))
+    if step < side // 4:
+        near = [np.mean(f[:, :, step:] * f[:, :, :-step]) / np.mean(f**2) for f in (ours, filtered)]
+        assert near[0] == pytest.approx(near[1], abs=0.05)
+
+
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+def test_elastic_bends_as_far_as_the_published_procedure(severity):
+    """The published procedure, written out with scipy: the mean change of a photograph must be equal."""
+    image = photo("coffee", (96, 96))
+    generator = Rng(5).at(severity).numpy()
+    changes = {"ours": [], "published": []}
+    for number in range(40):
+        ours = ElasticTransform(severity=severity)(image, Rng(number))
+        changes["ours"].append(np.abs(ours.astype(float) - image).mean())
+        changes["published"].append(np.abs(_published_elastic(image, severity, generator) - image).mean())
+    ours, published = np.array(changes["ours"]), np.array(changes["published"])
+    error = np.sqrt(ours.var() / ours.size + published.var() / published.size)
+    assert abs(ours.mean() - published.mean()) < 4 * error
+
+
+def _published_elastic(image, severity, generator):
+    side = image.shape[0]
+    scale = 244 / 224 * side
+    factor, sigma, reach = (scale * share for share in ElasticTransform.BEND["imagenet_c"][severity - 1])
+    middle, arm = np.float32([side, side]) // 2, side // 3
+    points = np.float32([middle + arm, [middle[0] + arm, middle[1] - arm], middle - arm])
+    moved = points + generator.uniform(-reach, reach, points.shape).astype(np.float32)
+    bent = cv2.warpAffine(
+        image.astype(np.float32),
+        cv2.getAffineTransform(points, moved),
+        (side, side),
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    shift = [
+        factor * gaussian_filter(generator.uniform(-1, 1, (side, side)), sigma, mode="reflect", truncate=3)
+        for _ in range(2)
+    ]
+    down, across = np.mgrid[:side, :side]
+    places = [down + shift[1], across + shift[0]]
+    channels = [map_coordinates(bent[..., c], places, order=1, mode="reflect") for c in range(3)]
+    return np.floor(np.clip(np.stack(channels, -1), 0, 255))
