@@ -85,9 +85,12 @@ def smooth_field(height: int, width: int, sigma: float, rng: np.random.Generator
 
 @lru_cache(maxsize=64)
 def _decay(length: int, sigma: float) -> NDArray[np.float32]:
-    """Return what the Gaussian filter leaves of each cosine wave, down to a thousandth."""
+    """Return what the filter, cut off at 3 sigma, leaves of each cosine wave, down to about a thousandth."""
     import numpy as np
 
     count = min(length, int(3.8 * length / (np.pi * sigma)) + 2)
-    waves = np.pi * sigma / length * np.arange(count)
-    return np.asarray(np.exp(-0.5 * waves**2), np.float32)
+    reach = np.arange(-int(3 * sigma + 0.5), int(3 * sigma + 0.5) + 1)
+    taps = np.exp(-0.5 * (reach / sigma) ** 2)
+    # With half-sample reflection at both ends, cosine k passes a symmetric filter times this number.
+    waves = np.cos(np.pi / length * np.outer(np.arange(count), reach))
+    return np.asarray(waves @ (taps / taps.sum()), np.float32)

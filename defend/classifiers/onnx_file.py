@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class OnnxFile(ClassifierSpec):
     """A classifier that onnxruntime runs: float32 images (n, 3, h, w) to logits (n, classes).
 
-    The images are in [0, 1] unless ``mean`` and ``std`` are given. There are no gradients, so only attacks that
-    see scores or labels can be run through it. One thread adds up the sums, so that the results do not depend
-    on the number of cores.
+    The images are in [0, 1] unless ``mean`` and ``std`` are given. There are no gradients, so only attacks
+    that see scores or labels can be run through it. One thread adds up the sums, so that the results do not
+    depend on the number of cores.
     """
 
     gradient: ClassVar[Gradient] = Gradient.BLOCKED
@@ -77,7 +77,7 @@ class OnnxFile(ClassifierSpec):
 
         path = self._file()
         # Where the file lies changes no result.
-        fields = {name: value for name, value in self.identity().items() if name != "path"}
+        fields = {name: value for name, value in self.resolved().identity().items() if name != "path"}
         parts = [path, *(path.parent / name for name in _data_files(path))]
         try:
             return content_key([fields, *map(digest, parts)])
@@ -96,7 +96,7 @@ class OnnxFile(ClassifierSpec):
 def _data_files(path: Path) -> list[str]:
     """Return the names of the files beside an ONNX file that hold tensors of it."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.load(str(path), load_external_data=False)

