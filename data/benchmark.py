@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from data.benchmark_arrays import finish_cifar
+from data.benchmark_job import Job, Report, kind_of
 from data.benchmark_sets import SETS
-from data.benchmark_work import Job, Report, finish_cifar, kind_of, run_all, tidy
+from data.benchmark_work import run_all, tidy
 from data.contract.errors import ConfigError, DataError, near_miss
 from data.contract.sample import Skipped
 from data.contract.spec import content_key

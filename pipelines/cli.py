@@ -132,9 +132,18 @@ def corrupt(
     from pipelines.commands.corrupt import command
 
     command(
-        source, out, kinds, severity,
-        layout=layout, table=table, size=size, image_format=image_format, seed=seed, workers=workers, quiet=quiet,
-    )  # fmt: skip
+        source,
+        out,
+        kinds,
+        severity,
+        layout=layout,
+        table=table,
+        size=size,
+        image_format=image_format,
+        seed=seed,
+        workers=workers,
+        quiet=quiet,
+    )
 
 
 @weights_app.command("list")

@@ -102,7 +102,11 @@ def thrifty(step: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[
 
     A filter that loops over a hundred neighbours would otherwise keep gigabytes for one picture.
     """
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors) and not torch.compiler.is_compiling():
+    if (
+        torch.is_grad_enabled()
+        and any(t.requires_grad for t in tensors)
+        and not torch.compiler.is_compiling()
+    ):
         again = checkpoint(step, *tensors, use_reentrant=False, preserve_rng_state=False)
         return cast("tuple[Tensor, ...]", again)
     return step(*tensors)

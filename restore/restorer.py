@@ -49,9 +49,13 @@ class Restorer(Part):
         padded = pad(x, minimum=self.facts.minimum, multiple_of=self.facts.multiple_of)
         out = hook(padded, self.network)
         # Symbolic sizes cannot be compared here; the export is checked against this forward.
-        if not torch.compiler.is_compiling() and min(out.shape[2] - height * scale, out.shape[3] - width * scale) < 0:
+        if (
+            not torch.compiler.is_compiling()
+            and min(out.shape[2] - height * scale, out.shape[3] - width * scale) < 0
+        ):
             raise ShapeError(
-                f"returned {tuple(out.shape)} for {tuple(padded.shape)} and scale {scale}", where=self.spec.name
+                f"returned {tuple(out.shape)} for {tuple(padded.shape)} and scale {scale}",
+                where=self.spec.name,
             )
         return out[:, :, : height * scale, : width * scale].clamp(0.0, 1.0)
 

@@ -68,7 +68,9 @@ def tone_map(y: Tensor, *, tiles: int, clip_limit: float | None) -> Tensor:
         for column, column_weight in ((columns.before, 1 - columns.share), (columns.after, columns.share)):
             at = (row[:, None] * tiles + column[None, :]).flatten() * LEVELS + level
             low, high = curves.gather(1, at), curves.gather(1, at + 1)
-            out = out + (row_weight[:, None] * column_weight[None, :]).flatten() * (low + share * (high - low))
+            out = out + (row_weight[:, None] * column_weight[None, :]).flatten() * (
+                low + share * (high - low)
+            )
     return out.view(y.shape)
 
 

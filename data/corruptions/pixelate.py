@@ -31,20 +31,30 @@ class Pixelate(Corruption):
 
         scale = self.SCALE[self.table][self.severity - 1]
         height, width, channels = image.shape
-        tall, wide = _edges(height, int(height * scale)), _edges(width, int(width * scale))
+        (top, bottom), (left, right) = _boxes(height, int(height * scale)), _boxes(width, int(width * scale))
         # Sums over rectangles are differences of the summed-area table at their corners.
-        corners = cv2.integral(image).reshape(height + 1, width + 1, channels)[tall].take(wide, axis=1)
-        rows = corners[1:] - corners[:-1]
-        sums = (rows[:, 1:] - rows[:, :-1]).astype(np.float32)
-        sums *= (1 / np.outer(np.diff(tall), np.diff(wide))[..., None]).astype(np.float32)
+        table = np.asarray(cv2.integral(image)).reshape(height + 1, width + 1, channels)
+        rows = table[bottom] - table[top]
+        sums = (rows.take(right, axis=1) - rows.take(left, axis=1)).astype(np.float32)
+        sums *= (1 / np.outer(bottom - top, right - left)[..., None]).astype(np.float32)
         small = np.rint(sums).astype(np.uint8)
         large = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         return np.asarray(large, np.uint8).reshape(image.shape)
 
 
 @lru_cache(maxsize=64)
-def _edges(length: int, count: int) -> NDArray[np.intp]:
-    """Return where ``count`` boxes of whole pixels begin and end on a line of ``length`` pixels."""
+def _boxes(length: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where ``count`` boxes of whole pixels begin and end on a line of ``length`` pixels.
+
+    A pixel belongs to the box that its middle lies in. The sums are Pillow's, in the same order: where a
+    middle falls on an edge, their rounding decides.
+    """
     import numpy as np
 
-    return (np.arange(count + 1) * (length / count) + 0.5).astype(np.intp)
+    scale = length / count
+    centre = (np.arange(count) + 0.5) * scale
+    first = (centre - 0.5 * scale + 0.5).astype(np.intp)
+    last = (centre + 0.5 * scale + 0.5).astype(np.intp) - 1
+    first += (first - centre + 0.5) * (1 / scale) <= -0.5
+    last -= (last - centre + 0.5) * (1 / scale) > 0.5
+    return first, last + 1

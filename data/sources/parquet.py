@@ -105,6 +105,7 @@ def _facts(
             if column not in schema.names:
                 raise DataError(f"has no column '{column}'", where=path, hint=near_miss(column, schema.names))
         kind = schema.field(image).type
+        _check_pictures(kind, image, path)
         named = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
         wanted = ([f"{image}.path"] if named else []) + ([label] if label else [])
         try:
@@ -169,10 +170,17 @@ def _pictures(path: str, _time: int, _size: int, group: int, image: str) -> Any:
         inside = pa.types.is_struct(kind)
         try:
             column = file.read_row_group(group, columns=[f"{image}.bytes" if inside else image])[image]
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise DataError(f"is damaged: {str(error).splitlines()[0]}", where=path) from None
         column = column.combine_chunks()
-        array = pc.struct_field(column, "bytes") if inside else column
-    if not (pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)):
-        raise DataError(f"column '{image}' holds {array.type}, not encoded pictures", where=path)
-    return array
+        return pc.struct_field(column, "bytes") if inside else column
+
+
+def _check_pictures(kind: Any, column: str, path: str) -> None:
+    import pyarrow as pa
+
+    held = kind
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        held = kind.field("bytes").type
+    if not (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
+        raise DataError(f"column '{column}' holds {kind}, not encoded pictures", where=path)

@@ -83,8 +83,9 @@ def _open(path: Path, device: str) -> ort.InferenceSession:
     # One thread each: sums are then added in the same order on every machine.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    providers = list(dict.fromkeys((PROVIDERS[device], PROVIDERS["cpu"])))
     with _plain(path, "onnxruntime cannot open it"):
-        return ort.InferenceSession(str(path), options, providers=[PROVIDERS[device], PROVIDERS["cpu"]])
+        return ort.InferenceSession(str(path), options, providers=providers)
 
 
 @contextlib.contextmanager

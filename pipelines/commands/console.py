@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -20,31 +21,43 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+class Bars:
+    """One bar a stage, with elapsed time and time left; silent without a rich progress behind it."""
+
+    def __init__(self, bars: Progress | None) -> None:
+        """Draw on ``bars``, or on nothing."""
+        self.bars = bars
+        self.known: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Say how far a stage is; ``total`` is None where nobody knows."""
+        if self.bars is None:
+            return
+        if stage not in self.known:
+            self.known[stage] = self.bars.add_task(stage, total=total)
+        self.bars.update(self.known[stage], completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        if self.bars is not None:
+            self.bars.console.print(text, markup=False)
+
+
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function (stage, done, all) that draws one bar a stage, with elapsed time and time left."""
+def progress(*, quiet: bool) -> Iterator[Bars]:
+    """Yield bars on standard error."""
     if quiet:
-        yield lambda stage, done, total: None
+        yield Bars(None)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as rich
 
-    columns = TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn()
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console(stderr=True)
+    with rich.Progress(
+        rich.TextColumn("{task.description:>10}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
+        console=console(stderr=True),
     ) as bars:
-        known: dict[str, TaskID] = {}
-
-        def tell(stage: str, done: int, total: int) -> None:
-            if stage not in known:
-                known[stage] = bars.add_task(stage, total=total)
-            bars.update(known[stage], completed=done, total=total)
-
-        yield tell
+        yield Bars(bars)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from data.benchmark_sets import SETS
 from data.catalogue import CORRUPTIONS, SOURCES
@@ -12,6 +12,9 @@ from data.corruptions.base import Corruption
 from data.home import locate
 from data.sources.base import Source
 from pipelines.commands.console import console, progress
+
+if TYPE_CHECKING:
+    from data.benchmark import ImageFormat, Layout
 
 
 def command(
@@ -41,16 +44,20 @@ def command(
             source,
             out,
             corruptions,
-            layout=layout,
+            layout=cast("Layout", layout),
             seed=seed,
             workers=workers,
-            image_format=image_format,
+            image_format=cast("ImageFormat", image_format),
             on_progress=lambda done, total: tell("corrupt", done, total),
         )
     screen = console()
     for skipped in written.skipped:
         screen.print(f"skipped {skipped.id}: {skipped.reason}", markup=False, soft_wrap=True)
-    screen.print(f"{out}: {written}", markup=False, soft_wrap=True)
+    screen.print(
+        f"{out}: {written.pictures} pictures under {written.corruptions} corruptions, {written.made} made now",
+        markup=False,
+        soft_wrap=True,
+    )
     if written.skipped:
         raise DataError(f"{len(written.skipped)} pictures could not be used", where=path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from data.downloads import get
-
 from pipelines.commands.console import console, progress
 
 

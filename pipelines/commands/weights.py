@@ -28,8 +28,8 @@ def _line(data: object) -> str:
 
 
 def _figure(value: object) -> str:
-    if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
-        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    if isinstance(value, dict) and {"accuracy", "low", "high"} <= value.keys():
+        return f"{value['accuracy']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
     return str(value)
 
 

@@ -22,7 +22,7 @@ from data.corruptions.snow import Snow
 peer = pytest.importorskip("imagecorruptions", reason="the peer imagecorruptions is not installed")
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
-SIZES = ((224, 224), (32, 32), (150, 97))
+SIZES = ((224, 224), (32, 32), (151, 97))
 
 
 def photo(name, size):
@@ -92,12 +92,14 @@ def test_snow_agrees_for_an_equal_field(monkeypatch, severity, size):
         whole[top : top + rows, left : left + columns] = loc + scale * noise
         return whole
 
+    def trimmed(layer, factor, enlarge=peer.corruptions.clipped_zoom):
+        # The peer blurs a layer that is a few pixels too large; the published script trims it before.
+        return enlarge(layer, factor)[: size[0], : size[1]]
+
     monkeypatch.setattr(np.random, "normal", field)
     monkeypatch.setattr(np.random, "uniform", lambda low, high: angle)
-    # A flake at the threshold may fall on either side of it in float32.
-    off = difference("snow", severity, image, stream.numpy())
-    assert np.mean(off > 2) < 1e-3
-    assert off.mean() < 0.2
+    monkeypatch.setattr(peer.corruptions, "clipped_zoom", trimmed)
+    assert difference("snow", severity, image, stream.numpy()).max() <= 1
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -148,14 +150,20 @@ def test_drawn_frost_is_as_bright_and_rough_as_the_photographs():
     assert np.mean([rough(t) for t in drawn]) == pytest.approx(np.mean([rough(t) for t in taken]), rel=0.3)
 
 
-@pytest.mark.parametrize("row", range(5))
-@pytest.mark.parametrize("table", ["imagenet_c", "cifar_c"])
+@pytest.mark.parametrize(
+    ("table", "row"),
+    # The weakest severity of CIFAR-C has no field, only the affine map.
+    [
+        (table, row)
+        for table in ("imagenet_c", "cifar_c")
+        for row in range(5)
+        if (table, row) != ("cifar_c", 0)
+    ],
+)
 def test_elastic_field_has_the_published_statistics(table, row):
     """Spread and correlation of the displacements against filtered white noise, over many draws."""
     side = 64
-    factor, sigma, _ = (side * share for share in ElasticTransform.BEND[table][row])
-    if factor == 0:
-        pytest.skip("no field at this severity")
+    _, sigma, _ = (side * share for share in ElasticTransform.BEND[table][row])
     generator = Rng(4).at(table, row).numpy()
     draws = 160
     ours = np.concatenate([smooth_field(side, side, sigma, generator) for _ in range(draws // 2)])

@@ -1,4 +1,4 @@
-"""Classifiers that come from outside: ImageNet weights, the user's code, ONNX files."""
+"""Classifiers that come from outside: ImageNet weights of a package, and the user's own code."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from data.contract.errors import ConfigError, ShapeError, WeightsError
+from data.contract.errors import ConfigError, WeightsError
 from data.contract.rng import Rng
 from defend.classifiers import efficientnet_lite0
 from defend.classifiers.efficientnet_lite0 import EfficientNetLite0
-from defend.classifiers.onnx_file import OnnxFile
 from defend.classifiers.python import PythonClassifier
 
 IMAGENETTE = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
@@ -56,43 +55,6 @@ def code(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(CODE)
     return path
-
-
-class Tiny(nn.Module):
-    def __init__(self, outputs: int = 1) -> None:
-        super().__init__()
-        self.head, self.outputs = nn.Linear(3, 5), outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        logits = self.head(x.mean((2, 3)))
-        return logits if self.outputs == 1 else (logits, logits.softmax(1))
-
-
-def export(module: nn.Module, path: Path, x: torch.Tensor, *, dynamic: bool = True) -> Path:
-    dims = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
-    torch.onnx.export(
-        module.eval(),
-        (x,),
-        str(path),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-        dynamic_shapes=(dims,) if dynamic else None,
-    )
-    return path
-
-
-@pytest.fixture(scope="module")
-def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, nn.Module]]:
-    folder = tmp_path_factory.mktemp("onnx")
-    with torch.random.fork_rng(devices=[]):
-        one, two = Tiny(), Tiny(2)
-    x = images(2, 3, 8, 9)
-    return {
-        "free": (export(one, folder / "free.onnx", x), one),
-        "fixed": (export(one, folder / "fixed.onnx", x, dynamic=False), one),
-        "two": (export(two, folder / "two.onnx", x), two),
-    }
 
 
 # -- EfficientNet-Lite0
@@ -150,14 +112,6 @@ def test_lite0_says_what_to_install(monkeypatch: pytest.MonkeyPatch, package: st
 def test_lite0_refuses_what_was_not_trained(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         EfficientNetLite0.model_validate(fields)
-
-
-@pytest.mark.slow
-def test_lite0_exports_with_free_axes(lite0: nn.Module, tmp_path: Path) -> None:
-    path = export(lite0, tmp_path / "lite0.onnx", images(2, 3, 64, 96))
-    again = OnnxFile(path=str(path)).build()
-    for x in (images(1, 3, 64, 96), images(3, 3, 97, 75), images(2, 3, 224, 224)):
-        torch.testing.assert_close(again(x), lite0(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -270,93 +224,3 @@ def test_python_needs_classes_and_a_call(code: Path) -> None:
         PythonClassifier(call=f"{code}:Toy")
     with pytest.raises(ValidationError, match="call"):
         PythonClassifier(call="mine", classes=4)
-
-
-# -- ONNX files
-
-
-def test_onnx_gives_the_logits_of_the_network(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
-    path, module = onnx_files["free"]
-    model = OnnxFile(path=str(path)).build()
-    assert model.classes == 5
-    assert model.network.provider == "CPUExecutionProvider"
-    for x in (images(1, 3, 8, 9), images(4, 3, 17, 11)):
-        torch.testing.assert_close(model(x), module(x).detach())
-        assert not model(x.requires_grad_()).requires_grad
-
-
-def test_onnx_normalises_when_told(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
-    path, module = onnx_files["free"]
-    x = images(2, 3, 8, 9)
-    model = OnnxFile(path=str(path), mean=(0.5,) * 3, std=(0.5,) * 3).build()
-    torch.testing.assert_close(model(x), module((x - 0.5) / 0.5).detach())
-
-
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_onnx_of_fixed_size_takes_any_number_of_pictures(
-    onnx_files: dict[str, tuple[Path, nn.Module]], n: int
-) -> None:
-    path, module = onnx_files["fixed"]
-    model = OnnxFile(path=str(path)).build()
-    x = images(n, 3, 8, 9)
-    torch.testing.assert_close(model(x), module(x).detach())
-    with pytest.raises(ShapeError, match="takes 8x9 pixels, got 9x9"):
-        model(images(n, 3, 9, 9))
-
-
-def test_onnx_output_must_be_chosen(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
-    path, module = onnx_files["two"]
-    with pytest.raises(ConfigError, match="several outputs"):
-        OnnxFile(path=str(path)).build()
-    with pytest.raises(ConfigError, match="no output 'x'"):
-        OnnxFile(path=str(path), output="x").build()
-    import onnx
-
-    names = [item.name for item in onnx.load(str(path)).graph.output]
-    x = images(2, 3, 8, 9)
-    for name, wanted in zip(names, module(x), strict=True):
-        torch.testing.assert_close(OnnxFile(path=str(path), output=name).build()(x), wanted.detach())
-
-
-def test_onnx_refuses_damaged_files(onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path) -> None:
-    whole = onnx_files["free"][0].read_bytes()
-    damaged = {
-        "half": whole[: len(whole) // 2],
-        "empty": b"",
-        "text": b"not a model\n" * 9,
-        "png": b"\x89PNG\r\n",
-    }
-    for name, content in damaged.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(WeightsError) as caught:
-            OnnxFile(path=str(tmp_path / name)).build()
-        assert name in str(caught.value)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(WeightsError, match="no such file"):
-        OnnxFile(path=str(tmp_path / "none.onnx")).fingerprint()
-
-
-def test_onnx_refuses_other_ranks_and_class_counts(
-    onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
-) -> None:
-    path = export(nn.Flatten(), tmp_path / "rank.onnx", images(2, 3, 8), dynamic=False)
-    with pytest.raises(ConfigError, match=r"not float RGB images \(n, 3, h, w\)"):
-        OnnxFile(path=str(path)).build()
-    path = export(nn.ReLU(), tmp_path / "picture.onnx", images(2, 3, 8, 8), dynamic=False)
-    with pytest.raises(ConfigError, match=r"not logits \(n, classes\)"):
-        OnnxFile(path=str(path)).build()
-    with pytest.raises(ConfigError, match="gives 5 classes, not 10"):
-        OnnxFile(path=str(onnx_files["free"][0]), classes=10).build()
-    with pytest.raises(ValidationError, match="weights"):
-        OnnxFile(path="x.onnx", weights="y")
-
-
-def test_onnx_fingerprint_follows_content_not_place(
-    onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
-) -> None:
-    path = onnx_files["free"][0]
-    (tmp_path / "moved.onnx").write_bytes(path.read_bytes())
-    key = OnnxFile(path=str(path)).fingerprint()
-    assert key == OnnxFile(path=str(tmp_path / "moved.onnx")).fingerprint()
-    assert key != OnnxFile(path=str(onnx_files["fixed"][0])).fingerprint()
-    assert key != OnnxFile(path=str(path), mean=(0.5,) * 3).fingerprint()

@@ -32,9 +32,7 @@ class Draws:
     share: NDArray[np.float32]
 
 
-def draw(
-    ids: tuple[str, ...], rng: Rng, *, copies: int, width: int, depth: int, severity: float
-) -> Draws:
+def draw(ids: tuple[str, ...], rng: Rng, *, copies: int, width: int, depth: int, severity: float) -> Draws:
     """Draw for every copy of every picture; copy c of picture ``id`` uses the stream ``rng.at(id)`` alone."""
     shape = (copies, width, depth)
     operations, levels, signs, weights, shares = [], [], [], [], []

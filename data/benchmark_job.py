@@ -1,0 +1,82 @@
+"""What the processes that write a benchmark tell each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.contract.errors import DataError
+from data.contract.rng import Rng
+from data.contract.sample import Sample, Skipped
+from data.corruptions.base import Corruption
+from data.sources.base import Entry, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+CHUNK = 16
+"""Pictures a task. What is made does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task needs to know; sent once to each process."""
+
+    source: Source
+    out: Path
+    corruptions: tuple[Corruption, ...]
+    seed: int
+    layout: str
+    image_format: str
+    classes: tuple[str, ...]
+    """Empty where there are no labels."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A few neighbouring pictures under all corruptions.
+
+    Attributes:
+        number: position of the task.
+        entries: its pictures.
+        names: file name without ending of each.
+    """
+
+    number: int
+    entries: tuple[Entry, ...]
+    names: tuple[str, ...]
+
+
+@dataclass
+class Report:
+    """What tasks hand back, summed in the order of their numbers."""
+
+    made: int = 0
+    labels: list[int] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    shape: tuple[int, ...] | None = None
+    counts: list[int] = field(default_factory=list)
+    """Pictures that each task put into its part of the arrays."""
+
+
+def kind_of(corruption: Corruption) -> str:
+    """Return the kind of a corruption: the name of its folder or array."""
+    return str(getattr(corruption, "kind", type(corruption).__name__))
+
+
+def corrupted(job: Job, place: int, sample: Sample) -> NDArray[np.uint8]:
+    """Return a picture under the corruption at ``place``: the very call that an evaluation makes."""
+    return job.corruptions[place](sample.image, Rng(job.seed).at("corrupt", sample.id))
+
+
+def one_shape(known: tuple[int, ...] | None, new: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return the shape that pictures have in common; either may not be known yet."""
+    if known is not None and new is not None and known != new:
+        raise DataError(
+            f"pictures differ in size: {known[0]}x{known[1]} and {new[0]}x{new[1]}",
+            hint="layout cifar_c needs equal ones: set size in the source, or use layout imagenet_c",
+        )
+    return known or new

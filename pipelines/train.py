@@ -1,0 +1,301 @@
+"""The one training loop. Methods (``defend.training``) say what a step minimises; this file says the rest.
+
+Everything random is a function of (seed, step), so a run that was killed and started again ends with the
+same weights as one that was not, when its budget is in epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from data.contract.errors import ConfigError, RunError
+from data.contract.method import TrainBatch
+from data.contract.rng import Rng
+from data.home import replace_file
+from data.weights import Weights, save
+from defend.base import ClassifierSpec
+from pipelines.training.augment import augmented
+from pipelines.training.average import Average
+from pipelines.training.card import card
+from pipelines.training.config import TrainConfig
+from pipelines.training.optimiser import factor, optimiser, set_rate
+from pipelines.training.pictures import Pictures, decode, split
+from pipelines.training.scoring import Score, score
+from pipelines.training.state import State
+
+SAVE_SECONDS = 60.0
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: shown while it trains.
+
+    Attributes:
+        step: steps done.
+        share: used-up part of the budget, 0 to 1.
+        epoch: passes over the data done, with a fraction.
+        elapsed: seconds in the loop.
+        loss: of the last step, summed over players.
+        rate: learning rate of the last step.
+        check: the validation score, where it was measured after this step.
+    """
+
+    step: int
+    share: float
+    epoch: float
+    elapsed: float
+    loss: float
+    rate: float
+    check: Score | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        weights: folder and card.
+        folder: run folder.
+        scores: part ("validation", "test") -> score of the weights as they are stored.
+        steps: steps done.
+        seconds: time in the loop.
+    """
+
+    weights: Weights
+    folder: Path
+    scores: dict[str, Score]
+    steps: int
+    seconds: float
+
+
+def train(
+    config: TrainConfig,
+    *,
+    minutes: float | None = None,
+    device: str = "auto",
+    folder: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train a model, or go on where the run folder stopped, and write its weights with their card.
+
+    Args:
+        config: what to train, on what, how.
+        minutes: another budget in place of the config's.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        folder: run folder; ``runs/train_<name>_<key>`` below the working folder where left out.
+        on_progress: called after every step.
+
+    Raises:
+        ConfigError: the config does not fit the data, or the device is not there.
+        DataError: the pictures cannot be used.
+        RunError: the checkpoint is damaged or belongs to other data, or the loss is no number.
+    """
+    config = config.within(minutes)
+    where = _device(device)
+    place = folder or Path("runs") / f"train_{config.name}_{config.key()[:10]}"
+    place.mkdir(parents=True, exist_ok=True)
+    replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
+    spec, parts = _prepare(config)
+    loop = _Loop(config, spec, parts, where, place / CHECKPOINT, on_progress)
+    loop.run()
+    return _publish(config, spec, parts, loop, place)
+
+
+def _device(name: str) -> str:
+    found = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if found else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"unknown device '{name}'", where="device", hint="auto, cpu or cuda")
+    if name == "cuda" and not found:
+        raise ConfigError("there is no CUDA device here", where="device", hint="use auto or cpu")
+    return name
+
+
+def _prepare(config: TrainConfig) -> tuple[ClassifierSpec, dict[str, Pictures]]:
+    """Decode the parts and give the model its classes."""
+    sides = split(config.data, config.validation)
+    parts = {
+        "train": decode(config.data, sides.train),
+        "validation": decode(config.data, sides.validation),
+    }
+    if config.test is not None:
+        index = config.test.index()
+        if index.classes != sides.classes:
+            raise ConfigError("its classes differ from those of the training data", where="test")
+        parts["test"] = decode(config.test, index.entries)
+        seen = set(parts["train"].ids) | set(parts["validation"].ids)
+        if shared := sorted(seen & set(parts["test"].ids)):
+            raise ConfigError(
+                f"{len(shared)} test pictures are also trained on ({shared[0]}, ...)",
+                where="test",
+                hint="split with hold_out: subset: train for data, subset: held_out for test",
+            )
+    if parts["train"].labels is None:
+        raise ConfigError("a classifier is trained on labelled pictures", where="data")
+    classes = len(sides.classes)
+    if config.model.classes not in (None, classes):
+        raise ConfigError(
+            f"the model has {config.model.classes} classes, the data {classes}",
+            where="model.classes",
+            hint="leave 'classes' out",
+        )
+    told = {"classes": classes, "class_names": sides.classes}
+    return config.model.model_copy(update=told), parts
+
+
+class _Loop:
+    """One run of the loop."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        spec: ClassifierSpec,
+        parts: dict[str, Pictures],
+        device: str,
+        path: Path,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.config, self.parts, self.device, self.path = config, parts, device, path
+        self.tell = on_progress
+        self.rng = Rng(config.seed).at("train")
+        self.size = len(parts["train"])
+        self.batch = min(config.batch, self.size)
+        self.per_epoch = self.size // self.batch
+        # Known on the device from the start: one copy, not one a step.
+        self.images = parts["train"].images.to(device)
+        labels = parts["train"].labels
+        self.labels = None if labels is None else labels.to(device)
+        self.state = self._fresh(spec)
+        self.order: tuple[int, torch.Tensor] = (-1, torch.empty(0, dtype=torch.int64))
+        if path.is_file():
+            self.state.resume(path, parts["train"].fingerprint)
+
+    def _fresh(self, spec: ClassifierSpec) -> State:
+        model: nn.Module = spec.build()
+        if spec.weights is None:
+            _seed_weights(model, self.rng.at("initial"))
+        layout = cast("Any", torch.channels_last)
+        model.to(self.device, memory_format=layout).train()  # type: ignore[call-overload]
+        players = self.config.method.players(model)
+        average = None if self.config.ema is None else Average(model, self.config.ema)
+        optimisers = {name: optimiser(own, self.config.optimiser) for name, own in players.items()}
+        return State(model, optimisers, average)
+
+    @property
+    def share(self) -> float:
+        """Return the used-up part of the budget."""
+        if self.config.epochs is not None:
+            total = max(1, round(self.config.epochs * self.per_epoch))
+            return min(1.0, self.state.step / total)
+        return min(1.0, self.state.elapsed / (60.0 * (self.config.minutes or 1.0)))
+
+    def run(self) -> None:
+        """Train until the budget is used up."""
+        state = self.state
+        began, before = perf_counter(), state.elapsed
+        saved = began
+        while self.share < 1.0:
+            loss, rate = self._step()
+            state.step += 1
+            state.elapsed = before + perf_counter() - began
+            check = None
+            if int(self.share * self.config.checks) > state.checked:
+                check = self._check()
+                state.elapsed = before + perf_counter() - began
+            if self.tell:
+                epoch = state.step / self.per_epoch
+                self.tell(Progress(state.step, self.share, epoch, state.elapsed, loss, rate, check))
+            if perf_counter() - saved > SAVE_SECONDS:
+                state.save(self.path, self.parts["train"].fingerprint)
+                saved = perf_counter()
+        if state.best is None:
+            self._check()
+        state.save(self.path, self.parts["train"].fingerprint)
+
+    def _step(self) -> tuple[float, float]:
+        """Do one step; return the summed loss and the learning rate."""
+        state, config = self.state, self.config
+        rate = config.optimiser.rate * factor(config.schedule, self.share)
+        rng = self.rng.at("step", state.step)
+        batch = self._batch(rng)
+        total = 0.0
+        with self._precision():
+            losses = config.method.step(state.model, batch, rng.at("method"))
+            for player, loss in losses:
+                own = state.optimisers[player]
+                set_rate(own, rate)
+                own.zero_grad(set_to_none=True)
+                loss.backward()
+                own.step()
+                total += float(loss.detach())
+        if total != total:
+            raise RunError(
+                f"the loss is not a number at step {state.step}",
+                where=str(self.path.parent),
+                hint="lower optimiser.rate",
+            )
+        if state.average:
+            state.average.update(state.model)
+        return total, rate
+
+    def _batch(self, rng: Rng) -> TrainBatch:
+        epoch, place = divmod(self.state.step, self.per_epoch)
+        if self.order[0] != epoch:
+            shuffled = torch.randperm(self.size, generator=self.rng.at("order", epoch).torch())
+            self.order = (epoch, shuffled)
+        rows = self.order[1][place * self.batch : (place + 1) * self.batch]
+        ids = self.parts["train"].ids
+        at = rows.to(self.device)
+        images = augmented(self.images[at], self.config.augment, rng.at("augment").torch())
+        labels = None if self.labels is None else self.labels[at]
+        return TrainBatch(images, labels, tuple(ids[row] for row in rows.tolist()))
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.config.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device, dtype=torch.bfloat16)
+
+    def _check(self) -> Score:
+        """Measure the validation part; keep the weights if they are the best so far."""
+        state = self.state
+        found = score(state.model, self.parts["validation"], self.device, state=state.candidate())
+        state.checked = int(self.share * self.config.checks)
+        if state.best_rank is None or found.rank > state.best_rank:
+            state.best_rank = found.rank
+            state.best = {name: value.detach().clone() for name, value in state.candidate().items()}
+        return found
+
+
+def _seed_weights(model: nn.Module, rng: Rng) -> None:
+    """Draw fresh weights from the run's own stream."""
+    from defend.nets.initial import initialise
+
+    initialise(model.get_submodule("network"), rng)
+
+
+def _publish(
+    config: TrainConfig, spec: ClassifierSpec, parts: dict[str, Pictures], loop: _Loop, place: Path
+) -> Trained:
+    """Measure the weights as they will be stored (half precision) and write them with their card."""
+    state, model = loop.state, loop.state.model
+    best = state.best or state.candidate()
+    stored = {
+        name: value.half().float() if value.is_floating_point() else value for name, value in best.items()
+    }
+    scores = {
+        name: score(model, part, loop.device, state=stored) for name, part in parts.items() if name != "train"
+    }
+    told = card(config, spec, parts, scores, seconds=state.elapsed, steps=state.step, device=loop.device)
+    inside = {name.removeprefix("network."): value for name, value in best.items()}
+    folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
+    return Trained(save(folder, inside, told), place, scores, state.step, state.elapsed)

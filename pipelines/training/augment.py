@@ -1,0 +1,60 @@
+"""Label-keeping changes of a batch: shift with a mirrored border, flip, cutout."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pipelines.training.config import Augment
+
+GREY = 0.5
+
+
+def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
+    """Return a changed batch.
+
+    Args:
+        images: uint8 (n, h, w, c) on any device.
+        how: which changes, how strong.
+        generator: on the processor, so that all devices see the same draws.
+
+    Returns:
+        float32 (n, c, h, w) in [0, 1] on the images' device, channels-last in memory.
+    """
+    n, height, width = images.shape[:3]
+    shifts = torch.randint(-how.crop, how.crop + 1, (2, n, 1), generator=generator)
+    rows = mirrored(torch.arange(height) + shifts[0], height)
+    columns = mirrored(torch.arange(width) + shifts[1], width)
+    if how.flip:
+        turned = torch.rand(n, 1, generator=generator) < 0.5
+        columns = torch.where(turned, columns.flip(1), columns)
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    picture = torch.arange(n, device=images.device)
+    moved = images[picture[:, None, None], rows[:, :, None], columns[:, None, :]]
+    out = as_floats(moved)
+    if how.cutout:
+        out = out.masked_fill(_squares(n, height, width, how.cutout, generator).to(out.device), GREY)
+    return out
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Return uint8 (n, h, w, c) as float32 (n, c, h, w) in [0, 1], channels-last in memory."""
+    return images.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+
+
+def mirrored(positions: Tensor, length: int) -> Tensor:
+    """Fold positions outside [0, length) back, mirroring at the border without repeating the last pixel."""
+    if length == 1:
+        return torch.zeros_like(positions)
+    folded = positions.remainder(2 * (length - 1))
+    return torch.minimum(folded, 2 * (length - 1) - folded)
+
+
+def _squares(n: int, height: int, width: int, side: int, generator: torch.Generator) -> Tensor:
+    """Return a mask (n, 1, h, w) of one square each; its centre is anywhere, so it may be cut by the border."""
+    top = torch.randint(0, height, (n, 1), generator=generator) - side // 2
+    left = torch.randint(0, width, (n, 1), generator=generator) - side // 2
+    row, column = torch.arange(height), torch.arange(width)
+    high = (row >= top) & (row < top + side)
+    wide = (column >= left) & (column < left + side)
+    return (high[:, :, None] & wide[:, None, :])[:, None]

@@ -1,0 +1,128 @@
+"""`TrainConfig`: the configuration of ``task: train``, as YAML and as a Python object."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data.catalogue import SOURCES
+from data.contract.method import Method
+from data.contract.spec import Number, Spec
+from data.sources.base import HoldOut, Source
+from defend.base import ClassifierSpec
+from defend.catalogue import CLASSIFIERS
+from defend.training.standard import Standard
+from pipelines.catalogue import METHODS, Choice
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
+
+
+class Augment(Spec):
+    """Changes of the training pictures that keep their label, drawn anew every step."""
+
+    crop: Annotated[int, Field(ge=0)] = 4
+    """Move the picture by up to this many pixels each way; the border is mirrored. 0: never."""
+    flip: bool = True
+    """Mirror left and right at even odds. Road signs and letters must not be."""
+    cutout: Annotated[int, Field(ge=0)] = 0
+    """Side in pixels of a square that is greyed at a random place (DeVries & Taylor 2017). 0: none."""
+
+
+class SGD(Spec):
+    """Stochastic gradient descent with Nesterov momentum."""
+
+    kind: Literal["sgd"] = "sgd"
+    rate: Positive = 0.1
+    """Highest learning rate."""
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    """Nesterov momentum; 0 turns it off."""
+    decay: Annotated[Number, Field(ge=0)] = 5e-4
+    """Weight decay; norms and biases are left out."""
+
+
+class AdamW(Spec):
+    """AdamW (Loshchilov & Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    rate: Positive = 1e-3
+    """Highest learning rate."""
+    betas: tuple[Number, Number] = (0.9, 0.999)
+    """Decay of the two moments."""
+    decay: Annotated[Number, Field(ge=0)] = 0.01
+    """Weight decay; norms and biases are left out."""
+
+
+class Schedule(Spec):
+    """Learning rate over the share of the budget that is used up: linear warm-up, then a half cosine."""
+
+    warmup: Share = 0.1
+    """Share of the budget until the highest rate is reached."""
+    final: Share = 0.0
+    """Rate at the end, as a share of the highest one."""
+
+
+class Publish(Spec):
+    """What the card of the weights says, and where they go."""
+
+    id: Name | None = None
+    """Id of the weights; the run's name where left out."""
+    folder: str | None = None
+    """Folder to write; ``weights/<id>`` in the run folder where left out."""
+    about: str = ""
+    """Where the training data come from, in words."""
+    licence: str = "Apache-2.0"
+    """Licence of the weights."""
+    limits: str = ""
+    """What they are not good for."""
+
+
+class TrainConfig(Spec):
+    """Train one model on one source. Give ``minutes`` or ``epochs``."""
+
+    task: Literal["train"] = "train"
+    name: Name
+    """Name of the run folder."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Everything random follows from it: fresh weights, order, augmentation, the method's own draws."""
+    data: Annotated[Source, Choice(SOURCES)]
+    """Labelled pictures of one size; ``validation`` is split off them."""
+    validation: HoldOut = HoldOut(fraction=0.1)
+    """Part of ``data`` that is never trained on: it chooses the checkpoint."""
+    test: Annotated[Source, Choice(SOURCES)] | None = None
+    """Pictures that decide nothing: measured once, at the end, for the card."""
+    model: Annotated[ClassifierSpec, Choice(CLASSIFIERS)]
+    """The network. With ``weights`` it starts from them, else from fresh ones."""
+    method: Annotated[Method, Choice(METHODS)] = Standard()
+    """How it is trained."""
+    augment: Augment = Augment()
+    optimiser: Annotated[SGD | AdamW, Field(discriminator="kind")] = SGD()
+    schedule: Schedule = Schedule()
+    minutes: Positive | None = None
+    """Budget in minutes of wall-clock time in the loop; reading the data comes on top."""
+    epochs: Positive | None = None
+    """Budget in passes over the data; with it a run can be repeated and resumed to the last bit."""
+    batch: Annotated[int, Field(ge=1)] = 128
+    """Pictures a step; what is left at the end of an epoch is left out."""
+    ema: Annotated[Number, Field(ge=0, lt=1)] | None = 0.999
+    """Decay of the moving average of the weights, which is what is measured and kept; null: none."""
+    checks: Annotated[int, Field(ge=1)] = 10
+    """How often, evenly over the budget, the validation part is measured; the best weights are kept."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 computes the forward pass in half precision where that is safe (autocast)."""
+    publish: Publish = Publish()
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.minutes is None) == (self.epochs is None):
+            raise ValueError("give either 'minutes' or 'epochs'")
+        return self
+
+    def within(self, minutes: float | None) -> TrainConfig:
+        """Return this config with another budget of wall-clock minutes; None changes nothing."""
+        if minutes is None:
+            return self
+        told: dict[str, Any] = {"minutes": minutes, "epochs": None}
+        return type(self).model_validate(self.model_dump() | told)

@@ -1,0 +1,108 @@
+"""The pictures of a source, decoded once into memory, and the split that chooses checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.contract.errors import ConfigError, DataError
+from data.contract.sample import Sample, Skipped
+from data.sources.base import Entry, HoldOut, Index, Source
+from data.sources.selection import select
+
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures.
+
+    Attributes:
+        images: uint8 (n, h, w, 3).
+        labels: int64 (n,), or None where the source has none.
+        ids: n names.
+        fingerprint: key of what the pictures hold.
+        skipped: pictures that could not be used.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    ids: tuple[str, ...]
+    fingerprint: str
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Entries to train on and entries to choose the checkpoint with; they share no picture."""
+
+    train: tuple[Entry, ...]
+    validation: tuple[Entry, ...]
+    classes: tuple[str, ...]
+
+
+def split(source: Source, rule: HoldOut) -> Split:
+    """Split what a source selects once more.
+
+    Raises:
+        DataError: one of the two sides would be empty.
+    """
+    whole = source.index()
+    plain = {"take": None, "label_map": None, "hold_out": rule}
+    sides = [
+        select(source.model_copy(update=plain | {"subset": side}), Index(whole.entries, whole.classes))
+        for side in ("train", "held_out")
+    ]
+    return Split(sides[0].entries, sides[1].entries, whole.classes)
+
+
+def decode(source: Source, entries: Sequence[Entry]) -> Pictures:
+    """Decode entries into memory.
+
+    Raises:
+        DataError: none can be read, or some have labels and some have not.
+        ConfigError: the pictures differ in size.
+    """
+    samples: list[Sample] = []
+    skipped: list[Skipped] = []
+    for start in range(0, len(entries), CHUNK):
+        for found in source.read(entries[start : start + CHUNK]):
+            if isinstance(found, Sample):
+                samples.append(found)
+            else:
+                skipped.append(found)
+    where = str(getattr(source, "kind", "source"))
+    if not samples:
+        raise DataError("no picture can be read", where=where, hint=skipped[0].reason if skipped else "")
+    shapes = sorted({sample.image.shape[:2] for sample in samples})
+    if len(shapes) > 1:
+        raise ConfigError(
+            f"pictures of different sizes ({shapes[0]} to {shapes[-1]}) cannot form a batch",
+            where=where,
+            hint="set data.size, such as size: 64",
+        )
+    images = torch.empty((len(samples), *shapes[0], 3), dtype=torch.uint8)
+    for row, sample in enumerate(samples):
+        images[row] = torch.from_numpy(np.ascontiguousarray(sample.image))
+    return Pictures(
+        images,
+        _labels(samples, where),
+        tuple(sample.id for sample in samples),
+        source.fingerprint(entries),
+        tuple(skipped),
+    )
+
+
+def _labels(samples: Sequence[Sample], where: str) -> Tensor | None:
+    labels = [sample.label for sample in samples if sample.label is not None]
+    if labels and len(labels) < len(samples):
+        raise DataError(f"{len(samples) - len(labels)} pictures have no label", where=where)
+    return torch.tensor(labels, dtype=torch.int64) if labels else None

@@ -1,0 +1,89 @@
+"""Everything that changes while a model trains, and its way into and out of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from data.contract.errors import RunError
+from pipelines.training.average import Average
+from pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
+
+
+@dataclass
+class State:
+    """State between two steps.
+
+    Attributes:
+        model: the model in train mode.
+        optimisers: player -> optimiser.
+        average: moving average of the weights, or None.
+        step: steps done.
+        elapsed: seconds spent in the loop, over all its resumptions.
+        checked: validations done.
+        best: validation rank and weights of the best check.
+    """
+
+    model: nn.Module
+    optimisers: dict[str, torch.optim.Optimizer]
+    average: Average | None
+    step: int = 0
+    elapsed: float = 0.0
+    checked: int = 0
+    best_rank: tuple[float, float] | None = None
+    best: dict[str, Tensor] | None = None
+
+    def candidate(self) -> dict[str, Tensor]:
+        """Return the weights that would be kept now: the average's, else the model's."""
+        return self.average.state if self.average else dict(self.model.state_dict())
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write a checkpoint."""
+        tensors = {"model": dict(self.model.state_dict())}
+        tensors |= {f"optimiser.{name}": flatten(each) for name, each in self.optimisers.items()}
+        if self.average:
+            tensors["average"] = self.average.state
+        if self.best:
+            tensors["best"] = self.best
+        facts = {
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "checked": self.checked,
+            "best_rank": self.best_rank,
+            "average_steps": self.average.steps if self.average else 0,
+            "data": fingerprint,
+        }
+        write(path, Checkpoint(tensors, facts))
+
+    def resume(self, path: Path, fingerprint: str) -> None:
+        """Take over a checkpoint.
+
+        Raises:
+            RunError: it is damaged, or the data are not those it was made with.
+        """
+        found = read(path)
+        if found.facts.get("data") != fingerprint:
+            raise RunError(
+                "the training data have changed since this checkpoint",
+                where=str(path),
+                hint="delete the folder to start afresh",
+            )
+        try:
+            self.model.load_state_dict(found.tensors["model"])
+            for name, each in self.optimisers.items():
+                restore(each, found.tensors.get(f"optimiser.{name}", {}))
+            if self.average:
+                self.average.load(found.tensors["average"], int(found.facts["average_steps"]))
+            self.step, self.elapsed = int(found.facts["step"]), float(found.facts["elapsed"])
+            self.checked, self.best = int(found.facts["checked"]), found.tensors.get("best")
+            rank = found.facts["best_rank"]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint does not fit: {error}",
+                where=str(path),
+                hint="delete the folder to start afresh",
+            ) from None
+        self.best_rank = (float(rank[0]), float(rank[1])) if rank else None

@@ -1,0 +1,240 @@
+"""What every restorer claims of itself is checked here; a new file is tested by being there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from data.contract.rng import Rng
+from data.contract.spec import Gradient
+from restore.base import ArrayRestorerSpec, RestorerSpec
+from restore.catalogue import RESTORERS
+
+SMALL = {
+    "bilateral": {"reach": 1.0},
+    "non_local_means": {"search": 2},
+    "richardson_lucy": {"iterations": 2, "kernel": {"kind": "gaussian", "sigma": 0.8}},
+    "tikhonov": {"border_rounds": 1},
+    "total_variation": {"iterations": 4},
+    "wavelet": {"levels": 1},
+    "wiener": {"border_rounds": 1, "kernel": {"kind": "motion", "length": 3, "angle": 20}},
+}
+"""Fields that make a kind cheap to test; a kind that is not listed is tested with its defaults."""
+SLOW_EXPORTS = frozenset(
+    {"bilateral", "clahe", "histogram_equalization", "non_local_means", "wavelet", "wiener"}
+)
+KINDS = tuple(RESTORERS.kinds)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
+def small(kind: str) -> RestorerSpec:
+    return RESTORERS.parse({"kind": kind} | SMALL.get(kind, {}))
+
+
+def images(n: int, channels: int, height: int, width: int, name: str = "") -> Tensor:
+    """Return smooth shapes with some noise, values in [0, 1]."""
+    generator = Rng(7).at("restorers", name, n, channels, height, width).torch()
+    coarse = torch.rand(n, channels, 5, 5, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0.05, 0.95)
+    return (smooth + 0.03 * torch.randn(smooth.shape, generator=generator)).clamp(0.01, 0.99)
+
+
+def channels_of(kind: str) -> tuple[int, ...]:
+    return small(kind).build().facts.channels
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(17, 23), (32, 32)])
+@pytest.mark.parametrize("n", [1, 3])
+def test_shape_range_and_purity(kind, size, n):
+    part = small(kind).build()
+    for channels in part.facts.channels:
+        x = images(n, channels, *size)
+        before = x.clone()
+        with torch.no_grad():
+            y = part(x)
+            again = part(x)
+        assert torch.equal(x, before), "the input was changed in place"
+        assert y.shape == (n, channels, size[0] * part.facts.scale, size[1] * part.facts.scale)
+        assert y.dtype == torch.float32
+        assert torch.isfinite(y).all()
+        assert y.min() >= 0
+        assert y.max() <= 1
+        if not part.spec.stochastic:
+            assert torch.equal(y, again)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_black_white_and_tiny_pictures_survive(kind):
+    part = small(kind).build()
+    for value in (0.0, 1.0):
+        y = part(torch.full((1, part.facts.channels[0], 5, 3), value))
+        assert torch.isfinite(y).all()
+    assert part(images(1, part.facts.channels[0], 1, 1)).shape[2] == part.facts.scale
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_split_changes_nothing(kind):
+    part = small(kind).build()
+    x = images(3, part.facts.channels[-1], 17, 23)
+    with torch.no_grad():
+        whole, single = part(x), torch.cat([part(picture[None]) for picture in x])
+    tolerance = 0.0 if isinstance(part.spec, ArrayRestorerSpec) else 1e-6
+    assert (whole - single).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_claim(kind):
+    part = small(kind).build().double()
+    for channels in part.facts.channels:
+        x = images(2, channels, 17, 23).double().requires_grad_()
+        y = part(x)
+        if part.spec.gradient is Gradient.EXACT:
+            check_derivative(part, x, y)
+            continue
+        assert not y.requires_grad, "the forward pass pretends to have a gradient"
+        if part.spec.gradient is Gradient.SURROGATE:
+            stand_in = part.surrogate(x)
+            assert stand_in.shape == y.shape
+            assert (stand_in - y).abs().mean() < 0.1
+            (gradient,) = torch.autograd.grad(stand_in.square().sum(), x)
+            assert torch.isfinite(gradient).all()
+            assert gradient.abs().amax(dim=(1, 2, 3)).min() > 0
+
+
+def check_derivative(part: torch.nn.Module, x: Tensor, y: Tensor) -> None:
+    """Compare autograd with central differences along random directions, weighting the outputs at random."""
+    agreed = 0
+    for trial in range(3):
+        generator = Rng(3).at("direction", trial).torch()
+        direction = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        weights = torch.randn(y.shape, generator=generator, dtype=x.dtype)
+        (gradient,) = torch.autograd.grad((y * weights).sum(), x, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+        predicted = float((gradient * direction).sum())
+        step = 1e-7
+        with torch.no_grad():
+            ahead = (part(x + step * direction) * weights).sum()
+            behind = (part(x - step * direction) * weights).sum()
+        measured = float(ahead - behind) / (2 * step)
+        scale = float(gradient.norm() * direction.norm())
+        assert scale > 0
+        agreed += abs(predicted - measured) <= 1e-5 * scale
+    # A kink may lie within one step, not within all three.
+    assert agreed >= 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_finite_at_black_and_white(kind):
+    part = small(kind).build()
+    if part.spec.gradient is not Gradient.EXACT:
+        pytest.skip("has no gradient of its own")
+    for value in (0.0, 1.0):
+        x = torch.full((1, part.facts.channels[-1], 17, 23), value, requires_grad=True)
+        (gradient,) = torch.autograd.grad(part(x).sum(), x)
+        assert torch.isfinite(gradient).all()
+
+
+def exports() -> list[object]:
+    return [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW_EXPORTS else []) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", exports())
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_claim(kind):
+    spec = small(kind)
+    if spec.onnx != "ok":
+        assert len(spec.onnx) > 10, "say why it cannot be exported"
+        return
+    import onnxruntime
+
+    part = spec.build()
+    channels = part.facts.channels[-1]
+    free = torch.export.Dim.DYNAMIC
+    program = torch.onnx.export(
+        part,
+        (images(2, channels, 24, 28),),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=["image"],
+        dynamic_shapes=({0: free, 2: free, 3: free},),
+    )
+    assert program is not None
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for n, height, width in ((1, 17, 23), (3, 40, 32)):
+        x = images(n, channels, height, width)
+        with torch.no_grad():
+            expected = part(x).numpy()
+        (found,) = session.run(None, {"image": x.numpy()})
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_yaml_round_trip_and_stable_key(kind):
+    for spec in (RESTORERS[kind](), small(kind)):
+        text = yaml.safe_dump(spec.model_dump(mode="json"))
+        again = RESTORERS.parse(yaml.safe_load(text))
+        assert again == spec
+        assert again.key() == spec.key()
+        assert hash(again) == hash(spec)
+    assert spec.purpose
+    undocumented = [
+        name
+        for name, field in RESTORERS[kind].model_fields.items()
+        if name != "kind" and not field.description
+    ]
+    assert not undocumented
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_receptive_field_claim(kind):
+    part = small(kind).build()
+    side = part.facts.receptive_field
+    if side is None:
+        pytest.skip("claims no bound")
+    assert side % 2 == 1
+    reach, scale = side // 2, part.facts.scale
+    size = 2 * reach + 9
+    x = images(1, 1, size, size)
+    changed = x.clone()
+    at = size // 2
+    changed[:, :, at, at] = 1.0 - changed[:, :, at, at]
+    with torch.no_grad():
+        difference = (part(x) - part(changed)).abs()
+    near = torch.zeros_like(difference, dtype=torch.bool)
+    low, high = (at - reach) * scale, (at + reach + 1) * scale
+    near[:, :, low:high, low:high] = True
+    assert difference[near].max() > 1e-4, "the pixel has no effect at all"
+    # Fourier transforms spread rounding errors over the whole picture.
+    assert difference[~near].max() <= 2e-6
+
+
+def test_specs_load_without_heavy_imports():
+    code = (
+        "import sys; from restore.catalogue import RESTORERS; RESTORERS.kinds;"
+        "print([m for m in ('torch', 'cv2', 'numpy', 'scipy', 'skimage', 'kornia') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,224 @@
+"""Rules of the house that no linter knows: what may be imported where, and what may not be called."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[1]
+ROOMS = ("data", "restore", "defend", "pipelines")
+LONGEST = 350
+
+SCAN = """
+import sys
+from pipelines.catalogue import GROUPS
+for registry in GROUPS.values():
+    for spec in registry:
+        spec.model_json_schema()
+print(",".join(sorted(sys.modules)))
+"""
+HEAVY = {"torch", "cv2", "pyarrow", "scipy", "skimage", "kornia", "albumentations", "onnx", "onnxruntime"}
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "random"}
+FORBIDDEN_CALLS = {
+    "torch.manual_seed",
+    "torch.seed",
+    "torch.hub.load",
+    "torch.rand_like",
+    "torch.randn_like",
+    "torch.randint_like",
+    "os.system",
+    "eval",
+    "exec",
+}
+NEEDS_GENERATOR = {f"torch.{n}" for n in ("rand", "randn", "randint", "randperm", "bernoulli", "normal")}
+NEEDS_GENERATOR |= {"torch.multinomial", "torch.poisson"}
+DRAWING_METHODS = {"uniform_", "normal_", "bernoulli_", "random_", "exponential_", "cauchy_", "log_normal_"}
+NUMPY_RANDOM = {"Generator", "Philox", "BitGenerator", "SeedSequence"}
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (HOUSE / folder).rglob("*.py"))
+
+
+def run(code: str, cwd: Path, path: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_registries_import_nothing_heavy() -> None:
+    done = run(SCAN, HOUSE, str(HOUSE))
+    assert done.returncode == 0, done.stderr
+    loaded = {name.partition(".")[0] for name in done.stdout.strip().split(",")}
+    assert not loaded & HEAVY
+
+
+def test_arrows_point_down() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    if not lint.is_file():
+        pytest.skip("import-linter is not installed (pip install clearsight[dev])")
+    done = subprocess.run(
+        [lint, "--no-cache"], cwd=HOUSE, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rooms_below_do_not_name_rooms_above() -> None:
+    # The linter sees imports at the top and inside functions alike; this also reads names given as text.
+    for room, above in (("data", ("restore", "defend")), ("restore", ("defend",)), ("defend", ("restore",))):
+        for path in sources(room):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and name_of(node.func).endswith("import_module"):
+                    told = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                    assert not any(str(t).split(".")[0] in (*above, "pipelines") for t in told), path
+
+
+def test_files_are_short() -> None:
+    long = {
+        str(path.relative_to(HOUSE)): lines
+        for path in sources(*ROOMS, "tests", "benchmarks")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+    }
+    assert not long, f"split these: {long}"
+
+
+def test_init_files_are_empty() -> None:
+    told = [
+        str(p.relative_to(HOUSE)) for p in sources(*ROOMS) if p.name == "__init__.py" and p.stat().st_size
+    ]
+    assert told == [str(Path("pipelines") / "__init__.py")]
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    for path in sources(*ROOMS):
+        assert (path.parent / "__init__.py").is_file(), f"{path.parent} would be missing from the wheel"
+
+
+def name_of(node: ast.expr) -> str:
+    """Return a dotted name such as ``np.random.seed``, empty where the expression is none."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        owner = name_of(node.value)
+        return f"{owner}.{node.attr}" if owner else f".{node.attr}"
+    return ""
+
+
+def keyword_is(node: ast.Call, name: str, value: object) -> bool:
+    return any(
+        k.arg == name and isinstance(k.value, ast.Constant) and k.value.value is value for k in node.keywords
+    )
+
+
+def faults_of_call(node: ast.Call) -> str | None:
+    name = name_of(node.func)
+    has_generator = any(k.arg == "generator" for k in node.keywords)
+    if name in FORBIDDEN_CALLS:
+        return name
+    if name == "torch.load" and not keyword_is(node, "weights_only", True):
+        return "torch.load without weights_only=True"
+    if name in ("np.load", "numpy.load") and not keyword_is(node, "allow_pickle", False):
+        return "np.load without allow_pickle=False"
+    if (name in NEEDS_GENERATOR or name.rpartition(".")[2] in DRAWING_METHODS) and not has_generator:
+        return f"{name} without generator"
+    return None
+
+
+def faults(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            modules = (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+            level = node.level if isinstance(node, ast.ImportFrom) else 0
+            for module in modules:
+                if level == 0 and module.partition(".")[0] in FORBIDDEN_MODULES:
+                    yield node.lineno, f"import of {module}"
+        elif isinstance(node, ast.Attribute):
+            name = name_of(node)
+            if name.startswith(("np.random.", "numpy.random.")) and name.split(".")[2] not in NUMPY_RANDOM:
+                yield node.lineno, name
+        elif isinstance(node, ast.Call) and (fault := faults_of_call(node)):
+            yield node.lineno, fault
+
+
+def test_nothing_forbidden_is_called() -> None:
+    found = [
+        f"{path.relative_to(HOUSE)}:{line}: {what}"
+        for path in sources(*ROOMS)
+        for line, what in faults(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from random import choice",
+        "np.random.seed(0)",
+        "np.random.default_rng()",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+        "torch.randn(3)",
+        "torch.randn_like(x)",
+        "x.uniform_(-1, 1)",
+        "torch.manual_seed(0)",
+    ],
+)
+def test_the_scan_finds(code: str) -> None:
+    assert list(faults(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    "code", ["rng.numpy().normal()", "np.random.Philox(key=1)", "torch.rand(3, generator=g)"]
+)
+def test_the_scan_allows(code: str) -> None:
+    assert not list(faults(ast.parse(code)))
+
+
+@pytest.mark.parametrize("room", ["data", "restore", "defend"])
+def test_a_module_that_hides_a_room_is_named(tmp_path: Path, room: str) -> None:
+    (tmp_path / f"{room}.py").write_text("x = 1\n")
+    done = run("import pipelines", tmp_path, f"{tmp_path}{os.pathsep}{HOUSE}")
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: clearsight's room")
+    assert str(tmp_path / f"{room}.py") in last
+    assert "rename" in last
+
+
+def test_a_folder_of_pictures_called_data_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    done = run("import pipelines, data; print(data.__file__)", tmp_path, f"{tmp_path}{os.pathsep}{HOUSE}")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == HOUSE / "data" / "__init__.py"
+
+
+def test_missing_rooms_are_named(tmp_path: Path) -> None:
+    (tmp_path / "pipelines").mkdir()
+    code = (HOUSE / "pipelines" / "__init__.py").read_text(encoding="utf-8")
+    (tmp_path / "pipelines" / "__init__.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import pipelines"],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Python finds nothing of that name" in done.stderr
