@@ -8,18 +8,22 @@ from data.contract.errors import DataError
 from data.images import SUFFIXES
 
 
-def pictures(folder: Path) -> list[str]:
-    """Return the pictures below ``folder``, however deep, as sorted relative paths with forward slashes.
+def pictures(folder: Path, pattern: str = "**/*") -> list[str]:
+    """Return the pictures below ``folder`` that a glob matches, as sorted relative POSIX paths.
 
-    Files are recognised by their ending; hidden files and folders are left out.
+    Files are recognised by their ending; hidden files and folders are left out (some systems put a hidden
+    ``._x.jpg`` beside every picture).
+
+    Raises:
+        DataError: the pattern is no glob.
     """
-    found = (path.relative_to(folder) for path in folder.rglob("*") if is_picture(path))
-    return sorted(path.as_posix() for path in found if not _hidden(path))
-
-
-def is_picture(path: Path) -> bool:
-    """Return whether ``path`` is a file whose name ends as a picture's does."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    try:
+        matches = list(folder.glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise DataError(f"is no glob: {error}", where=pattern) from None
+    found = (path for path in matches if path.suffix.lower() in SUFFIXES and path.is_file())
+    inside = (path.relative_to(folder) for path in found)
+    return sorted({path.as_posix() for path in inside if not _hidden(path)})
 
 
 def subfolders(folder: Path) -> list[Path]:

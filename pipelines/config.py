@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from data.benchmark_sets import SETS
+from data.benchmark.sets import SETS
 from data.catalogue import CORRUPTIONS, SOURCES
 from data.contract.errors import ConfigError, near_miss
 from data.contract.spec import PartSpec, Spec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.benchmark_sets import ALEXNET_ERRORS, SETS
+from data.benchmark.sets import ALEXNET_ERRORS, SETS
 from data.contract.rng import Rng
 from pipelines.metrics.base import Estimate
 

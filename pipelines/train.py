@@ -235,7 +235,7 @@ class _Loop:
                 own = state.optimisers[player]
                 set_rate(own, rate)
                 own.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 own.step()
                 total += float(loss.detach())
         if total != total:

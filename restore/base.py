@@ -26,8 +26,8 @@ class RestorerFacts:
         minimum: smallest height and width in pixels (smaller ones are padded up to it).
         multiple_of: height and width are padded up to a multiple of this, and the result is cropped.
         receptive_field: side in input pixels of the square, around the pixel, that one output pixel depends
-            on; None where it is unbounded (global statistics) or hangs on a grid fixed to the picture's corner
-            (JPEG blocks), so that tiles cannot equal the whole.
+            on; None where it is unbounded (global statistics) or hangs on a grid fixed to the picture's
+            corner (JPEG blocks), so that tiles cannot equal the whole.
     """
 
     scale: int = 1

@@ -63,7 +63,8 @@ def convolve(x: Tensor, taps: Tensor) -> Tensor:
     rows, columns = taps.shape
     size = (_fast(height), _fast(width))
     spectrum = torch.fft.rfft2(x, s=size) * torch.fft.rfft2(taps, s=size)
-    return torch.fft.irfft2(spectrum, s=size)[:, :, rows - 1 : height, columns - 1 : width]
+    whole: Tensor = torch.fft.irfft2(spectrum, s=size)
+    return whole[:, :, rows - 1 : height, columns - 1 : width]
 
 
 def _correlate(x: Tensor, taps: Tensor, dilation: tuple[int, int] = (1, 1)) -> Tensor:

@@ -1,4 +1,4 @@
-"""Design of regularised inverse filters: a finite kernel that undoes a known blur without raising the noise."""
+"""Design of regularised inverse filters: finite kernels that undo a known blur."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ GRID = 256
 """Side of the grid of frequencies that filters are designed on; at least four radii."""
 NARROWEST, WIDEST = 24, 64
 """Least and largest radius in pixels of a filter."""
-STEPS = 20
-"""Conjugate-gradient steps of the design; the error falls below 1e-6 of the filter in about ten."""
+STEPS = 40
+"""Conjugate-gradient steps of the design: within 0.1 % of the optimum at the default weights; for much weaker
+penalties the early stop regularises a little more."""
 
 
 def filter_radius(side: int) -> int:
@@ -26,7 +27,7 @@ def frequencies() -> NDArray[np.float64]:
     import numpy as np
 
     line = np.fft.fftfreq(GRID)
-    return line[:, None] ** 2 + line[None, :] ** 2
+    return np.asarray(line[:, None] ** 2 + line[None, :] ** 2)
 
 
 def laplacian() -> NDArray[np.float64]:
@@ -34,7 +35,7 @@ def laplacian() -> NDArray[np.float64]:
     import numpy as np
 
     line = 2.0 - 2.0 * np.cos(2.0 * np.pi * np.fft.fftfreq(GRID))
-    return (line[:, None] + line[None, :]) ** 2
+    return np.asarray((line[:, None] + line[None, :]) ** 2)
 
 
 def inverse_filter(taps: NDArray[np.float64], penalty: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,7 +82,7 @@ def inverse_filter(taps: NDArray[np.float64], penalty: NDArray[np.float64]) -> N
         step = towards + slope / before * step
     middle = slice(GRID // 2 - radius, GRID // 2 + radius + 1)
     cut = np.fft.fftshift(kernel)[middle, middle]
-    return cut / cut.sum()
+    return np.asarray(cut / cut.sum())
 
 
 def _half(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:

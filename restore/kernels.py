@@ -145,7 +145,8 @@ def _read(path: str) -> NDArray[np.float64]:
 
 
 def _normal(taps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return taps / taps.sum()
+    out: NDArray[np.float64] = taps / taps.sum()
+    return out
 
 
 Kernel = Annotated[GaussianKernel | DiskKernel | MotionKernel | FileKernel, Field(discriminator="kind")]

@@ -75,5 +75,5 @@ def pad(x: Tensor, *, minimum: int, multiple_of: int) -> Tensor:
 
 def _missing(size: int, minimum: int, multiple_of: int) -> int:
     least = -(-minimum // multiple_of) * multiple_of
-    whole: int = torch.sym_max(size + (-size) % multiple_of, least)
+    whole: int = torch.sym_max(size + (-size) % multiple_of, least)  # type: ignore[no-untyped-call]
     return whole - size

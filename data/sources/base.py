@@ -80,6 +80,12 @@ class Source(Spec):
     label_map: dict[str, int] | None = None
     """Class name -> index that the classifier uses for it; classes that are not named are left out."""
 
+    @model_validator(mode="after")
+    def _subset_of_a_split(self) -> Self:
+        if self.subset != "all" and self.hold_out is None:
+            raise ValueError(f"subset '{self.subset}' goes with 'hold_out'")
+        return self
+
     def scan(self) -> Index:
         """Hook: list the pictures without decoding them."""
         raise NotImplementedError

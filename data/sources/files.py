@@ -33,16 +33,10 @@ class Files(Source):
         Raises:
             DataError: there are none.
         """
-        from data.picture_files import is_picture, pictures
+        from data.picture_files import pictures
 
         root, pattern = _parts(self.path)
-        if pattern:
-            found = (path for path in root.glob(pattern) if is_picture(path))
-            names = sorted(path.relative_to(root).as_posix() for path in found)
-        elif root.is_file():
-            names = [root.name]
-        else:
-            names = pictures(root)
+        names = [root.name] if root.is_file() else pictures(root, pattern or "**/*")
         if not names:
             raise DataError("holds no pictures", where=self.path, hint="check the path and the file endings")
         return Index(tuple(Entry(name, None, name, name) for name in names), ())

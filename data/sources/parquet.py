@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from bisect import bisect_right
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +65,7 @@ class Parquet(Source):
 
     def content(self, entry: Entry) -> bytes:
         """Return the encoded bytes of one row."""
-        path, row = locate(self.path), int(entry.place)
+        path, row = _located(self.path, *_places()), int(entry.place)
         stamp = _stamp(path)
         starts = _starts(str(path), *stamp)
         group = bisect_right(starts, row) - 1
@@ -75,9 +76,23 @@ class Parquet(Source):
         return bytes(data)
 
 
+def _places() -> tuple[str | None, ...]:
+    """Return all that `locate` depends on."""
+    return os.getcwd(), os.environ.get("CLEARSIGHT_DATA"), os.environ.get("CLEARSIGHT_HOME")
+
+
+@lru_cache(maxsize=64)
+def _located(path: str, *_places: str | None) -> Path:
+    """Remember where a file was found: looking anew for every row takes longer than reading the row."""
+    return locate(path)
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     """Return what changes when the file is replaced: caches are keyed by it."""
-    facts = path.stat()
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
     return facts.st_mtime_ns, facts.st_size
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from data.benchmark_sets import SETS
-from data.catalogue import CORRUPTIONS, SOURCES
+from data.benchmark.write import expand, write_benchmark
+from data.catalogue import SOURCES
 from data.contract.errors import ConfigError, DataError, near_miss
-from data.corruptions.base import Corruption
 from data.home import locate
 from data.sources.base import Source
 from pipelines.commands.console import console, progress
 
 if TYPE_CHECKING:
-    from data.benchmark import ImageFormat, Layout
+    from data.benchmark.write import ImageFormat, Layout
+    from data.corruptions.base import Table
 
 
 def command(
@@ -35,10 +35,9 @@ def command(
     _one_of("layout", layout, ("imagenet_c", "cifar_c"))
     _one_of("table", table, ("imagenet_c", "cifar_c"))
     _one_of("format", image_format, ("png", "jpeg"))
-    corruptions = _corruptions(kinds, _levels(severity), table)
+    names = [name.strip() for name in kinds.split(",")]
+    corruptions = expand(names, severities=_levels(severity), table=cast("Table", table))
     source = _source(path, size)
-    from data.benchmark import write_benchmark
-
     with progress(quiet=quiet) as tell:
         written = write_benchmark(
             source,
@@ -76,22 +75,6 @@ def _levels(text: str) -> tuple[int, ...]:
     if not levels or not all(1 <= level <= 5 for level in levels):
         raise ConfigError(f"'{text}' names no severities", where="--severity", hint="write 3, 1-5 or 1,3,5")
     return tuple(sorted(set(levels)))
-
-
-def _corruptions(text: str, levels: tuple[int, ...], table: str) -> list[Corruption]:
-    kinds = SETS.get(text) or tuple(name.strip() for name in text.split(","))
-    for kind in kinds:
-        if kind not in CORRUPTIONS.kinds or kind == "identity":
-            raise ConfigError(
-                f"no set and no corruption '{kind}'",
-                where="--set",
-                hint=near_miss(kind, [*SETS, *CORRUPTIONS.kinds]),
-            )
-    return [
-        CORRUPTIONS.parse({"kind": kind, "severity": level, "table": table})
-        for kind in kinds
-        for level in levels
-    ]
 
 
 def _source(path: str, size: int | None) -> Source:

@@ -33,6 +33,7 @@ class Ece(Metric):
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the calibration error in [0, 1]."""
         import numpy as np
+
         from defend.scores import ece
 
         confidence, correct = rows["confidence"], rows["correct"]

@@ -51,7 +51,7 @@ def mirrored(positions: Tensor, length: int) -> Tensor:
 
 
 def _squares(n: int, height: int, width: int, side: int, generator: torch.Generator) -> Tensor:
-    """Return a mask (n, 1, h, w) of one square each; its centre is anywhere, so it may be cut by the border."""
+    """Return a mask (n, 1, h, w) of one square each; it may be cut by the border."""
     top = torch.randint(0, height, (n, 1), generator=generator) - side // 2
     left = torch.randint(0, width, (n, 1), generator=generator) - side // 2
     row, column = torch.arange(height), torch.arange(width)

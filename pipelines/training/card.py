@@ -1,4 +1,4 @@
-"""The card of trained weights: what they are, how they came about, what they measured, what they are not for."""
+"""The card of trained weights: what they are, how they came about, what they measured."""
 
 from __future__ import annotations
 

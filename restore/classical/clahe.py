@@ -26,7 +26,7 @@ class Clahe(RestorerSpec):
     purpose: ClassVar[str] = "raises local contrast in dark, pale or foggy pictures"
 
     clip_limit: Annotated[float, Field(ge=1, le=100)] = 2.0
-    """Largest count of a level, in multiples of the mean count: 1 changes nothing, larger is stronger."""
+    """Largest count of a level, in multiples of the mean count: larger is stronger."""
     tiles: Annotated[int, Field(ge=1, le=32)] = 8
     """Tiles along each side; fewer in pictures where they would be smaller than 16 pixels."""
 

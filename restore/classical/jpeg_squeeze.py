@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class JpegSqueeze(ArrayRestorerSpec):
-    """Compression and decompression by JPEG, which squeezes out faint perturbations (Das et al. 2017, 2018).
+    """JPEG compression and decompression, a defence against faint perturbations (Das et al. 2017, 2018).
 
     Rounding blocks the gradient. The surrogate is the differentiable JPEG of Shin and Song (2017), whose
     rounding is smooth.
     """
 
     kind: Literal["jpeg_squeeze"] = "jpeg_squeeze"
-    purpose: ClassVar[str] = "removes faint perturbations by JPEG compression"
+    purpose: ClassVar[str] = "weakens adversarial perturbations by JPEG compression"
     gradient: ClassVar[Gradient] = Gradient.SURROGATE
     onnx: ClassVar[str] = "runs the JPEG codec of Pillow, which ONNX has no operator for"
 

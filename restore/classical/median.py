@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -65,8 +66,8 @@ def comparators(count: int) -> tuple[tuple[int, int], ...]:
     return tuple(reversed(kept))
 
 
-def _merge_sort(count: int) -> list[tuple[int, int]]:
-    pairs = []
+def _merge_sort(count: int) -> Iterator[tuple[int, int]]:
+    """Yield the compare-and-swap pairs of the whole sort."""
     block = 1
     while block < count:
         step = block
@@ -74,7 +75,6 @@ def _merge_sort(count: int) -> list[tuple[int, int]]:
             for start in range(step % block, count - step, 2 * step):
                 for at in range(start, min(start + step, count - step)):
                     if at // (2 * block) == (at + step) // (2 * block):
-                        pairs.append((at, at + step))
+                        yield at, at + step
             step //= 2
         block *= 2
-    return pairs

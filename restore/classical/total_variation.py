@@ -49,7 +49,7 @@ class TotalVariation(RestorerSpec):
 
         weight = self.strength * self.sigma
         zero = torch.zeros_like(x)
-        state = (zero, zero, zero, zero)
+        state: tuple[Tensor, ...] = (zero, zero, zero, zero)
         inertia = _inertia(self.iterations)
         for first in range(0, self.iterations, BLOCK):
 

@@ -21,7 +21,7 @@ LOW_PASS: dict[str, tuple[float, ...]] = {
 }
 """Orthonormal scaling filters (Daubechies 1988)."""
 WINDOW = 2
-"""The variance of a coefficient is estimated over a square of side 2 WINDOW + 1 (dilated at coarse scales)."""
+"""Variances are estimated over squares of side 2 WINDOW + 1, dilated at coarse scales."""
 
 
 class Wavelet(RestorerSpec):
@@ -51,8 +51,9 @@ class Wavelet(RestorerSpec):
 
     @property
     def _reach(self) -> int:
-        filters = (len(LOW_PASS[self.basis]) - 1) * (2**self.levels - 1)
-        return filters + WINDOW * 2 ** (self.levels - 1)
+        filters: int = (len(LOW_PASS[self.basis]) - 1) * (2**self.levels - 1)
+        window: int = WINDOW * 2 ** (self.levels - 1)
+        return filters + window
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the denoised images; they are mirrored at their borders."""

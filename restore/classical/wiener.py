@@ -35,8 +35,8 @@ class Wiener(RestorerSpec):
     contrast: Annotated[Number, Field(gt=0, le=1)] = 0.15
     """Standard deviation of the pictures' values."""
 
-    border_rounds: Annotated[int, Field(ge=0, le=20)] = 3
-    """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image."""
+    border_rounds: Annotated[int, Field(ge=0, le=5)] = 2
+    """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image, 2 is best."""
 
     @property
     def facts(self) -> RestorerFacts:

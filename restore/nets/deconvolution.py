@@ -79,8 +79,8 @@ class RichardsonLucy(nn.Module):
         back, radius = taps.flip(0, 1), taps.shape[0] // 2
         around = (2 * radius,) * 4
         height, width = x.shape[2:]
-        # What the picture hardly depends on (below 1 %) must not be blown up.
-        seen = convolve(functional.pad(torch.ones_like(x[:1, :1]), around), back).clamp_min(0.01)
+        # Where the picture does not reach, rounding errors would be blown up.
+        seen = convolve(functional.pad(torch.ones_like(x[:1, :1]), around), back).clamp_min(1e-4)
         estimate = extend(x, radius).clamp_min(DARKEST)
         for _ in range(self.iterations):
             ratio = x / convolve(estimate, taps).clamp_min(DARKEST)

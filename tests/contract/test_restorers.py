@@ -23,13 +23,13 @@ SMALL = {
     "non_local_means": {"search": 2},
     "richardson_lucy": {"iterations": 2, "kernel": {"kind": "gaussian", "sigma": 0.8}},
     "tikhonov": {"border_rounds": 1},
-    "total_variation": {"iterations": 4},
+    "total_variation": {"iterations": 2},
     "wavelet": {"levels": 1},
     "wiener": {"border_rounds": 1, "kernel": {"kind": "motion", "length": 3, "angle": 20}},
 }
 """Fields that make a kind cheap to test; a kind that is not listed is tested with its defaults."""
 SLOW_EXPORTS = frozenset(
-    {"bilateral", "clahe", "histogram_equalization", "non_local_means", "wavelet", "wiener"}
+    {"bicubic", "bilateral", "clahe", "histogram_equalization", "non_local_means", "wavelet", "wiener"}
 )
 KINDS = tuple(RESTORERS.kinds)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import skimage.data
 
-from data.benchmark import expand, write_benchmark
-from data.benchmark_names import file_names, folder_names, safe
-from data.benchmark_sets import ALEXNET_ERRORS, SETS
+from data.benchmark.names import file_names, folder_names, safe
+from data.benchmark.sets import ALEXNET_ERRORS, SETS
+from data.benchmark.write import expand, write_benchmark
 from data.catalogue import CORRUPTIONS
 from data.contract.errors import ConfigError, DataError
 from data.contract.rng import Rng

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,16 +47,16 @@ def draw(ids: tuple[str, ...], rng: Rng, *, copies: int, width: int, depth: int,
         weights.append(stream.dirichlet(np.ones(width), size=copies))
         shares.append(stream.uniform(size=copies))
 
-    def stacked(parts: list[NDArray[np.generic]]) -> NDArray[np.float32]:
+    def stacked(parts: list[NDArray[Any]]) -> NDArray[np.float32]:
         whole = np.stack(parts, axis=1)
         return whole.reshape(-1, *whole.shape[2:]).astype(np.float32)
 
     return Draws(
-        stacked(operations).astype(np.int64),  # type: ignore[arg-type]
-        stacked(levels),  # type: ignore[arg-type]
-        stacked(signs),  # type: ignore[arg-type]
-        stacked(weights),  # type: ignore[arg-type]
-        stacked(shares),  # type: ignore[arg-type]
+        stacked(operations).astype(np.int64),
+        stacked(levels),
+        stacked(signs),
+        stacked(weights),
+        stacked(shares),
     )
 
 
@@ -90,7 +91,7 @@ def mixed(
     levels = torch.from_numpy(drawn.levels).view(many, depth)
     signs = torch.from_numpy(drawn.signs).view(many, depth)
     rounded = (images * 255.0).round().to(torch.uint8)
-    chains = rounded.repeat_interleave(width, 0).repeat(copies, 1, 1, 1) if copies else rounded
+    chains = rounded.repeat_interleave(width, 0).repeat(copies, 1, 1, 1)
     for place in range(depth):
         chains = apply_operations(chains, operations[:, place], levels[:, place], signs[:, place])
     weights = torch.from_numpy(drawn.weights).to(device)

@@ -70,7 +70,8 @@ def _autocontrast(images: Tensor, levels: Tensor) -> Tensor:
     """Stretch each channel to 0..255."""
     flat = images.flatten(2).double()
     low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
-    scale = 255.0 / (high - low).clamp(min=1.0)
+    # A number divided by a tensor would be a product with the reciprocal, a last bit off.
+    scale = torch.full_like(low, 255.0) / (high - low).clamp(min=1.0)
     ramp = _ramp(images)
     table = (ramp * scale - low * scale).clamp(0.0, 255.0).trunc().long()
     return torch.where(high > low, table, ramp)
@@ -110,7 +111,7 @@ def _matrices(operations: Tensor, levels: Tensor, signs: Tensor, height: int, wi
     translations go up to a third of the side; rotations and translations take whole steps.
     """
     kind = one_hot(operations, len(OPERATIONS)).float()[:, LEVELS:].unbind(1)
-    turn = kind[0] * signs * (levels * 30 / 10).trunc() * (pi / 180)
+    turn = -kind[0] * signs * (levels * 30 / 10).trunc() * (pi / 180)
     shear = signs * levels * 0.3 / 10
     cosine, sine = torch.cos(turn), torch.sin(turn)
     centre_x, centre_y = width / 2, height / 2

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark_job import CHUNK, Job, Report, Task, corrupted, kind_of, one_shape
+from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, kind_of, one_shape
 from data.contract.errors import DataError
 from data.contract.sample import Sample, Skipped
 from data.home import replace_file

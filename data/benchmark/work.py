@@ -1,4 +1,4 @@
-"""The work behind `data.benchmark`: chunks of pictures, done by processes, resumable at any moment."""
+"""The work behind `write_benchmark`: chunks of pictures, done by processes, resumable at any moment."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark_arrays import PARTS, write_arrays
-from data.benchmark_job import CHUNK, Job, Report, Task, corrupted, kind_of, one_shape
-from data.benchmark_names import file_names, folder_names
+from data.benchmark.arrays import PARTS, write_arrays
+from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, kind_of, one_shape
+from data.benchmark.names import file_names, folder_names
 from data.contract.errors import RunError, ShapeError
 from data.contract.sample import Sample, Skipped
 from data.home import replace_file

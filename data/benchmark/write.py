@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from data.benchmark_arrays import finish_cifar
-from data.benchmark_job import Job, Report, kind_of
-from data.benchmark_sets import SETS
-from data.benchmark_work import run_all, tidy
+from data.benchmark.arrays import finish_cifar
+from data.benchmark.job import Job, Report, kind_of
+from data.benchmark.sets import SETS
+from data.benchmark.work import run_all, tidy
 from data.contract.errors import ConfigError, DataError, near_miss
 from data.contract.sample import Skipped
 from data.contract.spec import content_key
@@ -52,7 +52,7 @@ class Written:
 def expand(
     names: Iterable[str], *, severities: Sequence[int] = SEVERITIES, table: Table = "imagenet_c"
 ) -> list[Corruption]:
-    """Return the corruptions that kinds or names of sets (`data.benchmark_sets.SETS`) stand for.
+    """Return the corruptions that kinds or names of sets (`data.benchmark.sets.SETS`) stand for.
 
     Raises:
         ConfigError: a name that is neither.

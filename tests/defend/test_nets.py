@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from math import sqrt
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from data.contract.errors import ConfigError
+from data.contract.rng import Rng
+from defend.classifiers.preact_resnet import PreActResNet
+from defend.classifiers.small_convnet import SmallConvNet
+from defend.classifiers.wide_resnet import WideResNet
+from defend.nets.blocks import PreActBlock
+from defend.nets.initial import fresh, initialise
+from defend.nets.preact_resnet import PreActResNet as PreActResNetNet
+from defend.nets.small_convnet import SmallConvNet as SmallConvNetNet
+from defend.nets.wide_resnet import WideResNet as WideResNetNet
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters())
+
+
+def on_meta(kind: type[nn.Module], **fields: int) -> nn.Module:
+    with torch.device("meta"):
+        return kind(classes=10, **fields)
+
+
+def test_sizes_are_those_of_the_papers() -> None:
+    # WRN-28-10: 36.5 M, WRN-16-8: 11.0 M, WRN-40-4: 8.9 M (Zagoruyko & Komodakis 2016, table 4).
+    assert parameters(on_meta(WideResNetNet, depth=28, widen=10)) == pytest.approx(36.5e6, rel=0.002)
+    assert parameters(on_meta(WideResNetNet, depth=16, widen=8)) == pytest.approx(11.0e6, rel=0.005)
+    assert parameters(on_meta(WideResNetNet, depth=40, widen=4)) == pytest.approx(8.9e6, rel=0.01)
+    assert parameters(on_meta(PreActResNetNet, depth=18, width=64)) == pytest.approx(11.17e6, rel=0.002)
+    assert parameters(on_meta(SmallConvNetNet, width=32)) == pytest.approx(0.7e6, rel=0.02)
+
+
+def weighted_layers(module: nn.Module) -> int:
+    """Count convolutions off the shortcuts, and linear layers: what the names of the networks count."""
+    return sum(
+        isinstance(layer, (nn.Conv2d, nn.Linear)) and "shortcut" not in name
+        for name, layer in module.named_modules()
+    )
+
+
+@pytest.mark.parametrize("depth", [10, 18, 34])
+def test_preact_depth_counts_layers(depth: int) -> None:
+    assert weighted_layers(on_meta(PreActResNetNet, depth=depth, width=4)) == depth
+
+
+@pytest.mark.parametrize("depth", [10, 16, 28, 40])
+def test_wide_depth_counts_convolutions(depth: int) -> None:
+    # The paper's 6 n + 4 are all convolutions, with the three shortcuts that widen and without the last layer.
+    layers = on_meta(WideResNetNet, depth=depth, widen=2).modules()
+    assert sum(isinstance(each, nn.Conv2d) for each in layers) == depth
+
+
+def test_block_with_zero_convolution_is_the_identity() -> None:
+    block = fresh(lambda: PreActBlock(6, 6)).eval()
+    nn.init.zeros_(block.conv2.weight)
+    x = torch.randn(2, 6, 5, 7, generator=Rng(0).torch())
+    assert block.shortcut is None
+    assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 64), (97, 33), (8, 8)])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SmallConvNet(classes=5, width=4),
+        SmallConvNet(classes=5, width=4, stride=1, blocks=1),
+        PreActResNet(classes=5, depth=10, width=4),
+        PreActResNet(classes=5, depth=18, width=4, stride=2),
+        WideResNet(classes=5, depth=10, widen=1),
+    ],
+    ids=lambda spec: f"{spec.name}-{spec.stride}",
+)
+def test_any_size_gives_finite_logits(
+    spec: SmallConvNet | PreActResNet | WideResNet, size: tuple[int, int]
+) -> None:
+    model = spec.build()
+    out = model(torch.rand(2, 3, *size, generator=Rng(0).torch()))
+    assert out.shape == (2, 5)
+    assert out.isfinite().all()
+    assert not torch.equal(out[0], out[1])
+
+
+def test_fresh_weights_are_always_the_same_and_need_no_global_generator(no_global_rng: None) -> None:
+    first, second = (PreActResNet(classes=5, depth=10, width=4).build() for _ in range(2))
+    for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_initialisation_has_the_stated_variances() -> None:
+    net = fresh(lambda: SmallConvNetNet(10, 32), Rng(3))
+    layer = net.get_submodule("stages.2.1.conv2")
+    assert isinstance(layer, nn.Conv2d)
+    assert float(layer.weight.std()) == pytest.approx(sqrt(2 / (128 * 9)), rel=0.02)
+    assert float(layer.weight.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(net.head.weight.abs().max()) <= 1 / sqrt(128)
+    assert torch.equal(net.norm.weight, torch.ones(128))
+    assert torch.equal(net.norm.running_var, torch.ones(128))
+    assert int(net.norm.num_batches_tracked) == 0
+
+
+def test_initialisation_depends_on_the_stream_and_the_name_alone() -> None:
+    net = fresh(lambda: SmallConvNetNet(10, 4), Rng(3))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    initialise(net, Rng(4))
+    assert not torch.equal(before["stem.weight"], net.stem.weight)
+    initialise(net, Rng(3))
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    deeper = fresh(lambda: SmallConvNetNet(10, 4, blocks=3), Rng(3))
+    assert torch.equal(deeper.stem.weight, net.stem.weight)
+
+
+def test_unknown_layers_are_refused() -> None:
+    with pytest.raises(NotImplementedError, match="LayerNorm"):
+        fresh(lambda: nn.Sequential(nn.LayerNorm(3)))
+
+
+def test_depth_of_a_wide_network_is_checked() -> None:
+    with pytest.raises(ValidationError, match="write 28 or 34"):
+        WideResNet(depth=30)
+
+
+def test_classes_must_be_known() -> None:
+    for spec in (SmallConvNet(), PreActResNet(), WideResNet()):
+        with pytest.raises(ConfigError, match="classes"):
+            spec.build()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.commands.configs import COMMANDS
+from pipelines.config import Evaluate
+from pipelines.training.config import TrainConfig
+from pipelines.yamlio import load
+
+HOUSE = Path(__file__).parents[2]
+README = (HOUSE / "README.md").read_text(encoding="utf-8")
+RECIPES = sorted((HOUSE / "pipelines" / "recipes").rglob("*.yaml"))
+
+
+def block(language: str) -> str:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)[0]
+
+
+@pytest.mark.slow
+def test_the_readmes_yaml_runs(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(block("yaml").replace("count: 200", "count: 34"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "run", "my.yaml", "-q"], cwd=tmp_path, capture_output=True, text=True,
+        timeout=240, check=False, env=__import__("os").environ | {"PYTHONPATH": str(HOUSE)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "both" in done.stdout
+    assert "report.html" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_readmes_python_runs(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(block("python").replace("count=200", "count=34"))
+    done = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        env=__import__("os").environ | {"PYTHONPATH": str(HOUSE)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "restored" in done.stdout
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_valid(path: Path) -> None:
+    document = load(path)
+    assert document.value["task"] in COMMANDS
+    config = document.parse(TrainConfig if document.value["task"] == "train" else Evaluate)
+    for spec in getattr(config, "parts", {}).values():
+        spec.ready()
+
+
+def test_the_readme_names_only_commands_that_exist() -> None:
+    from typer.main import get_command
+
+    from pipelines.cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    used = set(re.findall(r"^\$ clearsight (\w+)", README, re.MULTILINE))
+    assert used
+    assert used <= known
