@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.benchmark.sets import ALEXNET_ERRORS, SETS
+from data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
 from data.contract.rng import Rng
 from pipelines.metrics.base import Estimate
 
 if TYPE_CHECKING:
-    from pipelines.summary import Summary
+    from pipelines.measured import Measured
 
 RESAMPLES = 2000
 BLOCK = 200
@@ -32,23 +32,22 @@ class _Errors:
     clean: NDArray[np.float64] | None
 
 
-def corruption_errors(summary: Summary, system: str, names: Sequence[str], attack: str) -> dict[str, Any]:
+def corruption_errors(measured: Measured, system: str, names: Sequence[str], attack: str) -> dict[str, Any]:
     """Return ``mce`` and ``relative_mce`` of a group of conditions, each None where it is not defined.
 
     mCE is normalised by AlexNet's published errors where the group is the whole of ImageNet-C (15 types, 5
     severities, 1000 classes), else by the errors of the baseline system on the same images.
     """
-    mine = _errors(summary, system, names, attack)
-    base = _errors(summary, summary.baseline, names, attack) if summary.baseline else None
+    mine = _errors(measured, system, names, attack)
+    base = _errors(measured, measured.baseline, names, attack) if measured.baseline else None
     if mine is None:
         return {"mce": None, "relative_mce": None}
-    rng = Rng(summary.seed).at("summary", "mce", system, attack, *names)
-    named = f"errors of system '{summary.baseline}' on the same images"
-    if _is_imagenet_c(summary, mine.kinds, names):
+    rng = Rng(measured.seed).at("summary", "mce", system, attack, *names)
+    named = f"errors of system '{measured.baseline}' on the same images"
+    if _is_imagenet_c(measured, mine.kinds, names):
         rows = np.array([[ALEXNET_ERRORS[kind]] for kind in mine.kinds])
         weights = np.repeat(rows, mine.mine.shape[1], axis=1)
-        source = "AlexNet's errors (Hendrycks & Dietterich 2019)"
-        mce = _ratio(mine.mine, weights, rng, source, 0.0)
+        mce = _ratio(mine.mine, weights, rng, ALEXNET_SOURCE, 0.0)
     else:
         mce = _ratio(mine.mine, base.mine, rng, named, 0.0) if base else None
     relative = None
@@ -58,19 +57,19 @@ def corruption_errors(summary: Summary, system: str, names: Sequence[str], attac
     return {"mce": mce, "relative_mce": relative}
 
 
-def _errors(summary: Summary, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
+def _errors(measured: Measured, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
     by_kind: dict[str, list[NDArray[np.float64]]] = {}
     for name in names:
-        columns = summary.columns.get((system or "", name, attack))
+        columns = measured.columns.get((system or "", name, attack))
         if columns is None or np.isnan(columns["correct"]).any():
             return None
-        corruption = summary.grid.conditions[name].corruption
+        corruption = measured.grid.conditions[name].corruption
         if corruption.severity > 0:
             by_kind.setdefault(getattr(corruption, "kind", name), []).append(1.0 - columns["correct"])
     if not by_kind:
         return None
-    clean = next((n for n, c in summary.grid.conditions.items() if c.corruption.severity == 0), None)
-    found = summary.columns.get((system or "", clean or "", attack))
+    clean = next((n for n, c in measured.grid.conditions.items() if c.corruption.severity == 0), None)
+    found = measured.columns.get((system or "", clean or "", attack))
     return _Errors(
         tuple(by_kind),
         np.stack([np.mean(errors, axis=0) for errors in by_kind.values()]),
@@ -78,13 +77,13 @@ def _errors(summary: Summary, system: str | None, names: Sequence[str], attack: 
     )
 
 
-def _is_imagenet_c(summary: Summary, kinds: Sequence[str], names: Sequence[str]) -> bool:
+def _is_imagenet_c(measured: Measured, kinds: Sequence[str], names: Sequence[str]) -> bool:
     levels = {
-        (c.corruption.severity, c.corruption.table) for c in map(summary.grid.conditions.__getitem__, names)
+        (c.corruption.severity, c.corruption.table) for c in map(measured.grid.conditions.__getitem__, names)
     }
     wanted = {(level, "imagenet_c") for level in range(1, 6)}
     complete = set(kinds) == set(SETS["imagenet_c_15"]) and levels == wanted and len(names) == 75
-    return complete and summary.classes == IMAGENET_CLASSES
+    return complete and measured.classes == IMAGENET_CLASSES
 
 
 def _ratio(

@@ -17,7 +17,7 @@ from pipelines.graph import Graph, chain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.run import Progress
+    from pipelines.plan import Progress
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from data.contract.spec import PartSpec
 from data.home import replace_file
 from pipelines.graph import part_facts
+from pipelines.measured import Measured, columns_of
 from pipelines.report.page import write_report
 from pipelines.store import Row, assemble, write_table
 from pipelines.summary import Summary
@@ -20,7 +21,7 @@ from pipelines.summary import Summary
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.run import Plan
+    from pipelines.plan import Plan
 
 
 def finish(plan: Plan, *, seconds: float, workers: int) -> None:
@@ -40,8 +41,8 @@ def finish(plan: Plan, *, seconds: float, workers: int) -> None:
 def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
     config, grid = plan.config, plan.grid
     baseline = config.compare.baseline if config.compare else None
-    figures = Summary(grid, plan.cells, plan.metrics, baseline, config.seed, plan.classes)
-    figures.read(table)
+    columns = columns_of(table, plan.cells)
+    measured = Measured(grid, columns, baseline, config.seed, plan.classes)
     return {
         "schema": 1,
         "name": config.name,
@@ -64,7 +65,7 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
         "attacks": [{"name": n, "kind": getattr(a, "kind", "")} for n, a in grid.attacks.items()],
         "metrics": [getattr(metric, "kind", "") for metric in plan.metrics],
         "warnings": list(plan.warnings),
-        **figures.figures(),
+        **Summary(measured, plan.cells, plan.metrics).figures(),
     }
 
 

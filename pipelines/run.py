@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from multiprocessing import get_context
@@ -21,55 +20,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from data.contract.errors import ConfigError, RunError
-from data.contract.spec import content_key
-from data.corruptions.base import MINIMUM
-from defend.classifier import Classifier
+from data.contract.errors import RunError
 from pipelines.config import Evaluate
-from pipelines.grid import Cell, Grid, make_grid
-from pipelines.intake import Intake, check_labels, take_in
 from pipelines.measure import Bench, Job, Task, one_thread, start_worker, work
-from pipelines.metrics.base import Metric
+from pipelines.plan import Plan, Progress, prepare
 from pipelines.results import finish
-from pipelines.store import RunFolder, open_folder
-from pipelines.system import System
+from pipelines.store import RunFolder
 from pipelines.versions import library_versions
 
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, all)."""
-DEFAULT_METRICS = ("accuracy", "ece", "psnr", "ssim", "psnr_in")
 log = logging.getLogger("clearsight")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run that is ready to start.
-
-    Attributes:
-        warnings: things a reader of the results must know.
-        classes: number of classes of the systems, None where they give pictures or differ.
-    """
-
-    config: Evaluate
-    grid: Grid
-    intake: Intake
-    cells: tuple[Cell, ...]
-    metrics: tuple[Metric, ...]
-    job: Job
-    warnings: tuple[str, ...]
-    classes: int | None
-    parameters: Mapping[str, int]
-
-    def missing(self) -> list[Task]:
-        """Return what is not computed yet, condition by condition."""
-        tasks = []
-        for condition in self.grid.conditions:
-            wanted = [cell for cell in self.cells if cell.condition == condition]
-            for number in range(self.job.chunks):
-                lacking = tuple(cell for cell in wanted if not self.job.folder.chunk(cell, number).exists())
-                if lacking:
-                    tasks.append(Task(condition, number, lacking))
-        return tasks
 
 
 def run(
@@ -117,53 +76,6 @@ def run(
     return folder
 
 
-def prepare(
-    config: Evaluate, *, root: Path, device: str, fresh: bool = False, on_progress: Progress | None = None
-) -> Plan:
-    """Check a config against its pictures and weights, and open its run folder.
-
-    Raises:
-        ClearsightError: something does not fit.
-    """
-    grid = make_grid(config)
-    device = _device(device)
-    systems = {name: graph.build() for name, graph in grid.graphs.items()}
-    corrupting = any(c.corruption.severity > 0 for c in grid.conditions.values())
-    smallest = max([1, *([MINIMUM] if corrupting else []), *(_minimum(s) for s in systems.values())])
-    intake = take_in(
-        config.data,
-        minimum=smallest,
-        on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
-    )
-    warnings = _check_systems(systems, intake)
-    metrics = _metrics(config, grid, intake)
-    wanted = {column for metric in metrics for column in metric.columns}
-    setting = {"device": device, **library_versions()}
-    setting["ssim"] = str(bool(wanted & {"ssim_out", "ssim_in"}))
-    cells = grid.cells(data=intake.fingerprint, seed=config.seed, chunk=config.chunk, setting=setting)
-    key = content_key([config.identity(), [cell.key for cell in cells]])
-    job = Job(
-        folder=open_folder(root, config.name, key, fresh=fresh),
-        source=config.data,
-        entries=intake.entries,
-        graphs=dict(grid.graphs),
-        corruptions={name: condition.corruption for name, condition in grid.conditions.items()},
-        seed=config.seed,
-        chunk=config.chunk,
-        device=device,
-        with_ssim=setting["ssim"] == "True",
-        shown=_shown(len(intake.entries), config.pictures),
-    )
-    known = {system.classes for system in systems.values()}
-    parameters = {
-        f"{name}/{part}": sum(p.numel() for p in system.part(part).parameters())
-        for name, system in systems.items()
-        for part in system.graph.parts
-    }
-    classes = known.pop() if len(known) == 1 else None
-    return Plan(config, grid, intake, cells, metrics, job, warnings, classes, parameters)
-
-
 def _measure_all(
     job: Job, tasks: Sequence[Task], workers: int, done: Callable[[int], object], already: int
 ) -> None:
@@ -202,60 +114,6 @@ def _in_processes(job: Job, tasks: Sequence[Task], workers: int) -> Iterator[int
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, ...]:
-    warnings = []
-    for name, system in systems.items():
-        if system.classes is None:
-            continue
-        parts = [system.part(part) for part in system.graph.parts]
-        named = [part.class_names for part in parts if isinstance(part, Classifier) and part.class_names]
-        if warning := check_labels(intake, name, system.classes, named[0] if named else ()):
-            warnings.append(warning)
-    return tuple(warnings)
-
-
-def _minimum(system: System) -> int:
-    return max(int(getattr(system.part(name), "minimum", 1)) for name in system.graph.parts)
-
-
-def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]:
-    from pipelines.catalogue import METRICS
-
-    classifies = any(graph.gives == "logits" for graph in grid.graphs.values())
-    restores = any(graph.restored for graph in grid.graphs.values())
-    have = {"psnr_in", "ssim_in"}
-    have |= {"psnr_out", "ssim_out"} if restores else set()
-    have |= {"confidence", "prediction"} if classifies else set()
-    have |= {"correct", "loss", "brier", "margin"} if classifies and intake.labelled else set()
-    if config.metrics is None:
-        chosen = [METRICS[kind]() for kind in DEFAULT_METRICS]
-        return tuple(metric for metric in chosen if set(metric.columns) <= have)
-    for metric in config.metrics:
-        if lacking := set(metric.columns) - have:
-            why = "labels" if classifies and not intake.labelled else "a part that gives that"
-            name = getattr(metric, "kind", "")
-            raise ConfigError(
-                f"metric '{name}' needs {', '.join(sorted(lacking))}, but nothing here has {why}",
-                where="metrics",
-            )
-    return config.metrics
-
-
-def _shown(n: int, count: int) -> frozenset[int]:
-    # Spread over the set: data are often sorted by class.
-    return frozenset(i * n // count for i in range(min(count, n))) if count else frozenset()
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"unknown device '{wanted}'", hint="known: auto, cpu, cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("there is no CUDA device here", hint="use --device cpu")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _cores() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,48 +12,33 @@ from numpy.typing import NDArray
 from data.contract.rng import Rng
 from data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
 from pipelines.corruption_error import corruption_errors
-from pipelines.grid import Grid
+from pipelines.measured import Measured, Triple
 from pipelines.metrics.base import Estimate, Metric
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipelines.grid import Cell
 
-Columns = Mapping[str, NDArray[np.float64]]
-Triple = tuple[str, str, str]
 ALL = "all corruptions"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Summary:
-    """Turns the rows of a run into the figures of ``summary.json``.
+    """Turns measured rows into the figures of ``summary.json``.
 
     Attributes:
-        grid: what was measured.
+        measured: the rows, and what they are of.
         cells: the cells, in order.
         metrics: what is reported for each.
-        baseline: system that the others are compared with.
-        seed: root of the resampling streams.
-        classes: number of classes of the systems, None where they give pictures or differ.
     """
 
-    grid: Grid
+    measured: Measured
     cells: Sequence[Cell]
     metrics: Sequence[Metric]
-    baseline: str | None
-    seed: int
-    classes: int | None = None
-    columns: dict[Triple, Columns] = field(default_factory=dict)
 
-    def read(self, table: pa.Table) -> None:
-        """Take the rows of ``results.parquet``."""
-        n = table.num_rows // len(self.cells)
-        for i, cell in enumerate(self.cells):
-            rows = table.slice(i * n, n)
-            self.columns[cell.system, cell.condition, cell.attack] = {
-                name: _floats(rows.column(name)) for name in rows.column_names if name not in _WORDS
-            }
+    @property
+    def baseline(self) -> str | None:
+        """Return the system that the others are compared with."""
+        return self.measured.baseline
 
     def figures(self) -> dict[str, Any]:
         """Return the parts ``cells``, ``aggregates`` and ``comparison`` of the summary."""
@@ -74,8 +59,8 @@ class Summary:
 
     def _cell(self, cell: Cell) -> dict[str, Any]:
         triple = (cell.system, cell.condition, cell.attack)
-        columns = self.columns[triple]
-        rng = Rng(self.seed).at("summary", *triple)
+        columns = self.measured.columns[triple]
+        rng = Rng(self.measured.seed).at("summary", *triple)
         found = {metric.kind: metric(columns, rng.at(metric.kind)) for metric in self.metrics}  # type: ignore[attr-defined]
         return {
             "key": cell.key,
@@ -89,10 +74,10 @@ class Summary:
 
     def _versus(self, triple: Triple, rng: Rng) -> dict[str, Any] | None:
         system, condition, attack = triple
-        other = self.columns.get((self.baseline or "", condition, attack))
+        other = self.measured.columns.get((self.baseline or "", condition, attack))
         if other is None or system == self.baseline:
             return None
-        mine, theirs = self.columns[triple]["correct"], other["correct"]
+        mine, theirs = self.measured.columns[triple]["correct"], other["correct"]
         if np.isnan(mine).any() or np.isnan(theirs).any():
             return None
         gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
@@ -107,19 +92,19 @@ class Summary:
         }
 
     def _aggregates(self) -> list[dict[str, Any]]:
-        groups = {name: found for name, found in self.grid.groups.items() if len(found) > 1}
-        corrupted = [name for name, c in self.grid.conditions.items() if c.corruption.severity > 0]
+        groups = {name: found for name, found in self.measured.grid.groups.items() if len(found) > 1}
+        corrupted = [name for name, c in self.measured.grid.conditions.items() if c.corruption.severity > 0]
         if len(corrupted) > 1 and set(corrupted) not in [set(found) for found in groups.values()]:
             groups[ALL] = tuple(corrupted)
         out: list[dict[str, Any]] = []
         for group, conditions in groups.items():
-            for attack in self.grid.attacks:
-                made = (self._aggregate(s, group, conditions, attack) for s in self.grid.graphs)
+            for attack in self.measured.grid.attacks:
+                made = (self._aggregate(s, group, conditions, attack) for s in self.measured.grid.graphs)
                 out.extend(found for found in made if found)
         return out
 
     def _aggregate(self, system: str, group: str, names: Sequence[str], attack: str) -> dict[str, Any] | None:
-        rng = Rng(self.seed).at("summary", "group", system, group, attack)
+        rng = Rng(self.measured.seed).at("summary", "group", system, group, attack)
         metrics: dict[str, Any] = {}
         for metric in self.metrics:
             if (
@@ -146,30 +131,18 @@ class Summary:
             "conditions": len(names),
             "metrics": metrics,
             "versus": versus,
-            **corruption_errors(self, system, names, attack),
+            **corruption_errors(self.measured, system, names, attack),
         }
 
     def _per_image(
         self, system: str | None, names: Sequence[str], attack: str, column: str
     ) -> NDArray[np.float64] | None:
         """Return the mean over conditions for each image; None where one of the values is missing."""
-        found = [self.columns.get((system or "", name, attack)) for name in names]
+        found = [self.measured.columns.get((system or "", name, attack)) for name in names]
         if any(columns is None for columns in found):
             return None
         stack = np.stack([columns[column] for columns in found if columns is not None])
         return None if np.isnan(stack).any() else stack.mean(0)
-
-
-_WORDS = ("system", "condition", "attack", "id")
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    import pyarrow as pa
-
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    values = column.cast(pa.float64())
-    return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def _short(value: float) -> float:

@@ -22,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 MAX_NODES = 100_000
 MAX_DEPTH = 60
 SCALARS = ("null", "bool", "int", "float", "str")
-KINDS = {yaml.MappingNode: ("map",), yaml.SequenceNode: ("seq",)}
+KINDS: dict[type[yaml.Node], tuple[str, ...]] = {yaml.MappingNode: ("map",), yaml.SequenceNode: ("seq",)}
 
 
 class _Loader(yaml.SafeLoader):

@@ -136,13 +136,7 @@ def _by_label(entries: Sequence[Entry]) -> dict[int | None, list[Entry]]:
 
 
 def _side(source: Source, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    if source.hold_out is None:
-        raise ConfigError(
-            f"subset: {source.subset} needs hold_out",
-            where=_name(source),
-            hint="add hold_out: {per_class: 50}, for instance",
-        )
-    held = _held_out(source.hold_out, entries, _name(source))
+    held = _held_out(source.hold_out, entries, _name(source)) if source.hold_out else set()
     wanted = source.subset == "held_out"
     return tuple(entry for entry in entries if (entry.id in held) == wanted)
 

@@ -71,14 +71,18 @@ class EfficientNetLite0(ClassifierSpec):
             ConfigError: the optional packages are missing.
             WeightsError: the package's file is not the one that was checked.
         """
+        import torch
+
         try:
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise _missing(error) from None
         # Dropping paths and units would draw from the global generator if somebody trained this network.
-        network: nn.Module = EfficientNet.from_name(
-            "efficientnet-lite0", drop_connect_rate=0.0, dropout_rate=0.0, num_classes=self._count
-        )
+        # Its fresh weights do draw from it, so the generator's state is put back.
+        with torch.random.fork_rng(devices=[]):
+            network: nn.Module = EfficientNet.from_name(
+                "efficientnet-lite0", drop_connect_rate=0.0, dropout_rate=0.0, num_classes=self._count
+            )
         tensors = _imagenet()
         if self.only is not None:
             rows = list(self.only)

@@ -71,7 +71,7 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
     from data.contract.rng import Rng
     from data.contract.sample import Sample
     from pipelines.measure import Bench, Task, one_thread
-    from pipelines.run import prepare
+    from pipelines.plan import prepare
 
     small = config.model_copy(
         update={

@@ -53,7 +53,7 @@ def command(
     for skipped in written.skipped:
         screen.print(f"skipped {skipped.id}: {skipped.reason}", markup=False, soft_wrap=True)
     screen.print(
-        f"{out}: {written.pictures} pictures under {written.corruptions} corruptions, {written.made} made now",
+        f"{out}: {written.pictures} pictures x {written.corruptions} corruptions, {written.made} made now",
         markup=False,
         soft_wrap=True,
     )

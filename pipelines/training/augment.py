@@ -19,7 +19,7 @@ def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tenso
         generator: on the processor, so that all devices see the same draws.
 
     Returns:
-        float32 (n, c, h, w) in [0, 1] on the images' device, channels-last in memory.
+        float32 (n, c, h, w) in [0, 1] on the images' device.
     """
     n, height, width = images.shape[:3]
     shifts = torch.randint(-how.crop, how.crop + 1, (2, n, 1), generator=generator)
@@ -38,8 +38,8 @@ def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tenso
 
 
 def as_floats(images: Tensor) -> Tensor:
-    """Return uint8 (n, h, w, c) as float32 (n, c, h, w) in [0, 1], channels-last in memory."""
-    return images.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+    """Return uint8 (n, h, w, c) as float32 (n, c, h, w) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 255.0
 
 
 def mirrored(positions: Tensor, length: int) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from data.contract.errors import ConfigError, DataError
 from data.contract.sample import Sample, Skipped
@@ -136,8 +137,8 @@ def test_bad_group_patterns(pattern: str, message: str) -> None:
 
 
 def test_subset_without_rule_and_empty_results() -> None:
-    with pytest.raises(ConfigError, match="needs hold_out"):
-        Toy(labels=(0,), subset="train").index()
+    with pytest.raises(ValidationError, match="subset 'train' goes with 'hold_out'"):
+        Toy(labels=(0,), subset="train")
     with pytest.raises(DataError, match="no pictures are left"):
         Toy(labels=(0, 1), hold_out=HoldOut(per_class=5), subset="train").index()
     with pytest.raises(DataError, match="there are no pictures"):

@@ -122,7 +122,9 @@ def test_draws_have_the_papers_distributions() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), channels=st.sampled_from([1, 3]), size=st.sampled_from([(32, 32), (17, 29)]))
+@given(
+    seed=st.integers(0, 10_000), channels=st.sampled_from([1, 3]), size=st.sampled_from([(32, 32), (17, 29)])
+)
 def test_mixes_stay_in_range_and_shape(seed: int, channels: int, size: tuple[int, int]) -> None:
     images = torch.rand(3, channels, *size, generator=Rng(seed).torch())
     found = mixed(images, ("a", "b", "c"), Rng(seed))

@@ -31,7 +31,10 @@ def test_conditions_expand() -> None:
         conditions={
             "clean": {"kind": "identity"},
             "one": {"kind": "fog", "severity": 2},
-            "noise": {"kind": "gaussian_noise", "each": {"severity": [1, 5], "table": ["imagenet_c", "cifar_c"]}},
+            "noise": {
+                "kind": "gaussian_noise",
+                "each": {"severity": [1, 5], "table": ["imagenet_c", "cifar_c"]},
+            },
             "c15": {"set": "imagenet_c_15", "severity": [1, 3]},
             "extra": {"set": "imagenet_c_extra_4", "severity": 2, "table": "cifar_c"},
         }
@@ -86,7 +89,9 @@ def test_keys_change_with_content_only() -> None:
 
 
 def test_round_trip() -> None:
-    first = config(conditions={"c": {"set": "imagenet_c_15"}, "n": {"kind": "fog", "each": {"severity": [1]}}})
+    first = config(
+        conditions={"c": {"set": "imagenet_c_15"}, "n": {"kind": "fog", "each": {"severity": [1]}}}
+    )
     again = Evaluate.model_validate(first.model_dump(mode="json"))
     assert again == first
     assert again.key() == first.key()
@@ -99,14 +104,38 @@ def test_round_trip() -> None:
         ({"chunk": 0}, "chunk", "chunk: Input should be greater than or equal to 1, got 0"),
         ({"compare": {"baseline": "plan"}}, "", "no system 'plan'; did you mean 'plain'?"),
         ({"systems": {"plain": ["brihgt"]}}, "", "system 'plain': no part 'brihgt'; did you mean 'bright'?"),
-        ({"parts": {"bright": {"kind": "gama"}}}, "parts.bright", "unknown kind 'gama'; did you mean 'gamma'?"),
+        (
+            {"parts": {"bright": {"kind": "gama"}}},
+            "parts.bright",
+            "unknown kind 'gama'; did you mean 'gamma'?",
+        ),
         ({"parts": {"bright": {"gamma": 1}}}, "parts.bright", "needs a 'kind'"),
-        ({"parts": {"bright": {"kind": "gamma", "gama": 1}}}, "parts.bright.gama", "unknown field 'gama'; did you mean 'gamma'?"),
-        ({"conditions": {"f": {"kind": "fog", "severity": 9}}}, "conditions.f.severity", "less than or equal to 5, got 9"),
+        (
+            {"parts": {"bright": {"kind": "gamma", "gama": 1}}},
+            "parts.bright.gama",
+            "unknown field 'gama'; did you mean 'gamma'?",
+        ),
+        (
+            {"conditions": {"f": {"kind": "fog", "severity": 9}}},
+            "conditions.f.severity",
+            "less than or equal to 5, got 9",
+        ),
         ({"conditions": {"f": {"kind": "fogg"}}}, "conditions.f", "unknown kind 'fogg'; did you mean 'fog'?"),
-        ({"conditions": {"f": {"kind": "fog", "each": {"severity": [9]}}}}, "conditions.f.each", "less than or equal to 5"),
-        ({"conditions": {"f": {"kind": "fog", "each": {"severty": [1]}}}}, "conditions.f.each", "did you mean 'severity'?"),
-        ({"conditions": {"f": {"kind": "fogg", "each": {"severity": [1]}}}}, "conditions.f.each", "did you mean 'fog'?"),
+        (
+            {"conditions": {"f": {"kind": "fog", "each": {"severity": [9]}}}},
+            "conditions.f.each",
+            "less than or equal to 5",
+        ),
+        (
+            {"conditions": {"f": {"kind": "fog", "each": {"severty": [1]}}}},
+            "conditions.f.each",
+            "did you mean 'severity'?",
+        ),
+        (
+            {"conditions": {"f": {"kind": "fogg", "each": {"severity": [1]}}}},
+            "conditions.f.each",
+            "did you mean 'fog'?",
+        ),
         ({"conditions": {"f": {"set": "imagenet_c"}}}, "conditions.f.set", "imagenet_c_15"),
         ({"metrics": ["acuracy"]}, "metrics.0", "did you mean 'accuracy'?"),
         ({"measure": [{"conditions": ["cleen"]}]}, "", "no condition 'cleen'; did you mean 'clean'?"),

@@ -13,7 +13,8 @@ from data.contract.errors import ClearsightError, ConfigError, DataError, RunErr
 from data.contract.rng import Rng
 from pipelines import run as runner
 from pipelines.config import Evaluate
-from pipelines.run import Plan, prepare, run
+from pipelines.plan import Plan, prepare
+from pipelines.run import run
 
 Make = Callable[..., Evaluate]
 
@@ -43,7 +44,7 @@ def test_a_run_leaves_a_complete_folder(finished: Path) -> None:
         "log.txt",
         "DONE",
     }
-    assert not [path for path in finished.rglob("*.tmp")]
+    assert not list(finished.rglob("*.tmp"))
     rows = parquet.read_table(finished / "results.parquet")
     assert rows.num_rows == 2 * 3 * 30
     assert "seconds" not in rows.column_names

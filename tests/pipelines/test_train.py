@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +36,7 @@ from pipelines.training.scoring import score
 CLASSES = ("blue", "green", "red")
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a kill between two steps."""
 
 
@@ -83,7 +88,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def stop_after(step: int) -> Callable[[Progress], None]:
     def tell(progress: Progress) -> None:
         if progress.step == step:
-            raise Killed
+            raise KilledError
 
     return tell
 
@@ -126,7 +131,7 @@ def test_resume_is_exact(
     config = make(optimiser={"kind": kind, "rate": 0.01}, method={"kind": method})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     for step in (1, 4, 5, 7):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(config, folder=tmp_path / "parts", device="cpu", on_progress=stop_after(step))
     seen: list[Progress] = []
     parts = train(config, folder=tmp_path / "parts", device="cpu", on_progress=seen.append)
@@ -135,6 +140,44 @@ def test_resume_is_exact(
     assert equal(tensors(whole), tensors(parts))
     assert whole.scores == parts.scores
     assert whole.weights.sha256 == parts.weights.sha256
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+import pipelines.train
+from pipelines.training.config import TrainConfig
+
+pipelines.train.SAVE_SECONDS = 0.0
+
+def kill(progress):
+    if progress.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+config = TrainConfig.model_validate_json(Path(sys.argv[1]).read_text())
+pipelines.train.train(config, folder=Path(sys.argv[2]), device="cpu", on_progress=kill)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_resume_after_a_real_kill_is_exact(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    config, told = make(), tmp_path / "config.json"
+    told.write_text(config.model_dump_json())
+    house = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, str(told), str(tmp_path / "parts")],
+        env=os.environ | {"PYTHONPATH": house, "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    whole = train(config, folder=tmp_path / "whole", device="cpu")
+    seen: list[Progress] = []
+    parts = train(config, folder=tmp_path / "parts", device="cpu", on_progress=seen.append)
+    assert seen[0].step == 5
+    assert equal(tensors(whole), tensors(parts))
 
 
 def test_a_finished_run_is_not_trained_again(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
@@ -164,7 +207,7 @@ def test_budget_in_minutes_is_kept(make: Callable[..., TrainConfig], tmp_path: P
     assert done.weights.card["recipe"]["minutes"] == 0.03
     rates = [each.rate for each in seen]
     assert rates.index(max(rates)) not in (0, len(rates) - 1)
-    assert all(one.share <= other.share for one, other in zip(seen, seen[1:], strict=False))
+    assert all(one.share <= other.share for one, other in pairwise(seen))
 
 
 def test_card_says_everything(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
@@ -297,6 +340,7 @@ class TwoPlayers(Method):
             yield player, nn.functional.cross_entropy(model(batch.images), batch.labels)
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_players_have_optimisers_of_their_own_and_resume(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,7 +349,7 @@ def test_players_have_optimisers_of_their_own_and_resume(
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     groups = read(tmp_path / "whole" / CHECKPOINT).tensors.keys()
     assert {"optimiser.body", "optimiser.head"} <= groups
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(config, folder=tmp_path / "parts", device="cpu", on_progress=stop_after(5))
     assert equal(tensors(whole), tensors(train(config, folder=tmp_path / "parts", device="cpu")))
 

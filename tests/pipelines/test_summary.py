@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from data.benchmark.sets import ALEXNET_ERRORS, SETS
+from data.catalogue import CORRUPTIONS
+from data.contract.rng import Rng
+from data.statistics import holm
+from pipelines.config import Condition
+from pipelines.corruption_error import corruption_errors
+from pipelines.grid import Cell, Grid
+from pipelines.measured import Measured
+from pipelines.metrics.accuracy import Accuracy
+from pipelines.metrics.ece import Ece
+from pipelines.metrics.psnr import Psnr
+from pipelines.summary import Summary
+
+Rows = Mapping[tuple[str, str], Sequence[float] | NDArray[np.float64]]
+FIVE = (1, 2, 3, 4, 5)
+
+
+def condition(kind: str, severity: int) -> Condition:
+    told = {"kind": kind} if kind == "identity" else {"kind": kind, "severity": severity}
+    name = "clean" if kind == "identity" else f"{kind}-{severity}"
+    return Condition(name=name, group="g", corruption=CORRUPTIONS.parse(told))
+
+
+def make(
+    rows: Rows, conditions: Sequence[Condition], *, baseline: str | None = "plain", classes: int = 3
+) -> Measured:
+    """A run of systems x conditions from the ``correct`` column of each."""
+    systems = tuple(dict.fromkeys(system for system, _ in rows))
+    grid = Grid(
+        graphs=dict.fromkeys(systems),  # type: ignore[arg-type]
+        conditions={c.name: c for c in conditions},
+        groups={"g": tuple(c.name for c in conditions if c.corruption.severity)},
+        attacks={"none": None},  # type: ignore[dict-item]
+        triples=tuple((s, c, "none") for s, c in rows),
+    )
+    columns = {(s, c, "none"): {"correct": np.asarray(right, float)} for (s, c), right in rows.items()}
+    return Measured(grid, columns, baseline, 0, classes)
+
+
+def cells(measured: Measured) -> list[Cell]:
+    return [Cell(f"{i:064d}", *triple) for i, triple in enumerate(measured.grid.triples)]
+
+
+def test_comparisons_are_paired_and_corrected() -> None:
+    n = 200
+    base, better, same = np.zeros(n), np.zeros(n), np.zeros(n)
+    base[:100], better[:130], same[1:101] = 1, 1, 1
+    conditions = [condition("identity", 0), condition("fog", 3)]
+    measured = make(
+        {
+            ("plain", "clean"): base,
+            ("restored", "clean"): same,
+            ("plain", "fog-3"): base,
+            ("restored", "fog-3"): better,
+            ("worse", "fog-3"): np.roll(base, -40) * base,
+        },
+        conditions,
+    )
+    figures = Summary(measured, cells(measured), [Accuracy()]).figures()
+    versus = {(c["system"], c["condition"]): c["versus"] for c in figures["cells"]}
+    assert versus["plain", "clean"] is None
+    assert versus["restored", "fog-3"]["difference"] == pytest.approx(0.15)
+    assert (versus["restored", "fog-3"]["gained"], versus["restored", "fog-3"]["lost"]) == (30, 0)
+    assert versus["restored", "fog-3"]["verdict"] == "helps"
+    assert versus["restored", "clean"]["verdict"] == "unclear"
+    assert versus["worse", "fog-3"]["verdict"] == "hurts"
+    raw = [v["p"] for v in versus.values() if v]
+    assert [v["p_adjusted"] for v in versus.values() if v] == pytest.approx(list(holm(raw)))
+    assert versus["restored", "fog-3"]["low"] > 0
+    assert figures["comparison"]["comparisons"] == 3
+
+
+def test_many_comparisons_of_equal_systems_seldom_find_anything() -> None:
+    generator = Rng(5).at("null").numpy()
+    conditions = [condition(kind, s) for kind in SETS["imagenet_c_15"] for s in (1, 3)]
+    rows = {
+        (system, c.name): (generator.random(150) < 0.7).astype(float)
+        for system in ("plain", "other", "third")
+        for c in conditions
+    }
+    measured = make(rows, conditions)
+    found = Summary(measured, cells(measured), [Accuracy()]).figures()["cells"]
+    assert all(c["versus"]["verdict"] == "unclear" for c in found if c["versus"])
+
+
+def test_a_mean_over_conditions_resamples_pictures() -> None:
+    # Every picture has one fate under all conditions: 15 conditions then say no more than one.
+    fate = (Rng(1).at("fate").numpy().random(100) < 0.5).astype(float)
+    conditions = [condition(kind, 3) for kind in SETS["imagenet_c_15"]]
+    measured = make({("plain", c.name): fate for c in conditions}, conditions)
+    figures = Summary(measured, cells(measured), [Accuracy()]).figures()
+    group, cell = figures["aggregates"][0]["metrics"]["accuracy"], figures["cells"][0]["metrics"]["accuracy"]
+    assert group["value"] == cell["value"] == pytest.approx(fate.mean())
+    assert group["high"] - group["low"] == pytest.approx(cell["high"] - cell["low"], rel=0.1)
+
+
+def test_mce_by_alexnet_is_the_published_formula() -> None:
+    generator = Rng(2).at("mce").numpy()
+    conditions = [
+        condition("identity", 0),
+        *(condition(kind, s) for kind in SETS["imagenet_c_15"] for s in FIVE),
+    ]
+    rows = {("plain", c.name): (generator.random(80) < 0.4).astype(float) for c in conditions}
+    measured = make(rows, conditions, classes=1000)
+    names = [c.name for c in conditions[1:]]
+    found = corruption_errors(measured, "plain", names, "none")
+    by_hand = np.mean(
+        [
+            sum(1 - rows["plain", f"{kind}-{s}"].mean() for s in FIVE) / (5 * ALEXNET_ERRORS[kind])
+            for kind in SETS["imagenet_c_15"]
+        ]
+    )
+    assert found["mce"]["value"] == pytest.approx(by_hand)
+    assert "AlexNet" in found["mce"]["source"]
+    assert found["mce"]["low"] < by_hand < found["mce"]["high"]
+    fewer = corruption_errors(measured, "plain", names[:-1], "none")
+    assert "AlexNet" not in fewer["mce"]["source"], "not the whole benchmark"
+
+
+def test_relative_mce_against_the_named_baseline() -> None:
+    conditions = [condition("identity", 0), condition("fog", 1), condition("snow", 1)]
+    rows: Rows = {
+        ("plain", "clean"): [1, 1, 1, 1, 1, 1, 1, 0],
+        ("plain", "fog-1"): [1, 1, 1, 1, 0, 0, 0, 0],
+        ("plain", "snow-1"): [1, 1, 0, 0, 0, 0, 0, 0],
+        ("mine", "clean"): [1, 1, 1, 1, 1, 1, 0, 0],
+        ("mine", "fog-1"): [1, 1, 1, 1, 1, 0, 0, 0],
+        ("mine", "snow-1"): [1, 1, 1, 1, 0, 0, 0, 0],
+    }
+    measured = make(rows, conditions)
+    found = corruption_errors(measured, "mine", ["fog-1", "snow-1"], "none")
+    assert found["mce"]["value"] == pytest.approx(((3 / 8) / (4 / 8) + (4 / 8) / (6 / 8)) / 2)
+    assert found["relative_mce"]["value"] == pytest.approx(((1 / 8) / (3 / 8) + (2 / 8) / (5 / 8)) / 2)
+    assert "plain" in found["mce"]["source"]
+    itself = corruption_errors(measured, "plain", ["fog-1", "snow-1"], "none")
+    assert itself["mce"]["value"] == itself["relative_mce"]["value"] == 1.0
+
+
+def test_what_is_not_defined_is_none() -> None:
+    conditions = [condition("identity", 0), condition("fog", 1)]
+    rows: Rows = {(s, c): [np.nan, np.nan] for s in ("plain", "mine") for c in ("clean", "fog-1")}
+    measured = make(rows, conditions)
+    figures = Summary(measured, cells(measured), [Accuracy(), Psnr()]).figures()
+    assert all(
+        c["metrics"] == {"accuracy": None, "psnr": None} and c["versus"] is None for c in figures["cells"]
+    )
+    perfect: Rows = {(s, c): [1, 1] for s in ("plain", "mine") for c in ("clean", "fog-1")}
+    found = corruption_errors(make(perfect, conditions), "mine", ["fog-1"], "none")
+    assert found == {"mce": None, "relative_mce": None}, "a baseline without errors cannot be divided by"
+
+
+def test_the_ece_interval_holds_the_value_for_a_calibrated_model() -> None:
+    generator = Rng(3).at("ece").numpy()
+    confidence = generator.uniform(0.4, 1, 2000)
+    correct = (generator.random(2000) < confidence).astype(float)
+    found = Ece()({"confidence": confidence, "correct": correct}, Rng(0))
+    assert found is not None
+    assert found.low <= found.value <= found.high
+    assert found.low < 0.01
+    over = Ece()({"confidence": np.full(2000, 0.99), "correct": correct}, Rng(0))
+    assert over is not None
+    assert over.value == pytest.approx(abs(0.99 - correct.mean()))
+    assert over.low > 0.2
