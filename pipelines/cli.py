@@ -89,11 +89,12 @@ def schema(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables instead.")] = False,
 ) -> None:
     """Print the table of a finished run and write its report.html again."""
     from pipelines.commands.run import report_command
 
-    report_command(folder)
+    report_command(folder, markdown=markdown)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
 from data.contract.rng import Rng
+from data.contract.spec import kind_of
 from pipelines.metrics.base import Estimate
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _errors(measured: Measured, system: str | None, names: Sequence[str], attack
             return None
         corruption = measured.grid.conditions[name].corruption
         if corruption.severity > 0:
-            by_kind.setdefault(getattr(corruption, "kind", name), []).append(1.0 - columns["correct"])
+            by_kind.setdefault(kind_of(corruption), []).append(1.0 - columns["correct"])
     if not by_kind:
         return None
     clean = next((n for n, c in measured.grid.conditions.items() if c.corruption.severity == 0), None)

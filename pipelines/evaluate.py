@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.contract.spec import PartSpec
+from data.contract.spec import PartSpec, kind_of
 from data.corruptions.base import Corruption
 from data.sources.base import Source
 from defend.attacks.base import Attack
@@ -125,7 +125,7 @@ def evaluate(
 def _named(corruptions: Sequence[Corruption]) -> dict[str, Corruption]:
     out: dict[str, Corruption] = {}
     for corruption in corruptions:
-        kind = getattr(corruption, "kind", "condition")
+        kind = kind_of(corruption)
         stem = "clean" if kind == "identity" else f"{kind}-{corruption.severity}"
         number = sum(name == stem or name.startswith(f"{stem}.") for name in out)
         out[f"{stem}.{number + 1}" if number else stem] = corruption

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.contract.errors import ConfigError
-from data.contract.spec import content_key
+from data.contract.spec import content_key, kind_of
 from data.corruptions.base import MINIMUM
 from defend.classifier import Classifier
 from pipelines.catalogue import METRICS
@@ -132,9 +132,8 @@ def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]
     for metric in config.metrics:
         if lacking := set(metric.columns) - have:
             why = "labels" if classifies and not intake.labelled else "a part that gives that"
-            name = getattr(metric, "kind", "")
             raise ConfigError(
-                f"metric '{name}' needs {', '.join(sorted(lacking))}, but nothing here has {why}",
+                f"metric '{kind_of(metric)}' needs {', '.join(sorted(lacking))}, but nothing here has {why}",
                 where="metrics",
             )
     return config.metrics

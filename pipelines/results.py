@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.spec import PartSpec
+from data.contract.spec import PartSpec, kind_of
 from data.home import replace_file
 from pipelines.graph import part_facts
 from pipelines.measured import Measured, columns_of
@@ -53,7 +53,7 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
         "started": plan.job.folder.path.name[:10],
         "complete": True,
         "data": {
-            "kind": getattr(config.data, "kind", ""),
+            "kind": kind_of(config.data),
             "description": _describe(plan),
             "samples": len(plan.intake.entries),
             "fingerprint": plan.intake.fingerprint,
@@ -62,8 +62,8 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
         },
         "systems": [_system(plan, name, baseline, timings) for name in grid.graphs],
         "conditions": [_condition(plan, name) for name in grid.conditions],
-        "attacks": [{"name": n, "kind": getattr(a, "kind", "")} for n, a in grid.attacks.items()],
-        "metrics": [getattr(metric, "kind", "") for metric in plan.metrics],
+        "attacks": [{"name": n, "kind": kind_of(a)} for n, a in grid.attacks.items()],
+        "metrics": [kind_of(metric) for metric in plan.metrics],
         "warnings": list(plan.warnings),
         **Summary(measured, plan.cells, plan.metrics).figures(),
     }
@@ -116,7 +116,7 @@ def _condition(plan: Plan, name: str) -> dict[str, Any]:
         "name": name,
         "group": condition.group,
         "groups": [group for group, names in plan.grid.groups.items() if name in names],
-        "kind": getattr(corruption, "kind", ""),
+        "kind": kind_of(corruption),
         "severity": corruption.severity,
         "table": corruption.table,
         "family": corruption.group,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.contract.rng import Rng
+from data.contract.spec import kind_of
 from data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
 from pipelines.corruption_error import corruption_errors
 from pipelines.measured import Measured, Triple
@@ -41,7 +42,7 @@ class Summary:
         return self.measured.baseline
 
     def figures(self) -> dict[str, Any]:
-        """Return the parts ``cells``, ``aggregates`` and ``comparison`` of the summary."""
+        """Return the parts ``cells``, ``aggregates``, ``kinds`` and ``comparison`` of the summary."""
         cells = [self._cell(cell) for cell in self.cells]
         tested = [cell["versus"] for cell in cells if cell["versus"]]
         for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
@@ -55,13 +56,18 @@ class Summary:
             "comparisons": len(tested),
             "interval": "paired bootstrap over images",
         }
-        return {"cells": cells, "aggregates": self._aggregates(), "comparison": comparison}
+        return {
+            "cells": cells,
+            "aggregates": self._aggregates(),
+            "kinds": self._kinds(),
+            "comparison": comparison,
+        }
 
     def _cell(self, cell: Cell) -> dict[str, Any]:
         triple = (cell.system, cell.condition, cell.attack)
         columns = self.measured.columns[triple]
         rng = Rng(self.measured.seed).at("summary", *triple)
-        found = {metric.kind: metric(columns, rng.at(metric.kind)) for metric in self.metrics}  # type: ignore[attr-defined]
+        found = {kind_of(metric): metric(columns, rng.at(kind_of(metric))) for metric in self.metrics}
         return {
             "key": cell.key,
             "system": cell.system,
@@ -96,6 +102,16 @@ class Summary:
         corrupted = [name for name, c in self.measured.grid.conditions.items() if c.corruption.severity > 0]
         if len(corrupted) > 1 and set(corrupted) not in [set(found) for found in groups.values()]:
             groups[ALL] = tuple(corrupted)
+        return self._over(groups)
+
+    def _kinds(self) -> list[dict[str, Any]]:
+        """Return a mean over the severities of each corruption, where it is there at several."""
+        kinds: dict[str, list[str]] = {}
+        for name, condition in self.measured.grid.conditions.items():
+            kinds.setdefault(kind_of(condition.corruption), []).append(name)
+        return self._over({kind: names for kind, names in kinds.items() if len(names) > 1})
+
+    def _over(self, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         for group, conditions in groups.items():
             for attack in self.measured.grid.attacks:
@@ -113,7 +129,7 @@ class Summary:
             ):
                 low, high = bootstrap_mean(found, rng.at(metric.mean_of))
                 estimate = Estimate(float(found.mean()), low, high, "bootstrap over images")
-                metrics[metric.kind] = estimate.to_json()  # type: ignore[attr-defined]
+                metrics[kind_of(metric)] = estimate.to_json()
         if not metrics:
             return None
         mine = self._per_image(system, names, attack, "correct")

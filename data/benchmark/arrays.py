@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, kind_of, one_shape
+from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
 from data.contract.errors import DataError
 from data.contract.sample import Sample, Skipped
+from data.contract.spec import kind_of
 from data.home import replace_file
 
 if TYPE_CHECKING:

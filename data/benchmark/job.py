@@ -62,11 +62,6 @@ class Report:
     """Pictures that each task put into its part of the arrays."""
 
 
-def kind_of(corruption: Corruption) -> str:
-    """Return the kind of a corruption: the name of its folder or array."""
-    return str(getattr(corruption, "kind", type(corruption).__name__))
-
-
 def corrupted(job: Job, place: int, sample: Sample) -> NDArray[np.uint8]:
     """Return a picture under the corruption at ``place``: the very call that an evaluation makes."""
     return job.corruptions[place](sample.image, Rng(job.seed).at("corrupt", sample.id))

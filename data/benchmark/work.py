@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.benchmark.arrays import PARTS, write_arrays
-from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, kind_of, one_shape
+from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
 from data.benchmark.names import file_names, folder_names
 from data.contract.errors import RunError, ShapeError
 from data.contract.sample import Sample, Skipped
+from data.contract.spec import kind_of
 from data.home import replace_file
 from data.sources.base import Entry
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.benchmark.arrays import finish_cifar
-from data.benchmark.job import Job, Report, kind_of
+from data.benchmark.job import Job, Report
 from data.benchmark.sets import SETS
 from data.benchmark.work import run_all, tidy
 from data.contract.errors import ConfigError, DataError, near_miss
 from data.contract.sample import Skipped
-from data.contract.spec import content_key
+from data.contract.spec import content_key, kind_of
 from data.corruptions.base import Corruption, Table
 from data.sources.base import Index, Source
 
@@ -177,7 +177,7 @@ def _config(
         "layout": layout,
         "image_format": image_format if layout == "imagenet_c" else "npy",
         "seed": seed,
-        "source": {"kind": getattr(source, "kind", type(source).__name__)},
+        "source": {"kind": kind_of(source)},
         "pictures": source.fingerprint(index.entries),
         "classes": list(index.classes),
         "corruptions": [

@@ -90,6 +90,11 @@ def _identity(value: Any) -> Any:
     return str(value)
 
 
+def kind_of(spec: Spec) -> str:
+    """Return the ``kind`` that YAML calls a spec by."""
+    return str(getattr(spec, "kind", type(spec).__name__))
+
+
 def content_key(value: Any) -> str:
     """Return the sha256 of the canonical JSON of a JSON-ready value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -170,4 +175,4 @@ class PartSpec(Spec):
     @property
     def name(self) -> str:
         """Return the kind of this part."""
-        return str(getattr(self, "kind", type(self).__name__))
+        return kind_of(self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 from pydantic import Field
 
 from data.contract.errors import ShapeError
-from data.contract.spec import Spec
+from data.contract.spec import Spec, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class Corruption(Spec):
         """
         import numpy as np
 
-        name = getattr(self, "kind", type(self).__name__)
+        name = kind_of(self)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
             raise ShapeError(f"expects uint8 (h, w, 1 or 3), got {image.dtype} {image.shape}", where=name)
         if self.severity == 0:

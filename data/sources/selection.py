@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from data.contract.errors import ConfigError, DataError, near_miss
 from data.contract.sample import Sample, Skipped
+from data.contract.spec import kind_of
 from data.sources.base import Entry, HoldOut, Index, Source
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _centre(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _name(source: Source) -> str:
-    kind = getattr(source, "kind", type(source).__name__)
+    kind = kind_of(source)
     path = getattr(source, "path", None)
     return f"source {kind} ({path})" if path else f"source {kind}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pipelines.commands.configs import read_evaluate
@@ -26,14 +27,18 @@ def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, 
     _print(folder.path)
 
 
-def report_command(path: Path) -> None:
+def report_command(path: Path, *, markdown: bool) -> None:
     """Write ``report.html`` of a run folder again and print its table."""
+    from pipelines.report.markdown import markdown as tables
     from pipelines.report.page import write_report
     from pipelines.store import RunFolder
 
-    RunFolder(path).read_json("summary.json")
+    summary = RunFolder(path).read_json("summary.json")
     write_report(path)
-    _print(path)
+    if markdown:
+        sys.stdout.write(tables(summary))
+    else:
+        _print(path)
 
 
 def _print(path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data.contract.errors import ConfigError, DataError
 from data.contract.sample import Sample, Skipped
+from data.contract.spec import kind_of
 from data.sources.base import Entry, HoldOut, Index, Source
 from data.sources.selection import select
 
@@ -79,7 +80,7 @@ def decode(source: Source, entries: Sequence[Entry]) -> Pictures:
                 samples.append(found)
             else:
                 skipped.append(found)
-    where = str(getattr(source, "kind", "source"))
+    where = kind_of(source)
     if not samples:
         raise DataError("no picture can be read", where=where, hint=skipped[0].reason if skipped else "")
     shapes = sorted({sample.image.shape[:2] for sample in samples})

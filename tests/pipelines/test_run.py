@@ -14,6 +14,7 @@ from data.contract.rng import Rng
 from pipelines import run as runner
 from pipelines.config import Evaluate
 from pipelines.plan import Plan, prepare
+from pipelines.report.markdown import markdown
 from pipelines.run import run
 
 Make = Callable[..., Evaluate]
@@ -215,3 +216,13 @@ def test_a_damaged_chunk_is_named(make_config: Make, finished: Path, tmp_path: P
 def test_an_unknown_device_is_refused(make_config: Make, tmp_path: Path) -> None:
     with pytest.raises(ClearsightError, match="known: auto, cpu, cuda"):
         run(make_config(), root=tmp_path, device="tpu")
+
+
+def test_markdown_tables_hold_the_figures(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    text = markdown(summary)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[0] == "| system | clean | noise |"
+    assert any(row.startswith("| gaussian_noise |") for row in rows)
+    kind = next(k for k in summary["kinds"] if k["system"] == "restored")
+    assert f"{100 * kind['metrics']['accuracy']['value']:.1f} [" in text
