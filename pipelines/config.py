@@ -221,6 +221,14 @@ class Evaluate(Spec):
             groups[group] = tuple(conditions)
         return groups
 
+    def ready(self) -> None:
+        """Raise `ClearsightError` unless everything that the config names is there."""
+        for spec in (self.data, *self.parts.values(), *self.attacks.values()):
+            spec.ready()
+        for group in self.expanded().values():
+            for condition in group:
+                condition.corruption.ready()
+
     def blocks(self) -> tuple[Measure, ...]:
         """Return what is to be measured, with the default filled in."""
         return self.measure or (Measure(conditions=tuple(self.conditions)),)

@@ -64,6 +64,7 @@ def prepare(
     Raises:
         ClearsightError: something does not fit.
     """
+    config.ready()
     grid = make_grid(config)
     device = _device(device)
     systems = {name: graph.build() for name, graph in grid.graphs.items()}

@@ -65,6 +65,12 @@ class Spec(BaseModel):
                     )
         return value
 
+    def ready(self) -> None:
+        """Hook: raise `ClearsightError` unless what this spec names (files, packages, weights) is there.
+
+        It is called before a run starts, and by ``clearsight check``; it imports no torch.
+        """
+
     def identity(self) -> dict[str, Any]:
         """Return the canonical JSON-ready fields plus the revision of every nested spec."""
         return {"revision": self.revision} | {
@@ -166,7 +172,7 @@ class PartSpec(Spec):
         return type(self).model_validate(told | chosen)
 
     def ready(self) -> None:
-        """Raise `ClearsightError` unless the files that this part needs are there. Imports no torch."""
+        """Raise `WeightsError` unless the weights are there and fit the fields."""
         self.resolved()
 
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset()

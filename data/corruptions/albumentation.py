@@ -33,6 +33,10 @@ class Albumentation(Corruption):
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Its keyword arguments."""
 
+    def ready(self) -> None:
+        """Raise `ConfigError` unless the library has the transform and it takes the arguments."""
+        self._build()
+
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return what the transform makes of the picture.
 

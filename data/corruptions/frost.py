@@ -40,6 +40,11 @@ class Frost(Corruption):
     textures: Literal["procedural", "imagenet_c"] = "procedural"
     """Drawn by program, or the photographs of ImageNet-C from the installed package ``imagecorruptions``."""
 
+    def ready(self) -> None:
+        """Raise `ConfigError` unless the photographs are installed, where they are asked for."""
+        if self.textures == "imagenet_c":
+            photograph(PHOTOGRAPHS[0])
+
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the frosted picture."""
         import cv2

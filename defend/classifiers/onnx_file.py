@@ -49,6 +49,10 @@ class OnnxFile(ClassifierSpec):
         """Return the kind and the path."""
         return f"{self.name} '{self.path}'"
 
+    def ready(self) -> None:
+        """Raise `WeightsError` unless the file is there."""
+        self._file()
+
     def resolved(self) -> OnnxFile:
         """Return this spec with ``classes`` taken from the file, where the file says it.
 

@@ -28,6 +28,7 @@ def command(path: Path, *, measure: bool) -> None:
     _, evaluate = read_evaluate(path)
     from pipelines.grid import make_grid
 
+    evaluate.ready()
     grid = make_grid(evaluate)
     images = len(evaluate.data.index().entries)
     _print(path, evaluate, grid, images, _seconds_per_image(evaluate) if measure else {})
@@ -36,8 +37,6 @@ def command(path: Path, *, measure: bool) -> None:
 def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[str, float]) -> None:
     from rich.table import Table
 
-    for spec in config.parts.values():
-        spec.ready()
     table = Table(title=None, box=None, pad_edge=False)
     for heading in ("system", "chain", "cells", "forward passes", "time on one core"):
         table.add_column(heading, justify="left" if heading in ("system", "chain") else "right")

@@ -53,7 +53,7 @@ def config(tmp_path: Path) -> Path:
             "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
         },
         "systems": {"plain": ["classify"], "restored": ["nlm", "classify"]},
-        "conditions": {"clean": {"kind": "identity"}, "c15": {"set": "imagenet_c_15", "severity": [1, 5]}},
+        "conditions": {"clean": {"kind": "identity"}, "c15": {"set": "imagenet_c_15", "severity": 3}},
         "compare": {"baseline": "plain"},
     }
     path = tmp_path / "config.yaml"
@@ -96,8 +96,8 @@ def test_quick_commands_load_neither_torch_nor_opencv(arguments: list[str], conf
 def test_check_counts_cells_and_passes(config: Path) -> None:
     done = clearsight("check", "config.yaml", cwd=config.parent)
     assert done.returncode == 0
-    assert "62 cells" in done.stdout
-    assert "1,488" in done.stdout  # 31 conditions x 48 pictures
+    assert "32 cells" in done.stdout
+    assert "768" in done.stdout  # 16 conditions x 48 pictures
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_killed_run_goes_on_and_ends_equal(config: Path, how: signal.Signals) 
         assert process.returncode == 130
         assert said.strip() == "stopped; run the same command again to go on"
     (folder,) = home.glob("runs/*_cli_*")
-    chunks = 62 * 12
+    chunks = 32 * 12
     assert 20 <= len(list(folder.glob("cells/*/chunk-*.parquet"))) < chunks
     assert not (folder / "DONE").exists()
     while workers_of(home) and time.monotonic() < deadline:
