@@ -12,6 +12,7 @@ from data.corruptions.base import MINIMUM
 from defend.classifier import Classifier
 from pipelines.catalogue import METRICS
 from pipelines.config import Evaluate
+from pipelines.device import choose_device
 from pipelines.grid import Cell, Grid, make_grid
 from pipelines.intake import Intake, check_labels, take_in
 from pipelines.measure import Job, Task
@@ -66,7 +67,7 @@ def prepare(
     """
     config.ready()
     grid = make_grid(config)
-    device = _device(device)
+    device = choose_device(device)
     systems = {name: graph.build() for name, graph in grid.graphs.items()}
     corrupting = any(c.corruption.severity > 0 for c in grid.conditions.values())
     smallest = max([1, *([MINIMUM] if corrupting else []), *(_minimum(s) for s in systems.values())])
@@ -143,13 +144,3 @@ def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]
 def _shown(n: int, count: int) -> frozenset[int]:
     # Spread over the set: data are often sorted by class.
     return frozenset(i * n // count for i in range(min(count, n))) if count else frozenset()
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"unknown device '{wanted}'", hint="known: auto, cpu, cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("there is no CUDA device here", hint="use --device cpu")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"

@@ -22,6 +22,7 @@ from data.contract.rng import Rng
 from data.home import replace_file
 from data.weights import Weights, save
 from defend.base import ClassifierSpec
+from pipelines.device import choose_device
 from pipelines.training.augment import augmented
 from pipelines.training.average import Average
 from pipelines.training.card import card
@@ -100,7 +101,7 @@ def train(
         RunError: the checkpoint is damaged or belongs to other data, or the loss is no number.
     """
     config = config.within(minutes)
-    where = _device(device)
+    where = choose_device(device)
     place = folder or Path("runs") / f"train_{config.name}_{config.key()[:10]}"
     place.mkdir(parents=True, exist_ok=True)
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
@@ -108,17 +109,6 @@ def train(
     loop = _Loop(config, spec, parts, where, place / CHECKPOINT, on_progress)
     loop.run()
     return _publish(config, spec, parts, loop, place)
-
-
-def _device(name: str) -> str:
-    found = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if found else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise ConfigError(f"unknown device '{name}'", where="device", hint="auto, cpu or cuda")
-    if name == "cuda" and not found:
-        raise ConfigError("there is no CUDA device here", where="device", hint="use auto or cpu")
-    return name
 
 
 def _prepare(config: TrainConfig) -> tuple[ClassifierSpec, dict[str, Pictures]]:
