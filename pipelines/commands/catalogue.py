@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import getdoc
 from typing import Any
 
 from data.contract.errors import ConfigError, near_miss
@@ -69,7 +70,7 @@ def _show_kind(group: str, entry: type[Spec]) -> None:
         style="bold",
         markup=False,
     )
-    screen.print((entry.__doc__ or "").strip(), markup=False)
+    screen.print(getdoc(entry) or "", markup=False)
     if issubclass(entry, PartSpec):
         screen.print(
             f"gradient: {entry.gradient}; stochastic: {entry.stochastic}; onnx: {entry.onnx}", markup=False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from data.contract.errors import ClearsightError, WeightsError
 from data.weights import find, shipped, verify
@@ -18,19 +19,14 @@ def list_command() -> None:
         table.add_column(heading, overflow="fold")
     for weights in shipped():
         card = weights.card
-        figures = ", ".join(f"{name}: {_figure(value)}" for name, value in card["figures"].items())
-        table.add_row(card["id"], card["spec"]["kind"], _line(card["data"]), figures, card["licence"])
+        found = {name: figure for name, figure in card["figures"].items() if isinstance(figure, dict)}
+        figures = ", ".join(f"{name} {_figure(figure)}" for name, figure in found.items())
+        table.add_row(card["id"], card["spec"]["kind"], card["data"]["about"], figures, card["licence"])
     console().print(table)
 
 
-def _line(data: object) -> str:
-    return str(data.get("description", "")) if isinstance(data, dict) else str(data)
-
-
-def _figure(value: object) -> str:
-    if isinstance(value, dict) and {"accuracy", "low", "high"} <= value.keys():
-        return f"{value['accuracy']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-    return str(value)
+def _figure(figure: Mapping[str, Any]) -> str:
+    return f"{100 * figure['accuracy']:.1f} % [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
 
 
 def verify_command(names: Sequence[str]) -> None:

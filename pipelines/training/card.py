@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from data.contract.spec import kind_of
 from defend.base import ClassifierSpec
 from pipelines.training.config import TrainConfig
 from pipelines.training.pictures import Pictures
@@ -49,7 +50,7 @@ def card(
         "data": {
             "about": config.publish.about,
             "source": config.data.model_dump(mode="json", exclude_defaults=True)
-            | {"kind": _kind(config.data)},
+            | {"kind": kind_of(config.data)},
             "pictures": {name: len(part) for name, part in parts.items()},
             "fingerprints": {name: part.fingerprint for name, part in parts.items()},
             "height": parts["train"].images.shape[1],
@@ -67,7 +68,3 @@ def card(
         "licence": config.publish.licence,
         "versions": {"torch": torch.__version__},
     }
-
-
-def _kind(source: Any) -> str:
-    return str(getattr(source, "kind", type(source).__name__))
