@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,12 +159,16 @@ def test_odd_pictures_are_used_or_listed(make_config: Make, pictures: Path, tmp_
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(red / "one.png")
     (red / "broken.png").write_bytes((red / "002.png").read_bytes()[:100])
     (red / "text.png").write_text("no picture")
+    size = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
+    (red / "huge.png").write_bytes(head + struct.pack(">I", 99) + b"IDAT" + zlib.compress(bytes(99)))
     folder = run(make_config(), root=tmp_path / "runs", workers=1).path
     skipped = {
         item["id"].rpartition("/")[2]: item["reason"]
         for item in json.loads((folder / "skipped.json").read_text())
     }
-    assert set(skipped) == {"one.png", "broken.png", "text.png"}
+    assert set(skipped) == {"one.png", "broken.png", "text.png", "huge.png"}
+    assert "pixels" in skipped["huge.png"]
     assert "1x1" in skipped["one.png"]
     assert json.loads((folder / "summary.json").read_text())["data"]["skipped"]
     assert parquet.read_table(folder / "results.parquet").num_rows == 2 * 3 * 33
