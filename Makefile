@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-all check format schema peers clean
+.PHONY: quickstart test test-all check format schema clean
 
 quickstart: $(READY)
 	$(BIN)/clearsight run pipelines/recipes/quickstart.yaml

@@ -18,7 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Restoration pipelines in front of classifiers, measured by the accuracy that is left.",
 )
 weights_app = typer.Typer(no_args_is_help=True, help="Shipped weights and their cards.")
 data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
@@ -29,6 +28,23 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core. Results do not depend on it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from pipelines.versions import clearsight_version
+
+        typer.echo(f"clearsight {clearsight_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Restoration pipelines in front of classifiers, measured by the accuracy that is left."""
 
 
 @app.command("run")

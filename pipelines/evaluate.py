@@ -91,7 +91,8 @@ def evaluate(
         on_progress: called with (stage, done, all).
 
     Raises:
-        ClearsightError: something does not fit; the message says what, where and what to do.
+        pydantic.ValidationError: a name or value that does not fit.
+        ClearsightError: pictures, weights or files that do not fit; the message says what to do.
     """
     from pipelines.run import run
     from pipelines.store import RunFolder

@@ -123,6 +123,12 @@ def test_mistakes_are_one_line_and_a_bad_exit(config: Path, old: str, new: str, 
     assert "Traceback" not in done.stderr
 
 
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    from pipelines.versions import clearsight_version
+
+    assert clearsight("--version", cwd=tmp_path).stdout.strip() == f"clearsight {clearsight_version()}"
+
+
 def test_unknown_words_on_the_command_line(tmp_path: Path) -> None:
     for arguments in (["run", "none.yaml"], ["show", "medain"], ["list", "restorer"], ["schema", "evalute"]):
         done = clearsight(*arguments, cwd=tmp_path)
