@@ -7,7 +7,8 @@ results do not depend on how many cores or processes there are.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -233,19 +234,20 @@ def _to_uint8(image: Tensor) -> NDArray[np.uint8]:
     return scaled.permute(1, 2, 0).contiguous().numpy()
 
 
-class one_thread:  # noqa: N801 (a context manager, named like one)
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Run torch and OpenCV on one thread for a while, so that sums are formed in one order everywhere."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    _use_threads(1, 1)
+    try:
+        yield
+    finally:
+        _use_threads(*before)
 
-    def __enter__(self) -> None:
-        """Remember the numbers of threads."""
-        self.before = torch.get_num_threads(), cv2.getNumThreads()
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
 
-    def __exit__(self, *error: object) -> None:
-        """Give them back."""
-        torch.set_num_threads(self.before[0])
-        cv2.setNumThreads(self.before[1])
+def _use_threads(of_torch: int, of_opencv: int) -> None:
+    torch.set_num_threads(of_torch)
+    cv2.setNumThreads(of_opencv)
 
 
 _bench: Bench | None = None
@@ -260,7 +262,7 @@ def start_worker(job: Job) -> None:
     global _bench
     # Ctrl-C reaches the whole group; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    one_thread().__enter__()
+    _use_threads(1, 1)
     _bench = Bench(job)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -20,6 +20,7 @@ from pipelines.metrics.base import Metric
 from pipelines.store import open_folder
 from pipelines.system import System
 from pipelines.versions import library_versions
+from restore.quality import WINDOW
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, all)."""
@@ -69,18 +70,15 @@ def prepare(
     grid = make_grid(config)
     device = choose_device(device)
     systems = {name: graph.build() for name, graph in grid.graphs.items()}
-    corrupting = any(c.corruption.severity > 0 for c in grid.conditions.values())
-    smallest = max([1, *([MINIMUM] if corrupting else []), *(_minimum(s) for s in systems.values())])
+    with_ssim = _wants_ssim(config, grid)
     intake = take_in(
         config.data,
-        minimum=smallest,
+        minimum=_smallest(grid, systems, with_ssim=with_ssim),
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
     warnings = _check_systems(systems, intake)
     metrics = _metrics(config, grid, intake)
-    wanted = {column for metric in metrics for column in metric.columns}
-    setting = {"device": device, **library_versions()}
-    setting["ssim"] = str(bool(wanted & {"ssim_out", "ssim_in"}))
+    setting = {"device": device, "ssim": str(with_ssim), **library_versions()}
     cells = grid.cells(data=intake.fingerprint, seed=config.seed, chunk=config.chunk, setting=setting)
     key = content_key([config.identity(), [cell.key for cell in cells]])
     job = Job(
@@ -92,17 +90,35 @@ def prepare(
         seed=config.seed,
         chunk=config.chunk,
         device=device,
-        with_ssim=setting["ssim"] == "True",
+        with_ssim=with_ssim,
         shown=_shown(len(intake.entries), config.pictures),
     )
     known = {system.classes for system in systems.values()}
-    parameters = {
+    classes = known.pop() if len(known) == 1 else None
+    return Plan(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems))
+
+
+def _count(systems: Mapping[str, System]) -> dict[str, int]:
+    """Return ``system/part`` -> number of parameters."""
+    return {
         f"{name}/{part}": sum(p.numel() for p in system.part(part).parameters())
         for name, system in systems.items()
         for part in system.graph.parts
     }
-    classes = known.pop() if len(known) == 1 else None
-    return Plan(config, grid, intake, cells, metrics, job, warnings, classes, parameters)
+
+
+def _wants_ssim(config: Evaluate, grid: Grid) -> bool:
+    if config.metrics is None:
+        return any(graph.restored for graph in grid.graphs.values())
+    return any({"ssim_in", "ssim_out"} & set(metric.columns) for metric in config.metrics)
+
+
+def _smallest(grid: Grid, systems: Mapping[str, System], *, with_ssim: bool) -> int:
+    """Return the smallest height and width that conditions, parts and metrics can all use."""
+    corrupting = any(condition.corruption.severity > 0 for condition in grid.conditions.values())
+    parts = [system.part(name) for system in systems.values() for name in system.graph.parts]
+    needs = [int(getattr(part, "minimum", 1)) for part in parts]
+    return max(needs + [MINIMUM] * corrupting + [WINDOW] * with_ssim)
 
 
 def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, ...]:
@@ -115,10 +131,6 @@ def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, 
         if warning := check_labels(intake, name, system.classes, named[0] if named else ()):
             warnings.append(warning)
     return tuple(warnings)
-
-
-def _minimum(system: System) -> int:
-    return max(int(getattr(system.part(name), "minimum", 1)) for name in system.graph.parts)
 
 
 def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]:
