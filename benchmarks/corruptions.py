@@ -15,6 +15,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from data.benchmark.sets import SETS
 from data.catalogue import CORRUPTIONS
 from data.contract.rng import Rng
 
@@ -22,14 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-GROUPS = {
-    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
-    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    "weather": ("snow", "frost", "fog", "brightness"),
-    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-}
-COMMON = [kind for group in GROUPS.values() for kind in group]
-EXTRA = ["speckle_noise", "gaussian_blur", "spatter", "saturate"]
+COMMON, EXTRA = list(SETS["imagenet_c_15"]), list(SETS["imagenet_c_extra_4"])
 WARM_UP = 2
 
 
