@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data.weights import Weights, shipped
 from pipelines.commands.configs import COMMANDS
 from pipelines.config import Evaluate
 from pipelines.training.config import TrainConfig
@@ -61,3 +62,12 @@ def test_the_readme_names_only_commands_that_exist() -> None:
     used = set(re.findall(r"^\$ clearsight (\w+)", README, re.MULTILINE))
     assert used
     assert used <= known
+
+
+@pytest.mark.parametrize("weights", list(shipped()), ids=lambda weights: weights.folder.name)
+def test_every_shipped_card_names_the_recipe_that_ships(weights: Weights) -> None:
+    told = weights.card["recipe"]
+    documents = [load(path) for path in RECIPES if path.parent.name == "train"]
+    (recipe,) = [found for found in documents if found.value["name"] == told["name"]]
+    mine = recipe.parse(TrainConfig).model_dump(mode="json", exclude={"publish"})
+    assert {name: told.get(name) for name in mine} == mine

@@ -129,7 +129,6 @@ def test_wheel_holds_the_rooms_and_nothing_else(wheel: Path) -> None:
         ("pipelines/report/", ".html"),
         ("defend/weights/", "model.safetensors"),
         ("defend/weights/", "card.json"),
-        ("restore/weights/", "model.safetensors"),
     ):
         assert any(name.startswith(folder) and name.endswith(ending) for name in inside), folder + ending
     assert any(name.endswith("licenses/LICENSE") for name in inside)
