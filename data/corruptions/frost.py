@@ -51,10 +51,12 @@ class Frost(Corruption):
         import numpy as np
 
         keep, weight = self.WEIGHTS[self.table][self.severity - 1]
-        texture = self._texture(rng)
+        name = self._texture(rng)
         height, width = image.shape[:2]
         wanted = self.CUT[self.table] * rng.uniform(0.9, 1.1) / min(height, width)
-        zoom = min(wanted, texture.shape[0] / height, texture.shape[1] / width)
+        # Small pictures shrink their cut to a fifth or less: most of that is done once, not every time.
+        texture, ahead = (quartered(name), 4) if wanted >= 4 else (texture_of(name), 1)
+        zoom = min(wanted / ahead, texture.shape[0] / height, texture.shape[1] / width)
         rows, columns = max(1, int(height * zoom)), max(1, int(width * zoom))
         top = int(rng.integers(texture.shape[0] - rows + 1))
         left = int(rng.integers(texture.shape[1] - columns + 1))
@@ -67,12 +69,32 @@ class Frost(Corruption):
         out = cv2.addWeighted(image, keep, ice, weight, -0.499)
         return np.asarray(out, np.uint8).reshape(image.shape)
 
-    def _texture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        from data.corruptions.frost_textures import PANES, procedural
+    def _texture(self, rng: np.random.Generator) -> int | str:
+        from data.corruptions.frost_textures import PANES
 
         if self.textures == "procedural":
-            return procedural(int(rng.integers(len(PANES))))
-        return photograph(PHOTOGRAPHS[int(rng.integers(len(PHOTOGRAPHS)))])
+            return int(rng.integers(len(PANES)))
+        return PHOTOGRAPHS[int(rng.integers(len(PHOTOGRAPHS)))]
+
+
+def texture_of(name: int | str) -> NDArray[np.uint8]:
+    """Return a drawn texture by its number, or a photograph by its name; uint8 (h, w, 3) RGB."""
+    from data.corruptions.frost_textures import procedural
+
+    return procedural(name) if isinstance(name, int) else photograph(name)
+
+
+@cache
+def quartered(name: int | str) -> NDArray[np.uint8]:
+    """Return a texture at a quarter of its height and width, made once a process."""
+    import cv2
+    import numpy as np
+
+    whole = texture_of(name)
+    size = (whole.shape[1] // 4, whole.shape[0] // 4)
+    small = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small.setflags(write=False)
+    return small
 
 
 @cache
