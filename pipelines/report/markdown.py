@@ -1,4 +1,4 @@
-"""The headline and every corruption's mean as Markdown tables, for a README or a results page."""
+"""The headline, every corruption and every condition as Markdown tables, for a README or a results page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SIGNS = {"helps": "▲", "hurts": "▼", "unclear": "○"}
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """Return two tables: systems x groups, and corruptions x systems.
+    """Return three tables: systems x groups, corruptions x systems, and every condition x systems.
 
     A cell holds the accuracy in percent with its 95 % interval, and the difference from the baseline in
     points with its verdict.
@@ -28,6 +28,9 @@ def markdown(summary: Mapping[str, Any]) -> str:
     tables = [_table(["system", "clean", *groups], first)]
     if second:
         tables.append(_table(["mean over severities", *names], second))
+    each = {(c["system"], c["condition"]): c for c in summary["cells"]}
+    third = [[c["name"], *(_cell(each.get((n, c["name"]))) for n in names)] for c in summary["conditions"]]
+    tables.append(_table(["condition", *names], third))
     return "\n".join(tables)
 
 

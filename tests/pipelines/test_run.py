@@ -230,5 +230,6 @@ def test_markdown_tables_hold_the_figures(finished: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0] == "| system | clean | noise |"
     assert any(row.startswith("| gaussian_noise |") for row in rows)
+    assert any(row.startswith("| gaussian_noise-5 |") for row in rows)
     kind = next(k for k in summary["kinds"] if k["system"] == "restored")
     assert f"{100 * kind['metrics']['accuracy']['value']:.1f} [" in text
