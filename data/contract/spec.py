@@ -45,9 +45,7 @@ class Spec(BaseModel):
     behaviour behind equal fields changes, so that old results are not mistaken for new ones.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     revision: ClassVar[int] = 1
 

@@ -6,6 +6,7 @@ from inspect import getdoc
 from typing import Any
 
 from data.contract.errors import ConfigError, near_miss
+from data.contract.field_docs import describe_fields
 from data.contract.spec import PartSpec, Spec
 from data.weights import shipped
 from pipelines.catalogue import GROUPS
@@ -64,6 +65,7 @@ def show_command(kind: str) -> None:
 def _show_kind(group: str, entry: type[Spec]) -> None:
     from rich.table import Table
 
+    describe_fields(Spec)
     screen = console()
     screen.print(
         f"{entry.model_fields['kind'].default} ({group}), revision {entry.revision}",

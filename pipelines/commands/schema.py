@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from data.contract.errors import ConfigError, near_miss
+from data.contract.field_docs import describe_fields
 from data.contract.spec import Spec
 from data.home import replace_file
+from pipelines.catalogue import GROUPS
 
 TASKS = ("evaluate", "train")
 
 
 def schema_of(task: str) -> dict[str, Any]:
     """Return the JSON schema of one task's config."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_model(task).model_json_schema()}
+    model = _model(task)
+    for registry in GROUPS.values():
+        _ = registry.kinds
+    describe_fields(Spec)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
 
 
 def _model(task: str) -> type[Spec]:
