@@ -16,6 +16,28 @@ SEED = 0
 """Seed of every scene: the set is a fixed one, of which ``count`` says how much is used."""
 
 
+CLASSES = (
+    "stop",
+    "yield",
+    "no_entry",
+    "speed_30",
+    "speed_50",
+    "speed_80",
+    "no_vehicles",
+    "no_passing",
+    "priority_road",
+    "pedestrian_crossing",
+    "parking",
+    "turn_left",
+    "turn_right",
+    "straight_ahead",
+    "roundabout",
+    "danger",
+    "crossroads",
+)
+"""The classes in the order of the labels: the keys of `data.signs.faces.FACES`, which would load OpenCV."""
+
+
 class Signs(Source):
     """Synthetic road signs in 17 classes, drawn over photographs in varied light and occlusion.
 
@@ -36,21 +58,17 @@ class Signs(Source):
 
     def scan(self) -> Index:
         """List the pictures; nothing is drawn."""
-        from data.signs.faces import FACES
-
-        classes = tuple(FACES)
         names = [f"signs/{self.split}/{number:06d}" for number in range(self.count)]
-        entries = tuple(Entry(name, number % len(classes), name, number) for number, name in enumerate(names))
-        return Index(entries, classes)
+        entries = tuple(Entry(name, number % len(CLASSES), name, number) for number, name in enumerate(names))
+        return Index(entries, CLASSES)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Draw one picture."""
         from data.contract.rng import Rng
-        from data.signs.faces import FACES
         from data.signs.scene import render
 
         number = int(entry.place)
-        name = tuple(FACES)[number % len(FACES)]
+        name = CLASSES[number % len(CLASSES)]
         stream = Rng(SEED).at("signs", self.split, number)
         return render(name, self.split, self.pixels, stream.numpy())
 

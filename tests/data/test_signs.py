@@ -10,7 +10,7 @@ from data.contract.rng import Rng
 from data.contract.sample import Sample
 from data.signs.faces import FACES, face
 from data.signs.scene import BACKGROUNDS, render
-from data.sources.signs import Signs
+from data.sources.signs import CLASSES, Signs
 
 GOLDEN = np.array([[79.53, 56.42, 58.65], [134.22, 118.48, 111.08], [126.17, 105.77, 117.83]])
 """Mean colour of pictures 0, 5 and 16 of the test split."""
@@ -94,3 +94,7 @@ def test_drawing_is_fast() -> None:
         source.read(entries[40 + part * 20 : 60 + part * 20])
         best = min(best, (time.perf_counter() - start) / 20)
     assert best < 0.015  # 1.7 ms on a quiet machine; far more means that a cache is broken
+
+
+def test_the_named_classes_are_the_drawn_ones() -> None:
+    assert tuple(FACES) == CLASSES
