@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import numpy as np
 import pytest
@@ -82,18 +81,6 @@ def test_golden_within_a_grey_level() -> None:
 def test_same_bytes_twice() -> None:
     digests = {hashlib.sha256(images(Signs(), 6).tobytes()).hexdigest() for _ in range(2)}
     assert len(digests) == 1
-
-
-def test_drawing_is_fast() -> None:
-    source = Signs()
-    entries = source.index().entries
-    source.read(entries[:40])  # photographs and faces are read once
-    best = float("inf")
-    for part in range(4):
-        start = time.perf_counter()
-        source.read(entries[40 + part * 20 : 60 + part * 20])
-        best = min(best, (time.perf_counter() - start) / 20)
-    assert best < 0.015  # 1.7 ms on a quiet machine; far more means that a cache is broken
 
 
 def test_the_named_classes_are_the_drawn_ones() -> None:
