@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 
 from pydantic import BaseModel
@@ -39,14 +40,23 @@ def _below(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _texts(owner: type[BaseModel]) -> dict[str, str]:
-    """Return field -> the string literal that follows it in the class's source."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-    if not isinstance(definition, ast.ClassDef):
+    return _of_module(owner.__module__).get(owner.__name__, {})
+
+
+@cache
+def _of_module(name: str) -> dict[str, dict[str, str]]:
+    """Return class -> field -> the string literal that follows the field in the source."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[name]))
+    except (OSError, TypeError):  # no source: made on the fly, or built in
         return {}
-    body, out = definition.body, {}
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    return {found.name: dict(_pairs(found.body)) for found in classes}
+
+
+def _pairs(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
     for field, below in pairwise(body):
         if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
             continue
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            out[field.target.id] = inspect.cleandoc(str(below.value.value))
-    return out
+            yield field.target.id, inspect.cleandoc(str(below.value.value))

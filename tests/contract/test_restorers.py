@@ -13,6 +13,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from data.contract.field_docs import describe_fields
 from data.contract.rng import Rng
 from data.contract.spec import Gradient
 from restore.base import ArrayRestorerSpec, RestorerSpec
@@ -198,6 +199,7 @@ def test_yaml_round_trip_and_stable_key(kind):
         assert again.key() == spec.key()
         assert hash(again) == hash(spec)
     assert spec.purpose
+    describe_fields(RestorerSpec)
     undocumented = [
         name
         for name, field in RESTORERS[kind].model_fields.items()
