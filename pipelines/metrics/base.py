@@ -39,7 +39,6 @@ class Metric(Spec):
     """Columns of the rows that it reads; a sample where one of them is missing (nan) is left out."""
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
-    higher_is_better: ClassVar[bool] = True
     mean_of: ClassVar[str | None] = None
     """Column that it is the plain mean of, where it is one: such metrics are averaged over conditions too."""
 

@@ -14,4 +14,3 @@ class Brier(MeanMetric):
     columns: ClassVar[tuple[str, ...]] = ("brier",)
     mean_of: ClassVar[str | None] = "brier"
     purpose: ClassVar[str] = "squared distance of probabilities to the truth, 0 to 2"
-    higher_is_better: ClassVar[bool] = False

@@ -27,7 +27,6 @@ class Ece(Metric):
     """Bins of equal mass instead of equal width."""
     columns: ClassVar[tuple[str, ...]] = ("confidence", "correct")
     purpose: ClassVar[str] = "gap between confidence and accuracy"
-    higher_is_better: ClassVar[bool] = False
     resamples: ClassVar[int] = 500
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:

@@ -14,4 +14,3 @@ class Nll(MeanMetric):
     columns: ClassVar[tuple[str, ...]] = ("loss",)
     mean_of: ClassVar[str | None] = "loss"
     purpose: ClassVar[str] = "mean cross-entropy of the label, in nats"
-    higher_is_better: ClassVar[bool] = False
