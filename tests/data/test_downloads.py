@@ -188,7 +188,7 @@ def test_unsafe_archives_unpack_nothing(
     assert not Path("/tmp/clearsight-escaped").exists()
 
 
-@pytest.mark.parametrize("content", [b"not an archive", archive({})[:60]])
+@pytest.mark.parametrize("content", [b"not an archive", archive({})[:60]], ids=["text", "cut short"])
 def test_damaged_archives(content: bytes, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, content)
     server.content = content
