@@ -19,7 +19,7 @@ from restore.catalogue import RESTORERS
 
 JOINS = Registry("join", JoinSpec, "pipelines.joins")
 METRICS = Registry("metric", Metric, "pipelines.metrics")
-METHODS = Registry("training method", Method, "defend.training")
+METHODS = Registry("training method", Method, "defend.training", "restore.training")
 PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *JOINS.packages)
 
 GROUPS: dict[str, Registry[Any]] = {

@@ -6,12 +6,12 @@ same weights as one that was not, when its budget is in epochs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -20,17 +20,20 @@ from data.contract.errors import ConfigError, RunError
 from data.contract.method import TrainBatch
 from data.contract.rng import Rng
 from data.home import replace_file
+from data.initial import initialise
 from data.weights import Weights, save
+from data.weights import state as weights_of
 from defend.base import ClassifierSpec
 from pipelines.device import choose_device
-from pipelines.training.augment import augmented
 from pipelines.training.average import Average
 from pipelines.training.card import card
+from pipelines.training.classifying import Classifying
 from pipelines.training.config import TrainConfig
 from pipelines.training.optimiser import factor, optimiser, set_rate
-from pipelines.training.pictures import Pictures, decode, split
-from pipelines.training.scoring import Score, score
+from pipelines.training.restoring import Restoring
 from pipelines.training.state import State
+from pipelines.training.task import Score, Task
+from restore.base import RestorerSpec
 
 SAVE_SECONDS = 60.0
 CHECKPOINT = "checkpoint.safetensors"
@@ -73,7 +76,7 @@ class Trained:
 
     weights: Weights
     folder: Path
-    scores: dict[str, Score]
+    scores: Mapping[str, Score]
     steps: int
     seconds: float
 
@@ -105,42 +108,18 @@ def train(
     place = folder or Path("runs") / f"train_{config.name}_{config.key()[:10]}"
     place.mkdir(parents=True, exist_ok=True)
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
-    spec, parts = _prepare(config)
-    loop = _Loop(config, spec, parts, where, place / CHECKPOINT, on_progress)
+    task = _task(config, where)
+    loop = _Loop(config, task, where, place / CHECKPOINT, on_progress)
     loop.run()
-    return _publish(config, spec, parts, loop, place)
+    return _publish(config, task, loop, place)
 
 
-def _prepare(config: TrainConfig) -> tuple[ClassifierSpec, dict[str, Pictures]]:
-    """Decode the parts and give the model its classes."""
-    sides = split(config.data, config.validation)
-    parts = {
-        "train": decode(config.data, sides.train),
-        "validation": decode(config.data, sides.validation),
-    }
-    if config.test is not None:
-        index = config.test.index()
-        if index.classes != sides.classes:
-            raise ConfigError("its classes differ from those of the training data", where="test")
-        parts["test"] = decode(config.test, index.entries)
-        seen = set(parts["train"].ids) | set(parts["validation"].ids)
-        if shared := sorted(seen & set(parts["test"].ids)):
-            raise ConfigError(
-                f"{len(shared)} test pictures are also trained on ({shared[0]}, ...)",
-                where="test",
-                hint="split with hold_out: subset: train for data, subset: held_out for test",
-            )
-    if parts["train"].labels is None:
-        raise ConfigError("a classifier is trained on labelled pictures", where="data")
-    classes = len(sides.classes)
-    if config.model.classes not in (None, classes):
-        raise ConfigError(
-            f"the model has {config.model.classes} classes, the data {classes}",
-            where="model.classes",
-            hint="leave 'classes' out",
-        )
-    told = {"classes": classes, "class_names": sides.classes}
-    return config.model.model_copy(update=told), parts
+def _task(config: TrainConfig, device: str) -> Task:
+    """Decode the pictures of the run."""
+    model = config.model
+    if isinstance(model, RestorerSpec):
+        return Restoring(config, model, device)
+    return Classifying(config, cast(ClassifierSpec, model), device)
 
 
 class _Loop:
@@ -149,39 +128,45 @@ class _Loop:
     def __init__(
         self,
         config: TrainConfig,
-        spec: ClassifierSpec,
-        parts: dict[str, Pictures],
+        task: Task,
         device: str,
         path: Path,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self.config, self.parts, self.device, self.path = config, parts, device, path
+        self.config, self.task, self.device, self.path = config, task, device, path
         self.tell = on_progress
         self.rng = Rng(config.seed).at("train")
-        self.size = len(parts["train"])
+        self.size = len(task.ids)
         self.batch = min(config.batch, self.size)
         self.per_epoch = self.size // self.batch
-        # Known on the device from the start: one copy, not one a step.
-        self.images = parts["train"].images.to(device)
-        labels = parts["train"].labels
-        self.labels = None if labels is None else labels.to(device)
-        self.state = self._fresh(spec)
+        self.state = self._fresh()
         self.order: tuple[int, torch.Tensor] = (-1, torch.empty(0, dtype=torch.int64))
         if path.is_file():
-            self.state.resume(path, parts["train"].fingerprint)
+            self.state.resume(path, task.fingerprint)
 
-    def _fresh(self, spec: ClassifierSpec) -> State:
-        model: nn.Module = spec.build()
+    def _fresh(self) -> State:
+        spec = self.task.spec
+        model: nn.Module = spec.build()  # type: ignore[attr-defined]
         if spec.weights is None:
-            _seed_weights(model, self.rng.at("initial"))
+            initialise(model.get_submodule("network"), self.rng.at("initial"))
+        if self.config.init is not None:
+            _take_over(model, self.config.init)
+        players = self.config.method.players(model)
+        for name, player in players.items():
+            if player is not model and not getattr(player, "pretrained", False):
+                initialise(player, self.rng.at("initial", name))
         # On processors channels-last gains less than a tenth, and torch 2.13 corrupts the heap in the
         # backward pass of a 1x1 convolution with stride 2 of fewer than 8 channels.
         layout = torch.channels_last if self.device == "cuda" else torch.contiguous_format
-        model.to(device=self.device, memory_format=layout).train()  # type: ignore[call-overload]
-        players = self.config.method.players(model)
+        for player in players.values():
+            player.to(device=self.device, memory_format=layout).train()  # type: ignore[call-overload]
         average = None if self.config.ema is None else Average(model, self.config.ema)
-        optimisers = {name: optimiser(own, self.config.optimiser) for name, own in players.items()}
-        return State(model, optimisers, average)
+        optimisers = {
+            name: optimiser(player.parameters(), self.config.optimiser)
+            for name, player in players.items()
+            if any(parameter.requires_grad for parameter in player.parameters())
+        }
+        return State(players, optimisers, average)
 
     @property
     def share(self) -> float:
@@ -208,11 +193,11 @@ class _Loop:
                 epoch = state.step / self.per_epoch
                 self.tell(Progress(state.step, self.share, epoch, state.elapsed, loss, rate, check))
             if perf_counter() - saved > SAVE_SECONDS:
-                state.save(self.path, self.parts["train"].fingerprint)
+                state.save(self.path, self.task.fingerprint)
                 saved = perf_counter()
         if state.best is None:
             self._check()
-        state.save(self.path, self.parts["train"].fingerprint)
+        state.save(self.path, self.task.fingerprint)
 
     def _step(self) -> tuple[float, float]:
         """Do one step; return the summed loss and the learning rate."""
@@ -222,12 +207,14 @@ class _Loop:
         batch = self._batch(rng)
         total = 0.0
         with self._precision():
-            losses = config.method.step(state.model, batch, rng.at("method"))
+            losses = config.method.step(state.players, batch, rng.at("method"))
             for player, loss in losses:
                 own = state.optimisers[player]
                 set_rate(own, rate)
                 own.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
+                if config.clip is not None:
+                    nn.utils.clip_grad_norm_(state.players[player].parameters(), config.clip)
                 own.step()
                 total += float(loss.detach())
         if total != total:
@@ -246,11 +233,7 @@ class _Loop:
             shuffled = torch.randperm(self.size, generator=self.rng.at("order", epoch).torch())
             self.order = (epoch, shuffled)
         rows = self.order[1][place * self.batch : (place + 1) * self.batch]
-        ids = self.parts["train"].ids
-        at = rows.to(self.device)
-        images = augmented(self.images[at], self.config.augment, rng.at("augment").torch())
-        labels = None if self.labels is None else self.labels[at]
-        return TrainBatch(images, labels, tuple(ids[row] for row in rows.tolist()))
+        return self.task.batch(rows, rng, self.share)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "fp32":
@@ -260,7 +243,7 @@ class _Loop:
     def _check(self) -> Score:
         """Measure the validation part; keep the weights if they are the best so far."""
         state = self.state
-        found = score(state.model, self.parts["validation"], self.device, state=state.candidate())
+        found = self.task.score(state.model, "validation", state=state.candidate())
         state.checked = int(self.share * self.config.checks)
         if state.best_rank is None or found.rank > state.best_rank:
             state.best_rank = found.rank
@@ -268,26 +251,29 @@ class _Loop:
         return found
 
 
-def _seed_weights(model: nn.Module, rng: Rng) -> None:
-    """Draw fresh weights from the run's own stream."""
-    from defend.nets.initial import initialise
+def _take_over(model: nn.Module, weights: str) -> None:
+    """Copy the tensors that fit; the network's others stay fresh."""
+    network = model.get_submodule("network")
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights_of(weights).items()
+        if name in own and own[name].shape == value.shape
+    }
+    if not fitting:
+        raise ConfigError(f"no tensor of '{weights}' fits the model", where="init")
+    network.load_state_dict(own | fitting)
 
-    initialise(model.get_submodule("network"), rng)
 
-
-def _publish(
-    config: TrainConfig, spec: ClassifierSpec, parts: dict[str, Pictures], loop: _Loop, place: Path
-) -> Trained:
+def _publish(config: TrainConfig, task: Task, loop: _Loop, place: Path) -> Trained:
     """Measure the weights as they will be stored (half precision) and write them with their card."""
     state, model = loop.state, loop.state.model
     best = state.best or state.candidate()
     stored = {
         name: value.half().float() if value.is_floating_point() else value for name, value in best.items()
     }
-    scores = {
-        name: score(model, part, loop.device, state=stored) for name, part in parts.items() if name != "train"
-    }
-    told = card(config, spec, parts, scores, seconds=state.elapsed, steps=state.step, device=loop.device)
+    scores = {name: task.score(model, name, state=stored) for name in task.measured}
+    told = card(config, task, scores, seconds=state.elapsed, steps=state.step, device=loop.device)
     inside = {name.removeprefix("network."): value for name, value in best.items()}
     folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
     return Trained(save(folder, inside, told), place, scores, state.step, state.elapsed)

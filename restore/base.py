@@ -48,6 +48,25 @@ class RestorerSpec(PartSpec):
         """Return the facts for these fields."""
         return RestorerFacts()
 
+    @property
+    def noise_map(self) -> bool:
+        """True where the network takes the noise's standard deviation as a second argument (n, 1, 1, 1)."""
+        return False
+
+    def prepared(self, x: Images) -> RestorerSpec:
+        """Hook: return this restorer with everything fixed that it would find out from the whole picture.
+
+        Tiles are restored by what this returns. By default the noise level of ``sigma: auto`` is estimated.
+
+        Args:
+            x: one picture (1, c, h, w), padded as ``restore`` gets it.
+        """
+        if not self.noise_map or getattr(self, "sigma", None) != "auto":
+            return self
+        from restore.noise import estimate_sigma
+
+        return self.model_copy(update={"sigma": estimate_sigma(x).item()})
+
     def network(self) -> nn.Module | None:
         """Hook: return the module that ``restore`` runs, or None where it needs none.
 

@@ -5,4 +5,4 @@ from __future__ import annotations
 from data.contract.registry import Registry
 from restore.base import RestorerSpec
 
-RESTORERS = Registry("restorer", RestorerSpec, "restore.classical")
+RESTORERS = Registry("restorer", RestorerSpec, "restore.classical", "restore.networks")

@@ -42,7 +42,26 @@ class Restorer(Part):
         """Return the declared differentiable stand-in for ``forward``, with the same shape."""
         return self._run(x, cast("RestorerSpec", self.spec).surrogate)
 
-    def _run(self, x: Tensor, hook: Callable[[Tensor, nn.Module | None], Tensor]) -> Tensor:
+    def restored(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """Return what training compares: as ``forward``, but not clamped, for clamped pixels learn nothing.
+
+        Args:
+            x: (n, c, h, w).
+            sigma: (n, 1, 1, 1) noise of each image, told to a network that takes a noise map; others are
+                not told.
+        """
+        spec = cast("RestorerSpec", self.spec)
+        if sigma is None or not spec.noise_map:
+            return self._run(x, spec.restore, clamp=False)
+
+        def told(padded: Tensor, network: nn.Module | None) -> Tensor:
+            return cast(nn.Module, network)(padded, sigma)
+
+        return self._run(x, told, clamp=False)
+
+    def _run(
+        self, x: Tensor, hook: Callable[[Tensor, nn.Module | None], Tensor], *, clamp: bool = True
+    ) -> Tensor:
         check_images(x, name=self.spec.name, channels=self.facts.channels)
         height, width = x.shape[2:]
         scale = self.facts.scale
@@ -57,7 +76,8 @@ class Restorer(Part):
                 f"returned {tuple(out.shape)} for {tuple(padded.shape)} and scale {scale}",
                 where=self.spec.name,
             )
-        return out[:, :, : height * scale, : width * scale].clamp(0.0, 1.0)
+        out = out[:, :, : height * scale, : width * scale]
+        return out.clamp(0.0, 1.0) if clamp else out
 
 
 def pad(x: Tensor, *, minimum: int, multiple_of: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from data.contract.rng import Rng
 
+MODEL = "model"
+"""Name of the player that is being trained for keeps."""
+
 
 @dataclass(frozen=True)
 class TrainBatch:
@@ -22,11 +25,16 @@ class TrainBatch:
         images: float32 (n, c, h, w) in [0, 1], augmented.
         labels: int64 (n,), or None where the data has none.
         ids: one stable name a picture.
+        share: used-up part of the budget, 0 to 1.
+        reference: float32 (n, c, h, w) in [0, 1], pictures of another source (the normally lit ones of an
+            unpaired method), or None where the config names none.
     """
 
     images: Tensor
     labels: Tensor | None
     ids: tuple[str, ...]
+    share: float = 0.0
+    reference: Tensor | None = None
 
 
 class Method(Spec):
@@ -34,16 +42,25 @@ class Method(Spec):
 
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
+    needs_reference: ClassVar[bool] = False
+    """True where the config must name a second source, ``reference``."""
 
-    def players(self, model: nn.Module) -> dict[str, list[nn.Parameter]]:
-        """Return the groups of parameters that have an optimiser of their own (a GAN has two)."""
-        return {"model": list(model.parameters())}
+    def players(self, model: nn.Module) -> dict[str, nn.Module]:
+        """Return all modules that take part, by name: at least ``model`` itself.
 
-    def step(self, model: nn.Module, batch: TrainBatch, rng: Rng) -> Iterator[tuple[str, Tensor]]:
+        Each one with parameters that require a gradient gets an optimiser of its own (a GAN has two players);
+        fresh weights of the others are drawn by the loop unless the module carries ``pretrained = True``. All
+        are checkpointed.
+        """
+        return {MODEL: model}
+
+    def step(
+        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield (player, loss): the loop clears that player's gradients, backpropagates and steps it.
 
         Args:
-            model: in train mode; the method may switch modes but leaves it in train mode.
+            players: what `players` returned, in train mode; a method may switch modes but leaves train mode.
             batch: one batch on the model's device.
             rng: the stream of this step; a method that draws per picture adds the picture's id.
         """

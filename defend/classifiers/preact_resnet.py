@@ -34,7 +34,7 @@ class PreActResNet(ClassifierSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from defend.nets.initial import fresh
+        from data.initial import fresh
         from defend.nets.preact_resnet import PreActResNet as Network
 
         classes = self.classes

@@ -34,7 +34,7 @@ class SmallConvNet(ClassifierSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from defend.nets.initial import fresh
+        from data.initial import fresh
         from defend.nets.small_convnet import SmallConvNet as Network
 
         classes = self.classes

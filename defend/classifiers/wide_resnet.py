@@ -42,7 +42,7 @@ class WideResNet(ClassifierSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from defend.nets.initial import fresh
+        from data.initial import fresh
         from defend.nets.wide_resnet import WideResNet as Network
 
         classes = self.classes

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from data.contract.errors import DataError
-from data.contract.method import Method, TrainBatch
+from data.contract.method import MODEL, Method, TrainBatch
 from data.contract.spec import Number
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class AugMix(Method):
     jsd: Annotated[Number, Field(ge=0)] = 12.0
     """Weight of the divergence. 0: train on one mix a picture instead, at a third of the cost."""
 
-    def step(self, model: nn.Module, batch: TrainBatch, rng: Rng) -> Iterator[tuple[str, Tensor]]:
+    def step(
+        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of the batch; the three versions go through the network as one batch."""
         import torch
         from torch.nn.functional import cross_entropy
@@ -59,14 +61,14 @@ class AugMix(Method):
         )
         if not self.jsd:
             yield (
-                "model",
-                cross_entropy(model(versions[0]), labels, label_smoothing=self.label_smoothing),
+                MODEL,
+                cross_entropy(players[MODEL](versions[0]), labels, label_smoothing=self.label_smoothing),
             )
             return
-        logits = model(torch.cat([batch.images, *versions]))
+        logits = players[MODEL](torch.cat([batch.images, *versions]))
         clean, first, second = logits.float().chunk(3)
         loss = cross_entropy(clean, labels, label_smoothing=self.label_smoothing)
-        yield "model", loss + self.jsd * jensen_shannon(clean, first, second)
+        yield MODEL, loss + self.jsd * jensen_shannon(clean, first, second)
 
 
 def jensen_shannon(*logits: Tensor) -> Tensor:

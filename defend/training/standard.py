@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from data.contract.errors import DataError
-from data.contract.method import Method, TrainBatch
+from data.contract.method import MODEL, Method, TrainBatch
 from data.contract.spec import Number
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ class Standard(Method):
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Share of the label's probability that is spread evenly over all classes (Szegedy et al. 2016)."""
 
-    def step(self, model: nn.Module, batch: TrainBatch, rng: Rng) -> Iterator[tuple[str, Tensor]]:
+    def step(
+        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield the mean cross-entropy of the batch."""
         from torch.nn.functional import cross_entropy
 
         if batch.labels is None:
             raise DataError("needs labels", where=self.kind)
-        yield (
-            "model",
-            cross_entropy(model(batch.images), batch.labels, label_smoothing=self.label_smoothing),
-        )
+        logits = players[MODEL](batch.images)
+        yield MODEL, cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)

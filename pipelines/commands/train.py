@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.commands.configs import read_task
 from pipelines.commands.console import console, progress
@@ -30,14 +29,9 @@ def command(path: Path, *, minutes: float | None, device: str, out: Path, quiet:
         def show(state: Progress) -> None:
             tell("train", round(STEPS * state.share), STEPS)
             if state.check:
-                found = _figure(state.check.figure())
-                tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.3f}, validation {found}")
+                tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.4g}, validation {state.check.text()}")
 
         done = train(config, device=device, folder=folder, on_progress=show)
     for part, score in done.scores.items():
-        screen.print(f"{part}: {_figure(score.figure())}", markup=False)
+        screen.print(f"{part}: {score.text()}", markup=False)
     screen.print(f"weights: {done.weights.folder}", markup=False, soft_wrap=True)
-
-
-def _figure(figure: Mapping[str, Any]) -> str:
-    return f"{figure['accuracy']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}] of {figure['n']}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from data.contract.spec import kind_of
-from defend.base import ClassifierSpec
 from pipelines.training.config import TrainConfig
-from pipelines.training.pictures import Pictures
-from pipelines.training.scoring import Score
+from pipelines.training.task import Score, Task
 
 
 def machine(device: str) -> str:
@@ -23,9 +22,8 @@ def machine(device: str) -> str:
 
 def card(
     config: TrainConfig,
-    spec: ClassifierSpec,
-    parts: dict[str, Pictures],
-    scores: dict[str, Score],
+    task: Task,
+    scores: Mapping[str, Score],
     *,
     seconds: float,
     steps: int,
@@ -35,8 +33,7 @@ def card(
 
     Args:
         config: what was run.
-        spec: the model with its classes filled in.
-        parts: "train", "validation" and perhaps "test".
+        task: its model and its pictures.
         scores: part -> measured after training, with the weights as they are stored.
         seconds: time in the loop.
         steps: steps done.
@@ -46,22 +43,19 @@ def card(
     decided = "; test decided nothing" if "test" in scores else ""
     return {
         "id": config.publish.id or config.name,
-        "spec": spec.model_dump(mode="json", exclude={"weights"}),
+        "spec": task.spec.model_dump(mode="json", exclude={"weights"}),
         "data": {
             "about": config.publish.about,
             "source": config.data.model_dump(mode="json", exclude_defaults=True)
             | {"kind": kind_of(config.data)},
-            "pictures": {name: len(part) for name, part in parts.items()},
-            "fingerprints": {name: part.fingerprint for name, part in parts.items()},
-            "height": parts["train"].images.shape[1],
-            "width": parts["train"].images.shape[2],
-        },
+        }
+        | task.facts(),
         "recipe": config.model_dump(mode="json", exclude={"publish"}),
         "config_key": config.key(),
         "seed": config.seed,
         "minutes": round(seconds / 60, 2),
         "steps": steps,
-        "epochs": round(steps * config.batch / len(parts["train"]), 2),
+        "epochs": round(steps * config.batch / len(task.ids), 2),
         "machine": machine(device),
         "figures": {name: each.figure() for name, each in scores.items()} | {"note": chosen + decided},
         "limits": config.publish.limits,

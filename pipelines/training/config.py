@@ -8,12 +8,16 @@ from pydantic import Field, model_validator
 
 from data.catalogue import SOURCES
 from data.contract.method import Method
-from data.contract.spec import Number, Spec
+from data.contract.registry import Registry
+from data.contract.spec import Number, PartSpec, Spec, kind_of
 from data.sources.base import HoldOut, Source
-from defend.base import ClassifierSpec
 from defend.catalogue import CLASSIFIERS
 from defend.training.standard import Standard
 from pipelines.catalogue import METHODS, Choice
+from restore.base import RestorerSpec
+from restore.learning import RestorerMethod
+
+TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "restore.networks")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Share = Annotated[Number, Field(ge=0, le=1)]
@@ -27,6 +31,8 @@ class Augment(Spec):
     """Move the picture by up to this many pixels each way; the border is mirrored. 0: never."""
     flip: bool = True
     """Mirror left and right at even odds. Road signs and letters must not be."""
+    rotate: bool = False
+    """Of the crops that a restorer learns from: also mirror up and down and turn by quarters."""
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a square that is greyed at a random place (DeVries & Taylor 2017). 0: none."""
 
@@ -88,16 +94,23 @@ class TrainConfig(Spec):
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random follows from it: fresh weights, order, augmentation, the method's own draws."""
     data: Annotated[Source, Choice(SOURCES)]
-    """Labelled pictures of one size; ``validation`` is split off them."""
+    """For a classifier, labelled pictures of one size; for a restorer, photographs of any size."""
+    reference: Annotated[Source, Choice(SOURCES)] | None = None
+    """For methods that learn from unpaired pictures: the normally lit ones, while ``data`` has the dark."""
     validation: HoldOut = HoldOut(fraction=0.1)
-    """Part of ``data`` that is never trained on: it chooses the checkpoint."""
+    """Part of ``data`` (of ``reference``, where there is one) that is never trained on: it chooses the
+    checkpoint."""
     test: Annotated[Source, Choice(SOURCES)] | None = None
     """Pictures that decide nothing: measured once, at the end, for the card."""
-    model: Annotated[ClassifierSpec, Choice(CLASSIFIERS)]
-    """The network. With ``weights`` it starts from them, else from fresh ones."""
+    model: Annotated[PartSpec, Choice(TRAINABLE)]
+    """The network, a classifier or a restorer. With ``weights`` it starts from them, else from fresh ones."""
+    init: str | None = None
+    """Weights (id or folder) whose tensors of equal name and shape are taken over; the others start fresh."""
     method: Annotated[Method, Choice(METHODS)] = Standard()
     """How it is trained."""
     augment: Augment = Augment()
+    patch: Annotated[int, Field(ge=8)] = 64
+    """Side in pixels of the random crops that a restorer learns from; a classifier sees whole pictures."""
     optimiser: Annotated[SGD | AdamW, Field(discriminator="kind")] = SGD()
     schedule: Schedule = Schedule()
     minutes: Positive | None = None
@@ -108,6 +121,8 @@ class TrainConfig(Spec):
     """Pictures a step; what is left at the end of an epoch is left out."""
     ema: Annotated[Number, Field(ge=0, lt=1)] | None = 0.999
     """Decay of the moving average of the weights, which is what is measured and kept; null: none."""
+    clip: Positive | None = None
+    """Scale the gradient down to this norm, where it is longer; null: never."""
     checks: Annotated[int, Field(ge=1)] = 10
     """How often, evenly over the budget, the validation part is measured; the best weights are kept."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -119,6 +134,28 @@ class TrainConfig(Spec):
         if (self.minutes is None) == (self.epochs is None):
             raise ValueError("give either 'minutes' or 'epochs'")
         return self
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> Self:
+        if self.restores != isinstance(self.method, RestorerMethod):
+            fit = [
+                kind
+                for kind, each in METHODS.kinds.items()
+                if issubclass(each, RestorerMethod) == self.restores
+            ]
+            raise ValueError(
+                f"method '{kind_of(self.method)}' does not train a"
+                f" {'restorer' if self.restores else 'classifier'}; these do: {', '.join(fit)}"
+            )
+        if self.method.needs_reference != (self.reference is not None):
+            needs = "needs" if self.method.needs_reference else "takes no"
+            raise ValueError(f"method '{kind_of(self.method)}' {needs} 'reference'")
+        return self
+
+    @property
+    def restores(self) -> bool:
+        """True where the model is a restorer."""
+        return isinstance(self.model, RestorerSpec)
 
     def within(self, minutes: float | None) -> TrainConfig:
         """Return this config with another budget of wall-clock minutes; None changes nothing."""

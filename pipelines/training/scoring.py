@@ -33,6 +33,11 @@ class Score:
         """Return what the best checkpoint has the greatest of: accuracy, then a low loss."""
         return self.accuracy, -self.loss
 
+    def text(self) -> str:
+        """Return one line."""
+        low, high = wilson(self.right, self.n)
+        return f"{self.accuracy:.4f} [{low:.4f}, {high:.4f}] of {self.n}"
+
     def figure(self) -> dict[str, Any]:
         """Return the accuracy with its 95 % Wilson interval and the loss, for the card."""
         low, high = wilson(self.right, self.n)

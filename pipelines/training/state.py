@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from data.contract.errors import RunError
+from data.contract.method import MODEL
 from pipelines.training.average import Average
 from pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
 
@@ -18,7 +19,7 @@ class State:
     """State between two steps.
 
     Attributes:
-        model: the model in train mode.
+        players: all modules that take part, in train mode; ``model`` is the one that is kept.
         optimisers: player -> optimiser.
         average: moving average of the weights, or None.
         step: steps done.
@@ -27,7 +28,7 @@ class State:
         best: validation rank and weights of the best check.
     """
 
-    model: nn.Module
+    players: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
     average: Average | None
     step: int = 0
@@ -36,13 +37,18 @@ class State:
     best_rank: tuple[float, float] | None = None
     best: dict[str, Tensor] | None = None
 
+    @property
+    def model(self) -> nn.Module:
+        """Return the module that is trained for keeps."""
+        return self.players[MODEL]
+
     def candidate(self) -> dict[str, Tensor]:
         """Return the weights that would be kept now: the average's, else the model's."""
         return self.average.state if self.average else dict(self.model.state_dict())
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write a checkpoint."""
-        tensors = {"model": dict(self.model.state_dict())}
+        tensors = {f"player.{name}": dict(self.players[name].state_dict()) for name in self.optimisers}
         tensors |= {f"optimiser.{name}": flatten(each) for name, each in self.optimisers.items()}
         if self.average:
             tensors["average"] = self.average.state
@@ -72,8 +78,8 @@ class State:
                 hint="delete the folder to start afresh",
             )
         try:
-            self.model.load_state_dict(found.tensors["model"])
             for name, each in self.optimisers.items():
+                self.players[name].load_state_dict(found.tensors[f"player.{name}"])
                 restore(each, found.tensors.get(f"optimiser.{name}", {}))
             if self.average:
                 self.average.load(found.tensors["average"], int(found.facts["average_steps"]))

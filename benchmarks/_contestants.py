@@ -1,0 +1,146 @@
+"""Who is compared: every shipped restoration network, and the classical methods with tuned constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from data.weights import Weights, shipped
+from restore.catalogue import RESTORERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Best mean PSNR over 8 photos of the BSDS500 training part (grey and colour give the same order), from the
+# grids that `python benchmarks/restoration.py --tune` prints; the test sets decided nothing.
+CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
+    15: {},
+    25: {},
+    50: {},
+}
+"""Standard deviation in levels -> kind -> fields."""
+METHOD_OF_TASK = {
+    "denoise": ("denoise",),
+    "real": ("denoise", "realistic"),
+    "deblur": ("deblur",),
+    "sr": ("super_resolution",),
+    "lowlight": ("enlighten_gan", "zero_dce"),
+}
+"""Task -> training methods whose weights take part in it."""
+ENLIGHTENERS: dict[str, dict[str, Any]] = {
+    "gamma 0.45": {"kind": "gamma", "gamma": 0.45},
+    "CLAHE": {"kind": "clahe"},
+    "histogram equalization": {"kind": "histogram_equalization"},
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Something that restores: one part, or several one after another.
+
+    Attributes:
+        label: what tables call it.
+        nodes: a mapping for each part, as in YAML; none at all for the input as it is.
+        learned: True for a network with shipped weights.
+    """
+
+    label: str
+    nodes: tuple[dict[str, Any], ...]
+    learned: bool = False
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """Return the parts in a row, in eval mode."""
+        return nn.Sequential(*(RESTORERS.parse(node).build() for node in self.nodes)).eval()
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of learned values."""
+        return sum(p.numel() for p in self.module.parameters()) if self.learned else 0
+
+    def takes(self, channels: int) -> bool:
+        """Tell whether every part accepts this number of channels."""
+        return all(channels in RESTORERS.parse(node).resolved().facts.channels for node in self.nodes)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Restore (n, c, h, w)."""
+        out: Tensor = self.module(x)
+        return out
+
+
+INPUT = Contestant("input", ())
+"""What all others start from."""
+
+
+def method_of(weights: Weights) -> str:
+    """Return the kind of the training method that made the weights, '' where the card does not say."""
+    recipe = weights.card.get("recipe")
+    method = recipe.get("method") if isinstance(recipe, dict) else None
+    return str(method.get("kind", "")) if isinstance(method, dict) else ""
+
+
+def networks(task: str) -> Iterator[tuple[str, dict[str, Any], set[str]]]:
+    """Yield (id, node, names of its fields) of every shipped network that was trained for the task."""
+    for weights in shipped():
+        kind = str(weights.card["spec"].get("kind"))
+        if kind in RESTORERS.kinds and method_of(weights) in METHOD_OF_TASK[task]:
+            name = weights.folder.name
+            yield name, {"kind": kind, "weights": name}, set(RESTORERS[kind].model_fields)
+
+
+def denoisers(sigma: int, channels: int) -> list[Contestant]:
+    """Return the denoisers for noise of ``sigma`` levels; those with a noise map are told it, or guess it."""
+    found = [
+        Contestant(kind, ({"kind": kind, **fields},)) for kind, fields in CLASSICAL_DENOISERS[sigma].items()
+    ]
+    for name, node, fields in networks("denoise"):
+        spec = RESTORERS.parse(node).resolved()
+        if "sigma" in fields and spec.noise_map:
+            found.append(Contestant(f"{name}, sigma told", (node | {"sigma": sigma / 255},), learned=True))
+            found.append(Contestant(f"{name}, sigma auto", (node | {"sigma": "auto"},), learned=True))
+        else:
+            found.append(Contestant(f"{name}, blind", (node,), learned=True))
+    return [each for each in found if each.takes(channels)]
+
+
+def blind(task: str, classical: Sequence[Contestant] = ()) -> list[Contestant]:
+    """Return the networks of a task without any hint (a noise map gets its own estimate), after ``classical``."""
+    return [*classical, *(Contestant(name, (node,), learned=True) for name, node, _ in networks(task))]
+
+
+def enlargers(scale: int) -> list[Contestant]:
+    """Return bicubic enlargement and the shipped super-resolvers of a scale."""
+    bicubic = Contestant("bicubic", ({"kind": "bicubic", "scale": scale},))
+    found = blind("sr")
+    right = [each for each in found if RESTORERS.parse(each.nodes[0]).resolved().facts.scale == scale]
+    return [bicubic, *right]
+
+
+def enlighteners() -> list[Contestant]:
+    """Return tone curves and shipped low-light networks, these also behind the colour denoiser."""
+    classical = [Contestant(label, (node,)) for label, node in ENLIGHTENERS.items()]
+    learned = blind("lowlight")
+    first = next((each for each in blind("denoise") if each.takes(3)), None)
+    if first is None:
+        return [*classical, *learned]
+    behind = [
+        Contestant(f"{first.label} + {each.label}", (*first.nodes, *each.nodes), learned=True)
+        for each in learned
+    ]
+    return [*classical, *learned, *behind]
+
+
+def deconvolvers(kernel: str, sigma: float) -> list[Contestant]:
+    """Return every restorer that is told the blur, with the kernel in the .npy file ``kernel``."""
+    found = []
+    for kind, spec in RESTORERS.kinds.items():
+        if "kernel" in spec.model_fields:
+            node: dict[str, Any] = {"kind": kind, "kernel": {"kind": "file", "path": kernel}}
+            if "sigma" in spec.model_fields:
+                node["sigma"] = sigma
+            found.append(Contestant(f"{kind} (kernel told)", (node,)))
+    return found

@@ -1,0 +1,89 @@
+"""Training a classifier: labelled pictures of one size, judged by accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from data.contract.errors import ConfigError
+from data.contract.method import TrainBatch
+from data.contract.rng import Rng
+from defend.base import ClassifierSpec
+from pipelines.training.augment import augmented
+from pipelines.training.config import TrainConfig
+from pipelines.training.pictures import Pictures, decode, split
+from pipelines.training.scoring import Score, score
+from pipelines.training.task import Task
+
+
+class Classifying(Task):
+    """The pictures of a classifier."""
+
+    def __init__(self, config: TrainConfig, model: ClassifierSpec, device: str) -> None:
+        """Decode the parts and give the model its classes.
+
+        Raises:
+            ConfigError: the config does not fit the data.
+            DataError: the pictures cannot be used.
+        """
+        self.how, self.device = config.augment, device
+        self.parts, classes = _parts(config)
+        if model.classes not in (None, len(classes)):
+            raise ConfigError(
+                f"the model has {model.classes} classes, the data {len(classes)}",
+                where="model.classes",
+                hint="leave 'classes' out",
+            )
+        self.spec = model.model_copy(update={"classes": len(classes), "class_names": classes})
+        train = self.parts["train"]
+        if train.labels is None:
+            raise ConfigError("a classifier is trained on labelled pictures", where="data")
+        self.ids, self.fingerprint = train.ids, train.fingerprint
+        # Known on the device from the start: one copy, not one a step.
+        self.images, self.labels = train.images.to(device), train.labels.to(device)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the parts but the training one."""
+        return tuple(name for name in self.parts if name != "train")
+
+    def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
+        """Return shifted and flipped pictures."""
+        at = rows.to(self.device)
+        images = augmented(self.images[at], self.how, rng.at("augment").torch())
+        return TrainBatch(images, self.labels[at], tuple(self.ids[row] for row in rows.tolist()), share)
+
+    def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
+        """Return the accuracy and the cross-entropy."""
+        return score(model, self.parts[part], self.device, state=state)
+
+    def facts(self) -> dict[str, Any]:
+        """Return number, fingerprints and size."""
+        return {
+            "pictures": {name: len(part) for name, part in self.parts.items()},
+            "fingerprints": {name: part.fingerprint for name, part in self.parts.items()},
+            "height": self.images.shape[1],
+            "width": self.images.shape[2],
+        }
+
+
+def _parts(config: TrainConfig) -> tuple[dict[str, Pictures], tuple[str, ...]]:
+    sides = split(config.data, config.validation)
+    parts = {
+        "train": decode(config.data, sides.train),
+        "validation": decode(config.data, sides.validation),
+    }
+    if config.test is not None:
+        index = config.test.index()
+        if index.classes != sides.classes:
+            raise ConfigError("its classes differ from those of the training data", where="test")
+        parts["test"] = decode(config.test, index.entries)
+        seen = set(parts["train"].ids) | set(parts["validation"].ids)
+        if shared := sorted(seen & set(parts["test"].ids)):
+            raise ConfigError(
+                f"{len(shared)} test pictures are also trained on ({shared[0]}, ...)",
+                where="test",
+                hint="split with hold_out: subset: train for data, subset: held_out for test",
+            )
+    return parts, sides.classes

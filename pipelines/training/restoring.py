@@ -1,0 +1,172 @@
+"""Training a restorer: random crops of photographs, judged by PSNR in the conditions of its method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from data.contract.errors import ConfigError
+from data.contract.method import TrainBatch
+from data.contract.rng import Rng
+from data.statistics import bootstrap_mean
+from pipelines.training.config import TrainConfig
+from pipelines.training.photos import Photos, decode_photos
+from pipelines.training.pictures import split
+from pipelines.training.task import Task
+from restore.base import RestorerSpec
+from restore.learning import RestorerMethod
+from restore.quality import psnr
+from restore.restorer import Restorer
+
+SIDE = 192
+"""Pixels a side of what validation looks at: the centre of each photograph; divisible by 8 and by 3."""
+SEED = 20_000
+"""Seed of the degradations: the same in every run, so that figures can be compared."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """PSNR in dB of every photograph, by condition.
+
+    Attributes:
+        after: of the restored photographs.
+        before: of the degraded ones, where they have the size of the truth.
+    """
+
+    after: dict[str, list[float]] = field(default_factory=dict)
+    before: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over conditions and photographs."""
+        values = [value for each in self.after.values() for value in each]
+        return sum(values) / len(values)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Return what the best checkpoint has the greatest of."""
+        return self.mean, 0.0
+
+    def text(self) -> str:
+        """Return one line."""
+        parts = [f"{name} {sum(each) / len(each):.2f} dB" for name, each in self.after.items()]
+        count = len(next(iter(self.after.values())))
+        return f"{', '.join(parts)} ({count} pictures)"
+
+    def figure(self) -> dict[str, Any]:
+        """Return the means with their 95 % bootstrap intervals over photographs, for the card."""
+        told: dict[str, Any] = {
+            "metric": "PSNR in dB, values clamped to [0, 1]",
+            "interval": "bootstrap 95 %",
+        }
+        for name, values in self.after.items():
+            mean = sum(values) / len(values)
+            low, high = bootstrap_mean(values, Rng(SEED).at("interval", name))
+            told[name] = {"psnr": round(mean, 3), "low": round(low, 3), "high": round(high, 3)}
+            if before := self.before.get(name):
+                told[name]["input"] = round(sum(before) / len(before), 3)
+        return told | {"n": len(next(iter(self.after.values())))}
+
+
+@torch.no_grad()
+def score_restorer(
+    model: Restorer,
+    method: RestorerMethod,
+    photos: Photos,
+    *,
+    state: dict[str, Tensor] | None = None,
+    side: int | None = SIDE,
+) -> Restored:
+    """Measure a restorer in eval mode; its weights and its mode are afterwards as before.
+
+    Args:
+        model: the restorer.
+        method: says in which conditions.
+        photos: clean ones.
+        state: weights to measure in place of the model's own.
+        side: look at the centre of so many pixels; None: at the whole.
+    """
+    training, own = model.training, None
+    if state is not None:
+        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(state)
+    model.eval()
+    found = Restored()
+    channels = model.facts.channels[-1]
+    for row, name in enumerate(photos.ids):
+        clean = photos.whole(row, channels, side=side, multiple_of=model.facts.scale)
+        for condition in method.conditions:
+            pair = method.pair(model, clean, condition, Rng(SEED).at(name, condition))
+            restored = model.restored(pair.degraded, pair.sigma).clamp(0.0, 1.0)
+            found.after.setdefault(condition, []).append(float(psnr(restored, pair.target)))
+            if pair.degraded.shape == pair.target.shape:
+                before = psnr(pair.degraded.clamp(0.0, 1.0), pair.target)
+                found.before.setdefault(condition, []).append(float(before))
+    if own is not None:
+        model.load_state_dict(own)
+    model.train(training)
+    return found
+
+
+class Restoring(Task):
+    """The photographs of a restorer."""
+
+    def __init__(self, config: TrainConfig, model: RestorerSpec, device: str) -> None:
+        """Decode the parts.
+
+        Raises:
+            ConfigError: the config does not fit the data.
+            DataError: the photographs cannot be used.
+        """
+        spec = cast(RestorerSpec, model.resolved())
+        facts = spec.facts
+        if config.patch % (grid := facts.multiple_of * facts.scale):
+            raise ConfigError(f"{config.patch} is not divisible by {grid}, as the model asks", where="patch")
+        self.config, self.spec, self.channels = config, model, facts.channels[-1]
+        self.method = cast(RestorerMethod, config.method)
+        sides = split(config.data, config.validation)
+        judged, source = sides.validation, config.data
+        parts = {"train": decode_photos(config.data, sides.train, least=config.patch)}
+        if config.reference is not None:
+            source = config.reference
+            other = split(source, config.validation)
+            parts["reference"] = decode_photos(source, other.train, least=config.patch)
+            judged = other.validation
+        parts["validation"] = decode_photos(source, judged, least=facts.multiple_of * facts.scale)
+        if config.test is not None:
+            parts["test"] = decode_photos(config.test, config.test.index().entries)
+        self.parts = {name: part.to(device) for name, part in parts.items()}
+        self.ids, self.fingerprint = parts["train"].ids, parts["train"].fingerprint
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the parts that nothing is learned from."""
+        return tuple(name for name in self.parts if name in ("validation", "test"))
+
+    def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
+        """Return random crops, and as many of the reference where there is one."""
+        side, how = self.config.patch, self.config.augment
+        images = self.parts["train"].patches(rows, side, self.channels, how, rng.at("augment").torch())
+        reference = None
+        if others := self.parts.get("reference"):
+            generator = rng.at("reference").torch()
+            drawn = torch.randint(len(others), (rows.numel(),), generator=generator)
+            reference = others.patches(drawn, side, self.channels, how, generator)
+        ids = tuple(self.ids[row] for row in rows.tolist())
+        return TrainBatch(images, None, ids, share, reference)
+
+    def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Restored:
+        """Return the PSNR: of the centres in validation, of whole photographs in the test."""
+        side = SIDE if part == "validation" else None
+        restorer = cast(Restorer, model)
+        return score_restorer(restorer, self.method, self.parts[part], state=state, side=side)
+
+    def facts(self) -> dict[str, Any]:
+        """Return number and fingerprints."""
+        return {
+            "pictures": {name: len(part) for name, part in self.parts.items()},
+            "fingerprints": {name: part.fingerprint for name, part in self.parts.items()},
+        }

@@ -1,0 +1,57 @@
+"""`Task`: what the loop must know of the kind of network it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from data.contract.method import TrainBatch
+from data.contract.rng import Rng
+from data.contract.spec import PartSpec
+
+
+class Score(Protocol):
+    """What a measurement says."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What the best checkpoint has the greatest of."""
+
+    def text(self) -> str:
+        """Return one line."""
+
+    def figure(self) -> dict[str, Any]:
+        """Return the figures with their intervals, for the card."""
+
+
+class Task(ABC):
+    """Pictures of one run, and how its network is measured on them.
+
+    Attributes:
+        spec: the network's description, with what the data say filled in.
+        ids: names of the training pictures.
+        fingerprint: key of what they hold.
+    """
+
+    spec: PartSpec
+    ids: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    @abstractmethod
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parts that `score` can measure: ``validation`` and perhaps ``test``."""
+
+    @abstractmethod
+    def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
+        """Return an augmented batch of these training pictures."""
+
+    @abstractmethod
+    def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
+        """Measure a model with these weights; its own weights and its mode are afterwards as before."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Return what the card says of the pictures beside where they come from."""

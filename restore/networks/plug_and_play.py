@@ -1,0 +1,117 @@
+"""Non-blind deconvolution with a trained denoiser as the prior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
+
+from pydantic import Field, model_validator
+
+from data.contract.errors import WeightsError
+from data.contract.spec import Number, content_key
+from restore.base import RestorerFacts, RestorerSpec
+from restore.kernels import GaussianKernel, Kernel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+COARSEST = 49 / 255
+"""Noise level that the denoiser is told in the first step (Zhang et al. 2021)."""
+
+
+class PlugAndPlay(RestorerSpec):
+    """Deconvolution by half-quadratic splitting with a denoiser (IRCNN, Zhang et al. 2017; DPIR, 2021).
+
+    It alternates between the equation of the blur, solved exactly, and a denoiser whose noise level falls
+    from 49/255 to ``sigma``; it starts from the Wiener filter's result. The blur must be known; an error in
+    it acts like noise, so a kernel that is only roughly right wants a larger ``sigma``.
+    """
+
+    onnx: ClassVar[str] = "the exporter writes no complex Fourier transform of dynamic size"
+    purpose: ClassVar[str] = (
+        "undoes a known blur with a denoiser as the prior; the best of the deconvolutions"
+    )
+
+    kind: Literal["plug_and_play"] = "plug_and_play"
+    kernel: Kernel = GaussianKernel()
+    """The blur that is undone."""
+    sigma: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
+    """Standard deviation of the noise, for values in [0, 1]."""
+    iterations: Annotated[int, Field(ge=1, le=100)] = 8
+    """Steps; each runs the denoiser once."""
+    weight: Annotated[Number, Field(gt=0, le=10)] = 0.23
+    """Weight of the denoiser against the data: larger gives smoother pictures."""
+    denoiser: str = "denoise-color-v1"
+    """Id or folder of a colour denoiser's weights; its network must take a noise map."""
+    denoiser_gray: str | None = "denoise-gray-v1"
+    """The same for grey pictures; null gives them to the colour denoiser."""
+
+    @model_validator(mode="after")
+    def _has_no_weights_of_its_own(self) -> Self:
+        if self.weights is not None:
+            raise ValueError("the weights are the denoiser's: write them as 'denoiser', leave 'weights' out")
+        return self
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return the facts: a Fourier transform looks at the whole picture."""
+        return RestorerFacts(channels=(1, 3))
+
+    def ready(self) -> None:
+        """Raise `WeightsError` unless the denoisers are there and take a noise map."""
+        for channels in (3, 1):
+            self._denoiser(channels)
+
+    def fingerprint(self) -> str:
+        """Return a key of the fields and of the sha256 of the denoisers' weights."""
+        from data.weights import find
+
+        # By content: where the weights lie changes no result.
+        fields = {key: value for key, value in self.identity().items() if not key.startswith("denoiser")}
+        names = (self.denoiser, self.denoiser_gray)
+        return content_key([fields, *(None if name is None else find(name).sha256 for name in names)])
+
+    def network(self) -> nn.Module:
+        """Return the iteration with the denoisers' weights loaded."""
+        import numpy as np
+
+        from restore.classical.wiener import Wiener
+        from restore.nets.plug_and_play import PlugAndPlay as Iteration
+
+        steps = np.geomspace(self.sigma, max(COARSEST, self.sigma), self.iterations)
+        levels = [float(level) for level in steps[::-1]]
+        pulls = [self.weight * self.sigma**2 / level**2 for level in levels]
+        start = Wiener(kernel=self.kernel, sigma=self.sigma).network()
+        denoisers = {}
+        for channels in (3, 1):
+            spec = self._denoiser(channels)
+            if spec is None:
+                continue
+            denoisers[channels] = spec.build()
+            if denoisers[channels].facts.channels != (channels,):
+                raise WeightsError(
+                    f"the denoiser takes {denoisers[channels].facts.channels} channels, not {channels}",
+                    where=f"{self.name} '{spec.weights}'",
+                )
+        return Iteration(self.kernel.taps(), levels, pulls, start, denoisers)
+
+    def _denoiser(self, channels: int) -> RestorerSpec | None:
+        """Return the resolved spec of the denoiser for so many channels; None where there is none of its own."""
+        from data.weights import find
+        from restore.catalogue import RESTORERS
+
+        field = "denoiser" if channels == 3 else "denoiser_gray"
+        name = cast("str | None", getattr(self, field))
+        if name is None:
+            return None
+        try:
+            kind = find(name).card["spec"].get("kind")
+        except WeightsError as error:
+            raise WeightsError(error.what, where=f"{self.name}, {field}", hint=error.hint) from None
+        spec = RESTORERS.parse({"kind": kind, "weights": name}).resolved()
+        if not (isinstance(spec, RestorerSpec) and spec.noise_map):
+            raise WeightsError(
+                f"'{name}' is of kind {kind} without a noise map",
+                where=f"{self.name}, {field}",
+                hint="name the weights of a denoiser that is told the noise level",
+            )
+        return spec

@@ -1,0 +1,112 @@
+"""Any restoration checkpoint that the library spandrel knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data.contract.errors import ConfigError, DataError, WeightsError
+from data.contract.spec import content_key
+from restore.base import RestorerFacts, RestorerSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+SUFFIXES = (".safetensors", ".pth")
+
+
+class SpandrelCheckpoint(RestorerSpec):
+    """A published restoration network (ESRGAN, SwinIR, NAFNet, SPAN, DnCNN, SCUNet, ...) from its file.
+
+    The architecture is found out from the names and shapes of the tensors. The gradient is that of the
+    network, which is exact for all but those that quantise inside (RestoreFormer). Networks with a noise map
+    are told 15/255. Needs ``pip install clearsight[spandrel]``; torchvision, which spandrel asks for, is not
+    needed to run: ``pip install einops && pip install --no-deps spandrel`` does without.
+    """
+
+    onnx: ClassVar[str] = "what a foreign network's operations export to is not known beforehand"
+    purpose: ClassVar[str] = "a published network's checkpoint (pip install clearsight[spandrel])"
+
+    kind: Literal["spandrel"] = "spandrel"
+    path: Annotated[str, Field(min_length=1)]
+    """Checkpoint, ``.safetensors`` (best) or ``.pth``, of which nothing but tensors is read; a relative path
+    is looked for as for data."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Refuse the file unless this is its checksum."""
+
+    @model_validator(mode="after")
+    def _holds_its_weights(self) -> Self:
+        if self.weights is not None:
+            raise ValueError("the checkpoint holds its own weights: leave 'weights' out")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Return the kind and the path."""
+        return f"{self.name} '{self.path}'"
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return what spandrel knows of the network; how far its pixels see it does not know."""
+        from restore.nets.spandrel import load
+
+        network = load(self._file())
+        return RestorerFacts(
+            scale=network.scale,
+            channels=(network.channels,),
+            minimum=network.minimum,
+            multiple_of=network.multiple_of,
+        )
+
+    def ready(self) -> None:
+        """Raise `ClearsightError` unless spandrel is installed and knows what the file holds.
+
+        Unlike other parts' this imports torch: only the network's constructor can tell whether it fits.
+        """
+        from importlib.util import find_spec
+
+        if find_spec("spandrel") is None:
+            raise ConfigError(
+                "package 'spandrel' is not installed",
+                where=self.place,
+                hint="pip install clearsight[spandrel], or without torchvision:"
+                " pip install einops && pip install --no-deps spandrel",
+            )
+        from restore.nets.spandrel import load
+
+        load(self._file())
+
+    def fingerprint(self) -> str:
+        """Return a key of the fields and of the file's sha256."""
+        from data.weights import digest
+
+        # Where the file lies changes no result.
+        fields = {name: value for name, value in self.identity().items() if name not in ("path", "sha256")}
+        return content_key([fields, digest(self._file())])
+
+    def network(self) -> nn.Module:
+        """Return the network with the checkpoint's weights."""
+        from restore.nets.spandrel import load
+
+        return load(self._file())
+
+    def _file(self) -> Path:
+        from data.home import locate
+        from data.weights import digest
+
+        try:
+            path = locate(self.path)
+        except DataError as error:
+            raise WeightsError(error.what, where=self.place, hint="mend 'path'") from None
+        if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+            raise WeightsError(f"is no {' or '.join(SUFFIXES)} file", where=self.place)
+        if self.sha256 is not None and digest(path) != self.sha256:
+            raise WeightsError(
+                "sha256 differs from the one in the config",
+                where=self.place,
+                hint="the file is damaged or another one",
+            )
+        return path

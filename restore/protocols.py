@@ -1,0 +1,34 @@
+"""How super-resolution is measured in the literature: PSNR of the luminance of 8-bit pictures."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from restore.quality import luminance, psnr
+from restore.resize import to_8_bit
+
+
+def y_psnr(restored: Tensor, target: Tensor, scale: int) -> Tensor:
+    """Return the PSNR of each enlarged picture on Y, the protocol of SRCNN, VDSR and their successors.
+
+    Both are rounded to 8 bits, then turned into the luma of BT.601 in studio range (not rounded again, peak
+    255); ``scale`` pixels are left out at every side. Targets are cropped to a multiple of the scale
+    beforehand, see `cropped`.
+
+    Args:
+        restored: (n, 3 or 1, h, w) in [0, 1].
+        target: the same shape.
+        scale: by how much the picture was enlarged.
+
+    Returns:
+        (n,) in dB.
+
+    Raises:
+        ShapeError: the shapes differ, or nothing is left inside the border.
+    """
+    return psnr(luminance(to_8_bit(restored)), luminance(to_8_bit(target)), border=scale)
+
+
+def cropped(x: Tensor, scale: int) -> Tensor:
+    """Cut (n, c, h, w) at the bottom and right to a multiple of the scale, as all papers do."""
+    return x[:, :, : x.shape[2] - x.shape[2] % scale, : x.shape[3] - x.shape[3] % scale]

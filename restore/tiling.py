@@ -1,0 +1,270 @@
+"""Restoration of large pictures in tiles that equal the whole picture.
+
+Every tile is computed from a window that reaches a halo further than the tile, and only the tile is kept. The
+halo is half the receptive field, rounded up to the total stride, and tiles start on multiples of the stride:
+so every output pixel sees the very pixels, in the very phase of the strides, that it sees in the whole
+picture, and nothing has to be blended. Borders are padded only where the picture itself ends.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from data.contract.errors import ConfigError, RunError
+from data.contract.part import check_images
+from restore.restorer import pad
+
+if TYPE_CHECKING:
+    from restore.base import RestorerFacts, RestorerSpec
+    from restore.restorer import Restorer
+
+Tile: TypeAlias = int | Literal["auto"] | None
+"""Side of a tile in input pixels; ``auto`` tiles large pictures only, None never tiles."""
+AUTO_PIXELS = 1024 * 1024
+"""Pictures up to this size are not tiled by ``auto``: 64 channels at full resolution, the widest here, take
+256 MB a layer for them, which any machine has, and the halos of tiles would only cost time."""
+AUTO_TILE = 512
+"""Side of the tiles of ``auto``: halos of 50 pixels add 40 % of work, and 64 channels take 100 MB a layer."""
+LEAST_TILE = 64
+"""Tiles are not halved below this: the work is nearly all halo then."""
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis, in input pixels.
+
+    Attributes:
+        start: first pixel that is kept.
+        stop: one past the last pixel that is kept.
+        first: first pixel that the tile is computed from.
+        last: one past the last pixel that it is computed from.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    def target(self, scale: int) -> slice:
+        """Return where the tile lies in the result."""
+        return slice(self.start * scale, self.stop * scale)
+
+    def inside(self, scale: int) -> slice:
+        """Return where the tile lies in what its window gives."""
+        return slice((self.start - self.first) * scale, (self.stop - self.first) * scale)
+
+
+def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Span, ...]:
+    """Cut one axis into tiles of nearly equal length.
+
+    Args:
+        size: length of the axis.
+        tile: most pixels a tile keeps, but for rounding up to ``step``.
+        halo: pixels that a window reaches further on either side; a multiple of ``step``.
+        step: starts, and ends inside the picture, are multiples of this.
+        least: shortest window where the picture is not shorter itself; a multiple of ``step``.
+    """
+    count = -(-size // tile)
+    side = _up(-(-size // count), step)
+    cut = []
+    for start in range(0, size, side):
+        stop = min(start + side, size)
+        first, last = max(0, start - halo), min(size, stop + halo)
+        if last - first < least:
+            # A shorter window would be padded up to the least size where the picture goes on.
+            last = min(size, first + least)
+            first = max(0, min(first, (size - least) // step * step))
+        cut.append(Span(start, stop, first, last))
+    return tuple(cut)
+
+
+def check_tile(spec: RestorerSpec, tile: Tile) -> None:
+    """Refuse a restorer that cannot be computed in tiles of a given size.
+
+    Raises:
+        ConfigError: a size below one, or a restorer with an unbounded receptive field.
+    """
+    if not isinstance(tile, int):
+        return
+    if tile < 1:
+        raise ConfigError(f"a tile has at least 1 pixel a side, not {tile}", where="tile")
+    if spec.facts.receptive_field is None:
+        raise ConfigError(
+            "cannot be computed in tiles: every pixel depends on the whole picture",
+            where=spec.name,
+            hint="use tile auto or none, which restore the picture as a whole",
+        )
+
+
+def restore_tiled(
+    restorer: Restorer,
+    x: Tensor,
+    tile: Tile = "auto",
+    *,
+    device: str | torch.device | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Tensor:
+    """Restore pictures of any size in bounded memory; equal to ``restorer(x)`` to 1e-5.
+
+    Where the memory does not suffice, tiles are halved until they fit, and ``say`` is told.
+
+    Args:
+        restorer: in eval mode.
+        x: (n, c, h, w) in [0, 1].
+        tile: side of the tiles in input pixels, rounded up to the restorer's ``multiple_of``. ``auto`` takes
+            the whole up to `AUTO_PIXELS` pixels in the batch, and `AUTO_TILE` above; restorers that cannot be
+            tiled always get the whole. None: always the whole.
+        device: where the restorer's weights are, if not where ``x`` is; windows travel there one by one.
+        say: gets one line each time that tiles are halved; by default a warning is logged.
+
+    Returns:
+        (n, c, h * scale, w * scale) on the device of ``x``.
+
+    Raises:
+        ConfigError: a restorer that needs the whole picture, and a tile size given as a number.
+        RunError: not even the smallest tiles fit into the memory.
+        ShapeError: images that the restorer does not take.
+    """
+    spec = cast("RestorerSpec", restorer.spec)
+    check_images(x, name=spec.name, channels=restorer.facts.channels)
+    check_tile(spec, tile)
+    if tile is None or restorer.facts.receptive_field is None:
+        return _fitting(restorer, x, None, device or x.device, say or LOG.warning, may_tile=False)
+    side = tile if isinstance(tile, int) else _chosen(x)
+    done = [
+        _fitting(fixed, part, side, device or x.device, say or LOG.warning, may_tile=True)
+        for fixed, part in _fixed(restorer, x)
+    ]
+    return done[0] if len(done) == 1 else torch.cat(done)
+
+
+def restore_chain(
+    restorers: Sequence[Restorer],
+    x: Tensor,
+    tile: Tile = "auto",
+    *,
+    device: str | torch.device | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Tensor:
+    """Restore by one restorer after the other; each is tiled on its own, so halos do not add up.
+
+    Arguments, result and errors are those of `restore_tiled`.
+    """
+    for restorer in restorers:
+        check_tile(cast("RestorerSpec", restorer.spec), tile)
+    for restorer in restorers:
+        x = restore_tiled(restorer, x, tile, device=device, say=say)
+    return x
+
+
+def _chosen(x: Tensor) -> int | None:
+    return None if x.shape[0] * x.shape[2] * x.shape[3] <= AUTO_PIXELS else AUTO_TILE
+
+
+def _fixed(restorer: Restorer, x: Tensor) -> Iterator[tuple[Restorer, Tensor]]:
+    """Yield the batch, or each picture by itself where the restorer finds something out about it."""
+    spec, facts = cast("RestorerSpec", restorer.spec), restorer.facts
+    pictures = [x[at : at + 1] for at in range(x.shape[0])]
+    found = [
+        spec.prepared(pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of)) for one in pictures
+    ]
+    if all(one is spec for one in found):
+        yield restorer, x
+        return
+    for fixed, one in zip(found, pictures, strict=True):
+        # The network is shared; only the description differs.
+        twin = copy.copy(restorer)
+        twin.spec = fixed
+        yield twin, one
+
+
+def _fitting(
+    restorer: Restorer,
+    x: Tensor,
+    side: int | None,
+    device: str | torch.device,
+    say: Callable[[str], None],
+    *,
+    may_tile: bool,
+) -> Tensor:
+    """Restore in tiles of this side, or in smaller ones where the memory does not suffice."""
+    name = restorer.spec.name
+    while True:
+        try:
+            return _computed(restorer, x, side, device)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            smaller = _smaller(side, x, restorer.facts) if may_tile else None
+            if smaller is None:
+                raise _too_large(name, x, side, may_tile=may_tile) from error
+        # Out of the handler, so that the traceback no longer holds the tensors that did not fit.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        before = "the whole picture" if side is None else f"tiles of {side} pixels"
+        say(f"{name}: out of memory with {before}, going on with tiles of {smaller} pixels")
+        side = smaller
+
+
+def _smaller(side: int | None, x: Tensor, facts: RestorerFacts) -> int | None:
+    """Return half the side, or None where it cannot be halved any more."""
+    least = max(LEAST_TILE, facts.multiple_of)
+    now = min(side or max(x.shape[2:]), max(x.shape[2:]))
+    return max(least, now // 2) if now > least else None
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # On the processor torch has no error type of its own for this.
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+def _too_large(name: str, x: Tensor, side: int | None, *, may_tile: bool) -> RunError:
+    size = f"{x.shape[3]}x{x.shape[2]}"
+    if may_tile:
+        tiles = "the smallest tiles" if side is None else f"tiles of {side} pixels"
+        return RunError(
+            f"out of memory for {size} pixels even with {tiles}",
+            where=name,
+            hint="free memory, or use the device cpu",
+        )
+    return RunError(
+        f"out of memory for {size} pixels as a whole",
+        where=name,
+        hint="use tile auto (restorers of unbounded receptive field cannot be tiled), or smaller pictures",
+    )
+
+
+def _computed(restorer: Restorer, x: Tensor, side: int | None, device: str | torch.device) -> Tensor:
+    height, width = x.shape[2:]
+    facts = restorer.facts
+    if side is None or facts.receptive_field is None or side >= max(height, width):
+        whole: Tensor = restorer(x.to(device))
+        return whole.to(x.device)
+    step, scale = facts.multiple_of, facts.scale
+    halo, least = _up(facts.receptive_field // 2, step), _up(facts.minimum, step)
+    rows = spans(height, side, halo=halo, step=step, least=least)
+    columns = spans(width, side, halo=halo, step=step, least=least)
+    out = x.new_empty(0)
+    for row, column in product(rows, columns):
+        window = x[:, :, row.first : row.last, column.first : column.last]
+        tile = restorer(window.to(device))
+        if out.ndim == 1:
+            # The number of channels and the type are the restorer's choice.
+            out = tile.new_empty((*tile.shape[:2], height * scale, width * scale), device=x.device)
+        out[:, :, row.target(scale), column.target(scale)] = tile[
+            :, :, row.inside(scale), column.inside(scale)
+        ].to(x.device)
+    return out
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step) * step
