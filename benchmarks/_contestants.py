@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from data.contract.errors import WeightsError
 from data.weights import Weights, shipped
 from restore.catalogue import RESTORERS
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from restore.base import RestorerSpec
 
 # Best mean PSNR over 8 photos of the BSDS500 training part (grey and colour give the same order), from the
 # grids that `python benchmarks/restoration.py --tune` prints; the test sets decided nothing.
@@ -107,9 +110,9 @@ def denoisers(sigma: int, channels: int) -> list[Contestant]:
     return [each for each in found if each.takes(channels)]
 
 
-def blind(task: str, classical: Sequence[Contestant] = ()) -> list[Contestant]:
-    """Return the networks of a task without any hint (a noise map gets its own estimate), after ``classical``."""
-    return [*classical, *(Contestant(name, (node,), learned=True) for name, node, _ in networks(task))]
+def blind(task: str) -> list[Contestant]:
+    """Return the networks of a task without any hint: a noise map gets its own estimate."""
+    return [Contestant(name, (node,), learned=True) for name, node, _ in networks(task)]
 
 
 def enlargers(scale: int) -> list[Contestant]:
@@ -134,6 +137,15 @@ def enlighteners() -> list[Contestant]:
     return [*classical, *learned, *behind]
 
 
+def _is_ready(spec: RestorerSpec) -> bool:
+    """Tell whether the weights that a method names are there; it is left out of the tables otherwise."""
+    try:
+        spec.ready()
+    except WeightsError:
+        return False
+    return True
+
+
 def deconvolvers(kernel: str, sigma: float) -> list[Contestant]:
     """Return every restorer that is told the blur, with the kernel in the .npy file ``kernel``."""
     found = []
@@ -142,5 +154,6 @@ def deconvolvers(kernel: str, sigma: float) -> list[Contestant]:
             node: dict[str, Any] = {"kind": kind, "kernel": {"kind": "file", "path": kernel}}
             if "sigma" in spec.model_fields:
                 node["sigma"] = sigma
-            found.append(Contestant(f"{kind} (kernel told)", (node,)))
+            if _is_ready(RESTORERS.parse(node)):
+                found.append(Contestant(f"{kind} (kernel told)", (node,)))
     return found

@@ -30,8 +30,8 @@ PUBLISHED: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[str, ...]]]] = 
         {"bicubic": ("33.66",), "SRCNN": ("36.66",), "VDSR": ("37.53",), "SPAN": ("38.08",)},
     ),
     "sr-4": (
-        "PSNR in dB on Y, x4; the same papers, Shi et al. 2016 (ESPCN), Sun et al. 2023 (SAFMN), Liang et al. "
-        "2021 (SwinIR)",
+        "PSNR in dB on Y, x4; the same papers, Shi et al. 2016 (ESPCN), Sun et al. 2023 (SAFMN), Liang et "
+        "al. 2021 (SwinIR)",
         ("Set5", "Set14"),
         {
             "bicubic": ("28.42", "26.00"),

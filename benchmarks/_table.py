@@ -26,7 +26,7 @@ SHOWN, SIDE, STRIP = 4, 256, 22
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to restore: its name, what is given, what is wanted (where that is known), who takes part."""
+    """One picture to restore: name, what is given, what is wanted where that is known, who takes part."""
 
     name: str
     given: Tensor
@@ -130,7 +130,11 @@ def _cells(column: Column, label: str, base: str, measures: Sequence[str]) -> li
 
 def _interval(values: NDArray[np.float64], name: str, *, plus: bool) -> str:
     low, high = bootstrap_mean(values, Rng(0).at("benchmark", "restoration", name))
-    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]" if plus else f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+    return (
+        f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+        if plus
+        else f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+    )
 
 
 def _size(count: int) -> str:
@@ -149,7 +153,7 @@ def save_sheet(column: Column, path: Path) -> None:
 
 
 def _tile(label: str, image: Tensor) -> NDArray[np.uint8]:
-    """Return (STRIP + SIDE, SIDE, 3): caption over the middle of a picture; small ones are enlarged by pixels."""
+    """Return (STRIP + SIDE, SIDE, 3): a caption over the middle of a picture; small ones are enlarged."""
     import cv2
 
     pixels = to_uint8(image.numpy())[0]

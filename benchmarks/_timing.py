@@ -17,7 +17,9 @@ WARM_UP, REPEATS, SECONDS = 2, 7, 0.5
 """Calls that are not counted; at least so many that are, and for at least so long."""
 
 
-def milliseconds(calls: Mapping[str, Callable[[Tensor], Tensor]], x: Mapping[str, Tensor]) -> dict[str, float]:
+def milliseconds(
+    calls: Mapping[str, Callable[[Tensor], Tensor]], x: Mapping[str, Tensor]
+) -> dict[str, float]:
     """Return the median time of each call; the calls take turns, so that a slow moment hits all of them.
 
     Args:

@@ -24,7 +24,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core. Results do not depend on it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
@@ -118,13 +118,24 @@ def train(
     config: Config,
     minutes: Annotated[float | None, typer.Option(min=0, help="Time budget instead of the config's.")] = None,
     device: Device = "auto",
+    dark: Annotated[
+        str | None, typer.Option(help="Folder of dark pictures, in place of the recipe's data.")
+    ] = None,
+    normal: Annotated[str | None, typer.Option(help="Folder of well-lit pictures, of other scenes.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Weights to start from; the network takes their form.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=16, help="Resize --dark and --normal to this square first.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
-    """Train a network as a recipe says; resumes where it was stopped."""
-    from pipelines.commands.train import command
+    """Train a network as a recipe says, or adapt one to your own pictures; resumes where it was stopped."""
+    from pipelines.commands.train import Own, command
 
-    command(config, minutes=minutes, device=device, out=out, quiet=quiet)
+    own = Own(dark=dark, normal=normal, init=init, size=size)
+    command(config, own, minutes=minutes, device=device, out=out, quiet=quiet)
 
 
 @app.command()
@@ -161,6 +172,27 @@ def corrupt(
         workers=workers,
         quiet=quiet,
     )
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Picture, video, folder or glob.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File for one file, else folder.")],
+    words: Annotated[
+        str, typer.Option("--with", help="Tasks (denoise, ...), weights or kinds with commas between.")
+    ],
+    sigma: Annotated[str | None, typer.Option(help="Noise level such as 25/255, or auto.")] = None,
+    tile: Annotated[str, typer.Option(help="auto, none, or the side of tiles in pixels.")] = "auto",
+    device: Device = "auto",
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Replace what is there, or go on with what is missing.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Restore pictures and videos: denoise, deblur, enlarge, enlighten; resumes where it was stopped."""
+    from pipelines.commands.restore import command
+
+    command(source, out, words, sigma=sigma, tile=tile, device=device, fresh=fresh, quiet=quiet)
 
 
 @weights_app.command("list")

@@ -22,7 +22,7 @@ READ = 0.004
 
 
 class LowLight(RestorerMethod):
-    """Base of methods without paired pictures. Validation darkens normally lit pictures and asks for them back.
+    """Base of methods without paired pictures. Validation darkens normal pictures and asks for them back.
 
     No exact answer exists for how bright a picture should be, so the figures compare checkpoints and methods;
     they are no measure of beauty.

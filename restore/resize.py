@@ -43,13 +43,13 @@ def resize_bicubic(x: Tensor, scale: Fraction | float) -> Tensor:
 
 
 def to_8_bit(x: Tensor) -> Tensor:
-    """Return values in [0, 1] clamped and rounded to multiples of 1/255, halves upwards, as a file keeps them."""
+    """Return values in [0, 1] clamped and rounded to multiples of 1/255, halves upwards, as in a file."""
     return torch.floor(x.clamp(0.0, 1.0) * 255.0 + 0.5) / 255.0
 
 
 @lru_cache(maxsize=32)
 def _matrix(size: int, scale: Fraction) -> Tensor:
-    """Return the weights of the old pixels in the new ones, float64 (ceil(size scale), size); rows sum to 1."""
+    """Return the weights of old pixels in new ones, float64 (ceil(size scale), size); rows sum to 1."""
     fine = min(1.0, float(scale))
     new = torch.arange(math.ceil(size * scale), dtype=torch.float64)
     centre = (new + 0.5) / float(scale) - 0.5

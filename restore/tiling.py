@@ -111,7 +111,7 @@ def restore_tiled(
     tile: Tile = "auto",
     *,
     device: str | torch.device | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str, int], None] | None = None,
 ) -> Tensor:
     """Restore pictures of any size in bounded memory; equal to ``restorer(x)`` to 1e-5.
 
@@ -124,7 +124,8 @@ def restore_tiled(
             the whole up to `AUTO_PIXELS` pixels in the batch, and `AUTO_TILE` above; restorers that cannot be
             tiled always get the whole. None: always the whole.
         device: where the restorer's weights are, if not where ``x`` is; windows travel there one by one.
-        say: gets one line each time that tiles are halved; by default a warning is logged.
+        say: gets one line and the new side each time that tiles are halved; by default the line is logged
+            as a warning.
 
     Returns:
         (n, c, h * scale, w * scale) on the device of ``x``.
@@ -138,10 +139,10 @@ def restore_tiled(
     check_images(x, name=spec.name, channels=restorer.facts.channels)
     check_tile(spec, tile)
     if tile is None or restorer.facts.receptive_field is None:
-        return _fitting(restorer, x, None, device or x.device, say or LOG.warning, may_tile=False)
+        return _fitting(restorer, x, None, device or x.device, say or _log, may_tile=False)
     side = tile if isinstance(tile, int) else _chosen(x)
     done = [
-        _fitting(fixed, part, side, device or x.device, say or LOG.warning, may_tile=True)
+        _fitting(fixed, part, side, device or x.device, say or _log, may_tile=True)
         for fixed, part in _fixed(restorer, x)
     ]
     return done[0] if len(done) == 1 else torch.cat(done)
@@ -153,7 +154,7 @@ def restore_chain(
     tile: Tile = "auto",
     *,
     device: str | torch.device | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str, int], None] | None = None,
 ) -> Tensor:
     """Restore by one restorer after the other; each is tiled on its own, so halos do not add up.
 
@@ -192,7 +193,7 @@ def _fitting(
     x: Tensor,
     side: int | None,
     device: str | torch.device,
-    say: Callable[[str], None],
+    say: Callable[[str, int], None],
     *,
     may_tile: bool,
 ) -> Tensor:
@@ -211,8 +212,12 @@ def _fitting(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         before = "the whole picture" if side is None else f"tiles of {side} pixels"
-        say(f"{name}: out of memory with {before}, going on with tiles of {smaller} pixels")
+        say(f"{name}: out of memory with {before}, going on with tiles of {smaller} pixels", smaller)
         side = smaller
+
+
+def _log(line: str, side: int) -> None:
+    LOG.warning(line)
 
 
 def _smaller(side: int | None, x: Tensor, facts: RestorerFacts) -> int | None:

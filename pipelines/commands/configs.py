@@ -1,26 +1,31 @@
-"""Reads a config of one task; a config of another task says which command runs it."""
+"""Reads a config of one task, by path or by the name of a shipped recipe."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError
+from data.contract.errors import ConfigError, near_miss
 from pipelines.yamlio import Document, load
 
 if TYPE_CHECKING:
     from pipelines.config import Evaluate
 
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 COMMANDS = {"evaluate": "run", "train": "train"}
 
 
 def read_task(path: Path, task: str) -> Document:
     """Return the document of a config whose ``task`` is the given one.
 
+    Args:
+        path: a file; or the bare name of a shipped recipe, such as ``quickstart``.
+        task: ``evaluate`` or ``train``.
+
     Raises:
-        ConfigError: it cannot be read, or is of another task.
+        ConfigError: it cannot be read, or is of another task; the message says which command runs it.
     """
-    document = load(path)
+    document = load(_found(path, task))
     found = document.value.get("task") if isinstance(document.value, dict) else None
     if found in COMMANDS and found != task:
         raise ConfigError(
@@ -29,6 +34,20 @@ def read_task(path: Path, task: str) -> Document:
             hint=f"use: clearsight {COMMANDS[found]} {path}",
         )
     return document
+
+
+def _found(path: Path, task: str) -> Path:
+    if path.exists() or path.suffix or path.parent != Path():
+        return path
+    folder = RECIPES / "train" if task == "train" else RECIPES
+    names = sorted(recipe.stem for recipe in folder.glob("*.yaml"))
+    if path.name not in names:
+        raise ConfigError(
+            f"no such file, and no shipped recipe of 'clearsight {COMMANDS[task]}'",
+            where=str(path),
+            hint=near_miss(path.name, names),
+        )
+    return folder / f"{path.name}.yaml"
 
 
 def read_evaluate(path: Path) -> tuple[Document, Evaluate]:

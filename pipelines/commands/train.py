@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from data.contract.errors import ConfigError
+from data.contract.spec import kind_of
 from pipelines.commands.configs import read_task
 from pipelines.commands.console import console, progress
 
 if TYPE_CHECKING:
     from pipelines.train import Progress
+    from pipelines.training.config import TrainConfig
 
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
 
 
-def command(path: Path, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
+@dataclass(frozen=True)
+class Own:
+    """What a user puts in place of the recipe's.
+
+    Attributes:
+        dark: folder (or file source) of dark pictures.
+        normal: folder of well-lit pictures.
+        init: weights to start from.
+        size: side of the square that both are resized and cut to.
+    """
+
+    dark: str | None = None
+    normal: str | None = None
+    init: str | None = None
+    size: int | None = None
+
+
+def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
     """Train as a recipe says and print where the weights are and what they reach."""
     from pipelines.training.config import TrainConfig
 
-    config = read_task(path, "train").parse(TrainConfig).within(minutes)
+    config = adapted(read_task(path, "train").parse(TrainConfig), own).within(minutes)
     folder = out / f"train_{config.name}_{config.key()[:10]}"
     from pipelines.train import train
 
@@ -35,3 +56,41 @@ def command(path: Path, *, minutes: float | None, device: str, out: Path, quiet:
     for part, score in done.scores.items():
         screen.print(f"{part}: {score.text()}", markup=False)
     screen.print(f"weights: {done.weights.folder}", markup=False, soft_wrap=True)
+
+
+def adapted(config: TrainConfig, own: Own) -> TrainConfig:
+    """Return the recipe for the user's own pictures, starting from trained weights.
+
+    Raises:
+        ConfigError: the options do not go together or do not fit the recipe.
+        WeightsError: there are no such weights.
+    """
+    changes: dict[str, Any] = {}
+    if own.init is not None:
+        changes |= {"model": {"kind": kind_of(config.model), "weights": own.init}, "init": None}
+    if (own.dark is None) != (own.normal is None):
+        raise ConfigError("give both folders or neither", where="--dark and --normal")
+    if own.dark is not None:
+        if not config.method.needs_reference:
+            raise ConfigError(
+                f"method '{kind_of(config.method)}' learns from one folder",
+                where="--normal",
+                hint="the recipe 'enlighten' learns from two",
+            )
+        plain = {"kind": "files", "size": own.size}
+        changes |= {
+            "data": plain | {"path": own.dark},
+            "reference": plain | {"path": own.normal},
+            "test": None,
+            "publish": {
+                "about": f"Dark pictures of {own.dark} and well-lit ones of {own.normal}, unpaired"
+                + (f"; fine-tuned from {own.init}." if own.init else "."),
+                "licence": "as the owner of the pictures says",
+            },
+        }
+    elif own.size is not None:
+        raise ConfigError("goes with --dark and --normal", where="--size")
+    if not changes:
+        return config
+    changes["name"] = f"{config.name}-adapted"
+    return type(config).model_validate(config.model_dump() | changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ class Classifying(Task):
             ConfigError: the config does not fit the data.
             DataError: the pictures cannot be used.
         """
+        model = cast(ClassifierSpec, model.resolved())
         self.how, self.device = config.augment, device
         self.parts, classes = _parts(config)
         if model.classes not in (None, len(classes)):

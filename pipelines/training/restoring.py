@@ -125,7 +125,7 @@ class Restoring(Task):
         facts = spec.facts
         if config.patch % (grid := facts.multiple_of * facts.scale):
             raise ConfigError(f"{config.patch} is not divisible by {grid}, as the model asks", where="patch")
-        self.config, self.spec, self.channels = config, model, facts.channels[-1]
+        self.config, self.spec, self.channels = config, spec, facts.channels[-1]
         self.method = cast(RestorerMethod, config.method)
         sides = split(config.data, config.validation)
         judged, source = sides.validation, config.data

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 GAMMA = 2.2
 """Exponent between encoded values and light."""
-DARKEST = 1e-4
-"""Light below which the slope of the tone curve is no longer followed: it is infinite at black."""
+DARKEST = 0.01
+"""Value before the S-curve below which the noise stays the same: the curve's slope is infinite at black."""
 
 
 def normal(shape: tuple[int, ...], like: Tensor, rng: Rng, *, repeatable: bool = False) -> Tensor:
@@ -149,10 +149,11 @@ def camera_noise(
 def tone_spread(images: Tensor, read: Tensor) -> Tensor:
     """Return how strong a sensor's noise is after the tone curve, up to a factor: `camera_noise`."""
     x = images.clamp(0.0, 1.0)
-    encoded = 0.5 - torch.sin(torch.asin(1.0 - 2.0 * x) / 3.0)
-    light = encoded.clamp(0.0, 1.0) ** GAMMA
-    slope = 6.0 * encoded * (1.0 - encoded) * light.clamp_min(DARKEST) ** (1.0 / GAMMA - 1.0) / GAMMA
-    return (light + read).sqrt() * slope
+    encoded = (0.5 - torch.sin(torch.asin(1.0 - 2.0 * x) / 3.0)).clamp_min(DARKEST)
+    # light = encoded ** gamma, and the slope of the curve is 6 encoded (1 - encoded) encoded / (gamma light);
+    # one power serves both.
+    power = encoded ** (GAMMA - 2.0)
+    return (encoded.square() * power + read).sqrt() * (1.0 - encoded) / power * (6.0 / GAMMA)
 
 
 def _mixed(shared: Tensor, own: Tensor, correlation: Tensor) -> Tensor:

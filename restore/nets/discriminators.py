@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class PatchDiscriminator(nn.Sequential):
     """4x4 convolutions with LeakyReLU 0.2 (Isola et al. 2017; EnlightenGAN leaves out the norms).
 
-    ``layers`` convolutions of stride 2, one of stride 1, and one to a single channel of scores. EnlightenGAN's
-    global discriminator has 5 layers, its local one 4, both with 64 filters.
+    ``layers`` convolutions of stride 2, one of stride 1, and one to a single channel of scores. The global
+    discriminator of EnlightenGAN has 5 layers, its local one 4, both with 64 filters.
 
     Args:
         layers: convolutions of stride 2, at least 1.
@@ -29,12 +29,14 @@ class PatchDiscriminator(nn.Sequential):
         super().__init__(*steps, nn.Conv2d(widths[-1], 1, 4, padding=2))
 
     def settle(self) -> None:
-        """Give the last convolution weights for its many inputs: for its one output they are far too large."""
+        """Scale the last convolution to its many inputs: for its one output it would be far too large."""
         last = self[-1]
         if isinstance(last, nn.Conv2d):
             last.weight.mul_(1.0 / sqrt(last.in_channels))
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return scores (n, 1, rows, columns) of images (n, channels, h, w) in [0, 1]; they have no bounds."""
-        out: Tensor = super().forward(2.0 * input - 1.0)
-        return out
+        """Return unbounded scores (n, 1, rows, columns) of images (n, channels, h, w) in [0, 1]."""
+        x = 2.0 * input - 1.0
+        for layer in self:
+            x = layer(x)
+        return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -24,8 +25,7 @@ class DnCNN(nn.Module):
         super().__init__()
         sizes = (channels, *(width,) * (depth - 1), channels)
         self.convs = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, padding=1)
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(sizes)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth - 2)) if norm else None
 
@@ -65,7 +65,7 @@ def folded(state: Mapping[str, Tensor], epsilon: float = 1e-5) -> dict[str, Tens
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the authors' tensors (``model.0.weight``, ``model.2.weight``, ... without normalisation) to ours.
+    """Rename published tensors (``model.0.weight``, ``model.2.weight``, ..., no normalisation) to ours.
 
     Raises:
         KeyError: a name is not one of theirs.

@@ -12,7 +12,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class EnlightenNet(nn.Module):
-    """Attention-guided U-Net (Jiang et al. 2021, "EnlightenGAN: Deep Light Enhancement without Paired Supervision").
+    """Attention-guided U-Net of EnlightenGAN (Jiang et al. 2021, arXiv:1906.06972).
 
     Five levels of two 3x3 convolutions, each followed by LeakyReLU 0.2 and batch normalisation in this order,
     max-pooling between them, bilinear enlargement and a 3x3 convolution on the way up. The last 3x3
@@ -74,7 +74,8 @@ class EnlightenNet(nn.Module):
             y = torch.cat((self.shrink[place](y), skips[place] * attention[place]), dim=1)
             y = self.up[place](y)
         # Half, because the result counts in [-1, 1].
-        return x + 0.5 * self.last(y) * dark
+        out: Tensor = x + 0.5 * self.last(y) * dark
+        return out
 
 
 class _Level(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -25,8 +26,7 @@ class FFDNet(nn.Module):
         super().__init__()
         sizes = (4 * channels + 1, *(width,) * (depth - 1), 4 * channels)
         self.convs = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, padding=1)
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(sizes)
         )
 
     def settle(self) -> None:

@@ -55,6 +55,7 @@ class PlugAndPlay(nn.Module):
         super().__init__()
         self.levels, self.pulls = tuple(levels), tuple(pulls)
         self.start = start
+        self.rounds = 1
         self.denoisers = nn.ModuleDict({str(channels): each for channels, each in denoisers.items()})
         self.register_buffer("blur", torch.from_numpy(blur).to(torch.float32), persistent=False)
 
@@ -73,15 +74,17 @@ class PlugAndPlay(nn.Module):
         estimate = estimate[:, :, skip : skip + size[0], skip : skip + size[1]]
         spectrum = torch.fft.rfft2(estimate)
         for level, pull in zip(self.levels, self.pulls, strict=True):
-            beyond = torch.fft.irfft2(spectrum * response, s=size)
-            seen = torch.fft.rfft2(torch.lerp(beyond, observed, inside))
-            solved = (response.conj() * seen + pull * spectrum) / (power + pull)
+            solved = spectrum
+            for _ in range(self.rounds):
+                beyond = torch.fft.irfft2(solved * response, s=size)
+                seen = torch.fft.rfft2(torch.lerp(beyond, observed, inside))
+                solved = (response.conj() * seen + pull * spectrum) / (power + pull)
             estimate = self._denoise(torch.fft.irfft2(solved, s=size), level)
             spectrum = torch.fft.rfft2(estimate)
         return estimate[:, :, margin : margin + height, margin : margin + width]
 
     def _after(self, size: int) -> int:
-        """Return the pixels added behind an axis: the margin, and what makes the canvas quick to transform."""
+        """Return the pixels added behind an axis: the margin, and up to a size quick to transform."""
         margin = self.blur.shape[0]
         blocks: int = next_fast_len(-(-(size + 2 * margin) // STRIDE), real=True)
         return STRIDE * blocks - size - margin
@@ -90,7 +93,8 @@ class PlugAndPlay(nn.Module):
         """Return the blur's response on the canvas, (h, w // 2 + 1) complex."""
         side = self.blur.shape[0]
         placed = functional.pad(self.blur.to(x.dtype), (0, size[1] - side, 0, size[0] - side))
-        return torch.fft.rfft2(placed.roll((-(side // 2), -(side // 2)), dims=(0, 1)))
+        response: Tensor = torch.fft.rfft2(placed.roll((-(side // 2), -(side // 2)), dims=(0, 1)))
+        return response
 
     def _denoise(self, x: Tensor, level: float) -> Tensor:
         """Return the denoiser's estimate for noise of this standard deviation."""
@@ -99,4 +103,5 @@ class PlugAndPlay(nn.Module):
         if own in self.denoisers:
             return cast("Restorer", self.denoisers[own]).restored(x, told)
         colour = cast("Restorer", self.denoisers["3"])
-        return colour.restored(x.expand(-1, 3, -1, -1), told).mean(dim=1, keepdim=True)
+        grey: Tensor = colour.restored(x.expand(-1, 3, -1, -1), told).mean(dim=1, keepdim=True)
+        return grey

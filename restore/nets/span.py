@@ -41,7 +41,7 @@ class FusedConv(nn.Module):
         self.identity = identity
         self.register_buffer("fused", None, persistent=False)
         # Weights that are loaded in eval mode must not leave an old kernel to the export.
-        self.register_load_state_dict_post_hook(_fuse_again)
+        self.register_load_state_dict_post_hook(_fuse_again)  # type: ignore[no-untyped-call]
 
     def settle(self) -> None:
         """Start as the 3x3 branch (plus the identity): the others grow from zero."""

@@ -47,7 +47,7 @@ class ForeignNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, c, h * scale, w * scale), not clamped, for (n, c, h, w)."""
         # One by one: spandrel promises nothing for batches, and some of its noise maps hold one picture.
-        return torch.cat([cast(Tensor, self._call(self.model, picture)) for picture in x.split(1)])
+        return torch.cat([cast(Tensor, self._call(self.model, picture)) for picture in torch.split(x, 1)])
 
 
 def load(path: Path) -> ForeignNetwork:
@@ -73,7 +73,7 @@ def load(path: Path) -> ForeignNetwork:
             ) from None
         except MISFITS as error:
             raise WeightsError(
-                f"spandrel cannot build it: {type(error).__name__}: {str(error).splitlines()[:1]}",
+                f"spandrel cannot build it: {type(error).__name__}: {_first_line(error)}",
                 where=str(path),
             ) from None
     _usable(descriptor, spandrel, path)
@@ -143,13 +143,17 @@ def _state(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except (SafetensorError, UnpicklingError, EOFError, OSError, RuntimeError) as error:
         raise WeightsError(
-            f"cannot read it: {(str(error).splitlines() or [''])[0]}",
+            f"cannot read it: {_first_line(error)}",
             where=str(path),
             hint="the file is damaged, or holds more than tensors: save its state dict as .safetensors",
         ) from None
     if not isinstance(found, dict):
         raise WeightsError(f"holds a {type(found).__name__}, not a state dict", where=str(path))
     return found
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def _usable(descriptor: Any, spandrel: ModuleType, path: Path) -> None:

@@ -14,8 +14,8 @@ FIRST, LAST = 9, 5
 class SRCNN(nn.Module):
     """Cubic convolution, then 9x9, ``middle`` x ``middle`` and 5x5 convolutions with ReLU in between.
 
-    Colour at once, zero padding, and added to the enlarged picture; the paper's network runs on luminance, has
-    no padding and returns the picture itself.
+    Colour at once, zero padding, and added to the enlarged picture; the paper's network runs on luminance,
+    has no padding and returns the picture itself.
 
     Args:
         scale: output size / input size.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -27,8 +28,7 @@ class VDSR(nn.Module):
         self.cubic = Cubic(scale)
         sizes = (3, *(width,) * (depth - 1), 3)
         self.convs = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, padding=1)
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(sizes)
         )
 
     def settle(self) -> None:

@@ -58,6 +58,6 @@ def applied(x: Tensor, curves: Tensor) -> Tensor:
     Returns:
         (n, 3, h, w) in [0, 1].
     """
-    for curve in curves.split(3, dim=1):
+    for curve in torch.split(curves, 3, dim=1):
         x = x + curve * x * (1.0 - x)
     return x

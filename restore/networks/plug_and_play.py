@@ -27,9 +27,7 @@ class PlugAndPlay(RestorerSpec):
     """
 
     onnx: ClassVar[str] = "the exporter writes no complex Fourier transform of dynamic size"
-    purpose: ClassVar[str] = (
-        "undoes a known blur with a denoiser as the prior; the best of the deconvolutions"
-    )
+    purpose: ClassVar[str] = "undoes a known blur with a trained denoiser as the prior"
 
     kind: Literal["plug_and_play"] = "plug_and_play"
     kernel: Kernel = GaussianKernel()
@@ -95,7 +93,7 @@ class PlugAndPlay(RestorerSpec):
         return Iteration(self.kernel.taps(), levels, pulls, start, denoisers)
 
     def _denoiser(self, channels: int) -> RestorerSpec | None:
-        """Return the resolved spec of the denoiser for so many channels; None where there is none of its own."""
+        """Return the resolved spec of the denoiser for so many channels, or None."""
         from data.weights import find
         from restore.catalogue import RESTORERS
 

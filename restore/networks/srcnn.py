@@ -36,6 +36,6 @@ class SRCNN(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from data.initial import fresh
-        from restore.nets.srcnn import SRCNN as Network
+        from restore.nets import srcnn
 
-        return fresh(lambda: Network(self.scale, self.middle))
+        return fresh(lambda: srcnn.SRCNN(self.scale, self.middle))

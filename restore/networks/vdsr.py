@@ -37,6 +37,6 @@ class VDSR(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from data.initial import fresh
-        from restore.nets.vdsr import VDSR as Network
+        from restore.nets import vdsr
 
-        return fresh(lambda: Network(self.scale, self.depth, self.width))
+        return fresh(lambda: vdsr.VDSR(self.scale, self.depth, self.width))

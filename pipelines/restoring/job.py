@@ -1,0 +1,218 @@
+"""`restore_files`: everything in a plan through one chain; resumable at any moment."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contract.errors import ClearsightError, ConfigError, DataError, RunError
+from data.home import replace_file
+from pipelines.restoring.chain import Chain
+from pipelines.restoring.journal import Journal, Record, record_of
+from pipelines.restoring.pictures import Picture, encode, read_picture
+from pipelines.restoring.plan import Item, Plan
+from pipelines.restoring.video import restore_video
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipelines.restoring.worker import Worker
+
+AHEAD = 2
+"""Pictures that are read before their turn, and that may wait to be written."""
+
+
+@dataclass
+class Outcome:
+    """What became of the files.
+
+    Attributes:
+        made: restored now.
+        kept: restored by an earlier call.
+        failed: name and reason of each file that could not be used.
+        notes: name and remark, such as what could not be kept.
+    """
+
+    made: int = 0
+    kept: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+
+def restore_files(
+    plan: Plan,
+    chain: Chain,
+    worker: Callable[[], Worker],
+    *,
+    fresh: bool = False,
+    on_progress: Callable[[str, int, int | None], None],
+) -> Outcome:
+    """Restore all files of a plan. Files that cannot be used are named in the outcome.
+
+    Pictures are read ahead and written behind by two threads. At most one call may work in a folder at a
+    time.
+
+    Args:
+        plan: from `pipelines.restoring.plan.read_plan`.
+        chain: from `pipelines.restoring.chain.read_chain`.
+        worker: builds what applies the chain; called once, and not at all where nothing is left to do.
+        fresh: restore again what is there already, and replace files that others made.
+        on_progress: called with a stage, how far it is and its length.
+
+    Raises:
+        ConfigError: OUT holds something else.
+        RunError: a result cannot be written.
+    """
+    journal = _opened(plan, chain, fresh=fresh)
+    outcome = Outcome()
+    left = [item for item in plan.items if journal is None or not journal.finished(item)]
+    outcome.kept = len(plan.items) - len(left)
+    if left:
+        _tidy(left)
+        run = _Run(worker(), journal, outcome, on_progress, len(plan.items))
+        run.all(left)
+    return outcome
+
+
+def _opened(plan: Plan, chain: Chain, *, fresh: bool) -> Journal | None:
+    if plan.folder is not None:
+        return Journal(plan.folder, chain, plan.items, fresh=fresh)
+    (item,) = plan.items
+    if item.target.exists() and not fresh:
+        raise ConfigError(
+            "exists already", where=str(item.target), hint="give another OUT, or --fresh to replace it"
+        )
+    return None
+
+
+def _tidy(items: Sequence[Item]) -> None:
+    """Make the folders of the results, and delete what a killed call left half written there."""
+    names: dict[Any, set[str]] = {}
+    for item in items:
+        names.setdefault(item.target.parent, set()).update((item.target.name, item.target.stem))
+    for folder, known in names.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(".*.tmp*"):
+            if path.name[1:].rpartition(".tmp")[0].rpartition(".")[0] in known:
+                path.unlink(missing_ok=True)
+
+
+class _Run:
+    """One call: the threads, and the books."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        journal: Journal | None,
+        outcome: Outcome,
+        on_progress: Callable[[str, int, int | None], None],
+        total: int,
+    ) -> None:
+        self.worker, self.journal, self.outcome = worker, journal, outcome
+        self.on_progress, self.total = on_progress, total
+
+    def all(self, items: Sequence[Item]) -> None:
+        """Restore every item."""
+        self._progress()
+        writing: deque[tuple[Item, Record, Future[tuple[str, ...]]]] = deque()
+        # Two pools, so that reading ahead never waits for writing, nor the other way round.
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            with closing(_read_ahead(items, reader)) as found:
+                for item, record, coming in found:
+                    try:
+                        task = self._restored(item, coming)
+                    except ConfigError:
+                        raise
+                    except ClearsightError as error:
+                        self._failed(item, error)
+                        continue
+                    writing.append((item, record, writer.submit(task)))
+                    while len(writing) > AHEAD:
+                        self._written(*writing.popleft())
+            while writing:
+                self._written(*writing.popleft())
+
+    def _restored(self, item: Item, coming: Future[Picture] | None) -> Callable[[], tuple[str, ...]]:
+        """Compute a result and return what writes it."""
+        if coming is None:
+            notes = restore_video(
+                item.source,
+                item.target,
+                self.worker,
+                lambda done, count: self.on_progress("frames", done, count),
+            )
+            return lambda: notes
+        picture = coming.result()
+        pixels = self.worker(picture.pixels)
+        return lambda: _write(replace(picture, pixels=pixels, alpha=_fitted(picture.alpha, pixels)), item)
+
+    def _written(self, item: Item, record: Record, task: Future[tuple[str, ...]]) -> None:
+        try:
+            notes = task.result()
+        except DataError as error:
+            self._failed(item, error)
+            return
+        except OSError as error:
+            raise RunError(
+                f"cannot be written: {error.strerror or error}",
+                where=str(item.target),
+                hint="mend it and run the same command again to go on",
+            ) from None
+        if item.target.suffix.lower() != item.source.suffix.lower():
+            notes = (f"written as {item.target.name}", *notes)
+        self.outcome.notes += [(item.name, note) for note in notes]
+        self.outcome.made += 1
+        if self.journal is not None:
+            self.journal.add(record)
+        self._progress()
+
+    def _failed(self, item: Item, error: ClearsightError) -> None:
+        place = error.where if error.where not in ("", str(item.source), str(item.target)) else ""
+        reason = type(error)(error.what, where=place, hint=error.hint)
+        self.outcome.failed.append((item.name, str(reason)))
+        self._progress()
+
+    def _progress(self) -> None:
+        outcome = self.outcome
+        self.on_progress("restore", outcome.kept + outcome.made + len(outcome.failed), self.total)
+
+
+def _read_ahead(
+    items: Sequence[Item], pool: ThreadPoolExecutor
+) -> Generator[tuple[Item, Record, Future[Picture] | None], None, None]:
+    """Yield items with what reads them; videos are read as they are worked on."""
+    coming: deque[tuple[Item, Record, Future[Picture] | None]] = deque()
+    try:
+        for item in items:
+            task = None if item.video else pool.submit(read_picture, item.source)
+            coming.append((item, record_of(item), task))
+            if len(coming) > AHEAD:
+                yield coming.popleft()
+        while coming:
+            yield coming.popleft()
+    finally:
+        for *_, task in coming:
+            if task is not None:
+                task.cancel()
+
+
+def _write(picture: Picture, item: Item) -> tuple[str, ...]:
+    data, notes = encode(picture, item.target)
+    replace_file(item.target, data)
+    return notes
+
+
+def _fitted(alpha: NDArray[np.uint8] | None, pixels: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Enlarge the transparency to the restored size."""
+    if alpha is None or alpha.shape == pixels.shape[:2]:
+        return alpha
+    from PIL import Image
+
+    size = (pixels.shape[1], pixels.shape[0])
+    return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))

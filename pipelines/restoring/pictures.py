@@ -1,0 +1,225 @@
+"""Picture files in and out, with their transparency, depth, orientation and colour profile."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contract.errors import DataError
+from data.images import DAMAGE, FORMATS, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE
+from data.picture_files import content
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+WRITTEN = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".ppm": "PPM",
+    ".pgm": "PPM",
+    ".pnm": "PPM",
+    ".jp2": "JPEG2000",
+}
+"""Format that is written for each ending; all but JPEG without loss."""
+REPLACED = {".gif": ".png", ".pbm": ".png", ".mpo": ".jpg"}
+"""Endings whose formats hold too few colours or several pictures, and what is written instead."""
+QUALITY = 95
+"""Of JPEG files, with full chroma."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": QUALITY, "subsampling": "4:4:4"},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+    "WEBP": {"lossless": True, "exact": True},
+}
+DEEP = {"PNG": "I;16", "TIFF": "I;16", "PPM": "I", "JPEG2000": "I;16"}
+"""Formats that hold 16 bits a pixel, and Pillow's mode for them."""
+TRANSPARENT = ("PNG", "TIFF", "WEBP", "JPEG2000")
+KEEPS_EXIF = ("PNG", "JPEG", "MPO", "WEBP")
+ORIENTATION, EXIF_FIELDS, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
+BITS = 258
+"""TIFF tag."""
+LONGEST_EXIF = 65_533
+"""Bytes that a JPEG file can hold."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels, and what a file says besides.
+
+    Attributes:
+        pixels: uint8 (h, w, 3 or 1), or uint16 (h, w, 1); upright.
+        alpha: uint8 (h, w), or None where the picture is opaque.
+        exif: fields of the camera, or None.
+        saved: options for Pillow's ``save``: ``icc_profile``, ``dpi``.
+        notes: what could not be kept.
+    """
+
+    pixels: NDArray[Any]
+    alpha: NDArray[np.uint8] | None = None
+    exif: Image.Exif | None = None
+    saved: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: Path) -> Picture:
+    """Read one picture: grey stays grey, 16-bit grey stays 16-bit, transparency is kept apart.
+
+    Of an animation or a file with several pages the first picture is read, with a note.
+
+    Raises:
+        DataError: empty, truncated, damaged, too large, 16-bit colour, or an unsupported format.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    data, where = content(path), str(path)
+    if not data:
+        raise DataError("is empty", where=where)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _read(image, data, where)
+    except UnidentifiedImageError:
+        raise DataError(
+            "is not a picture in a supported format", where=where, hint=f"use one of {', '.join(FORMATS)}"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"has too many pixels: {error}", where=where) from None
+    except DAMAGE as error:
+        raise DataError(
+            f"is damaged: {' '.join(str(error).split()) or type(error).__name__}", where=where
+        ) from None
+
+
+def _read(image: Image.Image, data: bytes, where: str) -> Picture:
+    from PIL import ImageOps
+
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DataError(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS:,}", where=where)
+    form = image.format or ""
+    deep = image.mode in SIXTEEN_BIT or (image.mode == "I" and form in ("PPM", "PNG"))
+    if not deep and (image.mode in UNREADABLE or _depth(image, data) > 8):
+        raise DataError(
+            UNREADABLE.get(image.mode, "16-bit pictures are read in grey only"),
+            where=where,
+            hint="convert it to 8 bits a channel",
+        )
+    several = bool(getattr(image, "is_animated", False))
+    image.load()
+    saved = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
+    image = ImageOps.exif_transpose(image)
+    exif = image.getexif() if form in KEEPS_EXIF else None
+    notes = ("only the first of its pictures is restored",) if several else ()
+    if deep:
+        grey = np.clip(np.asarray(image, np.int64), 0, 65535).astype(np.uint16)
+        return Picture(grey[:, :, None], None, exif, saved, notes)
+    pixels, alpha = _planes(image)
+    return Picture(pixels, alpha, exif, saved, notes)
+
+
+def _planes(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    if image.mode in ("La", "RGBa"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    grey = image.mode in ("1", "L", "LA")
+    if not image.has_transparency_data:
+        plain = np.array(image.convert("L" if grey else "RGB"), np.uint8)
+        return (plain[:, :, None] if grey else plain), None
+    layers = np.array(image.convert("LA" if grey else "RGBA"), np.uint8)
+    return np.ascontiguousarray(layers[:, :, :-1]), np.ascontiguousarray(layers[:, :, -1])
+
+
+def _depth(image: Image.Image, data: bytes) -> int:
+    """Return the bits a channel in the file: Pillow cuts colour pictures down to 8 without a word."""
+    if image.format == "PNG":
+        return data[24]
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(BITS, (8,))))
+    if image.format == "PPM" and image.mode == "RGB":
+        # The decoder's arguments are (mode, largest value) where that is not 255.
+        options = getattr(image, "tile")[0][3]  # noqa: B009
+        return 16 if isinstance(options, tuple) and int(options[-1]) > 255 else 8
+    if image.format == "JPEG2000":
+        start = data.find(b"\xff\x4f\xff\x51")
+        return (data[start + 42] & 0x7F) + 1
+    return 8
+
+
+def check_ending(path: Path) -> None:
+    """Refuse endings of pictures that are not written.
+
+    Raises:
+        DataError: no format has it.
+    """
+    if path.suffix.lower() not in WRITTEN:
+        raise DataError(
+            f"pictures are not written as '{path.suffix}'",
+            where=str(path),
+            hint=f"use one of {', '.join(sorted(WRITTEN))}",
+        )
+
+
+def encode(picture: Picture, path: Path) -> tuple[bytes, tuple[str, ...]]:
+    """Return the file that ``path`` is to hold, in the format of its ending, and what could not be kept.
+
+    Raises:
+        DataError: the format cannot hold the picture's depth or transparency.
+    """
+    from PIL import Image
+
+    check_ending(path)
+    form = WRITTEN[path.suffix.lower()]
+    deep = picture.pixels.dtype == np.uint16
+    lack = "16 bits a pixel" if deep and form not in DEEP else ""
+    lack = "transparency" if picture.alpha is not None and form not in TRANSPARENT else lack
+    if lack:
+        raise DataError(f"{form} files cannot hold {lack}", where=str(path), hint="write PNG files")
+    grey = picture.pixels.shape[2] == 1
+    layers = picture.pixels
+    if picture.alpha is not None:
+        layers = np.concatenate([layers, picture.alpha[:, :, None]], axis=2)
+    layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
+    # Pillow takes 32-bit pixels for the deep Netpbm files that it writes.
+    image = Image.fromarray(layers.astype(np.int32) if deep and DEEP[form] == "I" else layers)
+    options = dict(OPTIONS.get(form, {})) | picture.saved
+    profile = options.get("icc_profile", b"")
+    space = b"GRAY" if grey and form != "WEBP" else b"RGB "
+    notes = list(picture.notes)
+    if profile and profile[16:20] != space:
+        del options["icc_profile"]
+        notes.append("its colour profile suits the stored colours only and is left out")
+    exif = _exif(picture, form, notes)
+    if exif:
+        options["exif"] = exif
+    out = io.BytesIO()
+    image.save(out, format=form, **options)
+    return out.getvalue(), tuple(notes)
+
+
+def _exif(picture: Picture, form: str, notes: list[str]) -> bytes:
+    """Return the camera's fields for an upright picture of the present size."""
+    if not picture.exif or form not in KEEPS_EXIF:
+        return b""
+    try:
+        fields = picture.exif.get_ifd(EXIF_FIELDS)
+        size = (picture.pixels.shape[1], picture.pixels.shape[0])
+        for tag, length in zip((EXIF_WIDTH, EXIF_HEIGHT), size, strict=True):
+            if tag in fields:
+                fields[tag] = length
+        picture.exif[ORIENTATION] = 1
+        told = picture.exif.tobytes()
+    except DAMAGE:
+        notes.append("its EXIF fields are damaged and left out")
+        return b""
+    if form == "JPEG" and len(told) > LONGEST_EXIF:
+        notes.append("its EXIF fields are too long for a JPEG file and left out")
+        return b""
+    return told

@@ -1,0 +1,126 @@
+"""Videos, frame by frame in flat memory, read and written by OpenCV. Sound is not kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contract.errors import DataError, RunError
+from pipelines.restoring.plan import CODECS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+USUAL_RATE = 25.0
+"""Frames a second where a file does not say."""
+
+
+def restore_video(
+    source: Path,
+    target: Path,
+    work: Callable[[NDArray[Any]], NDArray[Any]],
+    on_frame: Callable[[int, int | None], None],
+) -> tuple[str, ...]:
+    """Restore every frame of a video; the next one is read meanwhile.
+
+    The result is written under a temporary name and moved into place at the end. Frames keep their rate and
+    their order; sound, subtitles and uneven times of frames are lost. Sides of odd length lose a pixel, as
+    the codecs need even ones.
+
+    Args:
+        source: a file that OpenCV can read.
+        target: its ending decides on the codec, see `pipelines.restoring.plan.CODECS`.
+        work: restores a frame, uint8 (h, w, 3), RGB.
+        on_frame: called with the frames done and their number, None where nobody knows it.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        DataError: it cannot be read.
+        RunError: OpenCV cannot write such a file.
+    """
+    # Its decoder prints what it finds wrong; the one line of the error says enough.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    capture = cv2.VideoCapture(str(source))
+    try:
+        if not capture.isOpened():
+            raise DataError("is not a video that OpenCV can read", where=str(source))
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        known = bool(np.isfinite(rate)) and rate > 0
+        temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+        try:
+            with _Writer(temporary, rate if known else USUAL_RATE) as writer:
+                for done, frame in enumerate(_frames(capture), start=1):
+                    writer.add(work(frame))
+                    on_frame(done, count if count >= done else None)
+            if not writer.frames:
+                raise DataError("holds no frames that can be read", where=str(source))
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    finally:
+        capture.release()
+    notes = ["sound is not kept"]
+    if not known:
+        notes.append(f"the file tells no frame rate, {USUAL_RATE:g} a second are written")
+    if count > writer.frames:
+        notes.append(f"only {writer.frames} of {count} frames could be read")
+    if writer.cropped:
+        notes.append("one row or column is cut off, because the codec needs even sides")
+    return tuple(notes)
+
+
+def _frames(capture: Any) -> Iterator[NDArray[np.uint8]]:
+    """Yield frames (h, w, 3) in RGB; while one is worked on, the next is decoded."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(capture.read)
+        while True:
+            found, frame = coming.result()
+            if not found:
+                return
+            coming = pool.submit(capture.read)
+            yield np.ascontiguousarray(frame[:, :, ::-1])
+
+
+class _Writer:
+    """Opens the file when the first frame tells the size."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path, self.rate = path, rate
+        self.frames = 0
+        self.cropped = False
+        self.writer: Any = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.release()
+
+    def add(self, frame: NDArray[Any]) -> None:
+        """Write a frame (h, w, 3), RGB."""
+        import cv2
+
+        height, width = (side // 2 * 2 for side in frame.shape[:2])
+        if self.writer is None:
+            self.cropped = frame.shape[:2] != (height, width)
+            codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
+            self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, (width, height))
+            if not self.writer.isOpened():
+                raise RunError(
+                    f"OpenCV cannot write '{self.path.suffix}' videos of {width}x{height} pixels",
+                    where=str(self.path.parent),
+                    hint="check the folder and its free space, or give another ending (.avi, .mp4)",
+                )
+        self.writer.write(np.ascontiguousarray(frame[:height, :width, ::-1]))
+        self.frames += 1

@@ -1,0 +1,97 @@
+"""`Worker`: the networks of a chain, built once, and applied to one picture after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.contract.errors import DataError
+from data.images import to_float, to_uint8
+from pipelines.restoring.chain import Chain, Step
+from restore.base import RestorerSpec
+from restore.noise import estimate_sigma
+from restore.restorer import Restorer
+from restore.tiling import Tile, check_tile, restore_tiled
+
+LEAST_NOISE = 1e-3
+"""A quarter of a grey level: estimates below are rounding errors, and some methods refuse zero."""
+DEEPEST = 65_535
+LOG = logging.getLogger(__name__)
+
+
+class Worker:
+    """Applies a chain to pictures of any size.
+
+    Args:
+        chain: what to do.
+        tile: side of tiles, see `restore.tiling.restore_tiled`.
+        device: ``cpu`` or ``cuda``.
+        say: gets one line where tiles have to be made smaller; by default it is logged.
+
+    Raises:
+        ConfigError: a step that cannot be tiled and a tile size that is given as a number.
+        WeightsError: weights that are damaged.
+    """
+
+    def __init__(
+        self, chain: Chain, tile: Tile, device: str, say: Callable[[str], None] | None = None
+    ) -> None:
+        """Check everything and build the steps."""
+        self.chain, self.device, self.say = chain, device, say or LOG.warning
+        steps = dict.fromkeys((*chain.colour, *chain.grey))
+        for step in steps:
+            check_tile(cast(RestorerSpec, step.spec.resolved()), tile)
+        self.restorers = {step: step.spec.build().to(device) for step in steps}
+        self.tiles: dict[Step, Tile] = dict.fromkeys(steps, tile)
+
+    def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Restore one picture, uint8 or uint16 (h, w, c) with c = 1 or 3; the type and c stay.
+
+        Raises:
+            DataError: a restorer returned values that are not numbers.
+            RunError: it does not fit into the memory.
+        """
+        deep = pixels.dtype == np.uint16
+        planes = (
+            pixels.transpose(2, 0, 1)[None].astype(np.float32) / DEEPEST if deep else to_float(pixels[None])
+        )
+        x = torch.from_numpy(planes)
+        with torch.inference_mode():
+            for step in self.chain.steps(pixels.shape[2]):
+                x = self._fitted(step, x)
+        restored: NDArray[np.float32] = x.numpy()
+        if not deep:
+            shallow: NDArray[np.uint8] = to_uint8(restored)[0]
+            return shallow
+        if np.isnan(restored).any():
+            raise DataError("the restored picture holds values that are not numbers")
+        levels = np.rint(restored[0].clip(0, 1) * DEEPEST).astype(np.uint16)
+        return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+    def _fitted(self, step: Step, x: Tensor) -> Tensor:
+        """Apply a step with the channels that it takes: grey ones plane by plane, colour ones to three."""
+        channels, takes = x.shape[1], self.restorers[step].facts.channels
+        if channels in takes:
+            return self._applied(step, x)
+        if channels == 1:
+            return self._applied(step, x.expand(-1, 3, -1, -1)).mean(dim=1, keepdim=True)
+        return self._applied(step, x.transpose(0, 1)).transpose(0, 1)
+
+    def _applied(self, step: Step, x: Tensor) -> Tensor:
+        restorer: Restorer = self.restorers[step]
+        if step.estimate:
+            noise = estimate_sigma(x).mean().clamp(LEAST_NOISE, 1.0).item()
+            restorer = step.spec.model_copy(update={"sigma": noise}).build().to(self.device)
+
+        def smaller(line: str, side: int) -> None:
+            # Pictures to come are likely to be as large.
+            self.tiles[step] = side
+            self.say(line)
+
+        return restore_tiled(restorer, x, self.tiles[step], device=self.device, say=smaller)

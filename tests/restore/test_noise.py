@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.contract.errors import ShapeError
+from data.contract.rng import Rng
+from restore.noise import FLOOR, estimate_sigma
+
+
+def photo(name: str, height: int = 192, width: int = 200) -> torch.Tensor:
+    array = np.atleast_3d(getattr(skimage.data, name)())[100 : 100 + height, 100 : 100 + width]
+    return torch.from_numpy(array.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+def noisy(x: torch.Tensor, sigma: float, name: str = "") -> torch.Tensor:
+    return x + sigma * torch.randn(x.shape, generator=Rng(5).at("noise", name).torch())
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "camera"])
+@pytest.mark.parametrize("sigma", [15, 25, 50])
+@pytest.mark.parametrize("clip", [False, True])
+def test_known_noise_on_photographs(name, sigma, clip):
+    x = noisy(photo(name), sigma / 255)
+    found = float(estimate_sigma(x.clamp(0, 1) if clip else x)) * 255
+    assert found == pytest.approx(sigma, abs=0.09 * sigma)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_clean_photographs_are_nearly_clean(name):
+    assert float(estimate_sigma(photo(name))) < 2.5 / 255
+
+
+def test_texture_is_not_taken_for_noise():
+    """The plain median over the whole picture finds three times the noise in half a picture of gravel."""
+    x = photo("gravel", 192, 192)
+    x[..., :100] = 0.5
+    assert float(estimate_sigma(noisy(x, 5 / 255))) * 255 == pytest.approx(5, abs=0.6)
+
+
+def test_clipped_areas_are_avoided():
+    x = photo("astronaut")
+    x[..., :120] = 0.0
+    x[..., 120:150] = 1.0
+    assert float(estimate_sigma(noisy(x, 0.1).clamp(0, 1))) == pytest.approx(0.1, abs=0.012)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sigma=st.floats(0.01, 0.3), channels=st.sampled_from([1, 3]), low=st.floats(-1, 1))
+def test_pure_noise(sigma, channels, low):
+    x = noisy(torch.full((1, channels, 128, 140), 0.5), sigma, str(sigma)).clamp(1e-3, 1 - 1e-3)
+    clipped = float((x - 0.5).std())
+    found = float(estimate_sigma(x))
+    assert found == pytest.approx(sigma, rel=0.12)
+    assert clipped <= sigma * 1.05
+    # A ramp is no noise: four vanishing moments see nothing of it.
+    ramp = low * torch.linspace(0, 0.2, 140)
+    inside = noisy(torch.full((1, channels, 128, 140), 0.5), 0.02, str(sigma))
+    assert torch.allclose(estimate_sigma(inside + ramp), estimate_sigma(inside), atol=2e-4)
+
+
+def test_monotone_and_scales_with_the_noise():
+    x = photo("coffee")
+    found = [float(estimate_sigma(noisy(x, s / 255))) for s in (0, 3, 6, 12, 25, 50)]
+    assert found == sorted(found)
+
+
+def test_each_image_by_itself_and_input_kept():
+    x = torch.cat([noisy(photo("coffee"), s, str(s)) for s in (0.0, 0.05, 0.2)])
+    before = x.clone()
+    together = estimate_sigma(x)
+    assert torch.equal(x, before)
+    assert together.shape == (3, 1, 1, 1)
+    alone = torch.cat([estimate_sigma(x[i : i + 1]) for i in range(3)])
+    assert torch.allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (8, 8), (17, 23)])
+def test_tiny_and_flat_images(size):
+    assert float(estimate_sigma(torch.full((1, 3, *size), 0.3))) == pytest.approx(FLOOR, abs=1e-6)
+    found = estimate_sigma(noisy(torch.full((2, 1, *size), 0.5), 0.1))
+    assert torch.isfinite(found).all()
+    assert found.max() < 0.4
+
+
+@pytest.mark.parametrize("value", [None, 0.0, 1.0])
+def test_gradient_is_finite(value):
+    x = noisy(photo("coffee", 40, 50), 0.1) if value is None else torch.full((1, 3, 40, 50), value)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(estimate_sigma(x).sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert (gradient.abs().max() > 0) == (value is None)
+
+
+def test_refuses_what_is_no_picture():
+    with pytest.raises(ShapeError, match="channels"):
+        estimate_sigma(torch.zeros(1, 2, 16, 16))
+
+
+class _Estimator(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return estimate_sigma(x)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_export_with_dynamic_sizes():
+    import onnxruntime
+
+    free = torch.export.Dim.DYNAMIC
+    program = torch.onnx.export(
+        _Estimator().eval(),
+        (noisy(torch.full((2, 3, 48, 56), 0.5), 0.1),),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=["image"],
+        dynamic_shapes=({0: free, 2: free, 3: free},),
+    )
+    assert program is not None
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for n, height, width in ((1, 17, 23), (3, 5, 90), (1, 150, 160)):
+        x = noisy(torch.full((n, 3, height, width), 0.5), 0.1)
+        (found,) = session.run(None, {"image": x.numpy()})
+        assert np.allclose(found, estimate_sigma(x).numpy(), rtol=1e-3, atol=1e-5)
