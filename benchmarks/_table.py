@@ -33,6 +33,12 @@ class Case:
     target: Tensor | None
     contestants: Sequence[Contestant]
 
+    def wanted(self) -> Tensor:
+        """Return the target, where there is one."""
+        if self.target is None:
+            raise ValueError(f"{self.name} has no wanted picture")
+        return self.target
+
 
 Judge = Callable[["Tensor", Case], dict[str, float]]
 """Restored picture and case -> measure -> value."""

@@ -1,4 +1,4 @@
-"""The device that ``--device`` means."""
+"""The device that ``--device`` means, and what it is called."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def choose_device(name: str) -> str:
     if name == "cuda" and not found:
         raise ConfigError("there is no CUDA device here", where="--device", hint="use auto or cpu")
     return "cuda" if found and name != "cpu" else "cpu"
+
+
+def machine(device: str) -> str:
+    """Return the kind of machine, in words."""
+    import platform
+
+    import torch
+
+    if device.startswith("cuda"):
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"

@@ -25,6 +25,7 @@ from data.weights import Weights, save
 from data.weights import state as weights_of
 from defend.base import ClassifierSpec
 from pipelines.device import choose_device
+from pipelines.speed import speed
 from pipelines.training.average import Average
 from pipelines.training.card import card
 from pipelines.training.classifying import Classifying
@@ -34,6 +35,7 @@ from pipelines.training.restoring import Restoring
 from pipelines.training.state import State
 from pipelines.training.task import Score, Task
 from restore.base import RestorerSpec
+from restore.restorer import Restorer
 
 SAVE_SECONDS = 60.0
 CHECKPOINT = "checkpoint.safetensors"
@@ -273,7 +275,11 @@ def _publish(config: TrainConfig, task: Task, loop: _Loop, place: Path) -> Train
         name: value.half().float() if value.is_floating_point() else value for name, value in best.items()
     }
     scores = {name: task.score(model, name, state=stored) for name in task.measured}
-    told = card(config, task, scores, seconds=state.elapsed, steps=state.step, device=loop.device)
+    model.eval()
+    time = None
+    if isinstance(model, Restorer):
+        time = speed(model, channels=model.facts.channels[-1], device=loop.device)
+    told = card(config, task, scores, seconds=state.elapsed, steps=state.step, device=loop.device, time=time)
     inside = {name.removeprefix("network."): value for name, value in best.items()}
     folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
     return Trained(save(folder, inside, told), place, scores, state.step, state.elapsed)

@@ -43,8 +43,8 @@ def estimate_sigma(x: Tensor) -> Tensor:
     with the least energy in the horizontal and vertical details around them. White noise is independent in
     the three bands of an orthonormal transform, so that this choice does not bias the median. What those two
     bands hold above the noise is texture, of which a tenth is taken to leak into the diagonal band and is
-    subtracted. Places near pixels at 0 or 1, where clipping ate the noise, come last; where they cannot be avoided, the
-    standard deviation is raised by what clipping that share of the pixels took from it.
+    subtracted. Places near pixels that are exactly 0 or 1, where clipping ate the noise, come last; where they
+    cannot be avoided, the standard deviation is raised by what clipping that share of the pixels took from it.
 
     Each image is judged by itself. The result is differentiable almost everywhere, with finite gradients.
 
@@ -52,8 +52,7 @@ def estimate_sigma(x: Tensor) -> Tensor:
         x: (n, 1 or 3, h, w); noisy values outside [0, 1] may be clipped or not.
 
     Returns:
-        (n, 1, 1, 1), for values in [0, 1]; at least 1e-6, which flat images get. Strong noise (above 0.15)
-        that was clipped comes out some 5 % too low.
+        (n, 1, 1, 1), for values in [0, 1]; at least 1e-6, which flat images get.
 
     Raises:
         ShapeError: not float images with 1 or 3 channels.
@@ -91,7 +90,7 @@ def _details(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _surroundings(x: Tensor, energy: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Return mean energy and share of clipped pixels around each position, both (n, rows * columns)."""
-    clipped = ((x <= 0.0) | (x >= 1.0)).to(x.dtype).mean(dim=1, keepdim=True)
+    clipped = ((x == 0.0) | (x == 1.0)).to(x.dtype).mean(dim=1, keepdim=True)
     clipped = functional.avg_pool2d(clipped, side, stride=2)
     around = functional.avg_pool2d(
         torch.cat([energy, clipped], dim=1), WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from inspect import getdoc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.contract.errors import ConfigError, near_miss
 from data.contract.field_docs import describe_fields
 from data.contract.spec import PartSpec, Spec
-from data.weights import shipped
+from data.weights import MODEL, shipped
 from pipelines.catalogue import GROUPS
 from pipelines.commands.console import console
+from pipelines.commands.weights import headline
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def list_command(group: str | None) -> None:
     """Print the kinds of one group, or of all."""
     if group is not None and group not in GROUPS:
         raise ConfigError(f"no group '{group}'", hint=near_miss(group, GROUPS))
+    from rich.markup import escape
     from rich.table import Table
 
     screen = console()
@@ -28,9 +33,35 @@ def list_command(group: str | None) -> None:
             table.add_column(heading)
         for entry in registry:
             kind = entry.model_fields["kind"].default
-            table.add_row(kind, getattr(entry, "purpose", ""), *_facts(name, entry))
+            cells = (kind, getattr(entry, "purpose", ""), *_facts(name, entry))
+            table.add_row(*map(escape, cells))
         screen.print(table)
         screen.print()
+        if name == "restorers":
+            screen.print(_trained_restorers())
+            screen.print()
+
+
+def _trained_restorers() -> Table:
+    """Return the shipped weights of restorers with their size, time and PSNR."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title="trained restorers", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for heading in ("weights", "kind", "MB", "ms at 256x256", "PSNR (95 % interval)"):
+        table.add_column(heading)
+    for weights in shipped():
+        card = weights.card
+        if card["spec"]["kind"] not in GROUPS["restorers"].kinds:
+            continue
+        part = "test" if "test" in card["figures"] else "validation"
+        size = (weights.folder / MODEL).stat().st_size / 1e6
+        time = card.get("speed", {}).get("milliseconds", "")
+        psnr = f"{part}: {headline(card['figures'][part])}"
+        table.add_row(*map(escape, (card["id"], card["spec"]["kind"], f"{size:.1f}", str(time), psnr)))
+    return table
 
 
 def _facts_header(group: str) -> tuple[str, ...]:

@@ -20,13 +20,20 @@ def list_command() -> None:
     for weights in shipped():
         card = weights.card
         found = {name: figure for name, figure in card["figures"].items() if isinstance(figure, dict)}
-        figures = ", ".join(f"{name} {_figure(figure)}" for name, figure in found.items())
+        figures = "; ".join(f"{name} {headline(figure)}" for name, figure in found.items())
         table.add_row(card["id"], card["spec"]["kind"], card["data"]["about"], figures, card["licence"])
     console().print(table)
 
 
-def _figure(figure: Mapping[str, Any]) -> str:
-    return f"{100 * figure['accuracy']:.1f} % [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+def headline(figure: Mapping[str, Any]) -> str:
+    """Return the figures of one part of a card in words: accuracy, or PSNR in each condition."""
+    if "accuracy" in figure:
+        return f"{100 * figure['accuracy']:.1f} % [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    conditions = {name: each for name, each in figure.items() if isinstance(each, dict)}
+    return ", ".join(
+        f"{name} {each['psnr']:.2f} dB [{each['low']:.2f}, {each['high']:.2f}]"
+        for name, each in conditions.items()
+    )
 
 
 def verify_command(names: Sequence[str]) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from data.contract.spec import kind_of
+from pipelines.device import machine
 from pipelines.training.config import TrainConfig
 from pipelines.training.task import Score, Task
-
-
-def machine(device: str) -> str:
-    """Return the kind of machine, in words."""
-    if device.startswith("cuda"):
-        return f"GPU {torch.cuda.get_device_name(device)}"
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def card(
@@ -28,6 +21,7 @@ def card(
     seconds: float,
     steps: int,
     device: str,
+    time: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the card without the checksum, which `data.weights.save` adds.
 
@@ -38,10 +32,11 @@ def card(
         seconds: time in the loop.
         steps: steps done.
         device: where.
+        time: how long one picture takes, of a restorer.
     """
     chosen = "validation chose the checkpoint, so its figure is a little too good"
     decided = "; test decided nothing" if "test" in scores else ""
-    return {
+    about = {
         "id": config.publish.id or config.name,
         "spec": task.spec.model_dump(mode="json", exclude={"weights"}),
         "data": {
@@ -58,6 +53,10 @@ def card(
         "epochs": round(steps * config.batch / len(task.ids), 2),
         "machine": machine(device),
         "figures": {name: each.figure() for name, each in scores.items()} | {"note": chosen + decided},
+    }
+    if time is not None:
+        about["speed"] = dict(time)
+    return about | {
         "limits": config.publish.limits,
         "licence": config.publish.licence,
         "versions": {"torch": torch.__version__},

@@ -39,6 +39,7 @@ class PlugAndPlay(nn.Module):
         start: module that gives the first estimate.
         denoisers: number of channels -> restorer with a noise map. Where there is none for a picture's
             number of channels, a colour denoiser gets a grey picture three times.
+        rounds: how often, in every step, y beyond the borders is estimated again, >= 1.
     """
 
     blur: Tensor
@@ -50,12 +51,13 @@ class PlugAndPlay(nn.Module):
         pulls: Sequence[float],
         start: nn.Module,
         denoisers: Mapping[int, Restorer],
+        rounds: int,
     ) -> None:
         """Keep the kernel as a constant that moves with the module."""
         super().__init__()
         self.levels, self.pulls = tuple(levels), tuple(pulls)
         self.start = start
-        self.rounds = 1
+        self.rounds = rounds
         self.denoisers = nn.ModuleDict({str(channels): each for channels, each in denoisers.items()})
         self.register_buffer("blur", torch.from_numpy(blur).to(torch.float32), persistent=False)
 

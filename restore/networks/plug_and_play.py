@@ -38,6 +38,8 @@ class PlugAndPlay(RestorerSpec):
     """Steps; each runs the denoiser once."""
     weight: Annotated[Number, Field(gt=0, le=10)] = 0.23
     """Weight of the denoiser against the data: larger gives smoother pictures."""
+    border_rounds: Annotated[int, Field(ge=1, le=20)] = 4
+    """How often, in every step, the blurred scene beyond the borders is estimated again."""
     denoiser: str = "denoise-color-v1"
     """Id or folder of a colour denoiser's weights; its network must take a noise map."""
     denoiser_gray: str | None = "denoise-gray-v1"
@@ -90,7 +92,7 @@ class PlugAndPlay(RestorerSpec):
                     f"the denoiser takes {denoisers[channels].facts.channels} channels, not {channels}",
                     where=f"{self.name} '{spec.weights}'",
                 )
-        return Iteration(self.kernel.taps(), levels, pulls, start, denoisers)
+        return Iteration(self.kernel.taps(), levels, pulls, start, denoisers, self.border_rounds)
 
     def _denoiser(self, channels: int) -> RestorerSpec | None:
         """Return the resolved spec of the denoiser for so many channels, or None."""

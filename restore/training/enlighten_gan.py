@@ -157,7 +157,9 @@ class _Cutter:
         height, width = like.shape[2:]
         tops = torch.randint(height - size + 1, (count, len(like)), generator=draw)
         lefts = torch.randint(width - size + 1, (count, len(like)), generator=draw)
-        self.places = [tuple(place) for place in torch.stack((tops, lefts), dim=2).tolist()]
+        self.places = [
+            [(int(top), int(left)) for top, left in row] for row in torch.stack((tops, lefts), dim=2).tolist()
+        ]
         self.size = size
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from restore.nets.discriminators import PatchDiscriminator
 from restore.nets.enlighten import EnlightenNet, darkness
 from restore.nets.features import FrozenFeatures
 from restore.networks.enlighten import Enlighten
+from restore.restorer import Restorer
 from restore.training.enlighten_gan import EnlightenGAN, _Cutter, preserved, relativistic
 
 TINY = EnlightenGAN(
@@ -42,6 +44,13 @@ def stirred(net: nn.Module) -> nn.Module:
                 draw = torch.rand(value.shape, generator=Rng(1).at(name).torch())
                 value.copy_(0.5 + draw if "var" in name else (draw - 0.4) * 0.3)
     return net
+
+
+@cache
+def small_restorer() -> Restorer:
+    model = Enlighten(width=16).build()
+    model.network = stirred(fresh(lambda: EnlightenNet(2))).eval()
+    return model
 
 
 def batch(n: int = 2, side: int = 48) -> TrainBatch:
@@ -77,7 +86,8 @@ def grads(players: Mapping[str, nn.Module]) -> set[str]:
 
 @pytest.mark.parametrize(("width", "count"), [(32, 8_636_675), (16, 2_161_795)])
 def test_number_of_parameters(width: int, count: int) -> None:
-    net = fresh(lambda: EnlightenNet(width))
+    with torch.device("meta"):
+        net = EnlightenNet(width)
     assert sum(each.numel() for each in net.parameters()) == count
 
 
@@ -86,11 +96,10 @@ def test_fresh_network_returns_its_input() -> None:
     assert torch.equal(fresh(lambda: EnlightenNet(4)).eval()(x), x)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(height=st.integers(1, 50), width=st.integers(1, 50))
 def test_any_size(height: int, width: int) -> None:
-    model = Enlighten(width=16).build()
-    model.network = stirred(fresh(lambda: EnlightenNet(4))).eval()
+    model = small_restorer()
     x = images(1, 3, height, width)
     with torch.no_grad():
         y = model(x)
@@ -143,12 +152,12 @@ def test_order_of_a_level_is_convolution_relu_norm() -> None:
     assert isinstance(net.up[0].second_norm, nn.Identity)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_export_with_weights_that_matter() -> None:
     import onnxruntime
 
-    model = Enlighten(width=16).build()
-    model.network = stirred(fresh(lambda: EnlightenNet(2))).eval()
+    model = small_restorer()
     free = torch.export.Dim.DYNAMIC
     program = torch.onnx.export(
         model,
@@ -295,9 +304,9 @@ def test_features_are_compared_with_the_undarkened_picture() -> None:
 
 def test_some_steps_fool_the_judges_better() -> None:
     players, given = tiny_players(), batch()
-    optimiser = torch.optim.Adam(players["model"].parameters(), lr=2e-3)
+    optimiser = torch.optim.Adam(players["model"].parameters(), lr=2e-2)
     losses = []
-    for _ in range(8):
+    for _ in range(6):
         (_, loss), *_ = TINY.step(players, given, Rng(0))
         optimiser.zero_grad()
         loss.backward()
@@ -331,7 +340,7 @@ def test_patches_are_cut_at_the_same_places_of_every_version() -> None:
     patches = cut(x)
     assert patches.shape == (15, 3, 32, 32)
     torch.testing.assert_close(cut(2 * x), 2 * patches)
-    assert len(set(cut.places)) == 5
+    assert len({place for row in cut.places for place in row}) == 15
     for row, places in enumerate(cut.places):
         for picture, (top, left) in enumerate(places):
             torch.testing.assert_close(

@@ -87,7 +87,7 @@ def test_span_exports_single_convolutions():
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"image": x.numpy()})
     with torch.no_grad():
-        assert (torch.from_numpy(found) - part(x)).abs().max() < 1e-5
+        assert (torch.from_numpy(found) - part(x)).abs().max() < 1e-4
 
 
 def test_span_learns_in_all_branches():
