@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -18,12 +18,30 @@ if TYPE_CHECKING:
 
     from restore.base import RestorerSpec
 
-# Best mean PSNR over 8 photos of the BSDS500 training part (grey and colour give the same order), from the
-# grids that `python benchmarks/restoration.py --tune` prints; the test sets decided nothing.
+# The best mean PSNR over colour squares from 8 photos of the BSDS500 training part, out of the grids that
+# `python benchmarks/restoration.py --tune` goes through; the test sets decided nothing.
 CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
-    15: {},
-    25: {},
-    50: {},
+    15: {
+        "median": {"size": 3},
+        "bilateral": {"sigma": 15 / 255, "reach": 2.0, "tolerance": 1.5},
+        "total_variation": {"sigma": 15 / 255, "strength": 0.9, "iterations": 60},
+        "non_local_means": {"sigma": 15 / 255, "tolerance": 0.8},
+        "wavelet": {"sigma": 15 / 255, "basis": "daubechies2", "levels": 4, "strength": 1.5},
+    },
+    25: {
+        "median": {"size": 3},
+        "bilateral": {"sigma": 25 / 255, "reach": 2.0, "tolerance": 1.5},
+        "total_variation": {"sigma": 25 / 255, "strength": 1.0, "iterations": 60},
+        "non_local_means": {"sigma": 25 / 255, "tolerance": 0.7},
+        "wavelet": {"sigma": 25 / 255, "basis": "haar", "levels": 4, "strength": 1.5},
+    },
+    50: {
+        "median": {"size": 5},
+        "bilateral": {"sigma": 50 / 255, "reach": 2.0, "tolerance": 1.5},
+        "total_variation": {"sigma": 50 / 255, "strength": 1.25, "iterations": 60},
+        "non_local_means": {"sigma": 50 / 255, "tolerance": 0.7},
+        "wavelet": {"sigma": 50 / 255, "basis": "haar", "levels": 4, "strength": 1.5},
+    },
 }
 """Standard deviation in levels -> kind -> fields."""
 METHOD_OF_TASK = {
@@ -39,6 +57,11 @@ ENLIGHTENERS: dict[str, dict[str, Any]] = {
     "CLAHE": {"kind": "clahe"},
     "histogram equalization": {"kind": "histogram_equalization"},
 }
+
+
+def resolved(node: dict[str, Any]) -> RestorerSpec:
+    """Return the spec that a mapping describes, with what the card of its weights says."""
+    return cast("RestorerSpec", RESTORERS.parse(node).resolved())
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,7 @@ class Contestant:
 
     def takes(self, channels: int) -> bool:
         """Tell whether every part accepts this number of channels."""
-        return all(channels in RESTORERS.parse(node).resolved().facts.channels for node in self.nodes)
+        return all(channels in resolved(node).facts.channels for node in self.nodes)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Restore (n, c, h, w)."""
@@ -101,7 +124,7 @@ def denoisers(sigma: int, channels: int) -> list[Contestant]:
         Contestant(kind, ({"kind": kind, **fields},)) for kind, fields in CLASSICAL_DENOISERS[sigma].items()
     ]
     for name, node, fields in networks("denoise"):
-        spec = RESTORERS.parse(node).resolved()
+        spec = resolved(node)
         if "sigma" in fields and spec.noise_map:
             found.append(Contestant(f"{name}, sigma told", (node | {"sigma": sigma / 255},), learned=True))
             found.append(Contestant(f"{name}, sigma auto", (node | {"sigma": "auto"},), learned=True))
@@ -119,7 +142,7 @@ def enlargers(scale: int) -> list[Contestant]:
     """Return bicubic enlargement and the shipped super-resolvers of a scale."""
     bicubic = Contestant("bicubic", ({"kind": "bicubic", "scale": scale},))
     found = blind("sr")
-    right = [each for each in found if RESTORERS.parse(each.nodes[0]).resolved().facts.scale == scale]
+    right = [each for each in found if resolved(each.nodes[0]).facts.scale == scale]
     return [bicubic, *right]
 
 

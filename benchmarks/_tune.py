@@ -17,9 +17,9 @@ PHOTOS, SIDE = 8, 96
 """Photos of the BSDS500 training part, and side in pixels of the squares cut from their middles."""
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "non_local_means": {"patch": (1, 2), "search": (6,), "tolerance": (0.6, 0.7, 0.8, 0.9)},
-    "total_variation": {"strength": (0.75, 0.9, 1.0, 1.25), "iterations": (60,)},
+    "total_variation": {"strength": (0.75, 0.9, 1.0, 1.25, 1.5, 1.75), "iterations": (60,)},
     "wavelet": {"basis": ("haar", "daubechies2"), "levels": (3, 4), "strength": (1.25, 1.5, 2.0, 2.5)},
-    "bilateral": {"reach": (1.0, 1.5, 2.0), "tolerance": (1.5, 2.0, 2.5, 3.0)},
+    "bilateral": {"reach": (1.0, 1.5, 2.0, 3.0), "tolerance": (1.5, 2.0, 2.5, 3.0)},
     "median": {"size": (3, 5)},
 }
 """Kind -> field -> values that are tried, in all combinations."""

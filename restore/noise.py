@@ -43,8 +43,8 @@ def estimate_sigma(x: Tensor) -> Tensor:
     with the least energy in the horizontal and vertical details around them. White noise is independent in
     the three bands of an orthonormal transform, so that this choice does not bias the median. What those two
     bands hold above the noise is texture, of which a tenth is taken to leak into the diagonal band and is
-    subtracted. Places near pixels that are exactly 0 or 1, where clipping ate the noise, come last; where they
-    cannot be avoided, the standard deviation is raised by what clipping that share of the pixels took from it.
+    subtracted. Places near pixels that are exactly 0 or 1, where clipping ate the noise, come last; where
+    they cannot be avoided, the result is raised by what clipping that share of the pixels took from it.
 
     Each image is judged by itself. The result is differentiable almost everywhere, with finite gradients.
 

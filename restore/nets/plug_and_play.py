@@ -88,7 +88,10 @@ class PlugAndPlay(nn.Module):
     def _after(self, size: int) -> int:
         """Return the pixels added behind an axis: the margin, and up to a size quick to transform."""
         margin = self.blur.shape[0]
-        blocks: int = next_fast_len(-(-(size + 2 * margin) // STRIDE), real=True)
+        blocks = -(-(size + 2 * margin) // STRIDE)
+        # Symbolic sizes have no prime factors to look for.
+        if not torch.compiler.is_compiling():
+            blocks = next_fast_len(blocks, real=True)
         return STRIDE * blocks - size - margin
 
     def _response(self, size: tuple[int, int], x: Tensor) -> Tensor:

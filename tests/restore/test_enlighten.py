@@ -42,7 +42,9 @@ def stirred(net: nn.Module) -> nn.Module:
         for name, value in net.state_dict().items():
             if value.is_floating_point():
                 draw = torch.rand(value.shape, generator=Rng(1).at(name).torch())
-                value.copy_(0.5 + draw if "var" in name else (draw - 0.4) * 0.3)
+                # Keeps the size of what passes through, so that nothing is clamped away.
+                reach = (3.0 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.2
+                value.copy_(0.5 + draw if "var" in name else (2.0 * draw - 1.0) * reach)
     return net
 
 
@@ -177,6 +179,7 @@ def test_export_with_weights_that_matter() -> None:
         with torch.no_grad():
             expected = model(x)
         assert (expected - x).abs().max() > 0.01
+        assert ((expected > 0) & (expected < 1)).float().mean() > 0.5
         assert np.abs(session.run(None, {"image": x.numpy()})[0] - expected.numpy()).max() < 1e-4
 
 

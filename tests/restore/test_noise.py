@@ -106,6 +106,7 @@ class _Estimator(torch.nn.Module):
         return estimate_sigma(x)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_export_with_dynamic_sizes():
     import onnxruntime

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
@@ -40,9 +39,12 @@ def compact(scale: int = 2, channels: int = 3) -> dict[str, Tensor]:
     }
 
 
+DNCNN_LAYERS = tuple(str(layer) for layer in range(0, 16, 2))
+
+
 def dncnn(inputs: int = 1) -> dict[str, Tensor]:
-    """Return the state dict of a DnCNN of three convolutions; with one more input, of one with a noise map."""
-    shapes = {"0": (8, inputs), "2": (8, 8), "4": (1, 8)}
+    """Return the state dict of a narrow DnCNN; with two inputs, of one that is told the noise."""
+    shapes = dict.fromkeys(DNCNN_LAYERS, (8, 8)) | {"0": (8, inputs), "14": (1, 8)}
     out = {}
     for layer, (outside, inside) in shapes.items():
         draw = Rng(2).at(layer).torch()
@@ -90,10 +92,10 @@ def test_output_is_the_networks_own(tmp_path):
     part = parsed(saved(tmp_path / "net.safetensors", tensors)).build()
     x = torch.rand(1, 1, 12, 12, generator=Rng(0).torch())
     y = x
-    for layer in ("0", "2", "4"):
+    for layer in DNCNN_LAYERS:
         weight, bias = tensors[f"model.{layer}.weight"], tensors[f"model.{layer}.bias"]
         y = torch.conv2d(y, weight, bias, padding=1)
-        y = y if layer == "4" else y.relu()
+        y = y if layer == "14" else y.relu()
     # DnCNN predicts the noise.
     with torch.no_grad():
         assert torch.allclose(part(x), (x - y).clamp(0, 1), atol=1e-6)
@@ -191,17 +193,18 @@ def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
 
 
 @needs_spandrel
-def test_torchvision_is_neither_needed_nor_faked_for_others():
-    # In a process of its own, where torchvision cannot be found even if it is installed.
-    code = """
-import importlib.abc, importlib.util, sys
-real = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: None if name == "torchvision" else real(name, package)
-from restore.nets.spandrel import library
-assert library().MAIN_REGISTRY
-assert not [name for name in sys.modules if name.startswith("torchvision")]
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
+def test_torchvision_is_neither_needed_nor_faked_for_others(monkeypatch):
+    # As if nothing had been imported yet and torchvision were not installed.
+    for name in [name for name in sys.modules if name.split(".")[0] in ("spandrel", "torchvision")]:
+        monkeypatch.delitem(sys.modules, name)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "restore.nets.spandrel.find_spec", lambda name: None if name == "torchvision" else find(name)
+    )
+    from restore.nets.spandrel import library
+
+    assert library().MAIN_REGISTRY
+    assert not [name for name in sys.modules if name.split(".")[0] == "torchvision"]
 
 
 @needs_spandrel
