@@ -54,7 +54,7 @@ def niqe(x: Tensor) -> Tensor:
     spread = apart.transpose(1, 2) @ apart / max(found.shape[1] - 1, 1)
     away = (ours - mean.to(x.device))[:, :, None]
     pooled = (spread + covariance.to(x.device)) / 2
-    squared = (away * torch.linalg.solve(pooled, away)).sum(dim=(1, 2))
+    squared: Tensor = (away * torch.linalg.solve(pooled, away)).sum(dim=(1, 2))
     return squared.clamp_min(0.0).sqrt().to(torch.float32)
 
 
@@ -165,15 +165,18 @@ def _asymmetric(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def _shape_table() -> tuple[Tensor, Tensor]:
-    """Return shapes 0.2 to 10 and (E|x|)^2 / E x^2 of the generalised Gaussian, which grows with the shape."""
-    shapes = torch.linspace(0.2, 10.0, 9801, dtype=torch.float64)
-    ratios = torch.exp(2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes))
-    return shapes, ratios
+    """Return shapes from 0.2 to 10 and what (E|x|)^2 / E x^2 is for them, rising too."""
+    # A table born in inference mode could not take part in autograd later.
+    with torch.inference_mode(mode=False):
+        shapes = torch.linspace(0.2, 10.0, 9801, dtype=torch.float64)
+        logs = 2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)
+        return shapes, logs.exp()
 
 
 @cache
 def _parameters() -> tuple[Tensor, Tensor]:
     from safetensors.torch import load_file
 
-    stored = load_file(PARAMETERS)
-    return stored["mean"].double(), stored["covariance"].double()
+    with torch.inference_mode(mode=False):
+        stored = load_file(PARAMETERS)
+        return stored["mean"].double(), stored["covariance"].double()

@@ -84,7 +84,8 @@ def level_counts(factor: float) -> NDArray[np.int64]:
     below = chance @ ndtr((edges - events[:, None]) / READ_NOISE)
     # Rounded cumulative counts end at 65,536 without any correction.
     ends = np.rint(below / chance.sum(axis=1, keepdims=True) * 65536).astype(np.int64)
-    return np.diff(ends, axis=1, prepend=0, append=65536)
+    counts: NDArray[np.int64] = np.diff(ends, axis=1, prepend=0, append=65536)
+    return counts
 
 
 @lru_cache(maxsize=10)

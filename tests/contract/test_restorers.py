@@ -26,16 +26,33 @@ from restore.catalogue import RESTORERS
 
 SMALL = {
     "bilateral": {"reach": 1.0},
+    "dncnn": {"depth": 4, "width": 8},
+    "enlighten": {"width": 16},
+    "ffdnet": {"depth": 4, "width": 8, "sigma": 0.1},
     "non_local_means": {"search": 2},
     "richardson_lucy": {"iterations": 2, "kernel": {"kind": "gaussian", "sigma": 0.8}},
+    "span": {"width": 8, "blocks": 1},
+    "srcnn": {"scale": 2},
     "tikhonov": {"border_rounds": 1},
     "total_variation": {"iterations": 2},
+    "unet_denoiser": {"width": 4, "sigma": 0.1},
+    "vdsr": {"depth": 3, "width": 8, "scale": 2},
     "wavelet": {"levels": 1},
     "wiener": {"border_rounds": 1, "kernel": {"kind": "motion", "length": 3, "angle": 20}},
 }
 """Fields that make a kind cheap to test; a kind that is not listed is tested with its defaults."""
 SLOW_EXPORTS = frozenset(
-    {"bicubic", "bilateral", "clahe", "histogram_equalization", "non_local_means", "wavelet", "wiener"}
+    {
+        "bicubic",
+        "bilateral",
+        "clahe",
+        "enlighten",
+        "histogram_equalization",
+        "nafnet",
+        "non_local_means",
+        "wavelet",
+        "wiener",
+    }
 )
 KINDS = tuple(RESTORERS.kinds)
 
@@ -257,7 +274,7 @@ def test_receptive_field_claim(kind):
     assert side % 2 == 1
     reach, scale = side // 2, part.facts.scale
     size = 2 * reach + 9
-    x = images(1, 1, size, size)
+    x = images(1, part.facts.channels[-1], size, size)
     changed = x.clone()
     at = size // 2
     changed[:, :, at, at] = 1.0 - changed[:, :, at, at]
