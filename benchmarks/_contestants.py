@@ -37,13 +37,21 @@ CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
     },
     50: {
         "median": {"size": 5},
-        "bilateral": {"sigma": 50 / 255, "reach": 2.0, "tolerance": 1.5},
+        "bilateral": {"sigma": 50 / 255, "reach": 2.0, "tolerance": 2.0},
         "total_variation": {"sigma": 50 / 255, "strength": 1.25, "iterations": 60},
         "non_local_means": {"sigma": 50 / 255, "tolerance": 0.7},
         "wavelet": {"sigma": 50 / 255, "basis": "haar", "levels": 4, "strength": 1.5},
     },
 }
 """Standard deviation in levels -> kind -> fields."""
+# As above, on 5 squares with a motion and a defocus kernel and noise of one level.
+DECONVOLVERS: dict[str, dict[str, Any]] = {
+    "richardson_lucy": {"iterations": 40},
+    "tikhonov": {"weight": 0.001},
+    "wiener": {"sigma": 2 / 255},
+    "plug_and_play": {"sigma": 2 / 255},
+}
+"""Kind -> fields; others that take a kernel keep their defaults."""
 METHOD_OF_TASK = {
     "denoise": ("denoise",),
     "real": ("denoise", "realistic"),
@@ -169,14 +177,12 @@ def _is_ready(spec: RestorerSpec) -> bool:
     return True
 
 
-def deconvolvers(kernel: str, sigma: float) -> list[Contestant]:
+def deconvolvers(kernel: str) -> list[Contestant]:
     """Return every restorer that is told the blur, with the kernel in the .npy file ``kernel``."""
     found = []
     for kind, spec in RESTORERS.kinds.items():
         if "kernel" in spec.model_fields:
-            node: dict[str, Any] = {"kind": kind, "kernel": {"kind": "file", "path": kernel}}
-            if "sigma" in spec.model_fields:
-                node["sigma"] = sigma
+            node = {"kind": kind, "kernel": {"kind": "file", "path": kernel}, **DECONVOLVERS.get(kind, {})}
             if _is_ready(RESTORERS.parse(node)):
                 found.append(Contestant(f"{kind} (kernel told)", (node,)))
     return found

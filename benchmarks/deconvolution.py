@@ -181,14 +181,18 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--every", type=int, default=1, help="take every so many-th picture only")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--denoiser", help="id or folder of a grey denoiser's weights for plug_and_play")
+    parser.add_argument(
+        "--denoiser",
+        default="denoise-gray-v1",
+        help="id or folder of a grey denoiser's weights for plug_and_play",
+    )
     options = parser.parse_args()
     if options.folder is None:
         parser.error("name the folder with levin32.tar, or set CLEARSIGHT_DATA")
     torch.set_num_threads(options.threads)
     every = list(cases(Path(options.folder) / "levin32.tar"))[:: options.every]
     blurred = [Score(*compare(case.blurred, case.sharp, len(case.kernel) // 2), 0.0) for case in every]
-    told = {"denoiser_gray": options.denoiser} if options.denoiser else {}
+    told = {"denoiser": None, "denoiser_gray": options.denoiser}
     rows, wiener = [row("blurred", blurred, None)], None
     with tempfile.TemporaryDirectory() as folder:
         for kind in options.methods:

@@ -74,7 +74,10 @@ def fit(images: Iterable[Tensor]) -> dict[str, Tensor]:
     """
     kept = []
     for image in images:
-        for view in (image, image.flip(3)):
+        # Cut first: both views must have the same patches.
+        rows, columns = (size // PATCH * PATCH for size in image.shape[2:])
+        whole = image[:, :, :rows, :columns]
+        for view in (whole, whole.flip(3)):
             found, sharpness = features(view)
             kept.append(found[sharpness > SHARP * sharpness.amax(dim=1, keepdim=True)])
     patches = torch.cat(kept) if kept else torch.zeros(0, 36)

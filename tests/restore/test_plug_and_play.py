@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from data.contract.errors import WeightsError
+from data.contract.errors import ShapeError, WeightsError
 from data.contract.rng import Rng
 from data.weights import find, save
 from restore.catalogue import RESTORERS
@@ -146,6 +146,15 @@ def test_grey_pictures_without_a_grey_denoiser_go_through_the_colour_one(tiny, t
         assert not torch.allclose(alone(x), own.build()(x), atol=1e-4)
 
 
+def test_a_grey_denoiser_alone_takes_grey_pictures_alone(tiny):
+    part = RESTORERS.parse({"kind": "plug_and_play"} | tiny | {"denoiser": None}).build()
+    assert part(scene(side=16)).shape == (1, 1, 16, 16)
+    with pytest.raises(ShapeError, match="takes 1 channels, got 3"):
+        part(scene(channels=3, side=16))
+    with pytest.raises(ValidationError, match="name a denoiser"):
+        RESTORERS.parse({"kind": "plug_and_play", "denoiser": None, "denoiser_gray": None})
+
+
 def test_fingerprint_follows_the_denoisers_content_and_not_their_place(tiny, tmp_path):
     first = RESTORERS.parse({"kind": "plug_and_play"} | tiny)
     moved = first.model_copy(update={"denoiser": weights(tmp_path / "again", 3)})
@@ -189,8 +198,7 @@ def test_beats_wiener_and_richardson_lucy_on_photographs(shared_data, tmp_path):
     every = [case for case in bench.cases(shared_data / "levin32.tar") if case.name in CASES]
     assert len(every) == len(CASES)
     tried = {
-        # Grey pictures only: the colour denoiser is never run, so any that is there will do.
-        "plug_and_play": {"sigma": 4 / 255, "denoiser": weights(tmp_path / "colour", 3)},
+        "plug_and_play": {"sigma": 4 / 255, "denoiser": None},
         "wiener": {"sigma": 4 / 255},
         "richardson_lucy": {"iterations": 30},
     }
