@@ -146,8 +146,8 @@ def deblur(folder: Path, count: int | None, scratch: Path) -> Iterator[Round]:
         "Synthetic blur, CBSD68",
         f"Kernels of {SIDE}x{SIDE} pixels by turns: camera paths of {MOTION[0]:g} and {MOTION[1]:g} pixels, "
         f"disks of radius {DEFOCUS[0]:g} and {DEFOCUS[1]:g}; noise of {255 * BLUR_NOISE:g} level, rounded "
-        "to 8 bits. Networks are blind; '(kernel told)' get the exact kernel and constants tuned on training photos. PSNR and SSIM over "
-        f"R, G and B, without a border of {SIDE // 2} pixels.",
+        "to 8 bits. Networks are blind; '(kernel told)' get the exact kernel, and constants tuned on "
+        f"training photos. PSNR and SSIM over R, G and B, without a border of {SIDE // 2} pixels.",
         {kind: partial(_soft, folder, count, scratch, kind, kernels) for kind, kernels in drawn.items()},
         quality(SIDE // 2),
     )

@@ -53,7 +53,7 @@ PICTURES, KERNELS = range(1, 5), range(1, 9)
 METHODS: dict[str, list[dict[str, Any]]] = {
     "wiener": [{"sigma": level / 255} for level in (1, 2, 4, 6)],
     "tikhonov": [{"weight": weight} for weight in (5e-4, 2e-3, 8e-3)],
-    "richardson_lucy": [{"iterations": steps} for steps in (15, 30, 60)],
+    "richardson_lucy": [{"iterations": steps} for steps in (30, 60, 120)],
     "plug_and_play": [{"sigma": level / 255} for level in (1, 2, 4, 6)],
 }
 """Kind -> the settings that are tried."""

@@ -70,7 +70,7 @@ def fit(images: Iterable[Tensor]) -> dict[str, Tensor]:
         ``mean`` (36,) and ``covariance`` (36, 36), float64.
 
     Raises:
-        DataError: fewer than 100 patches, too few for a covariance.
+        DataError: fewer than 72 sharp patches, twice the number of features.
     """
     kept = []
     for image in images:
@@ -81,7 +81,7 @@ def fit(images: Iterable[Tensor]) -> dict[str, Tensor]:
             found, sharpness = features(view)
             kept.append(found[sharpness > SHARP * sharpness.amax(dim=1, keepdim=True)])
     patches = torch.cat(kept) if kept else torch.zeros(0, 36)
-    if len(patches) < 100:
+    if len(patches) < 72:
         raise DataError(
             f"{len(patches)} sharp patches are too few", where="niqe.fit", hint="give more pictures"
         )

@@ -11,7 +11,7 @@ from data.benchmark.sets import SETS
 from data.contract.rng import Rng
 from data.corruptions.low_light import READ_NOISE, WHITE, LowLight, alias_table, level_counts, to_linear
 
-EVERY = sorted({factor for factors in LowLight.FACTORS.values() for factor in factors})
+EVERY = [factors[place] for factors in LowLight.FACTORS.values() for place in (0, 4)]
 
 
 def probability(level: int, factor: float) -> np.ndarray:
@@ -48,7 +48,8 @@ def test_slots_hold_the_counts(factor: float) -> None:
 
 @pytest.mark.parametrize("table", ["imagenet_c", "cifar_c"])
 def test_draws_follow_the_table(table: str) -> None:
-    for severity, factor in enumerate(LowLight.FACTORS[table], 1):
+    for severity in (1, 5):
+        factor = LowLight.FACTORS[table][severity - 1]
         for level in (3, 128, 255):
             image = np.full((200, 200, 1), level, np.uint8)
             out = LowLight(severity=severity, table=table)(image, Rng(3).at(level))

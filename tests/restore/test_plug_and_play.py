@@ -200,7 +200,7 @@ def test_beats_wiener_and_richardson_lucy_on_photographs(shared_data, tmp_path):
     tried = {
         "plug_and_play": {"sigma": 4 / 255, "denoiser": None},
         "wiener": {"sigma": 4 / 255},
-        "richardson_lucy": {"iterations": 30},
+        "richardson_lucy": {"iterations": 60},
     }
     mean = {
         kind: np.mean([bench.score(case, {"kind": kind} | fields, tmp_path).psnr for case in every])
