@@ -153,7 +153,9 @@ def measure(kind: str, every: Sequence[Case], settings: list[dict[str, Any]], fo
 
 
 def _short(fields: dict[str, Any]) -> str:
-    return " ".join(f"{name} {value:.3g}" for name, value in fields.items() if not isinstance(value, str))
+    return " ".join(
+        f"{name} {value:.3g}" for name, value in fields.items() if isinstance(value, (int, float))
+    )
 
 
 def row(name: str, scores: Sequence[Score], baseline: Sequence[Score] | None) -> str:

@@ -198,7 +198,7 @@ def test_beats_wiener_and_richardson_lucy_on_photographs(shared_data, tmp_path):
     every = [case for case in bench.cases(shared_data / "levin32.tar") if case.name in CASES]
     assert len(every) == len(CASES)
     tried = {
-        "plug_and_play": {"sigma": 4 / 255, "denoiser": None},
+        "plug_and_play": {"sigma": 2 / 255, "denoiser": None},
         "wiener": {"sigma": 4 / 255},
         "richardson_lucy": {"iterations": 60},
     }
