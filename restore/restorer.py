@@ -55,7 +55,8 @@ class Restorer(Part):
             return self._run(x, spec.restore, clamp=False)
 
         def told(padded: Tensor, network: nn.Module | None) -> Tensor:
-            return cast(nn.Module, network)(padded, sigma)
+            out: Tensor = cast(nn.Module, network)(padded, sigma)
+            return out
 
         return self._run(x, told, clamp=False)
 

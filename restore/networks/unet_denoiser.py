@@ -40,7 +40,7 @@ class UNetDenoiser(RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: three strides of two; the estimate of ``auto`` also looks at the whole picture."""
+        """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
         from restore.nets.unet_denoiser import STRIDE, reach
 
         return RestorerFacts(

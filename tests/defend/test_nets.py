@@ -9,11 +9,11 @@ from torch import nn
 
 from data.contract.errors import ConfigError
 from data.contract.rng import Rng
+from data.initial import fresh, initialise
 from defend.classifiers.preact_resnet import PreActResNet
 from defend.classifiers.small_convnet import SmallConvNet
 from defend.classifiers.wide_resnet import WideResNet
 from defend.nets.blocks import PreActBlock
-from data.initial import fresh, initialise
 from defend.nets.preact_resnet import PreActResNet as PreActResNetNet
 from defend.nets.small_convnet import SmallConvNet as SmallConvNetNet
 from defend.nets.wide_resnet import WideResNet as WideResNetNet
