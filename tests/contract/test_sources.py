@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +53,16 @@ def build_folder(root: Path, shade: int, broken: bool, below: str = "") -> dict[
         (place / f"{number:02d}.png").write_bytes(encoded(number, shade, broken))
     (root / below / "readme.txt").write_text("not a picture")
     return {"path": str(root)}
+
+
+def build_tar(root: Path, shade: int, broken: bool) -> dict[str, Any]:
+    with tarfile.open(root / "set.tar", "w") as archive:
+        for number in range(PER_CLASS * len(CLASSES)):
+            content = encoded(number, shade, broken)
+            info = tarfile.TarInfo(f"{CLASSES[number % len(CLASSES)]}/{number:02d}.png")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return {"path": str(root / "set.tar")}
 
 
 def build_imagenet_c(root: Path, shade: int, broken: bool) -> dict[str, Any]:
@@ -103,11 +115,12 @@ CASES: dict[str, Case] = {
     "cifar10": Case(build_cifar10),
     "cifar100": Case(build_cifar100),
     "cifar_c": Case(build_cifar_c),
+    "tar": Case(build_tar, files=True),
     "photos": Case(lambda root, shade, broken: {}),
     "signs": Case(lambda root, shade, broken: {"count": 40}, other={"pixels": 48}),
 }
 KINDS = sorted(SOURCES.kinds)
-LABELLED = [kind for kind in KINDS if kind not in ("files", "photos")]
+LABELLED = [kind for kind in KINDS if kind not in ("files", "photos", "tar")]
 WITH_PATH = [kind for kind in KINDS if "path" in SOURCES[kind].model_fields]
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from data.contract.errors import DataError
-from data.contract.method import TrainBatch
+from data.contract.method import MODEL, TrainBatch
 from data.contract.rng import Rng
 from defend.training.augmix import AugMix, jensen_shannon
 from defend.training.chains.mixing import draw, mixed
@@ -179,7 +179,7 @@ class Linear(torch.nn.Module):
 def test_step_yields_cross_entropy_plus_divergence() -> None:
     model, images = Linear(), torch.rand(4, 3, 8, 8, generator=Rng(0).torch())
     batch = TrainBatch(images, torch.tensor([0, 1, 2, 3]), ("a", "b", "c", "d"))
-    [(player, loss)] = AugMix().step(model, batch, Rng(5))
+    [(player, loss)] = AugMix().step({MODEL: model}, batch, Rng(5))
     assert player == "model"
     assert model.seen == [12]
     first, second = mixed(images, batch.ids, Rng(5))
@@ -195,7 +195,7 @@ def test_step_yields_cross_entropy_plus_divergence() -> None:
 def test_without_divergence_one_mix_is_trained_on() -> None:
     model, images = Linear(), torch.rand(4, 3, 8, 8, generator=Rng(0).torch())
     batch = TrainBatch(images, torch.tensor([0, 1, 2, 3]), ("a", "b", "c", "d"))
-    [(_, loss)] = AugMix(jsd=0).step(model, batch, Rng(5))
+    [(_, loss)] = AugMix(jsd=0).step({MODEL: model}, batch, Rng(5))
     assert model.seen == [4]
     assert loss.requires_grad
 
@@ -203,4 +203,4 @@ def test_without_divergence_one_mix_is_trained_on() -> None:
 def test_labels_are_needed() -> None:
     batch = TrainBatch(torch.rand(2, 3, 8, 8, generator=Rng(0).torch()), None, ("a", "b"))
     with pytest.raises(DataError, match="labels"):
-        list(AugMix().step(Linear(), batch, Rng(0)))
+        list(AugMix().step({MODEL: Linear()}, batch, Rng(0)))

@@ -70,4 +70,5 @@ def test_every_shipped_card_names_the_recipe_that_ships(weights: Weights) -> Non
     documents = [load(path) for path in RECIPES if path.parent.name == "train"]
     (recipe,) = [found for found in documents if found.value["name"] == told["name"]]
     mine = recipe.parse(TrainConfig).model_dump(mode="json", exclude={"publish"})
-    assert {name: told.get(name) for name in mine} == mine
+    # A card is older than fields that came later; their defaults are what it was trained with.
+    assert TrainConfig.model_validate(told).model_dump(mode="json", exclude={"publish"}) == mine
