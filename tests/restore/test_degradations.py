@@ -14,8 +14,10 @@ from scipy.signal import convolve2d
 from data.contract.errors import ConfigError, ShapeError
 from data.contract.method import TrainBatch
 from data.contract.rng import Rng
+from restore.catalogue import RESTORERS
 from restore.degradations.blur import blur, blurred, eight_bits
 from restore.degradations.chain import STEPS, second_order
+from restore.degradations.exposure import from_linear, short_exposure, to_linear
 from restore.degradations.jpeg import jpeg, jpeg_on_device
 from restore.degradations.kernels import (
     defocus_kernel,
@@ -34,6 +36,7 @@ from restore.degradations.noise import (
 from restore.degradations.resize import DOWN, UP, down_up
 from restore.training.deblur import Deblur
 from restore.training.realistic import Realistic
+from restore.training.short_exposure import ShortExposure
 
 MODEL = SimpleNamespace(facts=SimpleNamespace(scale=1))
 METHODS = [Deblur(), Realistic()]
@@ -459,3 +462,45 @@ def test_kornias_codec_can_be_chosen():
 def test_impossible_fields_are_refused(make, message):
     with pytest.raises(ValidationError, match=message):
         make()
+
+
+def test_short_exposure_counts_electrons() -> None:
+    grey = torch.full((2, 3, 96, 96), 0.5)
+    factor, white, read = (
+        torch.tensor(each).view(2, 1, 1, 1) for each in ([1.0, 8.0], [4000.0] * 2, [3.0] * 2)
+    )
+    dark = short_exposure(grey, factor, white, read, Rng(1))
+    assert torch.equal(dark, short_exposure(grey, factor, white, read, Rng(1)))
+    assert torch.allclose(dark * 255, (dark * 255).round(), atol=1e-4)
+    light = to_linear(dark).mean(dim=(1, 2, 3))
+    expected = to_linear(torch.tensor(0.5)) / factor.flatten()
+    assert torch.allclose(light, expected, rtol=0.01)
+    electrons = 4000.0 * expected
+    # Rounding to 8 bits adds a little where the curve is flat.
+    spread = 4000.0 * to_linear(dark).std(dim=(1, 2, 3))
+    theory = (electrons + 9.0).sqrt()
+    assert (spread > 0.97 * theory).all()
+    assert (spread < 1.1 * theory).all()
+
+
+def test_linear_light_and_back() -> None:
+    levels = torch.linspace(0, 1, 256)
+    assert torch.allclose(from_linear(to_linear(levels)), levels, atol=1e-6)
+    assert float(to_linear(torch.tensor(0.5))) == pytest.approx(0.21404, abs=1e-5)
+
+
+def test_short_exposure_draws_each_picture_and_keeps_its_range() -> None:
+    method = ShortExposure(factor=(1.0, 100.0))
+    model = RESTORERS.parse({"kind": "enlighten", "width": 16}).build()
+    pair = method.degrade(model, torch.full((64, 3, 8, 8), 0.8), Rng(3))
+    light = to_linear(pair.degraded).mean(dim=(1, 2, 3))
+    factor = to_linear(torch.tensor(0.8)) / light
+    assert factor.min() < 1.5
+    assert factor.max() > 60
+    assert factor.max() < 120
+    # Even on a logarithmic scale: half of them below 10.
+    assert 20 <= int((factor < 10).sum()) <= 44
+    with pytest.raises(ValidationError, match="smaller number comes first"):
+        ShortExposure(factor=(8.0, 2.0))
+    with pytest.raises(ValidationError, match="at least 1"):
+        ShortExposure(factor=(0.5, 2.0))

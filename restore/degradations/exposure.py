@@ -1,0 +1,46 @@
+"""What a sensor records that gets too little light."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from restore.degradations.blur import eight_bits
+
+if TYPE_CHECKING:
+    from data.contract.rng import Rng
+
+
+def to_linear(x: Tensor) -> Tensor:
+    """Return the linear light of sRGB values in [0, 1] (IEC 61966-2-1)."""
+    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def from_linear(x: Tensor) -> Tensor:
+    """Return the sRGB values of linear light in [0, 1]; the inverse of `to_linear`."""
+    return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.0031308) ** (1.0 / 2.4) - 0.055)
+
+
+def short_exposure(images: Tensor, factor: Tensor, white: Tensor, read: Tensor, rng: Rng) -> Tensor:
+    """Return pictures of ``1 / factor`` of the light, not brightened, with shot and read noise.
+
+    A sensor counts ``Poisson(white x / factor)`` electrons at linear light x and adds normal read noise; the
+    count over ``white`` goes back to sRGB, is clipped and rounded to 8 bits.
+
+    Args:
+        images: (n, c, h, w), well lit, in [0, 1].
+        factor: (n, 1, 1, 1), 1 or more.
+        white: (n, 1, 1, 1), electrons of a white pixel at full exposure.
+        read: (n, 1, 1, 1), standard deviation of the read noise in electrons.
+        rng: the stream; drawn on the processor, so that every device gets the same noise.
+
+    Returns:
+        (n, c, h, w) in [0, 1], multiples of 1/255.
+    """
+    generator = rng.torch()
+    mean = (to_linear(images.cpu()) * white.cpu() / factor.cpu()).clamp_min(0.0)
+    counted = torch.poisson(mean, generator=generator)
+    counted = counted + read.cpu() * torch.randn(mean.shape, generator=generator)
+    return eight_bits(from_linear((counted / white.cpu()).clamp(0.0, 1.0))).to(images)

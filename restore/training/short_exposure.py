@@ -1,0 +1,75 @@
+"""Brightening and denoising of pictures that a sensor took with too little light."""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data.contract.spec import Number
+from restore.learning import Pair, Supervised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from restore.restorer import Restorer
+
+Range = tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]]
+
+
+class ShortExposure(Supervised):
+    """Well-lit photographs, darkened by the physics of a sensor; the network learns the way back.
+
+    Unlike the unpaired methods it is told what the picture should become, so it also learns to remove the
+    noise that brightening would raise; it knows no darkness but this one. Exposure, full well and read noise
+    are drawn for each picture, evenly on a logarithmic scale.
+    """
+
+    kind: Literal["short_exposure"] = "short_exposure"
+    purpose: ClassVar[str] = "too little light, simulated with the noise of a sensor"
+
+    factor: Range = (1.0, 128.0)
+    """Least and greatest factor by which the light falls short; 1 keeps normal pictures as they are."""
+    white: Range = (1000.0, 8000.0)
+    """Least and greatest number of electrons in a white pixel at full exposure."""
+    read: Range = (1.0, 6.0)
+    """Least and greatest standard deviation of the read noise in electrons."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name in ("factor", "white", "read"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the smaller number comes first")
+        if self.factor[0] < 1:
+            raise ValueError("factor: at least 1")
+        return self
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Return the factors that validation measures."""
+        return ("factor1", "factor8", "factor32")
+
+    def degrade(self, model: Restorer, images: Tensor, rng: Rng) -> Pair:
+        """Darken each picture of a batch by a factor of its own."""
+        import torch
+
+        from restore.degradations.exposure import short_exposure
+
+        chance = torch.rand(3, images.shape[0], 1, 1, 1, generator=rng.at("strength").torch())
+        ranges = (self.factor, self.white, self.read)
+        factor, white, read = (
+            low * (log(high / low) * each).exp()
+            for (low, high), each in zip(ranges, chance.unbind(), strict=True)
+        )
+        return Pair(short_exposure(images, factor, white, read, rng.at("noise")), images)
+
+    def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
+        """Darken by a fixed factor, with 4,000 electrons at white and 3 of read noise."""
+        from restore.degradations.exposure import short_exposure
+
+        told = (float(condition.removeprefix("factor")), 4000.0, 3.0)
+        factor, white, read = (images.new_full((images.shape[0], 1, 1, 1), each) for each in told)
+        return Pair(short_exposure(images, factor, white, read, rng), images)
