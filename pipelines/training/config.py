@@ -157,6 +157,10 @@ class TrainConfig(Spec):
         """True where the model is a restorer."""
         return isinstance(self.model, RestorerSpec)
 
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the weights; the words on their card are left out."""
+        return {name: value for name, value in super().identity().items() if name != "publish"}
+
     def within(self, minutes: float | None) -> TrainConfig:
         """Return this config with another budget of wall-clock minutes; None changes nothing."""
         if minutes is None:

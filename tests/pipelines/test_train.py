@@ -317,6 +317,11 @@ def test_budget_must_be_one(make: Callable[..., TrainConfig]) -> None:
     assert make().within(2.0).epochs is None
 
 
+def test_the_words_on_the_card_are_not_part_of_the_key(make: Callable[..., TrainConfig]) -> None:
+    assert make(publish={"about": "one"}).key() == make(publish={"about": "other"}).key()
+    assert make(batch=7).key() != make(batch=8).key()
+
+
 def test_unknown_devices_are_refused(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown device 'tpu'"):
         train(make(), folder=tmp_path, device="tpu")
