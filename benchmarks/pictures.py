@@ -1,0 +1,128 @@
+"""Draws before and after of every shipped restorer on scikit-image's photographs: ``docs/pictures/*.jpg``.
+
+    python benchmarks/pictures.py [--out docs/pictures]
+
+No network was trained on these photographs. Each row shows the truth, the degraded picture and what the
+restorers make of it, with the PSNR against the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.contract.errors import WeightsError
+from data.contract.rng import Rng
+from data.sources.photos import Photos
+from data.weights import find
+from restore.catalogue import RESTORERS
+from restore.degradations.blur import blurred
+from restore.degradations.exposure import short_exposure
+from restore.degradations.kernels import defocus_kernel, motion_kernel
+from restore.quality import psnr
+from restore.resize import resize_bicubic, to_8_bit
+
+SIDE, FONT = 224, cv2.FONT_HERSHEY_SIMPLEX
+CROPS = {"astronaut": (10, 130), "chelsea": (50, 110), "coffee": (100, 190), "rocket": (180, 220)}
+"""Photograph -> top and left of the square that is shown."""
+
+Case = tuple[str, Callable[[Tensor], Tensor], Sequence[tuple[str, dict[str, object]]]]
+
+
+def main() -> None:
+    """Draw one sheet a task."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    out = arguments.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    source = Photos()
+    entries = {entry.id.removeprefix("photos/"): entry for entry in source.index().entries}
+    truths = []
+    for name, (top, left) in CROPS.items():
+        picture = source.load(entries[name])[top : top + SIDE, left : left + SIDE]
+        truths.append(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255)
+    for name, degrade, restorers in cases():
+        rows = [row(truth, degrade, restorers) for truth in truths]
+        sheet = np.vstack([header(["truth", "input", *(each for each, _ in restorers)]), *rows])
+        cv2.imwrite(str(out / f"{name}.jpg"), sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        print(out / f"{name}.jpg", sheet.shape)
+
+
+def cases() -> list[Case]:
+    """Return (name of the sheet, degradation, restorers)."""
+
+    def trained(name: str, **fields: object) -> tuple[str, dict[str, object]]:
+        return name, {"kind": find(name).card["spec"]["kind"], "weights": name} | fields
+
+    def noisy(x: Tensor) -> Tensor:
+        return (x + 25 / 255 * torch.randn(x.shape, generator=Rng(1).torch())).clamp(0, 1)
+
+    def shaken(x: Tensor) -> Tensor:
+        return blurred(x, motion_kernel(Rng(4), 21, 14.0), 2 / 255, Rng(5))
+
+    def unfocused(x: Tensor) -> Tensor:
+        return blurred(x, defocus_kernel(2.5, 21), 2 / 255, Rng(5))
+
+    def dark(x: Tensor) -> Tensor:
+        told = (x.new_full((1, 1, 1, 1), value) for value in (16.0, 4000.0, 3.0))
+        factor, white, read = told
+        return short_exposure(x, factor, white, read, Rng(6))
+
+    def small(x: Tensor) -> Tensor:
+        return to_8_bit(resize_bicubic(x, 0.25))
+
+    wavelet = ("wavelet", {"kind": "wavelet", "sigma": 25 / 255})
+    light = [("gamma", {"kind": "gamma", "gamma": 0.45}), ("clahe", {"kind": "clahe"})]
+    light += [trained(name) for name in ("zero-dce-v1", "enlighten-v1", "low-light-v1")]
+    return [
+        ("denoise", noisy, [wavelet, trained("denoise-color-v1")]),
+        ("motion", shaken, [("unsharp_mask", {"kind": "unsharp_mask"}), trained("deblur-v1")]),
+        ("defocus", unfocused, [("unsharp_mask", {"kind": "unsharp_mask"}), trained("deblur-v1")]),
+        ("super-resolution", small, [("bicubic", {"kind": "bicubic", "scale": 4}), trained("sr-x4-v1")]),
+        ("low-light", dark, light),
+    ]
+
+
+@torch.no_grad()
+def row(
+    truth: Tensor, degrade: Callable[[Tensor], Tensor], restorers: Sequence[tuple[str, dict[str, object]]]
+) -> NDArray[np.uint8]:
+    """Return one photograph, degraded and restored, side by side."""
+    degraded = degrade(truth)
+    shown = [tile(truth, None), tile(degraded, truth)]
+    shown += [tile(RESTORERS.parse(fields).build()(degraded), truth) for _, fields in restorers]
+    return np.hstack(shown)
+
+
+def tile(x: Tensor, truth: Tensor | None) -> NDArray[np.uint8]:
+    """Return a picture as bytes, with its PSNR in the corner; small ones are enlarged without smoothing."""
+    picture = np.ascontiguousarray((x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    if picture.shape[0] != SIDE:
+        picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+    if truth is not None and x.shape == truth.shape:
+        cv2.rectangle(picture, (0, SIDE - 18), (76, SIDE), (0, 0, 0), -1)
+        text = f"{float(psnr(x, truth)):.1f} dB"
+        cv2.putText(picture, text, (4, SIDE - 5), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
+
+
+def header(names: Sequence[str]) -> NDArray[np.uint8]:
+    """Return the strip with the names of the columns."""
+    strip = np.full((22, SIDE * len(names), 3), 255, np.uint8)
+    for column, name in enumerate(names):
+        cv2.putText(strip, name, (SIDE * column + 6, 15), FONT, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except WeightsError as error:
+        raise SystemExit(f"error: {error}") from None
