@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from restore.base import RestorerFacts, RestorerSpec
 
@@ -28,8 +30,8 @@ class Enlighten(RestorerSpec):
     purpose: ClassVar[str] = "brightens dark photographs: EnlightenGAN's generator"
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"width"})
 
-    width: Literal[16, 32] = 32
-    """Channels of the first of five levels, which double from level to level: 32 as published, or half."""
+    width: Annotated[int, Field(ge=4, le=64)] = 32
+    """Channels of the first of five levels, which double from level to level; 32 as published."""
 
     @property
     def facts(self) -> RestorerFacts:

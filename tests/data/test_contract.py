@@ -160,8 +160,10 @@ def test_all_shipped_weights_are_whole_and_light() -> None:
     for weights in found:
         verify(weights)
         assert weights.card["id"] == weights.folder.name
-    total = sum((weights.folder / MODEL).stat().st_size for weights in found)
-    assert total < 8 * 2**20
+    for room, most in (("restore", 16), ("defend", 24)):
+        files = [weights.folder / MODEL for weights in found if weights.folder.parts[-3] == room]
+        assert sum(file.stat().st_size for file in files) < most * 2**20
+        assert all(file.stat().st_size < 16 * 2**20 for file in files)
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def dncnn(weights: bytes) -> nn.Sequential:
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_dncnn_on_bsd68(shared_data):
     """Zhang et al. (2017) give 29.23 dB for sigma 25.
 
