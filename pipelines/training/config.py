@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from data.catalogue import SOURCES
+from data.contract.errors import ConfigError
 from data.contract.method import Method
 from data.contract.registry import Registry
 from data.contract.spec import Number, PartSpec, Spec, kind_of
@@ -165,5 +166,7 @@ class TrainConfig(Spec):
         """Return this config with another budget of wall-clock minutes; None changes nothing."""
         if minutes is None:
             return self
-        told: dict[str, Any] = {"minutes": minutes, "epochs": None}
-        return type(self).model_validate(self.model_dump() | told)
+        if minutes <= 0:
+            raise ConfigError("a budget is more than 0 minutes", where="minutes")
+        # A copy keeps which fields of the model were left to its weights.
+        return self.model_copy(update={"minutes": minutes, "epochs": None})

@@ -315,6 +315,8 @@ def test_budget_must_be_one(make: Callable[..., TrainConfig]) -> None:
             make(**told)
     assert make().within(None) == make()
     assert make().within(2.0).epochs is None
+    with pytest.raises(ConfigError, match="more than 0 minutes"):
+        make().within(0)
 
 
 def test_the_words_on_the_card_are_not_part_of_the_key(make: Callable[..., TrainConfig]) -> None:
