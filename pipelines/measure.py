@@ -28,7 +28,8 @@ from pipelines.graph import Graph
 from pipelines.grid import Cell
 from pipelines.store import Row, RunFolder, write_rows
 from pipelines.system import System
-from restore.quality import psnr, ssim
+from restore.niqe import niqe
+from restore.quality import luminance, psnr, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,8 @@ class Job:
     seed: int
     chunk: int
     device: str
-    with_ssim: bool
+    extra: frozenset[str]
+    """Columns that cost time and are measured only where a metric reads them."""
     shown: frozenset[int]
     """Positions of the pictures that are kept for the report."""
 
@@ -89,7 +91,7 @@ class Bench:
         corruption = self.job.corruptions[task.condition]
         root = Rng(self.job.seed).at("corrupt")
         inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
-        batches = _by_shape(samples, inputs, clean=corruption.severity == 0, with_ssim=self.job.with_ssim)
+        batches = _by_shape(samples, inputs, clean=corruption.severity == 0, extra=self.job.extra)
         self._keep_inputs(task, corruption, inputs)
         for cell in task.cells:
             self._measure_cell(task, cell, samples, batches)
@@ -103,7 +105,7 @@ class Bench:
         for batch in batches:
             with torch.inference_mode():
                 values = system.trace(batch.images.to(self.job.device), clock)
-                found = _rows(system.graph, values, batch, with_ssim=self.job.with_ssim)
+                found = _rows(system.graph, values, batch, self.job.extra)
             for i, row in zip(batch.members, found, strict=True):
                 rows[i] = {"id": samples[i].id, "label": samples[i].label} | row
             if name := system.graph.restored:
@@ -162,7 +164,7 @@ class _Batch:
 
 
 def _by_shape(
-    samples: Sequence[Sample], inputs: Sequence[NDArray[np.uint8]], *, clean: bool, with_ssim: bool
+    samples: Sequence[Sample], inputs: Sequence[NDArray[np.uint8]], *, clean: bool, extra: frozenset[str]
 ) -> list[_Batch]:
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, sample in enumerate(samples):
@@ -175,21 +177,31 @@ def _by_shape(
         known = None if None in labels else torch.tensor(labels)
         nothing: list[float | None] = [None] * len(members)
         before = nothing if clean else psnr(images, truth).tolist()
-        similar = nothing if clean or not with_ssim else ssim(images, truth).tolist()
+        similar = nothing if clean or "ssim_in" not in extra else ssim(images, truth).tolist()
         out.append(_Batch(members, images, truth, known, before, similar))
     return out
 
 
-def _rows(graph: Graph, values: dict[str, Tensor], batch: _Batch, *, with_ssim: bool) -> list[Row]:
+def _rows(graph: Graph, values: dict[str, Tensor], batch: _Batch, extra: frozenset[str]) -> list[Row]:
     columns: dict[str, list[float | None]] = {"psnr_in": batch.psnr_in, "ssim_in": batch.ssim_in}
     if graph.gives == "logits":
         columns |= _scores(values[graph.steps[-1].name].float().cpu(), batch.labels)
     if graph.restored and values[graph.restored].shape == batch.clean.shape:
         restored = values[graph.restored].float().cpu()
         columns["psnr_out"] = psnr(restored, batch.clean).tolist()
-        if with_ssim:
-            columns["ssim_out"] = ssim(restored, batch.clean).tolist()
+        columns |= _extra(restored, batch.clean, extra)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _extra(restored: Tensor, clean: Tensor, extra: frozenset[str]) -> dict[str, list[float | None]]:
+    """Return the wanted ones of the columns that compare restored and clean pictures."""
+    known: dict[str, Callable[[], Tensor]] = {
+        "ssim_out": lambda: ssim(restored, clean),
+        "psnr_y_out": lambda: psnr(luminance(restored), luminance(clean)),
+        "ssim_y_out": lambda: ssim(luminance(restored), luminance(clean)),
+        "niqe_out": lambda: niqe(restored),
+    }
+    return {name: measure().tolist() for name, measure in known.items() if name in extra}
 
 
 def _scores(logits: Tensor, labels: Tensor | None) -> dict[str, list[float | None]]:

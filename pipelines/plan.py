@@ -20,10 +20,15 @@ from pipelines.metrics.base import Metric
 from pipelines.store import open_folder
 from pipelines.system import System
 from pipelines.versions import library_versions
+from restore.niqe import PATCH
 from restore.quality import WINDOW
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, all)."""
+SSIM = frozenset({"ssim_in", "ssim_out"})
+LUMA = frozenset({"psnr_y_out", "ssim_y_out"})
+NIQE = frozenset({"niqe_out"})
+"""Columns that are measured only on demand."""
 DEFAULT_METRICS = ("accuracy", "ece", "psnr", "ssim", "psnr_in")
 
 
@@ -70,15 +75,17 @@ def prepare(
     grid = make_grid(config)
     device = choose_device(device)
     systems = {name: graph.build() for name, graph in grid.graphs.items()}
-    with_ssim = _wants_ssim(config, grid)
+    extra = _extra(config, grid)
     intake = take_in(
         config.data,
-        minimum=_smallest(grid, systems, with_ssim=with_ssim),
+        minimum=_smallest(grid, systems, extra),
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
     warnings = _check_systems(systems, intake)
     metrics = _metrics(config, grid, intake)
-    setting = {"device": device, "ssim": str(with_ssim), **library_versions()}
+    setting = {"device": device, "ssim": str(extra >= SSIM), **library_versions()}
+    if others := extra - SSIM:
+        setting["extra"] = " ".join(sorted(others))
     cells = grid.cells(data=intake.fingerprint, seed=config.seed, chunk=config.chunk, setting=setting)
     key = content_key([config.identity(), [cell.key for cell in cells]])
     job = Job(
@@ -90,7 +97,7 @@ def prepare(
         seed=config.seed,
         chunk=config.chunk,
         device=device,
-        with_ssim=with_ssim,
+        extra=extra,
         shown=_shown(len(intake.entries), config.pictures),
     )
     known = {system.classes for system in systems.values()}
@@ -107,18 +114,21 @@ def _count(systems: Mapping[str, System]) -> dict[str, int]:
     }
 
 
-def _wants_ssim(config: Evaluate, grid: Grid) -> bool:
+def _extra(config: Evaluate, grid: Grid) -> frozenset[str]:
+    """Return the costly columns that the metrics read."""
     if config.metrics is None:
-        return any(graph.restored for graph in grid.graphs.values())
-    return any({"ssim_in", "ssim_out"} & set(metric.columns) for metric in config.metrics)
+        return SSIM if any(graph.restored for graph in grid.graphs.values()) else frozenset()
+    read = frozenset(name for metric in config.metrics for name in metric.columns)
+    return (SSIM if read & SSIM else frozenset()) | read & LUMA | read & NIQE
 
 
-def _smallest(grid: Grid, systems: Mapping[str, System], *, with_ssim: bool) -> int:
+def _smallest(grid: Grid, systems: Mapping[str, System], extra: frozenset[str]) -> int:
     """Return the smallest height and width that conditions, parts and metrics can all use."""
     corrupting = any(condition.corruption.severity > 0 for condition in grid.conditions.values())
     parts = [system.part(name) for system in systems.values() for name in system.graph.parts]
     needs = [int(getattr(part, "minimum", 1)) for part in parts]
-    return max(needs + [MINIMUM] * corrupting + [WINDOW] * with_ssim)
+    window = [WINDOW] * bool(extra & (SSIM | {"ssim_y_out"}))
+    return max(needs + [MINIMUM] * corrupting + window + [PATCH] * bool(extra & NIQE))
 
 
 def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, ...]:
@@ -137,7 +147,7 @@ def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]
     classifies = any(graph.gives == "logits" for graph in grid.graphs.values())
     restores = any(graph.restored for graph in grid.graphs.values())
     have = {"psnr_in", "ssim_in"}
-    have |= {"psnr_out", "ssim_out"} if restores else set()
+    have |= {"psnr_out", "ssim_out", *LUMA, *NIQE} if restores else set()
     have |= {"confidence", "prediction"} if classifies else set()
     have |= {"correct", "loss", "brier", "margin"} if classifies and intake.labelled else set()
     if config.metrics is None:

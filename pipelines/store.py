@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pipelines.grid import Cell
 
 Row = dict[str, Any]
-FLOATS = ("confidence", "loss", "brier", "margin", "linf", "l2", "psnr_in", "psnr_out", "ssim_in", "ssim_out")
+FLOATS = (
+    *("confidence", "loss", "brier", "margin", "linf", "l2", "psnr_in", "psnr_out", "ssim_in", "ssim_out"),
+    *("psnr_y_out", "ssim_y_out", "niqe_out"),
+)
 COUNTS = ("queries", "backwards")
 
 

@@ -41,6 +41,12 @@ STYLES = {
     "confidence": Style("Confidence", "%", 100.0, 1, "mean probability of the predicted class"),
     "psnr": Style("PSNR", "dB", 1.0, 2, "restored picture against the clean one; higher is better"),
     "psnr_in": Style("PSNR before", "dB", 1.0, 2, "corrupted picture against the clean one"),
+    "psnr_y": Style("PSNR of Y", "dB", 1.0, 2, "luminance against the clean one; higher is better"),
+    "ssim_y": Style("SSIM of Y", note="structural similarity of the luminance; higher is better"),
+    "niqe": Style(
+        "NIQE (own)",
+        note="unlikeness to photographs; own fit, not comparable to published NIQE; lower is better",
+    ),
     "ssim": Style("SSIM", note="structural similarity to the clean picture; higher is better"),
     "ssim_in": Style("SSIM before", note="structural similarity of the corrupted picture to the clean one"),
     "mce": Style("mCE", "%", 100.0, 1, "mean corruption error; lower is better"),

@@ -211,6 +211,26 @@ def test_metrics_that_cannot_be_had_are_refused(make_config: Make, pictures: Pat
     assert json.loads((folder / "summary.json").read_text())["metrics"] == ["psnr", "ssim", "psnr_in"]
 
 
+def test_luminance_and_niqe_are_measured_on_demand(make_config: Make, pictures: Path, tmp_path: Path) -> None:
+    for path in pictures.rglob("*.png"):
+        with Image.open(path) as small:
+            small.resize((120, 100)).save(path)
+    wanted = ["psnr", "psnr_y", "ssim_y", "niqe"]
+    folder = run(make_config(metrics=wanted), root=tmp_path / "runs", workers=1).path
+    cells = json.loads((folder / "summary.json").read_text())["cells"]
+    found = next(c for c in cells if c["system"] == "restored" and c["condition"] == "gaussian_noise-5")
+    values = {name: found["metrics"][name]["value"] for name in wanted}
+    assert values["psnr_y"] > values["psnr"]
+    assert 0 < values["ssim_y"] < 1
+    assert values["niqe"] > 1
+    assert "ssim" not in found["metrics"]
+
+
+def test_pictures_too_small_for_niqe_are_refused(make_config: Make, tmp_path: Path) -> None:
+    with pytest.raises(ClearsightError, match="96"):
+        run(make_config(metrics=["niqe"]), root=tmp_path, workers=1)
+
+
 def test_a_damaged_chunk_is_named(make_config: Make, finished: Path, tmp_path: Path) -> None:
     chunk = next(finished.glob("cells/*/chunk-00001.parquet"))
     chunk.write_bytes(b"PAR1 and then nothing")
