@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,19 +72,34 @@ def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") 
     Raises:
         DataError: empty, truncated, damaged, too large, or of a format or pixel type that is not supported.
     """
-    from PIL import Image, UnidentifiedImageError
-
     where = name or (str(data) if isinstance(data, Path) else "")
     if isinstance(data, Path):
         try:
             data = data.read_bytes()
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", where=where) from None
+    with opened(data, where) as image:
+        return _pixels(image, max_pixels, where)
+
+
+@contextmanager
+def opened(data: bytes, where: str) -> Iterator[Image.Image]:
+    """Open an encoded picture; whatever goes wrong before it is closed becomes a `DataError`.
+
+    Args:
+        data: the encoded bytes.
+        where: what to call the picture in messages.
+
+    Raises:
+        DataError: empty, truncated, damaged, far too large, or of a format that is not supported.
+    """
+    from PIL import Image, UnidentifiedImageError
+
     if not data:
         raise DataError("is empty", where=where)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _pixels(image, max_pixels, where)
+            yield image
     except UnidentifiedImageError:
         raise DataError(
             "is not a picture in a supported format", where=where, hint=f"use one of {', '.join(FORMATS)}"

@@ -18,6 +18,7 @@ from torch.nn import functional
 from data.contract.errors import DataError, ShapeError
 from data.contract.part import check_images
 from restore.filtering import extend, separable
+from restore.tone import luma
 
 PARAMETERS = Path(__file__).with_name("niqe_parameters.safetensors")
 """Mean (36,) and covariance (36, 36) of the features of sharp patches; its header says what of."""
@@ -99,9 +100,7 @@ def features(x: Tensor) -> tuple[Tensor, Tensor]:
         raise ShapeError(
             f"needs at least {PATCH}x{PATCH} pixels, got {x.shape[2]}x{x.shape[3]}", where="niqe"
         )
-    grey = x.double()
-    if x.shape[1] == 3:
-        grey = (grey * grey.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    grey = luma(x.double())
     rows, columns = (size // PATCH * PATCH for size in x.shape[2:])
     grey = grey[:, :, :rows, :columns]
     found, sharpness = [], []

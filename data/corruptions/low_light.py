@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.corruptions.base import Corruption, Table
 from data.corruptions.fields import blocks, words
-from data.corruptions.shot_noise import _slots as slots
+from data.corruptions.shot_noise import slots
 
 if TYPE_CHECKING:
     import numpy as np

@@ -86,12 +86,12 @@ def alias_table(photons: int) -> tuple[int, NDArray[np.uint32]]:
     bits = max(1, int((counts > 0).any(axis=0).sum() - 1).bit_length())
     entries = np.zeros((256, 1 << bits), np.uint32)
     for row, count in zip(entries, counts, strict=True):
-        row[:] = _slots(count, bits)
+        row[:] = slots(count, bits)
     entries.flags.writeable = False
     return bits, entries.reshape(-1)
 
 
-def _slots(count: NDArray[np.int64], bits: int) -> list[int]:
+def slots(count: NDArray[np.int64], bits: int) -> list[int]:
     """Share one level's 65,536 words out into 2**bits slots of two grey levels (Vose 1991), in integers."""
     room = 1 << (16 - bits)
     items = [(int(level), int(count[level])) for level in count.nonzero()[0]]

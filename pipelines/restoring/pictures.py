@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.contract.errors import DataError
-from data.images import DAMAGE, FORMATS, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE
+from data.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
 from data.picture_files import content
 
 if TYPE_CHECKING:
@@ -79,24 +79,9 @@ def read_picture(path: Path) -> Picture:
     Raises:
         DataError: empty, truncated, damaged, too large, 16-bit colour, or an unsupported format.
     """
-    from PIL import Image, UnidentifiedImageError
-
     data, where = content(path), str(path)
-    if not data:
-        raise DataError("is empty", where=where)
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _read(image, data, where)
-    except UnidentifiedImageError:
-        raise DataError(
-            "is not a picture in a supported format", where=where, hint=f"use one of {', '.join(FORMATS)}"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"has too many pixels: {error}", where=where) from None
-    except DAMAGE as error:
-        raise DataError(
-            f"is damaged: {' '.join(str(error).split()) or type(error).__name__}", where=where
-        ) from None
+    with opened(data, where) as image:
+        return _read(image, data, where)
 
 
 def _read(image: Image.Image, data: bytes, where: str) -> Picture:

@@ -13,10 +13,9 @@ from data.contract.errors import ConfigError, DataError
 from data.contract.sample import Sample, Skipped
 from data.contract.spec import kind_of
 from data.sources.base import Entry, Source
+from pipelines.training.augment import as_floats
 from pipelines.training.config import Augment
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the grey pictures that a network of one channel sees (BT.601)."""
+from restore.tone import luma
 
 
 @dataclass(frozen=True)
@@ -102,11 +101,8 @@ class Photos:
 
 def as_images(pictures: Tensor, channels: int) -> Tensor:
     """Return uint8 (n, h, w, 3) as float32 (n, channels, h, w) in [0, 1]; grey is BT.601 luma."""
-    images = pictures.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 255.0
-    if channels == 3:
-        return images
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    images = as_floats(pictures)
+    return images if channels == 3 else luma(images)
 
 
 def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -> Photos:

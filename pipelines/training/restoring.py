@@ -15,6 +15,7 @@ from data.statistics import bootstrap_mean
 from pipelines.training.config import TrainConfig
 from pipelines.training.photos import Photos, decode_photos
 from pipelines.training.pictures import split
+from pipelines.training.scoring import evaluated
 from pipelines.training.task import Task
 from restore.base import RestorerSpec
 from restore.learning import RestorerMethod
@@ -89,25 +90,18 @@ def score_restorer(
         state: weights to measure in place of the model's own.
         side: look at the centre of so many pixels; None: at the whole.
     """
-    training, own = model.training, None
-    if state is not None:
-        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(state)
-    model.eval()
     found = Restored()
     channels = model.facts.channels[-1]
-    for row, name in enumerate(photos.ids):
-        clean = photos.whole(row, channels, side=side, multiple_of=model.facts.scale)
-        for condition in method.conditions:
-            pair = method.pair(model, clean, condition, Rng(SEED).at(name, condition))
-            restored = model.restored(pair.degraded, pair.sigma).clamp(0.0, 1.0)
-            found.after.setdefault(condition, []).append(float(psnr(restored, pair.target)))
-            if pair.degraded.shape == pair.target.shape:
-                before = psnr(pair.degraded.clamp(0.0, 1.0), pair.target)
-                found.before.setdefault(condition, []).append(float(before))
-    if own is not None:
-        model.load_state_dict(own)
-    model.train(training)
+    with evaluated(model, state):
+        for row, name in enumerate(photos.ids):
+            clean = photos.whole(row, channels, side=side, multiple_of=model.facts.scale)
+            for condition in method.conditions:
+                pair = method.pair(model, clean, condition, Rng(SEED).at(name, condition))
+                restored = model.restored(pair.degraded, pair.sigma).clamp(0.0, 1.0)
+                found.after.setdefault(condition, []).append(float(psnr(restored, pair.target)))
+                if pair.degraded.shape == pair.target.shape:
+                    before = psnr(pair.degraded.clamp(0.0, 1.0), pair.target)
+                    found.before.setdefault(condition, []).append(float(before))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,18 +76,27 @@ def score(
     """
     if pictures.labels is None:
         raise DataError("a classifier is measured on labelled pictures", where="training")
+    right, loss = 0, 0.0
+    with evaluated(model, state):
+        for start in range(0, len(pictures), batch):
+            labels = pictures.labels[start : start + batch].to(device)
+            logits = model(as_floats(pictures.images[start : start + batch].to(device)))
+            right += int((logits.argmax(1) == labels).sum())
+            loss += float(cross_entropy(logits.float(), labels, reduction="sum"))
+    return Score(right, len(pictures), loss / len(pictures))
+
+
+@contextmanager
+def evaluated(model: nn.Module, state: dict[str, Tensor] | None) -> Iterator[None]:
+    """Hold a model in eval mode, with other weights where given; afterwards both are as before."""
     training, own = model.training, None
     if state is not None:
         own = {name: value.detach().clone() for name, value in model.state_dict().items()}
         model.load_state_dict(state)
     model.eval()
-    right, loss = 0, 0.0
-    for start in range(0, len(pictures), batch):
-        labels = pictures.labels[start : start + batch].to(device)
-        logits = model(as_floats(pictures.images[start : start + batch].to(device)))
-        right += int((logits.argmax(1) == labels).sum())
-        loss += float(cross_entropy(logits.float(), labels, reduction="sum"))
-    if own is not None:
-        model.load_state_dict(own)
-    model.train(training)
-    return Score(right, len(pictures), loss / len(pictures))
+    try:
+        yield
+    finally:
+        if own is not None:
+            model.load_state_dict(own)
+        model.train(training)

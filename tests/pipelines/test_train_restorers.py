@@ -19,7 +19,7 @@ from data.weights import REQUIRED, find, state
 from pipelines.commands.train import Own, adapted
 from pipelines.train import CHECKPOINT, Progress, Trained, train
 from pipelines.training.config import Augment, TrainConfig
-from pipelines.training.photos import LUMA, Photos, as_images, decode_photos
+from pipelines.training.photos import Photos, as_images, decode_photos
 from pipelines.training.restoring import score_restorer
 from restore.learning import Pair, RestorerMethod
 from restore.networks.unet_denoiser import UNetDenoiser
@@ -289,7 +289,9 @@ def test_photos_are_cut_in_the_middle_and_grey_is_luma() -> None:
     assert torch.equal(whole[0], picture.permute(2, 0, 1) / 255)
     assert torch.equal(photos.whole(0, 3, side=10, multiple_of=4)[0], whole[0, :, 11:19, 6:14])
     grey = photos.whole(0, 1)
-    assert torch.allclose(grey[0, 0], sum(weight * whole[0, band] for band, weight in enumerate(LUMA)))
+    assert torch.allclose(
+        grey[0, 0], sum(weight * whole[0, band] for band, weight in enumerate((0.299, 0.587, 0.114)))
+    )
     assert torch.allclose(
         as_images(torch.full((1, 2, 2, 3), 77, dtype=torch.uint8), 1), torch.tensor(77 / 255)
     )
