@@ -168,6 +168,8 @@ class Evaluate(Spec):
     """Products to measure; left out: every condition without an attack."""
     metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
     """Left out: accuracy, ece, psnr_in, psnr and ssim, as far as they are defined."""
+    draws: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Fresh draws that vote on the class where a system has random parts; accuracy is that of the first."""
     compare: Compare | None = None
     """Left out: no comparison."""
     pictures: Annotated[int, Field(ge=0, le=20)] = 4

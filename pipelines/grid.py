@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from data.contract.errors import ConfigError
 from data.contract.spec import content_key
 from defend.attacks.base import Attack
 from pipelines.config import Condition, Evaluate
 from pipelines.graph import Graph
+from pipelines.threats import is_attack, victim_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Grid:
                     [
                         systems[system],
                         self.conditions[condition].corruption.identity(),
-                        self.attacks[attack].identity(),
+                        self._identity(attack, systems),
                         [data, seed, chunk, dict(setting)],
                     ]
                 ),
@@ -63,6 +65,11 @@ class Grid:
             )
             for system, condition, attack in self.triples
         )
+
+    def _identity(self, attack: str, systems: Mapping[str, str]) -> dict[str, Any]:
+        spec = self.attacks[attack]
+        # The source of a transfer is whatever the name stands for in this config, not the name.
+        return spec.identity() | ({"source": systems[spec.source]} if spec.source else {})
 
 
 def make_grid(config: Evaluate) -> Grid:
@@ -83,6 +90,9 @@ def make_grid(config: Evaluate) -> Grid:
                         triples[system, condition, attack] = None
     if not triples:
         raise ConfigError("nothing is measured")
+    for system, _, attack in triples:
+        if is_attack(config.attacks[attack]):
+            victim_of(config.attacks[attack], attack, graphs, system)
     used = {condition for _, condition, _ in triples}
     return Grid(
         graphs,

@@ -7,35 +7,40 @@ results do not depend on how many cores or processes there are.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
-from torch.nn import functional
 
 from data.contract.rng import Rng
 from data.contract.sample import Sample
 from data.home import replace_file
 from data.images import encode_png
 from data.sources.base import Entry, Source
-from pipelines.graph import Graph
+from defend.attacks.base import Attack
+from pipelines.attacked import Attacked, judge_streams, loss_before, majority, under_attack
+from pipelines.graph import OUT, Graph
 from pipelines.grid import Cell
+from pipelines.rows import Batch, by_shape, rows_of, to_uint8
 from pipelines.store import Row, RunFolder, write_rows
 from pipelines.system import System
-from restore.niqe import niqe
-from restore.quality import luminance, psnr, ssim
+from pipelines.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from data.corruptions.base import Corruption
 
+ATTACK = "(attack)"
+"""What the timings call the time of an attack; no part can have this name."""
 CACHE_BYTES = 256 << 20
 """Decoded pictures that one process keeps, so that they are not decoded again for every condition."""
 
@@ -49,7 +54,10 @@ class Job:
     entries: tuple[Entry, ...]
     graphs: dict[str, Graph]
     corruptions: dict[str, Corruption]
+    attacks: dict[str, Attack]
     seed: int
+    draws: int
+    """Fresh draws that vote where a system has random parts."""
     chunk: int
     device: str
     extra: frozenset[str]
@@ -82,6 +90,7 @@ class Bench:
 
     job: Job
     systems: dict[str, System] = field(default_factory=dict)
+    victims: dict[str, System] = field(default_factory=dict)
     cache: dict[int, list[Sample]] = field(default_factory=dict)
     cached: int = 0
 
@@ -91,35 +100,82 @@ class Bench:
         corruption = self.job.corruptions[task.condition]
         root = Rng(self.job.seed).at("corrupt")
         inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
-        batches = _by_shape(samples, inputs, clean=corruption.severity == 0, extra=self.job.extra)
+        batches = by_shape(samples, inputs, clean=corruption.severity == 0, extra=self.job.extra)
         self._keep_inputs(task, corruption, inputs)
         for cell in task.cells:
             self._measure_cell(task, cell, samples, batches)
         return len(task.cells)
 
-    def _measure_cell(self, task: Task, cell: Cell, samples: list[Sample], batches: list[_Batch]) -> None:
-        system = self._system(cell.system)
+    def _measure_cell(self, task: Task, cell: Cell, samples: list[Sample], batches: list[Batch]) -> None:
         clock = _Clock(self.job.device)
         rows: list[Row] = [{} for _ in samples]
-        restored: dict[int, NDArray[np.uint8]] = {}
-        for batch in batches:
-            with torch.inference_mode():
-                values = system.trace(batch.images.to(self.job.device), clock)
-                found = _rows(system.graph, values, batch, self.job.extra)
-            for i, row in zip(batch.members, found, strict=True):
-                rows[i] = {"id": samples[i].id, "label": samples[i].label} | row
-            if name := system.graph.restored:
-                for i in self._shown_of(task.number):
-                    if i in batch.members:
-                        restored[i] = _to_uint8(values[name][batch.members.index(i)])
-        for i, picture in restored.items():
-            self._write_picture(f"cell-{cell.key[:16]}", self.job.positions(task.number)[i], picture)
         path = self.job.folder.chunk(cell, task.number)
         path.parent.mkdir(parents=True, exist_ok=True)
+        facts: list[dict[str, Any]] = []
+        kept: dict[str, Tensor] = {}
+        for k, batch in enumerate(batches):
+            memory = path.with_name(f"partial-{task.number:05d}-{k}.safetensors")
+            found = self._measure_batch(cell, samples, batch, clock, memory)
+            for i, row in zip(batch.members, found.rows, strict=True):
+                rows[i] = {"id": samples[i].id, "label": samples[i].label} | row
+            for i in set(self._shown_of(task.number)) & set(batch.members):
+                position, at = self.job.positions(task.number)[i], batch.members.index(i)
+                for role, images in found.pictures.items():
+                    self._write_picture(f"{role}-{cell.key[:16]}", position, to_uint8(images[at]))
+            if found.attacked:
+                facts.append(found.attacked.facts)
+                kept |= {samples[i].id: found.attacked.images[j] for j, i in enumerate(batch.members)}
         timing = json.dumps({"images": len(samples), "seconds": clock.seconds})
         replace_file(path.with_name(f"timing-{task.number:05d}.json"), timing.encode())
+        if facts:
+            replace_file(path.with_name(f"attack-{task.number:05d}.json"), json.dumps(facts).encode())
+        if self.job.attacks[cell.attack].keep:
+            keep_pictures(path.with_name(f"adversarial-{task.number:05d}.safetensors"), kept)
         # Last, because it is what marks the chunk as done.
         write_rows(path, rows)
+        for partial in path.parent.glob(f"partial-{task.number:05d}-*.safetensors"):
+            partial.unlink()
+
+    def _measure_batch(
+        self, cell: Cell, samples: list[Sample], batch: Batch, clock: _Clock, memory: Path
+    ) -> _Found:
+        system, images = self._system(cell.system), batch.images.to(self.job.device)
+        ids = [samples[i].id for i in batch.members]
+        attack, seed = self.job.attacks[cell.attack], self.job.seed
+        attacked = None
+        if is_attack(attack):
+            victim = self._victim(cell)
+            begin = perf_counter()
+            attacked = under_attack(
+                attack, victim, batch, ids, name=cell.system, seed=seed, device=self.job.device, memory=memory
+            )
+            clock.seconds[ATTACK] = clock.seconds.get(ATTACK, 0.0) + perf_counter() - begin
+            images = attacked.images
+        with torch.inference_mode():
+            streams = judge_streams(ids, seed, 0) if system.stochastic else None
+            values = system.trace(images, clock, streams=streams)
+            rows = rows_of(system.graph, values, batch, self.job.extra)
+            if attacked:
+                before = system.trace(batch.images.to(self.job.device), streams=streams)[OUT]
+                _add(rows, attacked.columns | {"loss_before": loss_before(before, batch)})
+            if system.stochastic and batch.labels is not None and system.classes:
+                votes = majority(system, images, ids, seed=seed, draws=self.job.draws)
+                _add(rows, {"majority": (votes.cpu() == batch.labels).tolist()})
+        pictures = {"cell": values[system.graph.restored]} if system.graph.restored else {}
+        if attacked:
+            pictures["adversarial"] = images
+        return _Found(rows, pictures, attacked)
+
+    def _victim(self, cell: Cell) -> System:
+        """Return the system that the cell's attack is made on, in eval mode on the device."""
+        attack = self.job.attacks[cell.attack]
+        graph = victim_of(attack, cell.attack, self.job.graphs, cell.system)
+        if graph == self.job.graphs[cell.system]:
+            return self._system(cell.system)
+        key = graph.fingerprint()
+        if key not in self.victims:
+            self.victims[key] = graph.build().to(self.job.device)
+        return self.victims[key]
 
     def _samples(self, number: int) -> list[Sample]:
         if number in self.cache:
@@ -154,70 +210,24 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    members: list[int]
-    images: Tensor
-    clean: Tensor
-    labels: Tensor | None
-    psnr_in: list[float | None]
-    ssim_in: list[float | None]
+class _Found:
+    """What one batch gives: rows, pictures by role, and the attack if there was one."""
+
+    rows: list[Row]
+    pictures: dict[str, Tensor]
+    attacked: Attacked | None
 
 
-def _by_shape(
-    samples: Sequence[Sample], inputs: Sequence[NDArray[np.uint8]], *, clean: bool, extra: frozenset[str]
-) -> list[_Batch]:
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, sample in enumerate(samples):
-        groups.setdefault(sample.image.shape, []).append(i)
-    out = []
-    for members in groups.values():
-        truth = _to_tensor([samples[i].image for i in members])
-        images = _to_tensor([inputs[i] for i in members])
-        labels = [samples[i].label for i in members]
-        known = None if None in labels else torch.tensor(labels)
-        nothing: list[float | None] = [None] * len(members)
-        before = nothing if clean else psnr(images, truth).tolist()
-        similar = nothing if clean or "ssim_in" not in extra else ssim(images, truth).tolist()
-        out.append(_Batch(members, images, truth, known, before, similar))
-    return out
+def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:
+    for name, column in columns.items():
+        for row, value in zip(rows, column, strict=True):
+            row[name] = value
 
 
-def _rows(graph: Graph, values: dict[str, Tensor], batch: _Batch, extra: frozenset[str]) -> list[Row]:
-    columns: dict[str, list[float | None]] = {"psnr_in": batch.psnr_in, "ssim_in": batch.ssim_in}
-    if graph.gives == "logits":
-        columns |= _scores(values[graph.steps[-1].name].float().cpu(), batch.labels)
-    if graph.restored and values[graph.restored].shape == batch.clean.shape:
-        restored = values[graph.restored].float().cpu()
-        columns["psnr_out"] = psnr(restored, batch.clean).tolist()
-        columns |= _extra(restored, batch.clean, extra)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _extra(restored: Tensor, clean: Tensor, extra: frozenset[str]) -> dict[str, list[float | None]]:
-    """Return the wanted ones of the columns that compare restored and clean pictures."""
-    known: dict[str, Callable[[], Tensor]] = {
-        "ssim_out": lambda: ssim(restored, clean),
-        "psnr_y_out": lambda: psnr(luminance(restored), luminance(clean)),
-        "ssim_y_out": lambda: ssim(luminance(restored), luminance(clean)),
-        "niqe_out": lambda: niqe(restored),
-    }
-    return {name: measure().tolist() for name, measure in known.items() if name in extra}
-
-
-def _scores(logits: Tensor, labels: Tensor | None) -> dict[str, list[float | None]]:
-    probabilities = logits.softmax(1)
-    confidence, prediction = probabilities.max(1)
-    out = {"prediction": prediction, "confidence": confidence}
-    if labels is not None:
-        right = labels[:, None]
-        others = logits.scatter(1, right, -torch.inf).amax(1)
-        out |= {
-            "correct": prediction == labels,
-            "loss": functional.cross_entropy(logits, labels, reduction="none"),
-            "brier": (probabilities - functional.one_hot(labels, logits.shape[1])).square().sum(1),
-            "margin": logits.gather(1, right)[:, 0] - others,
-        }
-    return {name: column.tolist() for name, column in out.items()}
+def keep_pictures(path: Path, pictures: Mapping[str, Tensor]) -> None:
+    """Write adversarial pictures, id -> (c, h, w) float32, without loss, whole or not at all."""
+    whole = {name: image.detach().cpu().contiguous().clone() for name, image in pictures.items()}
+    replace_file(path, save(whole))
 
 
 @dataclass
@@ -234,16 +244,6 @@ class _Clock:
             torch.cuda.synchronize()
         self.seconds[part] = self.seconds.get(part, 0.0) + perf_counter() - start
         return out
-
-
-def _to_tensor(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    return stacked.to(torch.float32).div_(255).contiguous()
-
-
-def _to_uint8(image: Tensor) -> NDArray[np.uint8]:
-    scaled = image.float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return scaled.permute(1, 2, 0).contiguous().numpy()
 
 
 @contextmanager

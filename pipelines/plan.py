@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.contract.errors import ConfigError
+from data.contract.errors import AttackError, ClearsightError, ConfigError
 from data.contract.spec import content_key, kind_of
 from data.corruptions.base import MINIMUM
 from defend.classifier import Classifier
@@ -19,6 +19,7 @@ from pipelines.measure import Job, Task
 from pipelines.metrics.base import Metric
 from pipelines.store import open_folder
 from pipelines.system import System
+from pipelines.threats import is_attack
 from pipelines.versions import library_versions
 from restore.niqe import PATCH
 from restore.quality import WINDOW
@@ -29,7 +30,7 @@ SSIM = frozenset({"ssim_in", "ssim_out"})
 LUMA = frozenset({"psnr_y_out", "ssim_y_out"})
 NIQE = frozenset({"niqe_out"})
 """Columns that are measured only on demand."""
-DEFAULT_METRICS = ("accuracy", "ece", "psnr", "ssim", "psnr_in")
+DEFAULT_METRICS = ("accuracy", "majority_accuracy", "ece", "psnr", "ssim", "psnr_in")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def prepare(
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
     warnings = _check_systems(systems, intake)
+    _check_attacks(grid, systems, intake)
     metrics = _metrics(config, grid, intake)
     setting = {"device": device, "ssim": str(extra >= SSIM), **library_versions()}
     if others := extra - SSIM:
@@ -94,7 +96,9 @@ def prepare(
         entries=intake.entries,
         graphs=dict(grid.graphs),
         corruptions={name: condition.corruption for name, condition in grid.conditions.items()},
+        attacks=dict(grid.attacks),
         seed=config.seed,
+        draws=config.draws,
         chunk=config.chunk,
         device=device,
         extra=extra,
@@ -143,13 +147,31 @@ def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, 
     return tuple(warnings)
 
 
+def _check_attacks(grid: Grid, systems: Mapping[str, System], intake: Intake) -> None:
+    for system, _, name in grid.triples:
+        attack, classes = grid.attacks[name], systems[system].classes
+        if not is_attack(attack) or classes is None:
+            continue
+        if not intake.labelled:
+            raise ConfigError("an attack needs labelled pictures", where=f"attack '{name}'")
+        try:
+            attack.fits(classes)
+        except ClearsightError as error:
+            raise AttackError(
+                error.what, where=f"attack '{name}' on system '{system}'", hint=error.hint
+            ) from None
+
+
 def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]:
     classifies = any(graph.gives == "logits" for graph in grid.graphs.values())
     restores = any(graph.restored for graph in grid.graphs.values())
     have = {"psnr_in", "ssim_in"}
     have |= {"psnr_out", "ssim_out", *LUMA, *NIQE} if restores else set()
     have |= {"confidence", "prediction"} if classifies else set()
-    have |= {"correct", "loss", "brier", "margin"} if classifies and intake.labelled else set()
+    scored = classifies and intake.labelled
+    have |= {"correct", "loss", "brier", "margin"} if scored else set()
+    random = any(spec.stochastic for graph in grid.graphs.values() for spec in graph.parts.values())
+    have |= {"majority"} if scored and random else set()
     if config.metrics is None:
         chosen = [METRICS[kind]() for kind in DEFAULT_METRICS]
         return tuple(metric for metric in chosen if set(metric.columns) <= have)

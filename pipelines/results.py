@@ -13,6 +13,7 @@ import numpy as np
 from data.contract.spec import PartSpec, kind_of
 from data.home import replace_file
 from pipelines.graph import part_facts
+from pipelines.measure import ATTACK
 from pipelines.measured import Measured, columns_of
 from pipelines.report.page import write_report
 from pipelines.store import Row, assemble, write_table
@@ -82,7 +83,7 @@ def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> 
     graph = plan.grid.graphs[name]
     per_chunk: dict[tuple[str, str, int], list[Row]] = {}
     for row in timings:
-        if row["system"] == name:
+        if row["system"] == name and row["part"] != ATTACK:
             per_chunk.setdefault((row["condition"], row["attack"], row["chunk"]), []).append(row)
     each = [1000.0 * sum(r["seconds"] for r in rows) / rows[0]["images"] for rows in per_chunk.values()]
     low, value, high = (float(q) for q in np.quantile(each, (0.025, 0.5, 0.975)))

@@ -21,6 +21,7 @@ Row = dict[str, Any]
 FLOATS = (
     *("confidence", "loss", "brier", "margin", "linf", "l2", "psnr_in", "psnr_out", "ssim_in", "ssim_out"),
     *("psnr_y_out", "ssim_y_out", "niqe_out"),
+    *("l1", "zero_gradients", "loss_before"),
 )
 COUNTS = ("queries", "backwards")
 
@@ -35,6 +36,7 @@ def row_schema() -> pa.Schema:
             ("label", pa.int32()),
             ("prediction", pa.int32()),
             ("correct", pa.bool_()),
+            ("majority", pa.bool_()),
             *((name, pa.float32()) for name in FLOATS),
             *((name, pa.int64()) for name in COUNTS),
         ]

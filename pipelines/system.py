@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from data.contract.errors import ShapeError
@@ -13,10 +14,12 @@ from defend.classifier import Classifier
 from pipelines.graph import IMAGE, Graph
 
 if TYPE_CHECKING:
+    from data.contract.rng import Rng
     from pipelines.joins.base import JoinSpec
 
 
 Around = Callable[[str, Callable[[], Tensor]], Tensor]
+StandIn = Callable[[Tensor], Tensor]
 
 
 class Join(Part):
@@ -69,20 +72,50 @@ class System(nn.Module):
         """Return the output of the last node."""
         return self.trace(x)[self.graph.steps[-1].name]
 
+    @property
+    def stochastic(self) -> bool:
+        """Return True where a part draws random numbers."""
+        return any(spec.stochastic for spec in self.graph.parts.values())
+
     def trace(
-        self, x: Tensor, around: Callable[[str, Callable[[], Tensor]], Tensor] | None = None
+        self,
+        x: Tensor,
+        around: Around | None = None,
+        *,
+        streams: Sequence[Rng] | None = None,
+        stand_ins: Mapping[str, StandIn] | None = None,
     ) -> dict[str, Tensor]:
         """Return the output of every node by name, ``image`` included.
 
         Args:
             x: images (n, c, h, w) in [0, 1].
             around: called with the part's name and the computation instead of computing directly (timing).
+            streams: one a picture, for the random parts; left out, every call draws afresh.
+            stand_ins: part name -> differentiable function that backward goes through in the part's place.
+                The values stay those of the part itself (BPDA, Athalye et al. 2018).
         """
         values = {IMAGE: x}
         for step in self.graph.steps:
             module, inputs = self.part(step.part_name), [values[name] for name in step.inputs]
-            if around is None:
-                values[step.name] = module(*inputs)
-            else:
-                values[step.name] = around(step.part_name, lambda m=module, i=inputs: m(*i))  # type: ignore[misc]
+            stand_in = (stand_ins or {}).get(step.part_name)
+
+            def compute(
+                module: Part = module, inputs: list[Tensor] = inputs, stand_in: StandIn | None = stand_in
+            ) -> Tensor:
+                out: Tensor = module(*inputs) if stand_in is None else _straight(module, inputs[0], stand_in)
+                return out
+
+            if step.spec.stochastic and streams is not None:
+                module.streams = [stream.at(step.name) for stream in streams]
+            values[step.name] = compute() if around is None else around(step.part_name, compute)
+            if step.spec.stochastic:
+                module.streams = None
         return values
+
+
+def _straight(module: Part, x: Tensor, stand_in: StandIn) -> Tensor:
+    with torch.no_grad():
+        out: Tensor = module(x)
+    away = stand_in(x)
+    # The bracket is exactly zero, so the value is the part's own to the last bit.
+    return out + (away - away.detach())

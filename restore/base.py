@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from data.contract.spec import Gradient, PartSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import nn
 
@@ -81,6 +84,18 @@ class RestorerSpec(PartSpec):
             raise NotImplementedError
         out: Images = network(x)
         return out
+
+    def randomized(
+        self, x: Images, network: nn.Module | None, generators: Sequence[torch.Generator]
+    ) -> Images:
+        """Hook: what ``restore`` is to a restorer without random numbers; only where ``stochastic``.
+
+        Args:
+            x: padded images (n, c, h, w), not to be changed in place.
+            network: the module, if there is one.
+            generators: one a picture, on the processor; a picture's result hangs on its own alone.
+        """
+        raise NotImplementedError
 
     def surrogate(self, x: Images, network: nn.Module | None) -> Images:
         """Hook: return the differentiable stand-in; only where ``gradient`` is SURROGATE."""

@@ -36,7 +36,10 @@ class Restorer(Part):
         Raises:
             ShapeError: the images do not fit the facts.
         """
-        return self._run(x, cast("RestorerSpec", self.spec).restore)
+        spec = cast("RestorerSpec", self.spec)
+        if not spec.stochastic:
+            return self._run(x, spec.restore)
+        return self._run(x, lambda padded, net: spec.randomized(padded, net, self.generators(len(padded))))
 
     def surrogate(self, x: Tensor) -> Tensor:
         """Return the declared differentiable stand-in for ``forward``, with the same shape."""

@@ -43,6 +43,10 @@ class ShapeError(ClearsightError):
     """An image batch whose shape, type or range a part cannot take."""
 
 
+class AttackError(ClearsightError):
+    """An attack that cannot be carried out, or that left its own bounds."""
+
+
 class RunError(ClearsightError):
     """A run that cannot go on (its folder is damaged, a worker died)."""
 

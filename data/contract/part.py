@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from data.contract.errors import ShapeError
+from data.contract.rng import Rng
 from data.contract.spec import PartSpec
 
 
@@ -13,12 +18,28 @@ class Part(nn.Module):
 
     Attributes:
         spec: the description; its facts (``gradient``, ``stochastic``, ``onnx``) are claims that tests check.
+        streams: for a stochastic part, one stream a picture of the next batch; None: fresh entropy.
     """
+
+    streams: Sequence[Rng] | None = None
 
     def __init__(self, spec: PartSpec) -> None:
         """Keep the spec."""
         super().__init__()
         self.spec = spec
+
+    def generators(self, count: int) -> list[torch.Generator]:
+        """Return a generator for each of the ``count`` pictures of a batch; only stochastic parts ask.
+
+        Raises:
+            ShapeError: the streams that were given are of another number of pictures.
+        """
+        if self.streams is None:
+            return [torch.Generator().manual_seed(secrets.randbits(63)) for _ in range(count)]
+        if len(self.streams) != count:
+            what = f"{len(self.streams)} random streams for {count} pictures"
+            raise ShapeError(what, where=self.spec.name)
+        return [stream.torch() for stream in self.streams]
 
     def surrogate(self, x: Tensor) -> Tensor:
         """Return the differentiable stand-in that BPDA uses (Athalye et al. 2018).

@@ -1,14 +1,154 @@
-"""`Attack`: what every attack says of itself."""
+"""`Attack`: what every attack says of itself; `BallAttack`: those that stay in a norm ball."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from data.contract.spec import Spec
+from pydantic import Field, model_validator
+
+from data.contract.errors import AttackError
+from data.contract.spec import Number, Spec, kind_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
+
+Threat = Literal["adaptive", "oblivious", "transfer", "scores", "labels"]
+Sees = Literal["nothing", "labels", "scores", "gradient"]
+LARGEST = {"linf": 1.0, "l2": 30.0, "l1": 1000.0}
+"""A radius above this was meant for pixels in 0 to 255."""
+SLACK = 1e-5
+"""Rounding error of float32 that a perturbation may exceed its radius by, relative to the radius."""
 
 
 class Attack(Spec):
-    """Base of attacks. A subclass adds ``kind`` and its hyper-parameters."""
+    """Base of attacks. A subclass adds ``kind``, hyper-parameters and ``run``."""
 
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
+    sees: ClassVar[Sees] = "gradient"
+    """The least that it must be shown of the system."""
+
+    threat: Threat = "adaptive"
+    """What the attacker knows. ``adaptive``: every part of the system. ``oblivious``: the classifier alone;
+    its pictures then go through the whole system. ``transfer``: another system, named by ``source``.
+    ``scores``, ``labels``: the logits, or the predicted class, of the whole system."""
+    source: str | None = None
+    """For ``threat: transfer``: name of the system that the pictures are made on."""
+    through: Literal["bpda", "exact"] = "bpda"
+    """``bpda``: exact gradients where a part has them, its declared surrogate where it has not (Athalye et
+    al. 2018). ``exact``: refuse systems whose gradient is not exact in every part."""
+    eot: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Draws that logits and gradients of a system with random parts are averaged over; ``auto``: 10."""
+    keep: bool = False
+    """Keep the adversarial pictures in the run folder, without loss, to replay them on another system."""
+
+    @model_validator(mode="after")
+    def _threat_fits(self) -> Self:
+        if (self.threat == "transfer") != (self.source is not None):
+            raise ValueError("'source' names the other system of 'threat: transfer': give both or neither")
+        shown = {"scores": ("scores", "labels"), "labels": ("labels",)}.get(self.threat)
+        if shown and self.sees not in (*shown, "nothing"):
+            raise ValueError(
+                f"{kind_of(self)} needs to see {self.sees}; 'threat: {self.threat}' does not show it"
+            )
+        return self
+
+    @property
+    def radius(self) -> tuple[str, float] | None:
+        """Return the norm and the radius that it promises to keep; None where it has no such bound."""
+        return None
+
+    def fits(self, classes: int) -> None:
+        """Hook: raise `AttackError` where the attack makes no sense for so few classes."""
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Hook: return adversarial pictures (n, c, h, w) in [0, 1].
+
+        All victims are classified correctly to begin with. A picture that no attack was found for may come
+        back as whatever came closest. Randomness comes from ``rng`` by picture id (`Streams`).
+        """
+        raise NotImplementedError
+
+    def __call__(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Attack the pictures that are classified correctly, and check what comes back.
+
+        Returns:
+            (n, c, h, w) in [0, 1]; pictures that were wrong already come back as they are.
+
+        Raises:
+            AttackError: too few classes, or a result outside of range or ball (an error in the attack).
+        """
+        self.fits(target.classes)
+        right = target.logits(victims.images, victims.rows).argmax(1) == victims.labels
+        out = victims.images.clone()
+        if right.any():
+            chosen = victims.of(right)
+            out[right] = self._checked(self.run(target, chosen, rng.at(self.stream)), chosen)
+        return out
+
+    @property
+    def stream(self) -> str:
+        """Return the name of this attack's random stream: equal attacks draw equal numbers."""
+        return kind_of(self)
+
+    def _checked(self, found: Tensor, victims: Victims) -> Tensor:
+        from defend.search.balls import size
+
+        if found.shape != victims.images.shape or not found.isfinite().all():
+            raise AttackError(
+                "it returned pictures of another shape or that are not finite", where=kind_of(self)
+            )
+        if found.min() < 0.0 or found.max() > 1.0:
+            raise AttackError("it returned pixels outside of [0, 1]", where=kind_of(self))
+        if self.radius is not None:
+            norm, eps = self.radius
+            worst = size(found - victims.images, norm).max().item()  # type: ignore[arg-type]
+            # The difference of two float32 pixels is itself rounded.
+            if worst > eps * (1.0 + SLACK) + 1e-6:
+                raise AttackError(
+                    f"its {norm} perturbation of {worst:.6g} exceeds {eps:.6g}", where=kind_of(self)
+                )
+        return found.detach()
+
+
+class BallAttack(Attack):
+    """Base of attacks whose perturbation is bounded by a norm."""
+
+    norm: Literal["linf", "l2", "l1"] = "linf"
+    """Norm of the perturbation."""
+    eps: Annotated[Number, Field(ge=0)] = 8 / 255
+    """Its radius, for pixels in [0, 1]: 8/255 is usual for linf, 0.5 for l2, 12 for l1 (at 32 px)."""
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    """Norms that the attack is defined for."""
+
+    @model_validator(mode="after")
+    def _radius_fits(self) -> Self:
+        if self.norm not in self.norms:
+            raise ValueError(
+                f"norm: {kind_of(self)} is defined for {', '.join(self.norms)}, not for {self.norm}"
+            )
+        if self.eps > LARGEST[self.norm]:
+            raise ValueError(
+                f"eps: {self.eps:g} is too large for pixels in [0, 1];"
+                f" if it was meant for 0 to 255, write {self.eps:g}/255"
+            )
+        return self
+
+    @property
+    def radius(self) -> tuple[str, float] | None:
+        """Return norm and radius."""
+        return self.norm, self.eps
+
+
+def needs_classes(kind: str, least: int, classes: int) -> None:
+    """Raise `AttackError` where there are fewer classes than the attack's loss compares."""
+    if classes < least:
+        raise AttackError(
+            f"needs at least {least} classes, the system has {classes}",
+            where=kind,
+            hint="use an attack on the margin or the cross-entropy (pgd, cw, apgd with loss: ce)",
+        )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from defend.attacks.base import Attack
+from defend.attacks.base import Attack, Sees
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
 
 
 class NoAttack(Attack):
@@ -12,3 +18,8 @@ class NoAttack(Attack):
 
     kind: Literal["none"] = "none"
     purpose: ClassVar[str] = "no adversary"
+    sees: ClassVar[Sees] = "nothing"
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return the pictures."""
+        return victims.images

@@ -1,0 +1,32 @@
+"""The fast gradient sign method: one step, as far as the ball goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from defend.attacks.base import BallAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
+
+
+class FGSM(BallAttack):
+    """One step of steepest ascent of the cross-entropy (Goodfellow et al. 2015), for any norm.
+
+    It is a check, not a measure of robustness: an iterative attack that does worse is fooled by its gradient.
+    """
+
+    kind: Literal["fgsm"] = "fgsm"
+    purpose: ClassVar[str] = "one gradient step; a check, not a measure"
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return the pictures after one step of length eps."""
+        from defend.search.balls import ascent, project
+        from defend.search.losses import cross_entropy
+
+        slope = target.gradient(victims.images, victims.rows, cross_entropy(victims.labels))
+        step = self.eps * ascent(slope.gradient, self.norm, x=victims.images)
+        return project(victims.images + step, victims.images, self.norm, self.eps)

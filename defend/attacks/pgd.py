@@ -1,0 +1,88 @@
+"""Projected gradient descent: many small steps, from random starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.base import BallAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.search.streams import Streams
+    from defend.target import Target, Victims
+
+
+class PGD(BallAttack):
+    """Projected gradient descent (Madry et al. 2018), optionally with momentum (Dong et al. 2018).
+
+    A picture that is misclassified is finished and costs nothing any more.
+    """
+
+    kind: Literal["pgd"] = "pgd"
+    purpose: ClassVar[str] = "projected gradient descent with restarts and momentum"
+
+    steps: Annotated[int, Field(ge=1)] = 40
+    """Gradient steps from each start."""
+    step: Annotated[Number, Field(gt=0)] | None = None
+    """Length of a step; left out: 2.5 eps / steps."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Random starts; only pictures that survived the ones before are tried again."""
+    random_start: bool = True
+    """Begin at a random point of the ball; false: at the picture."""
+    momentum: Annotated[Number, Field(ge=0)] = 0.0
+    """Decay of the running sum of normalised gradients; 0 turns it off."""
+    loss: Literal["cross_entropy", "margin"] = "cross_entropy"
+    """What is raised."""
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return, for each picture, the misclassified point, or else the end of the last start."""
+        import torch
+
+        from defend.search.streams import Streams
+
+        streams = Streams(rng, victims.ids)
+        out = victims.images.clone()
+        left = torch.arange(len(victims), device=out.device)
+        for _ in range(self.restarts):
+            if len(left):
+                out[left], broken = self._descend(target, victims.of(left), streams, left)
+                left = left[~broken]
+        return out
+
+    def _descend(
+        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the ends of one start and which of them are misclassified."""
+        import torch
+
+        from defend.search import losses
+        from defend.search.balls import ascent, per_picture, project, random_point, size
+
+        centre, labels = victims.images, victims.labels
+        x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
+        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
+        active = torch.arange(len(victims), device=x.device)
+        velocity = torch.zeros_like(x)
+        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
+        for _ in range(self.steps):
+            slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
+            done = slope.logits.argmax(1) != labels[active]
+            broken[active[done]] = True
+            active, gradient = active[~done], slope.gradient[~done]
+            if not len(active):
+                return x, broken
+            if self.momentum:
+                scale = per_picture(size(gradient, "l1").clamp_min(1e-12), gradient)
+                velocity[active] = self.momentum * velocity[active] + gradient / scale
+                gradient = velocity[active]
+            moved = x[active] + length * ascent(gradient, self.norm, x=x[active])
+            x[active] = project(moved, centre[active], self.norm, self.eps)
+        last = target.logits(x[active], victims.rows[active])
+        broken[active] = last.argmax(1) != labels[active]
+        return x, broken

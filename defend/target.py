@@ -1,0 +1,107 @@
+"""`Target`: what an attack may see of a system. The pipelines room supplies it; attacks know this alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Loss = Callable[[Tensor], Tensor]
+"""Logits (m, classes) to one loss a picture (m,), or several (m, k); pictures must not mix."""
+
+
+@dataclass(frozen=True)
+class Victims:
+    """Pictures under attack.
+
+    Attributes:
+        images: float32 (n, c, h, w) in [0, 1], what the attack starts from.
+        labels: int64 (n,), the true classes.
+        ids: one stable name a picture; random streams hang on it.
+        rows: int64 (n,), what the target calls these pictures: counters and random draws go by it.
+    """
+
+    images: Tensor
+    labels: Tensor
+    ids: tuple[str, ...]
+    rows: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.ids)
+
+    def of(self, chosen: Tensor) -> Victims:
+        """Return some of them; ``chosen`` is int64 (m,), or bool (n,)."""
+        index = chosen if chosen.dtype == torch.int64 else chosen.nonzero()[:, 0]
+        ids = tuple(self.ids[i] for i in index.tolist())
+        return Victims(self.images[index], self.labels[index], ids, self.rows[index])
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What one look at the gradient gives.
+
+    Attributes:
+        logits: (m, classes).
+        losses: (m,) or (m, k), as the loss gave them.
+        gradient: (m, c, h, w) of ``losses``, or (m, k, c, h, w) where there are k of them.
+    """
+
+    logits: Tensor
+    losses: Tensor
+    gradient: Tensor
+
+
+class Target(Protocol):
+    """A system as its attacker sees it.
+
+    Logits and gradients of a system with random parts are means over fresh draws (EOT, Athalye et al. 2018).
+    Every call is counted: a picture costs one query for each forward pass (and draw), and one backward for
+    each gradient (and draw).
+    """
+
+    @property
+    def classes(self) -> int:
+        """Return the number of logits."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Return True where equal pictures may get different logits."""
+
+    def logits(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Return logits (m, classes) of ``x`` (m, c, h, w); ``rows`` says whose picture each one is.
+
+        A label-only view gives one-hot vectors of the predicted class.
+
+        Raises:
+            AttackError: logits that are not finite.
+        """
+
+    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
+        """Return logits, losses and the gradient of each picture's loss with respect to that picture.
+
+        Raises:
+            AttackError: this view shows no gradients; logits that are not finite.
+        """
+
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+        """As `gradient`, for a loss of the classifier's penultimate features (m, d) instead of its logits."""
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Return all queries and all backwards so far."""
+
+    def recall(self, step: str) -> dict[str, Tensor] | None:
+        """Return what `remember` kept under this name in an earlier, interrupted try; sets the counters back.
+
+        None where nothing was kept, or where a later step was remembered since.
+        """
+
+    def remember(self, step: str, **tensors: Tensor) -> None:
+        """Keep tensors and counters in place of what was kept before, so that a killed run goes on here."""
+
+    def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
+        """Note what a member of a composition did: pictures, successes, and its cost since these totals."""

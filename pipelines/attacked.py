@@ -1,0 +1,129 @@
+"""Sends one batch through an attack: the target it sees, the pictures it finds, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.contract.rng import Rng
+from defend.attacks.base import Attack
+from defend.search.balls import size
+from defend.target import Victims
+from pipelines.gradients import find_path
+from pipelines.graph import OUT
+from pipelines.rows import Batch
+from pipelines.system import System
+from pipelines.target import EOT, SystemTarget, View
+from restore.quality import psnr
+
+Column = list[float | None]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A batch after an attack.
+
+    Attributes:
+        images: (n, c, h, w), adversarial, on the device.
+        columns: what the rows say of the attack: perturbation, budget, gradient, loss before.
+        facts: how the gradient went through the parts, and the members of a composition.
+    """
+
+    images: Tensor
+    columns: dict[str, Column]
+    facts: dict[str, Any]
+
+
+def under_attack(
+    attack: Attack,
+    victim: System,
+    batch: Batch,
+    ids: Sequence[str],
+    *,
+    name: str,
+    seed: int,
+    device: str,
+    memory: Path | None = None,
+) -> Attacked:
+    """Attack a batch.
+
+    Args:
+        attack: the adversary.
+        victim: what the threat model lets it see, on the device.
+        batch: labelled pictures.
+        ids: their names.
+        name: what messages call the victim.
+        seed: root of all random streams.
+        device: where the victim lies.
+        memory: file for what a composition remembers.
+
+    Raises:
+        AttackError: no gradient where one is needed, or a system or attack that misbehaves.
+    """
+    images = batch.images.to(device)
+    labels = _labels(batch).to(device)
+    view: View = attack.threat if attack.threat in ("scores", "labels") else "gradient"
+    path = find_path(victim, images) if attack.sees == "gradient" else None
+    target = SystemTarget(
+        victim,
+        ids,
+        Rng(seed).at("draw", "attack"),
+        view=view,
+        eot=EOT if attack.eot == "auto" else attack.eot,
+        stand_ins=path.stand_ins if path else {},
+        name=name,
+        memory=memory,
+    )
+    rows = torch.arange(len(ids), device=device)
+    found = attack(target, Victims(images, labels, tuple(ids), rows), Rng(seed).at("attack"))
+    delta = found - images
+    columns: dict[str, Column] = {
+        "linf": size(delta, "linf").tolist(),
+        "l2": size(delta, "l2").tolist(),
+        "l1": size(delta, "l1").tolist(),
+        "queries": target.queries.tolist(),
+        "backwards": target.backwards.tolist(),
+        "zero_gradients": [None if each != each else each for each in target.zero.tolist()],
+        "psnr_in": psnr(found.cpu(), batch.clean).tolist(),
+    }
+    facts = {
+        "through": dict(path.how) if path else {},
+        "broken": list(path.broken) if path else [],
+        "members": target.members,
+    }
+    return Attacked(found, columns, facts)
+
+
+def majority(system: System, images: Tensor, ids: Sequence[str], *, seed: int, draws: int) -> Tensor:
+    """Return the class (n,) that most of ``draws`` fresh draws predict; of equals the lowest."""
+    votes: Tensor | None = None
+    for draw in range(draws):
+        logits = system.trace(images, streams=judge_streams(ids, seed, draw))[OUT]
+        vote = functional.one_hot(logits.argmax(1), logits.shape[1])
+        votes = vote if votes is None else votes + vote
+    if votes is None:
+        raise ValueError("a majority takes at least one draw")
+    return votes.argmax(1)
+
+
+def judge_streams(ids: Sequence[str], seed: int, draw: int) -> list[Rng]:
+    """Return the streams of the draw that decides what a prediction was; no attack sees them."""
+    return [Rng(seed).at("draw", "judge", name, draw) for name in ids]
+
+
+def loss_before(logits: Tensor, batch: Batch) -> Column:
+    """Return the cross-entropy of the pictures that the attack began with."""
+    losses: Column = functional.cross_entropy(logits.cpu(), _labels(batch), reduction="none").tolist()
+    return losses
+
+
+def _labels(batch: Batch) -> Tensor:
+    if batch.labels is None:
+        raise AssertionError("the plan lets no attack on unlabelled pictures through")
+    return batch.labels

@@ -1,0 +1,123 @@
+"""Which way the gradient goes through each part of a system: the part's own, its surrogate, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.contract.errors import AttackError
+from data.contract.part import Part
+from data.contract.rng import Rng
+from data.contract.spec import Gradient
+from pipelines.system import StandIn, System
+
+DEAD = 0.9
+"""Share of exact zeros from which a gradient counts as dead. A median filter, which is honest, has 0.3."""
+PROBES = 4
+"""Pictures that are looked at."""
+How = Literal["exact", "surrogate", "identity"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """How backward goes through the parts of a system.
+
+    Attributes:
+        how: part name -> way.
+        broken: names of parts that claim an exact gradient and have none.
+        stand_ins: what `System.trace` needs.
+    """
+
+    how: Mapping[str, How]
+    broken: tuple[str, ...]
+    stand_ins: Mapping[str, StandIn]
+
+
+def find_path(system: System, images: Tensor) -> Path:
+    """Look at the gradient of every part on real pictures and choose the way of an adaptive attacker.
+
+    A part that declares a surrogate is passed by it. A part that declares an exact gradient, but has none
+    that is finite and mostly not zero (a hidden rounding, a detach), is passed by the surrogate it may have,
+    else by the identity, resized where the part changes the size; it is listed as broken.
+
+    Args:
+        system: what is attacked; deterministic choice, equal pictures give an equal path.
+        images: (n, c, h, w) in [0, 1]; the first `PROBES` are used.
+
+    Raises:
+        AttackError: a classifier without a gradient, or a part with several inputs.
+    """
+    with torch.no_grad():
+        values = system.trace(images[:PROBES], streams=_probe_streams(images))
+    how: dict[str, How] = {}
+    stand_ins: dict[str, StandIn] = {}
+    broken = []
+    for step in system.graph.steps:
+        name, part = step.part_name, system.part(step.part_name)
+        if name in how:
+            continue
+        if step.spec.gradient is Gradient.SURROGATE:
+            how[name], stand_ins[name] = "surrogate", part.surrogate
+        elif _alive(part, [values[source] for source in step.inputs], _probe_streams(images)):
+            how[name] = "exact"
+        elif step.gives == "logits" or len(step.inputs) > 1:
+            raise AttackError(
+                f"part '{name}' ({step.spec.name}) claims an exact gradient, but none comes through",
+                where="target",
+                hint="mend the part, declare gradient: blocked, or use an attack on scores (square)",
+            )
+        else:
+            broken.append(name)
+            declared = type(part).surrogate is not Part.surrogate and _has_surrogate(
+                part, values[step.inputs[0]]
+            )
+            how[name] = "surrogate" if declared else "identity"
+            stand_ins[name] = part.surrogate if declared else _identity_like(values[step.name])
+    return Path(how, tuple(broken), stand_ins)
+
+
+def _probe_streams(images: Tensor) -> list[Rng]:
+    return [Rng(0).at("probe", i) for i in range(min(PROBES, len(images)))]
+
+
+def _alive(part: Part, inputs: list[Tensor], streams: list[Rng]) -> bool:
+    leaves = [x.detach().clone().requires_grad_(True) for x in inputs]
+    with torch.enable_grad():
+        if part.spec.stochastic:
+            part.streams = streams
+        out = part(*leaves)
+        part.streams = None
+        if not out.requires_grad:
+            return False
+        weights = torch.randn(out.shape, generator=Rng(0).at("probe").torch()).to(out)
+        gradients = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
+    for gradient in gradients:
+        if gradient is None or not gradient.isfinite().all():
+            return False
+    zeros = torch.cat([g.flatten() for g in gradients if g is not None]) == 0
+    return bool(zeros.float().mean() <= DEAD)
+
+
+def _has_surrogate(part: Part, x: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            part.surrogate(x)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _identity_like(out: Tensor) -> StandIn:
+    size = out.shape[2:]
+
+    def stand_in(x: Tensor) -> Tensor:
+        if x.shape[2:] == size:
+            return x
+        return functional.interpolate(x, size=tuple(size), mode="bilinear", antialias=True)
+
+    return stand_in

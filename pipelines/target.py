@@ -1,0 +1,225 @@
+"""`SystemTarget`: a system as its attacker sees it, with counters, random draws and memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from data.contract.errors import AttackError, RunError
+from data.contract.rng import Rng
+from data.home import replace_file
+from defend.classifier import Classifier
+from defend.target import Loss, Slope
+from pipelines.system import StandIn, System
+
+View = Literal["gradient", "scores", "labels"]
+EOT = 10
+"""Draws of ``eot: auto`` for a system with random parts."""
+
+
+@dataclass
+class SystemTarget:
+    """One batch's view of a system.
+
+    Attributes:
+        system: in eval mode, on the device.
+        ids: names of the pictures of the batch; a row is a position in it.
+        rng: root of the draws of random parts.
+        view: what is shown.
+        eot: draws that logits and gradients are averaged over; 1 for deterministic systems.
+        stand_ins: what backward goes through where a part has no gradient of its own.
+        name: what messages call the system.
+        memory: file that `remember` writes; None: nothing is kept.
+        queries: (n,) forward passes of each picture.
+        backwards: (n,) gradients of each picture.
+        zero: (n,) share of zero or non-finite values in the first gradient of each picture; nan where it was
+            never asked for.
+        members: what compositions reported of their members.
+    """
+
+    system: System
+    ids: Sequence[str]
+    rng: Rng
+    view: View = "gradient"
+    eot: int = 1
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    name: str = "system"
+    memory: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Set the counters to zero and read what an interrupted try left."""
+        n = len(self.ids)
+        self.queries = torch.zeros(n, dtype=torch.int64)
+        self.backwards = torch.zeros(n, dtype=torch.int64)
+        self.zero = torch.full((n,), torch.nan)
+        self.members: list[dict[str, Any]] = []
+        self._draws = torch.zeros(n, dtype=torch.int64)
+        self._kept = _read(self.memory)
+        for parameter in self.system.parameters():
+            parameter.requires_grad_(False)
+
+    @property
+    def classes(self) -> int:
+        """Return the number of logits."""
+        if self.system.classes is None:
+            raise AttackError("it gives pictures, not logits", where=self.name)
+        return self.system.classes
+
+    @property
+    def stochastic(self) -> bool:
+        """Return True where equal pictures may get different logits."""
+        return self.system.stochastic
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Return all queries and all backwards so far."""
+        return int(self.queries.sum()), int(self.backwards.sum())
+
+    def logits(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Return logits; see `defend.target.Target`."""
+        with torch.no_grad():
+            found = torch.stack([self._forward(x, rows) for _ in range(self._repeats)]).mean(0)
+        if self.view == "labels":
+            return nn.functional.one_hot(found.argmax(1), found.shape[1]).to(found.dtype)
+        return found
+
+    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
+        """Return logits, losses and gradients; see `defend.target.Target`."""
+        return self._slope(x, rows, lambda leaf: self._with_logits(leaf, rows, loss))
+
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+        """As `gradient`, for a loss of the features that the classifier's last linear layer is given."""
+        seen: list[Tensor] = []
+
+        def forward(leaf: Tensor) -> tuple[Tensor, Tensor]:
+            seen.clear()
+            logits = self._forward(leaf, rows)
+            return logits, compare(seen[0].flatten(1))
+
+        handle = _last_linear(self.system, self.name).register_forward_pre_hook(
+            lambda _, args: seen.append(args[0])
+        )
+        try:
+            return self._slope(x, rows, forward)
+        finally:
+            handle.remove()
+
+    def recall(self, step: str) -> dict[str, Tensor] | None:
+        """Return what `remember` kept under this name, and set the counters as they were then."""
+        prefix = f"{step}/"
+        found = {name.removeprefix(prefix): t for name, t in self._kept.items() if name.startswith(prefix)}
+        if not found:
+            return None
+        self.queries, self.backwards, self._draws = (found.pop(f"#{i}") for i in range(3))
+        self.zero = found.pop("#3")
+        self.members = json.loads(bytes(found.pop("#4").tolist()))
+        return found
+
+    def remember(self, step: str, **tensors: Tensor) -> None:
+        """Keep tensors and counters, so that a killed run goes on after this step."""
+        if self.memory is None:
+            return
+        told = torch.tensor(list(json.dumps(self.members).encode()), dtype=torch.uint8)
+        counters = (self.queries, self.backwards, self._draws, self.zero, told)
+        whole = {name: t.cpu() for name, t in tensors.items()} | {f"#{i}": t for i, t in enumerate(counters)}
+        self._kept = {f"{step}/{name}": t.clone().contiguous() for name, t in whole.items()}
+        self.memory.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(self.memory, save(self._kept))
+
+    def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
+        """Note what a member of a composition did: pictures, successes and what it cost since ``since``."""
+        queries, backwards = self.totals
+        cost = {"queries": queries - since[0], "backwards": backwards - since[1]}
+        self.members.append({"member": member, "tried": tried, "broken": broken, **cost})
+
+    @property
+    def _repeats(self) -> int:
+        return self.eot if self.stochastic else 1
+
+    def _forward(self, x: Tensor, rows: Tensor) -> Tensor:
+        at = rows.cpu()
+        self.queries[at] += 1
+        streams = None
+        if self.stochastic:
+            numbers = self._draws[at].tolist()
+            streams = [self.rng.at(self.ids[i], k) for i, k in zip(at.tolist(), numbers, strict=True)]
+            self._draws[at] += 1
+        values = self.system.trace(x, streams=streams, stand_ins=self.stand_ins)
+        logits = values[self.system.graph.steps[-1].name].float()
+        if not logits.isfinite().all():
+            bad = int((~logits.isfinite().all(1)).nonzero()[0, 0])
+            raise AttackError(
+                f"gives logits that are not finite (picture '{self.ids[int(at[bad])]}')",
+                where=f"system '{self.name}'",
+                hint="look for a division by zero or an overflow in its parts",
+            )
+        return logits
+
+    def _with_logits(self, leaf: Tensor, rows: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        logits = self._forward(leaf, rows)
+        return logits, loss(logits)
+
+    def _slope(self, x: Tensor, rows: Tensor, forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Slope:
+        if self.view != "gradient":
+            raise AttackError(f"shows {self.view} only, no gradients", where=f"system '{self.name}'")
+        found = [self._one_slope(x, forward) for _ in range(self._repeats)]
+        logits, losses, gradient = (torch.stack(each).mean(0) for each in zip(*found, strict=True))
+        at = rows.cpu()
+        self.backwards[at] += self._repeats * (losses.shape[1] if losses.dim() == 2 else 1)
+        self._look(at, gradient)
+        # One value that is not finite would poison every later step of its picture.
+        return Slope(logits, losses, gradient.nan_to_num(0.0, 0.0, 0.0))
+
+    def _one_slope(
+        self, x: Tensor, forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        leaf = x.detach().clone().requires_grad_(True)
+        with torch.enable_grad():
+            logits, losses = forward(leaf)
+            many = losses if losses.dim() == 2 else losses[:, None]
+            each = [
+                _gradient(column.sum(), leaf, keep=i + 1 < many.shape[1])
+                for i, column in enumerate(many.unbind(1))
+            ]
+        gradient = torch.stack(each, dim=1) if losses.dim() == 2 else each[0]
+        return logits.detach(), losses.detach(), gradient
+
+    def _look(self, rows: Tensor, gradient: Tensor) -> None:
+        fresh = self.zero[rows].isnan()
+        if fresh.any():
+            flat = gradient.reshape(gradient.shape[0], -1)
+            useless = ((flat == 0) | ~flat.isfinite()).float().mean(1).cpu()
+            self.zero[rows[fresh]] = useless[fresh]
+
+
+def _gradient(loss: Tensor, leaf: Tensor, *, keep: bool) -> Tensor:
+    if not loss.requires_grad:
+        return torch.zeros_like(leaf)
+    (found,) = torch.autograd.grad(loss, leaf, retain_graph=keep, allow_unused=True)
+    return torch.zeros_like(leaf) if found is None else found
+
+
+def _last_linear(system: System, name: str) -> nn.Module:
+    parts = (system.part(part) for part in reversed(system.graph.parts))
+    classifier = next((part for part in parts if isinstance(part, Classifier)), None)
+    layers = [m for m in classifier.modules() if isinstance(m, nn.Linear)] if classifier else []
+    if not layers:
+        raise AttackError("has no linear layer whose input could serve as features", where=f"system '{name}'")
+    return layers[-1]
+
+
+def _read(path: Path | None) -> dict[str, Tensor]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        return load(path.read_bytes())
+    except SafetensorError as error:
+        raise RunError(f"damaged: {error}", where=str(path), hint="delete it and run again") from None
