@@ -19,7 +19,7 @@ from pipelines.gradients import find_path
 from pipelines.graph import OUT
 from pipelines.rows import Batch
 from pipelines.system import System
-from pipelines.target import EOT, SystemTarget, View
+from pipelines.target import SystemTarget, View
 from restore.quality import psnr
 
 Column = list[float | None]
@@ -75,7 +75,7 @@ def under_attack(
         ids,
         Rng(seed).at("draw", "attack"),
         view=view,
-        eot=EOT if attack.eot == "auto" else attack.eot,
+        eot=attack.averaged,
         stand_ins=path.stand_ins if path else {},
         name=name,
         memory=memory,

@@ -61,7 +61,7 @@ def evaluate(
     systems: Mapping[str, Graph | PartSpec],
     *,
     conditions: Sequence[Corruption] | Mapping[str, Corruption],
-    attacks: Mapping[str, Attack] | None = None,
+    attacks: Sequence[Attack] | Mapping[str, Attack] | None = None,
     seed: int = 0,
     baseline: str | None = None,
     name: str = "evaluation",
@@ -78,7 +78,7 @@ def evaluate(
         data: labelled (or, for restoration alone, unlabelled) pictures.
         systems: name -> what `chain` or `wire` returned, or a single part.
         conditions: corruptions; a sequence is named ``<kind>-<severity>`` (``clean`` for the identity).
-        attacks: name -> attack; no adversary where left out.
+        attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
         name: goes into the name of the run folder.
@@ -116,11 +116,20 @@ def evaluate(
         "compare": Compare(baseline=baseline) if baseline else None,
     }
     if attacks:
-        told["attacks"] = dict(attacks)
-        told["measure"] = [{"conditions": tuple(told["conditions"]), "attacks": tuple(attacks)}]
+        told["attacks"] = dict(attacks) if isinstance(attacks, Mapping) else _numbered(attacks)
+        told["measure"] = [{"conditions": tuple(told["conditions"]), "attacks": tuple(told["attacks"])}]
     config = Evaluate.model_validate(told)
     found = run(config, root=root, workers=workers, device=device, fresh=fresh, on_progress=on_progress)
     return Report(found.path, RunFolder(found.path).read_json("summary.json"))
+
+
+def _numbered(attacks: Sequence[Attack]) -> dict[str, Attack]:
+    out: dict[str, Attack] = {}
+    for attack in attacks:
+        stem = kind_of(attack)
+        number = sum(name == stem or name.startswith(f"{stem}.") for name in out)
+        out[f"{stem}.{number + 1}" if number else stem] = attack
+    return out
 
 
 def _named(corruptions: Sequence[Corruption]) -> dict[str, Corruption]:

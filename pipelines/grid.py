@@ -39,6 +39,12 @@ class Grid:
     attacks: Mapping[str, Attack]
     triples: tuple[tuple[str, str, str], ...]
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the systems that have cells; others are only there to make attacks on."""
+        used = {system for system, _, _ in self.triples}
+        return tuple(name for name in self.graphs if name in used)
+
     def cells(self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]) -> tuple[Cell, ...]:
         """Return the cells with their keys.
 

@@ -21,8 +21,6 @@ from defend.target import Loss, Slope
 from pipelines.system import StandIn, System
 
 View = Literal["gradient", "scores", "labels"]
-EOT = 10
-"""Draws of ``eot: auto`` for a system with random parts."""
 
 
 @dataclass

@@ -45,6 +45,26 @@ class Method(Spec):
     needs_reference: ClassVar[bool] = False
     """True where the config must name a second source, ``reference``."""
 
+    @property
+    def examination(self) -> str:
+        """Return what `examined` does, for the log and the card; empty where it changes nothing."""
+        return ""
+
+    def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+        """Return the pictures that choose the checkpoint of a classifier.
+
+        A method that trains for accuracy on changed pictures, such as attacked ones, overrides this together
+        with `examination`. The loop then measures validation and test both as they are and changed, and keeps
+        the weights that are best on the changed ones.
+
+        Args:
+            model: the classifier in eval mode; its weights, mode and gradients stay as they are.
+            images: float32 (n, c, h, w) in [0, 1], of the validation or the test part.
+            labels: int64 (n,).
+            rng: a stream of these pictures, the same at every check.
+        """
+        return images
+
     def players(self, model: nn.Module) -> dict[str, nn.Module]:
         """Return all modules that take part, by name: at least ``model`` itself.
 

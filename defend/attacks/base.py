@@ -19,6 +19,8 @@ Threat = Literal["adaptive", "oblivious", "transfer", "scores", "labels"]
 Sees = Literal["nothing", "labels", "scores", "gradient"]
 LARGEST = {"linf": 1.0, "l2": 30.0, "l1": 1000.0}
 """A radius above this was meant for pixels in 0 to 255."""
+EOT = 10
+"""Draws of ``eot: auto``."""
 SLACK = 1e-5
 """Rounding error of float32 that a perturbation may exceed its radius by, relative to the radius."""
 
@@ -60,6 +62,11 @@ class Attack(Spec):
     def radius(self) -> tuple[str, float] | None:
         """Return the norm and the radius that it promises to keep; None where it has no such bound."""
         return None
+
+    @property
+    def averaged(self) -> int:
+        """Return the draws that logits and gradients of a system with random parts are averaged over."""
+        return EOT if self.eot == "auto" else self.eot
 
     def fits(self, classes: int) -> None:
         """Hook: raise `AttackError` where the attack makes no sense for so few classes."""

@@ -85,7 +85,9 @@ def _project_l1(delta: Tensor, centre: Tensor, eps: float) -> Tensor:
     threshold = torch.where(at_left <= eps, left, left + share * (right - left))
     threshold = torch.where(inside, zero, threshold)
     out = sign * (amount - threshold[:, None]).clamp_min(0.0).minimum(room)
-    return out.reshape(delta.shape)
+    # A threshold far above eps is rounded more coarsely than eps: what is left over is scaled away.
+    excess = out.abs().sum(1, keepdim=True)
+    return (out * (eps / excess.clamp_min(TINY)).clamp_max(1.0)).reshape(delta.shape)
 
 
 def random_point(centre: Tensor, norm: Norm, eps: float, streams: Streams, at: Tensor) -> Tensor:

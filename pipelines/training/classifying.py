@@ -28,7 +28,7 @@ class Classifying(Task):
             DataError: the pictures cannot be used.
         """
         model = cast(ClassifierSpec, model.resolved())
-        self.how, self.device = config.augment, device
+        self.how, self.method, self.device = config.augment, config.method, device
         self.parts, classes = _parts(config)
         if model.classes not in (None, len(classes)):
             raise ConfigError(
@@ -56,8 +56,8 @@ class Classifying(Task):
         return TrainBatch(images, self.labels[at], tuple(self.ids[row] for row in rows.tolist()), share)
 
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
-        """Return the accuracy and the cross-entropy."""
-        return score(model, self.parts[part], self.device, state=state)
+        """Return the accuracy and the cross-entropy, also of the pictures that the method examines."""
+        return score(model, self.parts[part], self.device, state=state, method=self.method)
 
     def facts(self) -> dict[str, Any]:
         """Return number, fingerprints and size."""

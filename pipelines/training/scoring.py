@@ -12,18 +12,33 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from data.contract.errors import DataError
+from data.contract.method import Method
+from data.contract.rng import Rng
 from data.statistics import wilson
 from pipelines.training.augment import as_floats
 from pipelines.training.pictures import Pictures
 
+SEED = 20_000
+"""Seed of what a method draws to examine pictures: the same in every run, so that figures can be compared."""
+
 
 @dataclass(frozen=True)
 class Score:
-    """Right predictions, their number, and the mean cross-entropy in nats."""
+    """Right predictions, their number, and the mean cross-entropy in nats.
+
+    Attributes:
+        right: right predictions.
+        n: of so many.
+        loss: mean cross-entropy.
+        examined: of the same pictures as `Method.examined` returns them; None where it changes nothing.
+        examination: what it does to them.
+    """
 
     right: int
     n: int
     loss: float
+    examined: Score | None = None
+    examination: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -32,18 +47,19 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has the greatest of: accuracy, then a low loss."""
-        return self.accuracy, -self.loss
+        """Return what the best checkpoint has the greatest of: accuracy (examined, if at all), low loss."""
+        return self.examined.rank if self.examined else (self.accuracy, -self.loss)
 
     def text(self) -> str:
         """Return one line."""
         low, high = wilson(self.right, self.n)
-        return f"{self.accuracy:.4f} [{low:.4f}, {high:.4f}] of {self.n}"
+        told = f"{self.accuracy:.4f} [{low:.4f}, {high:.4f}] of {self.n}"
+        return f"{told}; {self.examination}: {self.examined.text()}" if self.examined else told
 
     def figure(self) -> dict[str, Any]:
         """Return the accuracy with its 95 % Wilson interval and the loss, for the card."""
         low, high = wilson(self.right, self.n)
-        return {
+        told: dict[str, Any] = {
             "accuracy": round(self.accuracy, 4),
             "low": round(low, 4),
             "high": round(high, 4),
@@ -51,6 +67,9 @@ class Score:
             "n": self.n,
             "cross_entropy": round(self.loss, 4),
         }
+        if self.examined:
+            told["examined"] = {"how": self.examination} | self.examined.figure()
+        return told
 
 
 @torch.no_grad()
@@ -61,6 +80,7 @@ def score(
     *,
     state: dict[str, Tensor] | None = None,
     batch: int = 256,
+    method: Method | None = None,
 ) -> Score:
     """Measure a model in eval mode; its weights and its mode are afterwards as before.
 
@@ -70,20 +90,34 @@ def score(
         device: where the model is.
         state: weights to measure in place of the model's own.
         batch: pictures at a time.
+        method: measure also the pictures that it examines; None: only those given.
 
     Raises:
         DataError: the pictures have no labels.
     """
     if pictures.labels is None:
         raise DataError("a classifier is measured on labelled pictures", where="training")
-    right, loss = 0, 0.0
+    how = method.examination if method else ""
+    right, loss, held, hard = 0, 0.0, 0, 0.0
     with evaluated(model, state):
         for start in range(0, len(pictures), batch):
             labels = pictures.labels[start : start + batch].to(device)
-            logits = model(as_floats(pictures.images[start : start + batch].to(device)))
-            right += int((logits.argmax(1) == labels).sum())
-            loss += float(cross_entropy(logits.float(), labels, reduction="sum"))
-    return Score(right, len(pictures), loss / len(pictures))
+            images = as_floats(pictures.images[start : start + batch].to(device))
+            found = _judged(model, images, labels)
+            right, loss = right + found[0], loss + found[1]
+            if method and how:
+                rng = Rng(SEED).at("examined", pictures.ids[start])
+                found = _judged(model, method.examined(model, images, labels, rng), labels)
+                held, hard = held + found[0], hard + found[1]
+    n = len(pictures)
+    return Score(right, n, loss / n, Score(held, n, hard / n) if how else None, how)
+
+
+def _judged(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[int, float]:
+    """Return the number of right predictions and the summed cross-entropy."""
+    logits = model(images)
+    loss = cross_entropy(logits.float(), labels, reduction="sum")
+    return int((logits.argmax(1) == labels).sum()), float(loss)
 
 
 @contextmanager

@@ -1,0 +1,71 @@
+"""Auto-PGD: gradient ascent without a step length to choose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.base import BallAttack, needs_classes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
+
+
+class APGD(BallAttack):
+    """Auto-PGD (Croce and Hein 2020; for l1 with adaptive sparsity, Croce and Hein 2021).
+
+    A picture that is misclassified is finished and costs nothing any more.
+    """
+
+    kind: Literal["apgd"] = "apgd"
+    purpose: ClassVar[str] = "Auto-PGD: sets its own step lengths"
+
+    loss: Literal["ce", "dlr", "dlr_targeted", "margin"] = "ce"
+    """What is raised: cross-entropy, difference-of-logits ratio (three classes or more), the same towards
+    one wrong class after the other (four or more), or the margin."""
+    steps: Annotated[int, Field(ge=1)] = 100
+    """Gradient steps from each start."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Random starts (towards each class); only pictures that survived the ones before are tried again."""
+    targets: Annotated[int, Field(ge=1)] = 9
+    """For ``loss: dlr_targeted``: how many wrong classes are tried, by falling logit of the clean picture."""
+    rho: Annotated[Number, Field(gt=0, lt=1)] = 0.75
+    """The step is halved where the loss rose in at most this share of the steps since the last check
+    (linf and l2)."""
+    widened: bool = True
+    """For l1 and 10 steps or more: search balls of 3 and 2 eps first, with 30 % of the steps each."""
+
+    def fits(self, classes: int) -> None:
+        """Raise `AttackError` where the loss compares more classes than there are."""
+        needs_classes(self.kind, {"dlr": 3, "dlr_targeted": 4}.get(self.loss, 2), classes)
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return, for each picture, the misclassified point, or else the one nearest to that."""
+        import torch
+
+        from defend.search.apgd import Settings, ascend, raised_by, ranked_targets
+        from defend.search.streams import Streams
+
+        settings = Settings(self.norm, self.eps, self.steps, self.rho, widened=self.widened)
+        streams, labels = Streams(rng, victims.ids), victims.labels
+        aims: list[Tensor | None] = [None]
+        if self.loss == "dlr_targeted":
+            aims = list(ranked_targets(target, victims, self.targets).unbind(1))
+        out = victims.images.clone()
+        nearest = out.new_full((len(victims),), -torch.inf)
+        left = torch.arange(len(victims), device=out.device)
+        for aim in (each for each in aims for _ in range(self.restarts)):
+            if not len(left):
+                break
+            raised = raised_by(self.loss, labels[left], None if aim is None else aim[left])
+            found = ascend(target, victims.of(left), raised, settings, streams, left)
+            better = found.broken | (found.margins > nearest[left])
+            out[left[better]] = found.images[better]
+            nearest[left] = torch.maximum(nearest[left], found.margins)
+            left = left[~found.broken]
+        return out

@@ -1,0 +1,63 @@
+"""FAB, targeted: looks for the nearest misclassified point instead of the worst one of a ball."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number, kind_of
+from defend.attacks.base import BallAttack, needs_classes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
+
+
+class FAB(BallAttack):
+    """The fast adaptive boundary attack in its targeted form (Croce and Hein 2020, FAB-T).
+
+    It does not depend on a step size or a loss, and barely on the radius, which only tells it when to stop.
+    """
+
+    kind: Literal["fab"] = "fab"
+    purpose: ClassVar[str] = "nearest misclassified point, by projections onto linearised boundaries"
+
+    targets: Annotated[int, Field(ge=1)] = 9
+    """Classes that are aimed at, most likely first; at most one less than there are."""
+    steps: Annotated[int, Field(ge=1)] = 100
+    """Steps towards each class from each start."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Starts for each class; all but the first are random."""
+    alpha_max: Annotated[Number, Field(ge=0, le=1)] = 0.1
+    """Largest weight of the step that is taken from the picture itself."""
+    eta: Annotated[Number, Field(ge=1)] = 1.05
+    """How far a step goes beyond the linearised boundary; 1 ends on it."""
+    beta: Annotated[Number, Field(gt=0, lt=1)] = 0.9
+    """Share of its distance that a misclassified point is drawn back to."""
+
+    def fits(self, classes: int) -> None:
+        """Raise `AttackError` where there is no second class."""
+        needs_classes(kind_of(self), 2, classes)
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return the misclassified point within eps; else the nearest one, scaled to eps."""
+        from defend.search.balls import per_picture
+        from defend.search.fab import Pace, nearest
+
+        found, distance = nearest(
+            target,
+            victims,
+            rng,
+            norm=self.norm,
+            eps=self.eps,
+            targets=self.targets,
+            restarts=self.restarts,
+            pace=Pace(self.steps, self.alpha_max, self.eta, self.beta),
+        )
+        share = (self.eps / distance.clamp_min(1e-12)).clamp_max(1.0)
+        scaled = victims.images + (found - victims.images) * per_picture(share, found)
+        inside = per_picture(distance <= self.eps, found)
+        return found.where(inside, scaled.clamp(0.0, 1.0))

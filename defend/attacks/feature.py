@@ -1,0 +1,138 @@
+"""Perturbations of what a network sees in a picture, not of what it calls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.base import BallAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.search.streams import Streams
+    from defend.target import Target, Victims
+
+
+class FeaturePerturbation(BallAttack):
+    """Moves the features that the classifier's last linear layer is given, by projected sign or l2 steps.
+
+    ``away``: as far as possible from the picture's own features (Mopuri et al. 2018, Naseer et al. 2018; the
+    "feature perturbation" of the field), without a look at the labels. ``towards``: to the features of
+    another picture, a guide of another class (Sabour et al. 2016). Guides are pictures of the same batch:
+    ids and guides are placed on a circle by their random streams, and each picture takes the next ones of
+    another class. So its guide stays the same as long as that one is in the batch, but may differ where it
+    is not; a picture without any goes away from itself.
+    """
+
+    kind: Literal["feature"] = "feature"
+    purpose: ClassVar[str] = "moves the penultimate features away, or towards another picture's"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+
+    direction: Literal["towards", "away"] = "away"
+    """``away`` from the picture's own features, or ``towards`` those of a picture of another class."""
+    steps: Annotated[int, Field(ge=1)] = 40
+    """Gradient steps from each start."""
+    step: Annotated[Number, Field(gt=0)] | None = None
+    """Length of a step; left out: 2.5 eps / steps."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Random starts, each with another guide; only pictures that survived the ones before are tried again."""
+
+    @property
+    def company(self) -> bool:
+        """Return True where a picture's result may depend on which others are in its batch."""
+        return self.direction == "towards"
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return, for each picture, the misclassified point, or else the end of the last start."""
+        import torch
+
+        from defend.search.streams import Streams
+
+        streams = Streams(rng, victims.ids)
+        guides = self._guides(victims, rng)
+        features = _features(target, victims)
+        out = victims.images.clone()
+        left = torch.arange(len(victims), device=out.device)
+        for guide in guides.unbind(1):
+            if not len(left):
+                break
+            chosen = guide[left]
+            goal = features[torch.where(chosen < 0, left, chosen)]
+            sign = torch.where(chosen < 0, 1.0, -1.0)
+            out[left], broken = self._descend(target, victims.of(left), (goal, sign), streams, left)
+            left = left[~broken]
+        return out
+
+    def _guides(self, victims: Victims, rng: Rng) -> Tensor:
+        """Return positions (n, restarts) of the guides; -1 where there is none."""
+        import torch
+
+        n, labels = len(victims), victims.labels.tolist()
+        guides = torch.full((n, self.restarts), -1)
+        if self.direction == "towards":
+            place = [rng.at(name, "guide").integer() for name in victims.ids]
+            circle = sorted(range(n), key=place.__getitem__)
+            for at, i in enumerate(circle):
+                others = (j for j in circle[at + 1 :] + circle[:at] if labels[j] != labels[i])
+                taken = [j for _, j in zip(range(self.restarts), others, strict=False)]
+                # Fewer guides than restarts: they serve again, from other starts.
+                for k in range(self.restarts if taken else 0):
+                    guides[i, k] = taken[k % len(taken)]
+        return guides.to(victims.images.device)
+
+    def _descend(
+        self,
+        target: Target,
+        victims: Victims,
+        goal: tuple[Tensor, Tensor],
+        streams: Streams,
+        at: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the ends of one start and which are misclassified.
+
+        ``goal``: features (n, d), and (n,) 1 to move away from them or -1 to move there.
+        """
+        import torch
+
+        from defend.search.balls import ascent, project, random_point
+
+        centre, labels, (features, sign) = victims.images, victims.labels, goal
+        x = random_point(centre, self.norm, self.eps, streams, at)
+        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        active = torch.arange(len(victims), device=x.device)
+        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
+
+        def distance(found: Tensor) -> Tensor:
+            return sign[active] * (found - features[active]).square().sum(1)
+
+        for _ in range(self.steps):
+            slope = target.features(x[active], victims.rows[active], distance)
+            done = slope.logits.argmax(1) != labels[active]
+            broken[active[done]] = True
+            active, gradient = active[~done], slope.gradient[~done]
+            if not len(active):
+                return x, broken
+            moved = x[active] + length * ascent(gradient, self.norm, x=x[active])
+            x[active] = project(moved, centre[active], self.norm, self.eps)
+        last = target.logits(x[active], victims.rows[active])
+        broken[active] = last.argmax(1) != labels[active]
+        return x, broken
+
+
+def _features(target: Target, victims: Victims) -> Tensor:
+    """Return the features (n, d) of the pictures; of a random system, the mean over its draws."""
+    import torch
+
+    seen: list[Tensor] = []
+
+    def compare(features: Tensor) -> Tensor:
+        seen.append(features.detach())
+        # Any loss with a gradient would do: a flat one would look like a masked gradient.
+        return 0.5 * features.square().sum(1)
+
+    target.features(victims.images, victims.rows, compare)
+    return torch.stack(seen).mean(0)

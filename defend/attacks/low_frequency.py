@@ -1,0 +1,104 @@
+"""Projected gradient descent whose perturbation is smooth: only the lowest frequencies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.base import BallAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.search.streams import Streams
+    from defend.target import Target, Victims
+
+
+class LowFrequency(BallAttack):
+    """PGD in the lowest frequencies of the discrete cosine transform (Guo et al. 2018, Sharma et al. 2019).
+
+    Such perturbations pass parts that take noise away (JPEG, blur, denoisers). Each step follows the
+    gradient's low frequencies, takes the high ones off the perturbation and then projects it to ball and
+    cube. Where that last cut clips pixels, a little of the high frequencies comes back.
+    """
+
+    kind: Literal["low_frequency"] = "low_frequency"
+    purpose: ClassVar[str] = "PGD in the lowest spatial frequencies, against defences that smooth"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+
+    share: Annotated[Number, Field(gt=0, le=1)] = 0.25
+    """Share of the frequencies of each axis that are kept, the lowest ones; 1 is plain PGD."""
+    steps: Annotated[int, Field(ge=1)] = 40
+    """Gradient steps from each start."""
+    step: Annotated[Number, Field(gt=0)] | None = None
+    """Length of a step; left out: 2.5 eps / steps."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Starts; only pictures that survived the ones before are tried again."""
+    random_start: bool = True
+    """Begin at a random smooth point of the ball; false: at the picture."""
+    loss: Literal["cross_entropy", "margin"] = "cross_entropy"
+    """What is raised."""
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return, for each picture, the misclassified point, or else the end of the last start."""
+        import torch
+
+        from defend.search.streams import Streams
+
+        streams = Streams(rng, victims.ids)
+        out = victims.images.clone()
+        left = torch.arange(len(victims), device=out.device)
+        for _ in range(self.restarts):
+            if len(left):
+                out[left], broken = self._descend(target, victims.of(left), streams, left)
+                left = left[~broken]
+        return out
+
+    def _descend(
+        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the ends of one start and which of them are misclassified."""
+        import torch
+
+        from defend.search import losses
+        from defend.search.balls import ascent
+        from defend.search.frequencies import low_pass
+
+        centre, labels = victims.images, victims.labels
+        x = self._start(centre, streams, at) if self.random_start else centre.clone()
+        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
+        active = torch.arange(len(victims), device=x.device)
+        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
+        for _ in range(self.steps):
+            slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
+            done = slope.logits.argmax(1) != labels[active]
+            broken[active[done]] = True
+            active, gradient = active[~done], slope.gradient[~done]
+            if not len(active):
+                return x, broken
+            moved = x[active] + length * ascent(low_pass(gradient, self.share), self.norm)
+            x[active] = self._kept(moved, centre[active])
+        last = target.logits(x[active], victims.rows[active])
+        broken[active] = last.argmax(1) != labels[active]
+        return x, broken
+
+    def _start(self, centre: Tensor, streams: Streams, at: Tensor) -> Tensor:
+        from defend.search.balls import TINY, per_picture, random_point, size
+        from defend.search.frequencies import low_pass
+
+        point = random_point(centre, self.norm, self.eps, streams, at)
+        smooth = low_pass(point - centre, self.share)
+        # Smoothing leaves little of white noise; without its length back, the start would be the picture.
+        reach = size(point - centre, self.norm) / size(smooth, self.norm).clamp_min(TINY)
+        return self._kept(centre + smooth * per_picture(reach, smooth), centre)
+
+    def _kept(self, x: Tensor, centre: Tensor) -> Tensor:
+        """Return the point without high frequencies, then cut to ball and cube."""
+        from defend.search.balls import project
+        from defend.search.frequencies import low_pass
+
+        return project(centre + low_pass(x - centre, self.share), centre, self.norm, self.eps)

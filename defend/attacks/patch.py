@@ -1,0 +1,114 @@
+"""Adversarial patches: a square of the picture that may be anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.base import Attack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.search.streams import Streams
+    from defend.target import Target, Victims
+
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Patch(Attack):
+    """A square whose pixels are free in [0, 1] (after Brown et al. 2017), made for each picture by itself.
+
+    Sign steps raise the loss inside the square; everything outside of it stays. Each restart takes another
+    place and other pixels to begin with.
+    """
+
+    kind: Literal["patch"] = "patch"
+    purpose: ClassVar[str] = "a square of free pixels, at a random or fixed place"
+
+    side: Annotated[Number, Field(gt=0, le=1)] = 0.2
+    """Side of the square as a share of the picture's shorter side; at least one pixel."""
+    place: Literal["random"] | tuple[Share, Share] = "random"
+    """``random``, or where it lies: [0, 0] is the upper left corner, [1, 1] the lower right, [0.5, 0.5] the
+    middle (down, right)."""
+    restarts: Annotated[int, Field(ge=1)] = 5
+    """Places, or beginnings, that are tried; only pictures that survived the ones before are tried again."""
+    steps: Annotated[int, Field(ge=1)] = 50
+    """Gradient steps at each place."""
+    step: Annotated[Number, Field(gt=0, le=1)] = 0.05
+    """Length of a step, for pixels in [0, 1]."""
+    loss: Literal["margin", "cross_entropy"] = "margin"
+    """What is raised."""
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return the misclassified pictures, or else those of the highest loss that was seen."""
+        import torch
+
+        from defend.search.streams import Streams
+
+        streams = Streams(rng, victims.ids)
+        out = victims.images.clone()
+        highest = torch.full((len(victims),), -torch.inf, device=out.device)
+        left = torch.arange(len(victims), device=out.device)
+        for _ in range(self.restarts):
+            if len(left):
+                found, losses, broken = self._ascend(target, victims.of(left), streams, left)
+                better = broken | (losses > highest[left])
+                out[left[better]], highest[left[better]] = found[better], losses[better]
+                left = left[~broken]
+        return out
+
+    def squares(self, images: Tensor, streams: Streams, at: Tensor) -> Tensor:
+        """Return where the squares lie, bool (n, 1, h, w)."""
+        import torch
+
+        height, width = images.shape[2:]
+        side = max(1, round(self.side * min(height, width)))
+        if self.place == "random":
+            share = streams.uniform(at, (2,))
+        else:
+            share = torch.tensor(self.place, device=images.device).expand(len(images), 2)
+        # Of the room + 1 places along an axis each is equally likely.
+        room = torch.tensor([height - side, width - side], device=images.device)
+        top, left = (share * (room + 1)).long().minimum(room).unbind(1)
+        rows, columns = (torch.arange(length, device=images.device) for length in (height, width))
+        tall = (rows >= top[:, None]) & (rows < top[:, None] + side)
+        wide = (columns >= left[:, None]) & (columns < left[:, None] + side)
+        return tall[:, None, :, None] & wide[:, None, None, :]
+
+    def _ascend(
+        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the best points of one restart, their losses, and which are misclassified."""
+        import torch
+
+        from defend.search import losses
+
+        clean, labels = victims.images, victims.labels
+        inside = self.squares(clean, streams, at)
+        x = torch.where(inside, streams.uniform(at, clean.shape[1:]), clean)
+        raised = {"margin": losses.margin, "cross_entropy": losses.cross_entropy}[self.loss]
+        best, highest = x.clone(), torch.full((len(victims),), -torch.inf, device=x.device)
+        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
+        active = torch.arange(len(victims), device=x.device)
+
+        def judge(logits: Tensor) -> None:
+            found, wrong = raised(labels[active])(logits), logits.argmax(1) != labels[active]
+            better = wrong | (found > highest[active])
+            best[active[better]], highest[active[better]] = x[active[better]], found[better]
+            broken[active] = wrong
+
+        for _ in range(self.steps):
+            slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
+            judge(slope.logits)
+            going = ~broken[active]
+            active, gradient = active[going], slope.gradient[going]
+            if not len(active):
+                return best, highest, broken
+            moved = (x[active] + self.step * gradient.sign()).clamp(0.0, 1.0)
+            x[active] = torch.where(inside[active], moved, x[active])
+        judge(target.logits(x[active], victims.rows[active]))
+        return best, highest, broken

@@ -1,0 +1,77 @@
+"""Projected gradient descent that stops soon after the decision boundary: the friendly attack of FAT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.base import BallAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
+
+
+class EarlyPGD(BallAttack):
+    """PGD-K-tau (Zhang et al. 2020): a misclassified picture makes tau more steps, then stays.
+
+    It misclassifies what PGD of as many steps does, but barely: a picture of how near the boundary is, and
+    the attack that friendly adversarial training learns from.
+    """
+
+    kind: Literal["pgd_early"] = "pgd_early"
+    purpose: ClassVar[str] = "early-stopped PGD-K-tau of friendly adversarial training"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+
+    steps: Annotated[int, Field(ge=1)] = 10
+    """K, the most gradient steps that a picture makes."""
+    step: Annotated[Number, Field(gt=0)] | None = None
+    """Length of a step; left out: 2.5 eps / steps."""
+    tau: Annotated[int, Field(ge=0)] = 0
+    """Extra steps of a picture that is misclassified."""
+    random_start: bool = True
+    """Begin at a random point of the ball; false: at the picture."""
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return where each picture stopped, or the point before where it was misclassified only there."""
+        import torch
+
+        from defend.search.balls import random_point
+        from defend.search.early_stop import early_stopped
+        from defend.search.losses import cross_entropy
+        from defend.search.streams import Streams
+
+        centre, labels = victims.images, victims.labels
+        everyone = torch.arange(len(victims), device=centre.device)
+        start = centre
+        if self.random_start:
+            start = random_point(centre, self.norm, self.eps, Streams(rng, victims.ids), everyone)
+
+        def look(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+            slope = target.gradient(x, victims.rows[at], cross_entropy(labels[at]))
+            return slope.logits, slope.gradient
+
+        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        found = early_stopped(
+            look,
+            centre,
+            start,
+            labels,
+            norm=self.norm,
+            eps=self.eps,
+            steps=self.steps,
+            step=length,
+            tau=self.tau,
+        )
+        out = found.images.clone()
+        # The end of a picture that made all steps was never looked at. It matters only where another of its
+        # points was misclassified.
+        unsure = ((out != found.fooled).flatten(1).any(1) & ~found.frozen).nonzero()[:, 0]
+        if len(unsure):
+            right = target.logits(out[unsure], victims.rows[unsure]).argmax(1) == labels[unsure]
+            out[unsure[right]] = found.fooled[unsure[right]]
+        return out

@@ -1,0 +1,166 @@
+"""Replays the adversarial pictures that an earlier run kept, on any system."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.errors import AttackError, ConfigError, DataError, RunError, near_miss
+from defend.attacks.base import Attack, Sees
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.target import Target, Victims
+
+PLACES = ("system", "attack", "condition")
+"""What names a cell of a run; of no account for the result, which hangs on the pictures alone."""
+
+
+class Replay(Attack):
+    """Takes each picture from those that an attack with ``keep: true`` left in a run folder.
+
+    They are used for every picture, also for those that the system gets wrong anyway. Nothing is asked of the
+    system, so any will do: one without gradients, an ONNX file, or one that was mended since.
+    """
+
+    kind: Literal["replay"] = "replay"
+    purpose: ClassVar[str] = "adversarial pictures that an earlier run kept"
+    sees: ClassVar[Sees] = "nothing"
+
+    path: Annotated[str, Field(min_length=1)]
+    """The run folder; a relative path is looked for as for data."""
+    system: str
+    """Name of the system in that run that was attacked."""
+    attack: str
+    """Name of the attack in that run; it must have had ``keep: true``."""
+    condition: str = "clean"
+    """Name of the condition in that run."""
+
+    def ready(self) -> None:
+        """Raise `ClearsightError` unless the run kept pictures of this cell."""
+        self.files()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields, with the pictures' checksums in place of what names them."""
+        from data.weights import digest
+
+        fields = {name: v for name, v in super().identity().items() if name not in ("path", *PLACES)}
+        return fields | {"pictures": [digest(path) for path in self.files()]}
+
+    def files(self) -> list[Path]:
+        """Return the files of the kept pictures, in the order of the chunks.
+
+        Raises:
+            ConfigError: no such folder, no such cell, or nothing was kept of it.
+            RunError: what the run says of itself cannot be read.
+        """
+        folder = self._folder()
+        resolved = _read(folder / "resolved.json")
+        cell = self._cell(resolved["cells"])
+        found = sorted((folder / "cells" / cell["key"][:16]).glob("adversarial-*.safetensors"))
+        if not found:
+            told = resolved.get("config", {}).get("attacks", {}).get(self.attack, {})
+            raise ConfigError(
+                f"that run kept no pictures of attack '{self.attack}' on system '{self.system}',"
+                f" condition '{self.condition}'",
+                where=self._where,
+                hint="finish that run first"
+                if told.get("keep")
+                else f"write 'keep: true' in attack '{self.attack}' there and run it again",
+            )
+        return found
+
+    def __call__(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Return the kept pictures of all ids.
+
+        Raises:
+            AttackError: an id without a picture, or one of another shape.
+        """
+        import torch
+
+        found = self._pictures(victims.ids)
+        for name, image in zip(victims.ids, victims.images, strict=True):
+            if name not in found:
+                raise AttackError(
+                    f"no picture of '{name}' was kept",
+                    where=self._where,
+                    hint="replay on the same pictures, and finish that run first",
+                )
+            if found[name].shape != image.shape:
+                shapes = " to ".join(str(tuple(each.shape)) for each in (found[name], image))
+                raise AttackError(
+                    f"the kept picture of '{name}' does not fit: {shapes}",
+                    where=self._where,
+                    hint="replay on pictures of the same size and condition",
+                )
+        return self._checked(torch.stack([found[name] for name in victims.ids]).to(victims.images), victims)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.kind} '{self.path}'"
+
+    def _pictures(self, ids: Sequence[str]) -> dict[str, Tensor]:
+        from safetensors import SafetensorError, safe_open
+
+        wanted, out = set(ids), {}
+        for path in self.files():
+            try:
+                with safe_open(path, framework="pt") as kept:
+                    for name in wanted.intersection(kept.keys()):
+                        out[name] = kept.get_tensor(name)
+            except SafetensorError as error:
+                raise RunError(f"damaged: {error}", where=str(path), hint="run that attack again") from None
+        return out
+
+    def _folder(self) -> Path:
+        from data.home import locate
+
+        try:
+            folder = locate(self.path)
+        except DataError as error:
+            raise ConfigError(error.what, where=self._where, hint="mend 'path'") from None
+        if not (folder / "resolved.json").is_file():
+            raise ConfigError(
+                "this is no run folder: it has no resolved.json",
+                where=self._where,
+                hint="give the folder that 'clearsight run' made, such as runs/2026-01-31_name_0123abcd",
+            )
+        return folder
+
+    def _cell(self, cells: list[dict[str, str]]) -> dict[str, str]:
+        left = cells
+        for place in PLACES:
+            wanted = getattr(self, place)
+            known = {cell[place] for cell in left}
+            left = [cell for cell in left if cell[place] == wanted]
+            if not left:
+                where = "" if place == "system" else f" measured for {self._so_far(place)}"
+                raise ConfigError(
+                    f"{place}: no {place} '{wanted}'{where} in that run",
+                    where=self._where,
+                    hint=near_miss(wanted, known),
+                )
+        return left[0]
+
+    def _so_far(self, place: str) -> str:
+        before = PLACES[: PLACES.index(place)]
+        return ", ".join(f"{name} '{getattr(self, name)}'" for name in before)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a run says of itself."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not all(name in cell for cell in found["cells"] for name in ("key", *PLACES)):
+            raise KeyError("a cell without its names")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"damaged: {error}", where=str(path), hint="run that config again") from None
+    else:
+        return dict(found)

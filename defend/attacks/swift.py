@@ -1,0 +1,121 @@
+"""swift: an ensemble as strong as AutoAttack's for a fraction of its evaluations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.attacks.autoattack import TARGETS, AutoAttack
+from defend.attacks.base import BallAttack, needs_classes
+from defend.attacks.square import Square
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.contract.rng import Rng
+    from defend.search.compose import Chase
+    from defend.target import Target, Victims
+
+
+class Swift(BallAttack):
+    """Our own fast ensemble. A picture that is misclassified costs nothing any more.
+
+    1. A short APGD on the margin breaks what is easy.
+    2. The wrong classes are ranked by their distance in the linearised network (MALT, Melamed et al. 2024);
+       targeted APGD tries the nearest ones, one after the other.
+    3. Pictures that came near to being broken, by what is left of their margin, get the other classes too.
+    4. A short Square tells whether the gradients were worth anything: where it succeeds, they were not.
+
+    With ``exact`` the survivors go through the whole of AutoAttack: then the result is at least as strong as
+    the reference schedule.
+    """
+
+    kind: Literal["swift"] = "swift"
+    purpose: ClassVar[str] = "AutoAttack's strength for a fraction of its evaluations"
+
+    sieve: Annotated[int, Field(ge=1)] = 25
+    """Steps of the first, untargeted search."""
+    steps: Annotated[int, Field(ge=1)] = 100
+    """Steps of each targeted search."""
+    ranked: Annotated[int, Field(ge=1, le=TARGETS)] = 3
+    """Nearest classes that are tried on every survivor."""
+    near: Annotated[Number, Field(ge=0, le=1)] = 0.3
+    """Share of the picture's own margin below which a survivor counts as near."""
+    queries: Annotated[int, Field(ge=0)] = 200
+    """Queries of the closing Square; 0 leaves it out."""
+    exact: bool = False
+    """Send the survivors through AutoAttack, version standard."""
+
+    def fits(self, classes: int) -> None:
+        """The targeted ratio compares four logits."""
+        needs_classes("swift", 4, classes)
+
+    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        """Run the stages on whatever the ones before left."""
+        from defend.search.compose import Chase
+
+        chase = Chase(target, victims)
+        count = min(TARGETS, target.classes - 1)
+        names = ["sieve", *(f"class {rank + 1}" for rank in range(count)), "square"]
+        reference = AutoAttack(norm=self.norm, eps=self.eps).members(target.classes) if self.exact else {}
+        done = chase.resume([*names, *reference])
+        for name in [*names, *reference][done:]:
+            if not chase.left.any():
+                break
+            if name in reference:
+                chase.attempt(name, reference[name].run, chase.left, rng.at(name))
+            else:
+                self._stage(chase, name, rng.at(name))
+        return chase.images
+
+    def _stage(self, chase: Chase, name: str, rng: Rng) -> None:
+        """Make one attempt; a stage that has nobody to try is passed over."""
+        chosen = chase.left
+        if name == "sieve":
+            chase.attempt(name, self._sieve, chosen, rng)
+        elif name == "square":
+            if self.queries:
+                square = Square(norm=self.norm, eps=self.eps, queries=self.queries)
+                chase.attempt(name, square.run, chosen, rng)
+        else:
+            if "classes" not in chase.extra:
+                self._rank(chase)
+            rank = int(name.removeprefix("class "))
+            if rank > self.ranked:
+                chosen = chosen & (-chase.best <= self.near * chase.extra["margin"])
+            if chosen.any():
+                towards = chase.extra["classes"][chosen, rank - 1]
+                chase.attempt(name, lambda *told: self._climb(*told, towards), chosen, rng)
+
+    def _rank(self, chase: Chase) -> None:
+        """Keep the survivors' classes by distance, and the margins that they began with."""
+        import torch
+
+        from defend.search.losses import margin
+        from defend.search.ranking import nearest_classes
+
+        some = chase.victims.of(chase.left)
+        classes, _ = nearest_classes(chase.target, some, self.norm, TARGETS)
+        ranked = torch.zeros((len(chase.victims), classes.shape[1]), dtype=torch.int64).to(classes)
+        ranked[chase.left] = classes
+        own = torch.zeros_like(chase.best)
+        own[chase.left] = -margin(some.labels)(chase.target.logits(some.images, some.rows)).to(own)
+        chase.extra = {"classes": ranked, "margin": own}
+
+    def _sieve(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+        return self._climb(target, victims, rng, None)
+
+    def _climb(self, target: Target, victims: Victims, rng: Rng, towards: Tensor | None) -> Tensor:
+        """Run one start of APGD, away from the true class or towards one of the others."""
+        import torch
+
+        from defend.search.apgd import Settings, ascend, raised_by
+        from defend.search.streams import Streams
+
+        steps = self.sieve if towards is None else self.steps
+        raised = raised_by("margin" if towards is None else "dlr_targeted", victims.labels, towards)
+        at = torch.arange(len(victims), device=victims.images.device)
+        settings = Settings(self.norm, self.eps, steps)
+        return ascend(target, victims, raised, settings, Streams(rng, victims.ids), at).images

@@ -1,0 +1,81 @@
+"""Runs attacks one after the other, each on the pictures that survived the ones before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from data.contract.rng import Rng
+from defend.search.losses import margin
+from defend.target import Target, Victims
+
+Run = Callable[[Target, Victims, Rng], Tensor]
+Member = tuple[str, Run]
+
+
+def compose(target: Target, victims: Victims, members: Sequence[Member], rng: Rng) -> Tensor:
+    """Return, for each picture, the first misclassified point that a member found, else the closest one.
+
+    After every member the state is remembered, so that a killed run goes on with the next one; the outcome is
+    the same.
+
+    Args:
+        target: the system.
+        victims: pictures that are classified correctly.
+        members: (name, hook ``run`` of an attack), in order.
+        rng: each member draws from the stream below it that bears its name.
+    """
+    chase = Chase(target, victims)
+    begin = chase.resume([name for name, _ in members])
+    for name, run in members[begin:]:
+        if not chase.left.any():
+            break
+        chase.attempt(name, run, chase.left, rng.at(name))
+    return chase.images
+
+
+class Chase:
+    """What a sequence of attempts has reached so far.
+
+    Attributes:
+        images: (n, c, h, w), the best point of each picture.
+        best: (n,) its margin: the best other logit minus the true one; positive: misclassified.
+        left: (n,) True where no attempt has succeeded.
+        extra: tensors that later attempts need; they are remembered with the rest.
+    """
+
+    def __init__(self, target: Target, victims: Victims) -> None:
+        """Begin with the pictures themselves."""
+        self.target, self.victims = target, victims
+        self.images = victims.images.clone()
+        self.best = torch.full((len(victims),), -torch.inf, device=self.images.device)
+        self.left = torch.ones(len(victims), dtype=torch.bool, device=self.images.device)
+        self.extra: dict[str, Tensor] = {}
+
+    def resume(self, names: Sequence[str]) -> int:
+        """Take up what an interrupted try remembered; return the number of attempts that are done."""
+        for i in reversed(range(len(names))):
+            kept = self.target.recall(names[i])
+            if kept is not None:
+                kept = {key: tensor.to(self.images.device) for key, tensor in kept.items()}
+                self.images, self.best, self.left = (kept.pop(key) for key in ("images", "best", "left"))
+                self.extra = kept
+                return i + 1
+        return 0
+
+    def attempt(self, name: str, run: Run, chosen: Tensor, rng: Rng) -> None:
+        """Let one attack try the pictures ``chosen`` (bool (n,)), judge it, report it, remember the state."""
+        since, at = self.target.totals, chosen.nonzero()[:, 0]
+        some = self.victims.of(at)
+        found = run(self.target, some, rng)
+        logits = self.target.logits(found, some.rows)
+        # Not the margin's sign: at a tie the prediction decides, as it does when the run judges.
+        broken = logits.argmax(1) != some.labels
+        reached = margin(some.labels)(logits)
+        better = broken | (reached > self.best[at])
+        self.images[at[better]], self.best[at[better]] = found[better], reached[better]
+        self.left[at[broken]] = False
+        self.target.report(name, tried=len(at), broken=int(broken.sum()), since=since)
+        self.target.remember(name, images=self.images, best=self.best, left=self.left, **self.extra)

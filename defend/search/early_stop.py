@@ -1,0 +1,88 @@
+"""Early-stopped projected ascent (FAT): no further than a few steps beyond the decision boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from defend.search.balls import Norm, ascent, project
+
+Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Pictures (m, c, h, w) and their positions in the batch (m,), to logits (m, classes) and gradients of the
+loss that is raised (m, c, h, w)."""
+
+
+@dataclass(frozen=True)
+class EarlyStopped:
+    """What the search found.
+
+    Attributes:
+        images: (n, c, h, w), where each picture stopped: what friendly adversarial training learns from.
+        fooled: (n, c, h, w), the point last seen misclassified; equals ``images`` where there was none.
+        left: int64 (n,), extra steps that were not used, 0 to tau.
+        kappa: int64 (n,), steps at which the picture was still classified correctly, 0 to steps: the
+            distance from the boundary by which GAIRAT (Zhang et al. 2021) weighs a picture.
+        frozen: bool (n,), pictures that used up their extra steps; the others took all steps, and
+            their last point was never looked at.
+    """
+
+    images: Tensor
+    fooled: Tensor
+    left: Tensor
+    kappa: Tensor
+    frozen: Tensor
+
+
+def early_stopped(
+    look: Look,
+    centre: Tensor,
+    start: Tensor,
+    labels: Tensor,
+    *,
+    norm: Norm,
+    eps: float,
+    steps: int,
+    step: float,
+    tau: int,
+) -> EarlyStopped:
+    """Run PGD-K-tau, the attack of friendly adversarial training (Zhang et al. 2020).
+
+    Before each step the picture is looked at. While it is classified correctly it moves; once it is not,
+    each further step uses up one of ``tau`` extra ones; a misclassified picture that has none left stays
+    where it is and costs nothing more. With ``tau`` at least ``steps`` this is plain PGD.
+
+    Args:
+        look: gives logits and gradients; called with the pictures that still move.
+        centre: (n, c, h, w) in [0, 1], the middle of the balls.
+        start: (n, c, h, w), a point of each ball.
+        labels: int64 (n,), the true classes.
+        norm: of balls and steps.
+        eps: radius of the balls.
+        steps: K, the most steps that a picture makes.
+        step: length of one.
+        tau: extra steps after the first misclassification.
+    """
+    x, fooled = start.clone(), start.clone()
+    left = torch.full_like(labels, tau)
+    kappa = torch.zeros_like(labels)
+    frozen, ever = (torch.zeros_like(labels, dtype=torch.bool) for _ in range(2))
+    active = torch.arange(len(labels), device=centre.device)
+    for _ in range(steps):
+        logits, gradient = look(x[active], active)
+        wrong = logits.argmax(1) != labels[active]
+        kappa[active] += (~wrong).to(kappa.dtype)
+        ever[active[wrong]] = True
+        fooled[active[wrong]] = x[active[wrong]]
+        stay = wrong & (left[active] == 0)
+        frozen[active[stay]] = True
+        left[active[wrong & ~stay]] -= 1
+        active, gradient = active[~stay], gradient[~stay]
+        if not len(active):
+            break
+        moved = x[active] + step * ascent(gradient, norm, x=x[active])
+        x[active] = project(moved, centre[active], norm, eps)
+    fooled[~ever] = x[~ever]
+    return EarlyStopped(x, fooled, left, kappa, frozen)
