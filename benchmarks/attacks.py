@@ -90,6 +90,8 @@ class Counted(nn.Module):
         """Start at zero."""
         super().__init__()
         self.system, self.forwards, self.backwards = system, 0, 0
+        # torchattacks puts the mode that it found here back on everything below.
+        self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""

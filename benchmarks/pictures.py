@@ -80,7 +80,7 @@ def cases() -> list[Case]:
 
     wavelet = ("wavelet", {"kind": "wavelet", "sigma": 25 / 255})
     light = [("gamma", {"kind": "gamma", "gamma": 0.45}), ("clahe", {"kind": "clahe"})]
-    light += [trained(name) for name in ("zero-dce-v1", "enlighten-v1", "low-light-v1")]
+    light += [trained(name) for name in ("zero-dce-v1", "enlighten-v1", "low-light-v2")]
     return [
         ("denoise", noisy, [wavelet, trained("denoise-color-v1")]),
         ("motion", shaken, [("unsharp_mask", {"kind": "unsharp_mask"}), trained("deblur-v1")]),

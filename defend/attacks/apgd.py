@@ -44,6 +44,14 @@ class APGD(BallAttack):
         """Raise `AttackError` where the loss compares more classes than there are."""
         needs_classes(self.kind, {"dlr": 3, "dlr_targeted": 4}.get(self.loss, 2), classes)
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        targeted = self.loss == "dlr_targeted"
+        starts = self.restarts * (min(self.targets, classes - 1) if targeted else 1)
+        # Ranking the classes costs one, and each of l1's two wider balls two.
+        longer = 4 if self.norm == "l1" and self.widened else 0
+        return starts * (self.steps + 1 + longer) + targeted, starts * self.steps
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the one nearest to that."""
         import torch

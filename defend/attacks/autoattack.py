@@ -66,6 +66,12 @@ class AutoAttack(BallAttack):
             return {"apgd-ce": ce, "apgd-dlr": dlr, "square": square, "apgd-t": targeted, "fab-t": fab}
         return {"apgd-ce": ce, "apgd-t": targeted, "fab-t": fab, "square": square}
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        each = [member.passes(classes) for member in self.members(classes).values()]
+        # One look at what each member found.
+        return sum(forwards for forwards, _ in each) + len(each), sum(backwards for _, backwards in each)
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Run the members on whatever the ones before left."""
         from defend.search.compose import compose

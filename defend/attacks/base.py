@@ -68,8 +68,20 @@ class Attack(Spec):
         """Return the draws that logits and gradients of a system with random parts are averaged over."""
         return EOT if self.eot == "auto" else self.eot
 
+    @property
+    def company(self) -> bool:
+        """Return True where a picture's result may hang on the other pictures of its batch."""
+        return False
+
     def fits(self, classes: int) -> None:
         """Hook: raise `AttackError` where the attack makes no sense for so few classes."""
+
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Hook: return the most forward and backward passes that one picture can cost in one draw.
+
+        The first look at the picture, and the one that judges the result, are not among them.
+        """
+        raise NotImplementedError
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Hook: return adversarial pictures (n, c, h, w) in [0, 1].
@@ -91,7 +103,8 @@ class Attack(Spec):
         self.fits(target.classes)
         right = target.logits(victims.images, victims.rows).argmax(1) == victims.labels
         out = victims.images.clone()
-        if right.any():
+        nowhere = self.radius is not None and self.radius[1] == 0
+        if right.any() and not nowhere:
             chosen = victims.of(right)
             out[right] = self._checked(self.run(target, chosen, rng.at(self.stream)), chosen)
         return out

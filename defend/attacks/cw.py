@@ -64,6 +64,12 @@ class CarliniWagner(BallAttack):
                 raise ValueError(f"{name}: has no meaning {without} 'minimal: true'; leave it out")
         return self
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        if self.minimal:
+            return self.searches * (self.steps + 1), self.searches * self.steps
+        return self.restarts * (self.steps + 1), self.restarts * self.steps
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the misclassified points, or those of the largest margin."""
         import torch

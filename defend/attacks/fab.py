@@ -42,6 +42,11 @@ class FAB(BallAttack):
         """Raise `AttackError` where there is no second class."""
         needs_classes(kind_of(self), 2, classes)
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        starts = self.restarts * min(self.targets, classes - 1)
+        return 1 + starts * (2 * self.steps + 4), starts * (self.steps + 1)
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the misclassified point within eps; else the nearest one, scaled to eps."""
         from defend.search.balls import per_picture

@@ -46,6 +46,11 @@ class FeaturePerturbation(BallAttack):
         """Return True where a picture's result may depend on which others are in its batch."""
         return self.direction == "towards"
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        # One more of each to read the features that it starts from.
+        return self.restarts * (self.steps + 1) + 1, self.restarts * self.steps + 1
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the end of the last start."""
         import torch

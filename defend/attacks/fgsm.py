@@ -22,6 +22,10 @@ class FGSM(BallAttack):
     kind: Literal["fgsm"] = "fgsm"
     purpose: ClassVar[str] = "one gradient step; a check, not a measure"
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return 1, 1
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the pictures after one step of length eps."""
         from defend.search.balls import ascent, project

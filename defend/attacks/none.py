@@ -20,6 +20,10 @@ class NoAttack(Attack):
     purpose: ClassVar[str] = "no adversary"
     sees: ClassVar[Sees] = "nothing"
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return 0, 0
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the pictures."""
         return victims.images

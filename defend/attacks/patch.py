@@ -43,6 +43,10 @@ class Patch(Attack):
     loss: Literal["margin", "cross_entropy"] = "margin"
     """What is raised."""
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return self.restarts * (self.steps + 1), self.restarts * self.steps
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the misclassified pictures, or else those of the highest loss that was seen."""
         import torch

@@ -39,6 +39,10 @@ class PGD(BallAttack):
     loss: Literal["cross_entropy", "margin"] = "cross_entropy"
     """What is raised."""
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return self.restarts * (self.steps + 1), self.restarts * self.steps
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the end of the last start."""
         import torch

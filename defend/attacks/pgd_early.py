@@ -36,6 +36,10 @@ class EarlyPGD(BallAttack):
     random_start: bool = True
     """Begin at a random point of the ball; false: at the picture."""
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return self.steps + 1, self.steps
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return where each picture stopped, or the point before where it was misclassified only there."""
         import torch

@@ -67,6 +67,10 @@ class Spatial(Attack):
         # Rounded, so that poses of equal amount keep the order of the grid on every machine.
         return sorted(grid, key=lambda pose: round(amount(pose), 9))
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return (len(self.poses()) if self.search == "grid" else self.tries), 0
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return each picture in the first misclassified pose, or as it was."""
         import torch

@@ -43,6 +43,10 @@ class Square(BallAttack):
         """Raise `AttackError` where there is no second class."""
         needs_classes(kind_of(self), 2, classes)
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        return self.restarts * (self.queries + 1), 0
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the best one of the last start."""
         from defend.search.square import random_squares

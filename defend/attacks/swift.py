@@ -52,6 +52,16 @@ class Swift(BallAttack):
         """The targeted ratio compares four logits."""
         needs_classes("swift", 4, classes)
 
+    def passes(self, classes: int) -> tuple[int, int]:
+        """Return the most passes that one picture can cost."""
+        count = min(TARGETS, classes - 1)
+        whole = AutoAttack(norm=self.norm, eps=self.eps).passes(classes) if self.exact else (0, 0)
+        longer = 5 if self.norm == "l1" else 1
+        climbs = self.sieve + longer + 1 + count * (self.steps + longer + 1)
+        # Two looks for the ranking, and Square with the one that judges it.
+        forwards = climbs + 2 + (self.queries + 2 if self.queries else 0)
+        return forwards + whole[0], self.sieve + count * (self.steps + 1) + whole[1]
+
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Run the stages on whatever the ones before left."""
         from defend.search.compose import Chase
@@ -87,7 +97,7 @@ class Swift(BallAttack):
                 chosen = chosen & (-chase.best <= self.near * chase.extra["margin"])
             if chosen.any():
                 towards = chase.extra["classes"][chosen, rank - 1]
-                chase.attempt(name, lambda *told: self._climb(*told, towards), chosen, rng)
+                chase.attempt(name, lambda t, v, r: self._climb(t, v, r, towards), chosen, rng)
 
     def _rank(self, chase: Chase) -> None:
         """Keep the survivors' classes by distance, and the margins that they began with."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from defend.base import ClassifierSpec
 from pipelines.commands.configs import read_evaluate, read_task
 from pipelines.commands.console import console
+from pipelines.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
     from pipelines.config import Evaluate
     from pipelines.grid import Grid
+
+
+CLASSES = 10
+"""Taken where a classifier does not say how many it has."""
 
 
 def command(path: Path, *, measure: bool) -> None:
@@ -38,15 +44,20 @@ def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[
     from rich.table import Table
 
     table = Table(title=None, box=None, pad_edge=False)
-    for heading in ("system", "chain", "cells", "forward passes", "time on one core"):
+    attacked = any(is_attack(config.attacks[attack]) for _, _, attack in grid.triples)
+    passes = "passes at most" if attacked else "forward passes"
+    for heading in ("system", "chain", "cells", passes, "time on one core"):
         table.add_column(heading, justify="left" if heading in ("system", "chain") else "right")
     total = 0.0
     for name, graph in grid.graphs.items():
         cells = sum(system == name for system, _, _ in grid.triples)
-        cost = seconds.get(name, 0.0) * cells * images
+        every = sum(
+            _passes(config, grid, attack, name) for system, _, attack in grid.triples if system == name
+        )
+        cost = seconds.get(name, 0.0) * every * images
         total += cost
         table.add_row(
-            name, graph.describe(), str(cells), f"{cells * images:,}", _time(cost) if seconds else ""
+            name, graph.describe(), str(cells), f"{every * images:,}", _time(cost) if seconds else ""
         )
     screen = console()
     screen.print(
@@ -60,6 +71,20 @@ def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[
         screen.print(f"corrupting the images: {_time(corrupting)}; all: {_time(total + corrupting)}")
     else:
         screen.print("add --measure to time one chunk of each system")
+
+
+def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:
+    """Return forward and backward passes that a picture costs at most; a backward takes the time of two."""
+    attack = config.attacks[name]
+    if not is_attack(attack):
+        return 1
+    victim = victim_of(attack, name, grid.graphs, system)
+    known = (spec.resolved() for spec in victim.parts.values() if isinstance(spec, ClassifierSpec))
+    classes = next((spec.classes for spec in known if isinstance(spec, ClassifierSpec)), None)
+    forwards, backwards = attack.passes(classes or CLASSES)
+    draws = attack.averaged if any(spec.stochastic for spec in victim.parts.values()) else 1
+    # The first look, the loss before and the judgement are three more.
+    return 3 + draws * (forwards + 2 * backwards)
 
 
 def _seconds_per_image(config: Evaluate) -> dict[str, float]:

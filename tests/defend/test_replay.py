@@ -1,0 +1,220 @@
+"""Adversarial pictures that a run kept, shown again to other systems."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from data.contract.errors import AttackError, ConfigError, RunError
+from data.contract.rng import Rng
+from defend.attacks.replay import Replay
+from defend.target import Victims
+from pipelines.config import Evaluate
+from pipelines.run import run
+
+TOY = Path(__file__).parents[1] / "pipelines" / "toy.py"
+CLASSIFY = {"kind": "python", "call": f"{TOY}:brightest", "classes": 3}
+
+
+def onnx_brightest(path: Path) -> Path:
+    """Write the toy classifier as an ONNX file."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3], keepdims=0),
+            helper.make_node("Mul", ["mean", "gain"], ["logits"]),
+        ],
+        "brightest",
+        [helper.make_tensor_value_info("image", kinds.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("logits", kinds.FLOAT, ["n", 3])],
+        [helper.make_tensor("gain", kinds.FLOAT, [1], [4.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def config(pictures: Path, **changes: Any) -> Evaluate:
+    base: dict[str, Any] = {
+        "task": "evaluate",
+        "name": "kept",
+        "chunk": 4,
+        "data": {"kind": "folder", "path": str(pictures)},
+        "parts": {"classify": CLASSIFY, "median": {"kind": "median"}},
+        "systems": {"plain": ["classify"]},
+        "conditions": {"clean": {"kind": "identity"}},
+        "attacks": {
+            "none": {"kind": "none"},
+            "pgd": {"kind": "pgd", "eps": 0.1, "steps": 5, "keep": True},
+            "fgsm": {"kind": "fgsm"},
+        },
+        "measure": [{"conditions": ["clean"], "attacks": ["none", "pgd", "fgsm"]}],
+        "pictures": 0,
+    }
+    return Evaluate.model_validate(base | changes)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine noisy pictures of three colours; the order of the folders is that of the toy's classes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(9):
+        noise = Rng(7).at("picture", i).numpy().integers(0, 120, (12, 14, 3))
+        noise[:, :, i % 3] += 25
+        (folder / f"class{i % 3}").mkdir(exist_ok=True)
+        Image.fromarray(noise.astype(np.uint8)).save(folder / f"class{i % 3}" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that kept the pictures of PGD and not those of FGSM."""
+    return run(config(pictures), root=tmp_path_factory.mktemp("runs"), workers=1).path
+
+
+def cell_of(folder: Path, attack: str) -> Path:
+    cells = json.loads((folder / "resolved.json").read_text())["cells"]
+    (key,) = (cell["key"] for cell in cells if cell["attack"] == attack)
+    return folder / "cells" / str(key)[:16]
+
+
+def accuracies(folder: Path) -> dict[tuple[str, str], float]:
+    cells = json.loads((folder / "summary.json").read_text())["cells"]
+    return {(c["system"], c["attack"]): float(c["metrics"]["accuracy"]["value"]) for c in cells}
+
+
+def kept(folder: Path) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    for path in sorted(cell_of(folder, "pgd").glob("adversarial-*.safetensors")):
+        out |= load_file(path)
+    return out
+
+
+def test_replayed_on_other_systems_and_an_onnx_file(first: Path, pictures: Path, tmp_path: Path) -> None:
+    attacks = {
+        "none": {"kind": "none"},
+        "again": {"kind": "replay", "path": str(first), "system": "plain", "attack": "pgd", "keep": True},
+    }
+    again = config(
+        pictures,
+        parts={
+            "classify": CLASSIFY,
+            "median": {"kind": "median"},
+            "file": {"kind": "onnx", "path": str(onnx_brightest(tmp_path / "toy.onnx"))},
+        },
+        systems={"plain": ["classify"], "restored": ["median", "classify"], "exported": ["file"]},
+        attacks=attacks,
+        measure=[{"conditions": ["clean"], "attacks": list(attacks)}],
+        chunk=5,
+    )
+    folder = run(again, root=tmp_path, workers=1)
+    now, before = accuracies(folder.path), accuracies(first)
+    assert before["plain", "none"] > before["plain", "pgd"]
+    assert now["plain", "again"] == now["exported", "again"] == before["plain", "pgd"]
+    assert now["exported", "none"] == before["plain", "none"]
+    wanted = kept(first)
+    assert len(wanted) == 9
+    cells = json.loads((folder.path / "resolved.json").read_text())["cells"]
+    for cell in cells:
+        if cell["attack"] == "again":
+            files = (folder.path / "cells" / cell["key"][:16]).glob("adversarial-*.safetensors")
+            found = {name: image for path in files for name, image in load_file(path).items()}
+            assert found.keys() == wanted.keys()
+            assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_key_hangs_on_the_pictures_alone(first: Path, tmp_path: Path) -> None:
+    attack = Replay(path=str(first), system="plain", attack="pgd")
+    moved = shutil.copytree(first, tmp_path / "moved")
+    other = Replay(path=str(moved), system="plain", attack="pgd")
+    assert other.key() == attack.key()
+    assert "path" not in attack.identity()
+    assert attack.model_copy(update={"keep": True}).key() != attack.key()
+    file = sorted(cell_of(moved, "pgd").glob("adversarial-*.safetensors"))[0]
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    assert other.key() != attack.key()
+
+
+def test_relative_paths_are_looked_for(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(first.parent)
+    Replay(path=first.name, system="plain", attack="pgd").ready()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"path": "nowhere"}, "replay 'nowhere': no such file or folder"),
+        ({"path": "."}, "this is no run folder: it has no resolved.json"),
+        ({"system": "plian"}, "system: no system 'plian' in that run; did you mean 'plain'"),
+        (
+            {"attack": "pdg"},
+            "attack: no attack 'pdg' measured for system 'plain' in that run; did you mean 'pgd'",
+        ),
+        (
+            {"condition": "fog"},
+            "condition: no condition 'fog' measured for system 'plain', attack 'pgd' in that run; known: clean",
+        ),
+        (
+            {"attack": "fgsm"},
+            "kept no pictures of attack 'fgsm' .* write 'keep: true' in attack 'fgsm' there",
+        ),
+    ],
+    ids=["folder", "no-run", "system", "attack", "condition", "kept"],
+)
+def test_what_is_not_there_is_named(
+    first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {"path": str(first), "system": "plain", "attack": "pgd"} | fields
+    attack = Replay.model_validate(told)
+    with pytest.raises(ConfigError, match=words):
+        attack.ready()
+    with pytest.raises(ConfigError, match=words):
+        attack.key()
+
+
+def test_a_run_that_never_came_there(first: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(first, tmp_path / "moved")
+    shutil.rmtree(cell_of(moved, "pgd"))
+    with pytest.raises(ConfigError, match="kept no pictures of attack 'pgd'.*; finish that run first"):
+        Replay(path=str(moved), system="plain", attack="pgd").ready()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cells": [{"key": "a"}]}', '{"cells": 3}'])
+def test_a_damaged_run(tmp_path: Path, content: str) -> None:
+    (tmp_path / "resolved.json").write_text(content)
+    with pytest.raises(RunError, match="resolved.json: damaged"):
+        Replay(path=str(tmp_path), system="plain", attack="pgd").ready()
+
+
+def shown(attack: Replay, ids: tuple[str, ...], *size: int) -> Tensor:
+    n = len(ids)
+    victims = Victims(torch.zeros(n, *size), torch.zeros(n, dtype=torch.int64), ids, torch.arange(n))
+    return attack(None, victims, Rng(0))  # type: ignore[arg-type]
+
+
+def test_pictures_come_by_id_and_missing_ones_are_named(first: Path, tmp_path: Path) -> None:
+    attack, wanted = Replay(path=str(first), system="plain", attack="pgd"), kept(first)
+    ids = tuple(sorted(wanted, reverse=True))
+    found = shown(attack, ids, 3, 12, 14)
+    assert torch.equal(found, torch.stack([wanted[name] for name in ids]))
+    with pytest.raises(AttackError, match="no picture of 'else/1' was kept"):
+        shown(attack, (ids[0], "else/1"), 3, 12, 14)
+    with pytest.raises(AttackError, match=r"does not fit: \(3, 12, 14\) to \(3, 8, 8\)"):
+        shown(attack, ids[:1], 3, 8, 8)
+    moved = shutil.copytree(first, tmp_path / "moved")
+    sorted(cell_of(moved, "pgd").glob("adversarial-*"))[0].write_bytes(b"no tensors")
+    with pytest.raises(RunError, match="adversarial-00000.safetensors: damaged"):
+        shown(Replay(path=str(moved), system="plain", attack="pgd"), ids, 3, 12, 14)
