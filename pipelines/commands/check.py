@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from defend.attacks.none import NoAttack
 from defend.base import ClassifierSpec
-from pipelines.commands.configs import read_evaluate, read_task
+from pipelines.commands.configs import read_evaluate, read_task, shipped
 from pipelines.commands.console import console
-from pipelines.threats import is_attack, victim_of
+from pipelines.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
     from pipelines.config import Evaluate
@@ -23,6 +24,7 @@ def command(path: Path, *, measure: bool) -> None:
     """Check a config of any task and print its cost."""
     from pipelines.yamlio import load
 
+    path = shipped(path)
     document = load(path)
     if isinstance(document.value, dict) and document.value.get("task") == "train":
         from pipelines.training.config import TrainConfig
@@ -45,8 +47,9 @@ def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[
 
     table = Table(title=None, box=None, pad_edge=False)
     attacked = any(is_attack(config.attacks[attack]) for _, _, attack in grid.triples)
-    passes = "passes at most" if attacked else "forward passes"
-    for heading in ("system", "chain", "cells", passes, "time on one core"):
+    most = ", at most" if attacked else ""
+    passes = f"passes{most}" if attacked else "forward passes"
+    for heading in ("system", "chain", "cells", passes, f"time on one core{most}"):
         table.add_column(heading, justify="left" if heading in ("system", "chain") else "right")
     total = 0.0
     for name, graph in grid.graphs.items():
@@ -94,14 +97,19 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
 
     from data.contract.rng import Rng
     from data.contract.sample import Sample
+    from pipelines.config import Measure
     from pipelines.measure import Bench, Task, one_thread
     from pipelines.plan import prepare
 
+    used = tuple(dict.fromkeys(name for block in config.blocks() for name in block.conditions))
     small = config.model_copy(
         update={
             "data": config.data.model_copy(
                 update={"take": min(config.chunk, config.data.take or config.chunk)}
-            )
+            ),
+            # One forward pass is what is timed; attacks are counted in passes.
+            "attacks": {NONE: NoAttack()},
+            "measure": (Measure(conditions=used, attacks=(NONE,)),),
         }
     )
     found: dict[str, float] = {}

@@ -36,6 +36,13 @@ def read_task(path: Path, task: str) -> Document:
     return document
 
 
+def shipped(path: Path) -> Path:
+    """Return the file that a path or the bare name of a recipe of any task means."""
+    if (RECIPES / "train" / f"{path.name}.yaml").exists() and not path.exists() and not path.suffix:
+        return _found(path, "train")
+    return _found(path, "evaluate")
+
+
 def _found(path: Path, task: str) -> Path:
     if path.exists() or path.suffix or path.parent != Path():
         return path

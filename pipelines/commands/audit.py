@@ -1,0 +1,128 @@
+"""``clearsight audit``: can the robustness that attacks find be believed?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from data.contract.errors import ClearsightError, ConfigError
+from data.contract.spec import Number
+from pipelines.commands.configs import read_evaluate
+from pipelines.commands.console import console, progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STYLES = {"fine": "green", "suspect": "yellow", "unreliable": "red"}
+UNRELIABLE, BROKEN = 1, 2
+"""Exit codes beside 0, trustworthy."""
+
+
+def command(
+    config: Path,
+    systems: list[str],
+    *,
+    take: int,
+    eps: str,
+    norm: str,
+    out: Path,
+    workers: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Audit a config's systems, print the verdict with its reasons, and leave with it as exit code."""
+    try:
+        path, verdict = _audit(config, systems, take, eps, norm, out, workers, device, quiet=quiet)
+    except ClearsightError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(BROKEN) from None
+    _print(path, verdict)
+    if verdict["verdict"] != "trustworthy":
+        raise typer.Exit(UNRELIABLE)
+
+
+def _audit(
+    config: Path,
+    systems: list[str],
+    take: int,
+    eps: str,
+    norm: str,
+    out: Path,
+    workers: int,
+    device: str,
+    *,
+    quiet: bool,
+) -> tuple[Path, dict[str, Any]]:
+    radius = _number(eps)
+    _, evaluate = read_evaluate(config)
+    from pipelines.audit.audit import audit
+
+    with progress(quiet=quiet) as tell:
+        folder, verdict = audit(
+            evaluate,
+            systems=systems,
+            take=take,
+            norm=norm,
+            eps=radius,
+            root=out,
+            workers=workers,
+            device=device,
+            on_progress=tell,
+        )
+    return folder.path, verdict
+
+
+def _number(text: str) -> float:
+    try:
+        return float(TypeAdapter(Number).validate_python(text))
+    except ValidationError:
+        raise ConfigError(f"'{text}' is not a number", where="--eps", hint="write 0.03 or 8/255") from None
+
+
+def _print(path: Path, audit: Mapping[str, Any]) -> None:
+    screen = console()
+    for entry in audit["systems"]:
+        colour = "green" if entry["verdict"] == "trustworthy" else "red"
+        screen.print(f"[bold]{entry['system']}[/bold]: [{colour}]{entry['verdict']}[/{colour}]")
+        screen.print(_accuracies(entry, audit), markup=False)
+        screen.print(_table(entry))
+    screen.print(f"verdict: {audit['verdict']}", markup=False)
+    screen.print(f"report: {path / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _accuracies(entry: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
+    told = {
+        "clean": entry["clean"],
+        "worst case": entry["worst"],
+        "not knowing the restorers": entry["oblivious"],
+        "without the restorers": entry["undefended_worst"],
+    }
+    each = [f"{name} {100 * figure['value']:.1f} %" for name, figure in told.items() if figure]
+    return f"  {audit['norm']} {audit['eps']:.4g}, {audit['pictures']} pictures: " + ", ".join(each)
+
+
+def _table(entry: Mapping[str, Any]) -> Table:
+    """Return the reasons, worst first; checks that found nothing are counted only."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=True)
+    for heading in ("  verdict", "check", "attack", "reason"):
+        table.add_column(heading, overflow="fold")
+    found = [check for check in entry["checks"] if check["verdict"] != "fine"]
+    attacks: dict[tuple[str, str, str], list[str]] = {}
+    for check in sorted(found, key=lambda c: c["verdict"] != "unreliable"):
+        reason = (check["verdict"], check["check"], check["words"])
+        attacks.setdefault(reason, []).extend([check["attack"]] if check["attack"] else [])
+    for (verdict, name, words), by in attacks.items():
+        more = f" and {len(by) - 1} more" if len(by) > 1 else ""
+        said = Text(f"  {verdict}", style=STYLES[verdict])
+        table.add_row(said, name, f"{by[0]}{more}" if by else "", Text(words))
+    fine = len(entry["checks"]) - len(found)
+    table.add_row(Text("  fine", style="green"), f"{fine} checks", "", "")
+    return table
