@@ -59,7 +59,8 @@ class AutoAttack(BallAttack):
         dlr = APGD(**ball, loss="dlr", restarts=1 if self.version == "rand" else restarts)
         targeted = APGD(**ball, loss="dlr_targeted", targets=targets)
         fab = FAB(**ball, targets=min(TARGETS, classes - 1))
-        square = Square(**ball, queries=self.queries)
+        # The reference cuts the schedule of sizes off; Square alone stretches it to the budget.
+        square = Square(**ball, queries=self.queries, rescaled=False)
         if self.version == "rand":
             return {"apgd-ce": ce, "apgd-dlr": dlr}
         if self.version == "plus":

@@ -1,0 +1,117 @@
+"""A method that examines changed pictures chooses the checkpoint by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from data.contract.method import Method
+from data.contract.rng import Rng
+from defend.catalogue import CLASSIFIERS
+from defend.training.adversarial import Adversarial
+from defend.training.standard import Standard
+from pipelines.train import Progress, train
+from pipelines.training.config import TrainConfig
+from pipelines.training.pictures import Pictures, decode
+from pipelines.training.scoring import Score, score
+
+
+class Inverting(Method):
+    """Examines negatives."""
+
+    kind: Literal["inverting"] = "inverting"
+
+    @property
+    def examination(self) -> str:
+        return "negatives"
+
+    def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+        assert not model.training
+        return 1.0 - images
+
+
+class Bright(nn.Module):
+    """Calls a picture that is brighter than 0.5 class 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = x.mean((1, 2, 3)) - 0.5
+        return torch.stack([-level, level], dim=1)
+
+
+def part() -> Pictures:
+    images = torch.tensor([30, 60, 200, 220, 250], dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 4, 4, 3)
+    return Pictures(images, torch.tensor([0, 0, 1, 1, 0]), tuple("abcde"), "")
+
+
+def test_both_accuracies_are_measured_and_told() -> None:
+    found = score(Bright(), part(), "cpu", batch=2, method=Inverting())
+    assert (found.right, found.n) == (4, 5)
+    assert found.examined is not None
+    assert (found.examined.right, found.examined.n) == (1, 5)
+    assert found.rank == (0.2, -found.examined.loss)
+    told = found.figure()
+    assert (told["accuracy"], told["examined"]["accuracy"]) == (0.8, 0.2)
+    assert told["examined"]["how"] == "negatives"
+    assert told["examined"]["low"] < 0.2 < told["examined"]["high"]
+    assert found.text().startswith("0.8000 [")
+    assert "; negatives: 0.2000 [" in found.text()
+
+
+def test_other_methods_are_measured_once() -> None:
+    plain = score(Bright(), part(), "cpu")
+    assert score(Bright(), part(), "cpu", method=Standard()) == plain
+    assert plain.examined is None
+    assert plain.rank == (0.8, -plain.loss)
+    assert "examined" not in plain.figure()
+
+
+def config(folder: Path) -> TrainConfig:
+    """24 noisy pictures of two greys, 12x12; the last 4 of each are the test part."""
+    for number in range(24):
+        picture = Rng(7).at(number).numpy().normal(110 + 36 * (number % 2), 20, (12, 12, 3)).clip(0, 255)
+        place = folder / ("dark", "light")[number % 2]
+        place.mkdir(exist_ok=True)
+        Image.fromarray(picture.astype(np.uint8)).save(place / f"{number:02d}.png")
+    source: dict[str, Any] = {"kind": "folder", "path": str(folder), "hold_out": {"per_class": 4}}
+    fields = {
+        "name": "toy",
+        "data": source | {"subset": "train"},
+        "validation": {"per_class": 3},
+        "test": source | {"subset": "held_out"},
+        "model": {"kind": "small_convnet", "width": 4, "blocks": 1},
+        "method": {"kind": "adversarial", "steps": 1, "eps": "12/255"},
+        "optimiser": {"kind": "sgd", "rate": "5e-2"},
+        "epochs": 12,
+        "batch": 5,
+        "checks": 6,
+        "ema": 0.9,
+    }
+    return TrainConfig.model_validate(fields)
+
+
+def test_training_keeps_the_most_robust_weights(tmp_path: Path) -> None:
+    run, seen = config(tmp_path), []
+
+    def tell(progress: Progress) -> None:
+        if isinstance(progress.check, Score):
+            seen.append(progress.check)
+
+    done = train(run, folder=tmp_path / "run", device="cpu", on_progress=tell)
+    assert len(seen) == 6
+    kept = done.scores["validation"]
+    # The kept weights are stored in half precision, so the loss may differ in its last digits.
+    assert kept.rank == pytest.approx(max(each.rank for each in seen), abs=2e-3)
+    for name in ("validation", "test"):
+        told = done.weights.card["figures"][name]
+        assert told["examined"]["how"] == "PGD-5, linf, eps 12/255, one random start"
+        assert told["examined"]["accuracy"] <= told["accuracy"]
+    assert run.test is not None
+    model = CLASSIFIERS.parse({"kind": "small_convnet", "weights": str(done.weights.folder)}).build()
+    again = score(model, decode(run.test, run.test.index().entries), "cpu", method=Adversarial(eps=12 / 255))
+    assert again == done.scores["test"]
