@@ -73,6 +73,36 @@ def check(
     command(config, measure=measure)
 
 
+@app.command()
+def audit(
+    config: Config,
+    system: Annotated[
+        list[str] | None, typer.Option(help="A system to audit, again and again; all where left out.")
+    ] = None,
+    take: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 64,
+    eps: Annotated[str, typer.Option(help="Radius of the attacks, for pixels in [0, 1].")] = "8/255",
+    norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
+    out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Say whether the robustness of a config's systems can be believed: exit 0 yes, 1 no, 2 error."""
+    from pipelines.commands.audit import command
+
+    command(
+        config,
+        system or [],
+        take=take,
+        eps=eps,
+        norm=norm,
+        out=out,
+        workers=workers,
+        device=device,
+        quiet=quiet,
+    )
+
+
 @app.command("list")
 def list_(
     group: Annotated[str | None, typer.Argument(help="One group: corruptions, restorers, ...")] = None,

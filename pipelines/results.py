@@ -12,16 +12,19 @@ import numpy as np
 
 from data.contract.spec import PartSpec, kind_of
 from data.home import replace_file
+from pipelines.attack_facts import describe, load_facts
 from pipelines.graph import part_facts
 from pipelines.measure import ATTACK
 from pipelines.measured import Measured, columns_of
 from pipelines.report.page import write_report
 from pipelines.store import Row, assemble, write_table
 from pipelines.summary import Summary
+from pipelines.threats import is_attack
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipelines.grid import Cell
     from pipelines.plan import Plan
 
 
@@ -44,6 +47,7 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
     baseline = config.compare.baseline if config.compare else None
     columns = columns_of(table, plan.cells)
     measured = Measured(grid, columns, baseline, config.seed, plan.classes)
+    facts = load_facts(plan.job.folder, plan.cells, grid.attacks, plan.job.chunks)
     return {
         "schema": 1,
         "name": config.name,
@@ -61,12 +65,12 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
             "classes": list(plan.intake.classes),
             "skipped": [vars(skipped) for skipped in plan.intake.skipped],
         },
-        "systems": [_system(plan, name, baseline, timings) for name in grid.graphs],
+        "systems": [_system(plan, name, baseline, timings) for name in grid.measured],
         "conditions": [_condition(plan, name) for name in grid.conditions],
-        "attacks": [{"name": n, "kind": kind_of(a)} for n, a in grid.attacks.items()],
+        "attacks": [describe(name, attack) for name, attack in grid.attacks.items()],
         "metrics": [kind_of(metric) for metric in plan.metrics],
         "warnings": list(plan.warnings),
-        **Summary(measured, plan.cells, plan.metrics).figures(),
+        **Summary(measured, plan.cells, plan.metrics, facts).figures(),
     }
 
 
@@ -142,27 +146,52 @@ def _timings(plan: Plan) -> list[Row]:
 
 
 def _index_pictures(plan: Plan, table: pa.Table) -> None:
-    """Write ``pictures/pictures.json``: which file shows what, with the prediction."""
-    folder, n = plan.job.folder, len(plan.intake.entries)
+    """Write ``pictures/pictures.json``: which file shows what, with the prediction.
+
+    An entry of an attacked cell names the adversarial picture too, and what the system said of the same
+    picture without an attack (None where that was not measured).
+    """
     shown = sorted(plan.job.shown)
     if not shown:
         return
+    bare = {(c.system, c.condition): j for j, c in enumerate(plan.cells) if not _attacked(plan, c)}
     found: list[Row] = []
     for name, condition in plan.grid.conditions.items():
-        key = condition.corruption.key()[:16]
         for i in shown:
             entry = plan.intake.entries[i]
-            common = {"condition": name, "sample": entry.id, "label": entry.label}
-            nothing = {"prediction": None, "confidence": None}
-            found.append(common | {"system": None, "file": f"input-{key}-{i:06d}.png"} | nothing)
+            common: Row = {"condition": name, "sample": entry.id, "label": entry.label}
+            file = f"input-{condition.corruption.key()[:16]}-{i:06d}.png"
+            nothing: Row = {"system": None, "attack": None, "prediction": None, "confidence": None}
+            found.append({**common, "file": file, **nothing})
             for j, cell in enumerate(plan.cells):
                 if cell.condition == name:
-                    row = table.slice(j * n + i, 1).to_pylist()[0]
-                    file = f"cell-{cell.key[:16]}-{i:06d}.png"
-                    there = (folder.path / "pictures" / file).exists()
-                    said = {"prediction": row["prediction"], "confidence": row["confidence"]}
-                    found.append(common | {"system": cell.system, "file": file if there else None} | said)
-    folder.write_json("pictures/pictures.json", found)
+                    shot = common | _shot(plan, cell, i) | _said(plan, table, j, i)
+                    if _attacked(plan, cell):
+                        before = bare.get((cell.system, name))
+                        shot["before"] = None if before is None else _said(plan, table, before, i)
+                    found.append(shot)
+    plan.job.folder.write_json("pictures/pictures.json", found)
+
+
+def _attacked(plan: Plan, cell: Cell) -> bool:
+    return is_attack(plan.grid.attacks[cell.attack])
+
+
+def _shot(plan: Plan, cell: Cell, picture: int) -> Row:
+    """Return the files of a cell's picture: what was restored, and what an attack made."""
+    folder = plan.job.folder.path / "pictures"
+
+    def there(role: str) -> str | None:
+        file = f"{role}-{cell.key[:16]}-{picture:06d}.png"
+        return file if (folder / file).exists() else None
+
+    shot: Row = {"system": cell.system, "attack": cell.attack, "file": there("cell")}
+    return shot | {"adversarial": there("adversarial")} if _attacked(plan, cell) else shot
+
+
+def _said(plan: Plan, table: pa.Table, cell: int, picture: int) -> Row:
+    row = table.slice(cell * len(plan.intake.entries) + picture, 1).to_pylist()[0]
+    return {"prediction": row["prediction"], "confidence": row["confidence"]}
 
 
 def _csv(summary: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from data.contract.rng import Rng
 from data.contract.spec import kind_of
 from data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
+from pipelines.attack_facts import cost, evidence_of
 from pipelines.corruption_error import corruption_errors
+from pipelines.evidence import Check, Evidence, Facts
 from pipelines.measured import Measured, Triple
 from pipelines.metrics.base import Estimate, Metric
+from pipelines.truth import checks_of, reliable
+from pipelines.worst import worst_cases
 
 if TYPE_CHECKING:
     from pipelines.grid import Cell
@@ -30,11 +34,13 @@ class Summary:
         measured: the rows, and what they are of.
         cells: the cells, in order.
         metrics: what is reported for each.
+        facts: what the attacks noted beside the rows; a cell without them has no attack.
     """
 
     measured: Measured
     cells: Sequence[Cell]
     metrics: Sequence[Metric]
+    facts: Mapping[Triple, Facts] = field(default_factory=dict)
 
     @property
     def baseline(self) -> str | None:
@@ -42,8 +48,10 @@ class Summary:
         return self.measured.baseline
 
     def figures(self) -> dict[str, Any]:
-        """Return the parts ``cells``, ``aggregates``, ``kinds`` and ``comparison`` of the summary."""
-        cells = [self._cell(cell) for cell in self.cells]
+        """Return the parts ``cells``, ``worst``, ``aggregates``, ``kinds`` and ``comparison``."""
+        evidence = {triple: evidence_of(self.measured, triple, facts) for triple, facts in self.facts.items()}
+        checks = {triple: self._checks(triple, evidence) for triple in evidence}
+        cells = [self._cell(cell) | _truth(cell, evidence, checks) for cell in self.cells]
         tested = [cell["versus"] for cell in cells if cell["versus"]]
         for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
             versus["p_adjusted"] = _short(adjusted)
@@ -58,6 +66,7 @@ class Summary:
         }
         return {
             "cells": cells,
+            "worst": worst_cases(self.measured, {t for t, found in checks.items() if not reliable(found)}),
             "aggregates": self._aggregates(),
             "kinds": self._kinds(),
             "comparison": comparison,
@@ -77,6 +86,16 @@ class Summary:
             "metrics": {name: estimate.to_json() if estimate else None for name, estimate in found.items()},
             "versus": self._versus(triple, rng.at("versus")),
         }
+
+    def _checks(self, triple: Triple, evidence: Mapping[Triple, Evidence]) -> list[Check]:
+        place, attacks = triple[:2], self.measured.grid.attacks
+        others = [found for other, found in evidence.items() if other[:2] == place and other != triple]
+        unattacked = (
+            self.measured.columns[*place, name]
+            for name in attacks
+            if (*place, name) in self.measured.columns and (*place, name) not in self.facts
+        )
+        return checks_of(evidence[triple], others, next(unattacked, None))
 
     def _versus(self, triple: Triple, rng: Rng) -> dict[str, Any] | None:
         system, condition, attack = triple
@@ -159,6 +178,21 @@ class Summary:
             return None
         stack = np.stack([columns[column] for columns in found if columns is not None])
         return None if np.isnan(stack).any() else stack.mean(0)
+
+
+def _truth(
+    cell: Cell, evidence: Mapping[Triple, Evidence], checks: Mapping[Triple, Sequence[Check]]
+) -> dict[str, Any]:
+    """Return what the summary says of a cell's attack: its cost, and whether its figure can be trusted."""
+    triple = (cell.system, cell.condition, cell.attack)
+    if triple not in evidence:
+        return {"attacked": None, "checks": [], "reliable": None}
+    found = checks[triple]
+    return {
+        "attacked": cost(evidence[triple]),
+        "checks": [check.to_json() for check in found],
+        "reliable": reliable(found),
+    }
 
 
 def _short(value: float) -> float:

@@ -65,7 +65,7 @@ def families(figures: Figures, attack: str) -> list[Family]:
     last = max(figures.severities(), default=5.0)
     for index, (row, lines) in enumerate(data):
         name = f"c{figures.attacks.index(attack)}-{index}"
-        with _settings():
+        with panel_settings():
             svg = _panel(figures, lines, ticks, last, name, row.label)
         found.setdefault(row.family, []).append(Panel(plain(row.label), svg))
     if len(data) <= 2 * len(found):
@@ -73,20 +73,20 @@ def families(figures: Figures, attack: str) -> list[Family]:
     return [Family(name, panels) for name, panels in found.items()]
 
 
-def key(figures: Figures) -> list[Series]:
-    """Return the key: a short line with its marker for each system."""
+def key(figures: Figures, name: str = "k") -> list[Series]:
+    """Return the key: a short line with its marker for each system; ``name`` begins the ids, once a page."""
     from matplotlib.figure import Figure
 
     entries = []
-    for index, name in enumerate(figures.names):
+    for index, system in enumerate(figures.names):
         canvas = Figure(figsize=(0.42, 0.16))
         canvas.patch.set_visible(False)
         axes = canvas.add_axes((0, 0, 1, 1))
         axes.axis("off")
         axes.set(xlim=(0, 1), ylim=(-1, 1))
-        axes.plot([0.02, 0.5, 0.98], [0, 0, 0], markevery=[1], **_look(figures, index))
-        with _settings():
-            entries.append(Series(name, _svg(canvas, f"k{index}", f"line of {name}")))
+        axes.plot([0.02, 0.5, 0.98], [0, 0, 0], markevery=[1], **look(figures, index))
+        with panel_settings():
+            entries.append(Series(system, to_svg(canvas, f"{name}{index}", f"line of {system}")))
     return entries
 
 
@@ -139,19 +139,19 @@ def _panel(
     faint = 0.16 if len(lines) <= 3 else 0.08
     for index, line in sorted(lines.items(), reverse=True):
         xs, ys, lows, highs = zip(*line, strict=True)
-        look = _look(figures, index)
-        axes.fill_between(xs, lows, highs, color=look["color"], alpha=faint, linewidth=0)
-        axes.plot(xs, ys, **look)
+        drawn = look(figures, index)
+        axes.fill_between(xs, lows, highs, color=drawn["color"], alpha=faint, linewidth=0)
+        axes.plot(xs, ys, **drawn)
     _frame(axes, ticks, last, figures.primary or "")
     spoken = f"{style(figures.primary or '').label} against severity, {plain(label)}: " + "; ".join(
         f"{figures.names[index]} {quantity(line[0][1], figures.primary or '')} at severity {line[0][0]:g}, "
         f"{quantity(line[-1][1], figures.primary or '')} at {line[-1][0]:g}"
         for index, line in lines.items()
     )
-    return _svg(canvas, name, spoken)
+    return to_svg(canvas, name, spoken)
 
 
-def _look(figures: Figures, index: int) -> dict[str, Any]:
+def look(figures: Figures, index: int) -> dict[str, Any]:
     """Return colour, dash and marker of a system; the baseline is drawn in ink."""
     baseline = figures.names[index] == figures.baseline
     return {
@@ -182,7 +182,7 @@ def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def panel_settings() -> Iterator[None]:
     """Draw with matplotlib's defaults and `SETTINGS`, whatever the user's own settings are."""
     from matplotlib import rc_context, rcdefaults, rcParams
 
@@ -192,7 +192,8 @@ def _settings() -> Iterator[None]:
         yield
 
 
-def _svg(canvas: Any, name: str, label: str) -> str:
+def to_svg(canvas: Any, name: str, label: str) -> str:
+    """Return a drawing as SVG text for the page; ``name`` begins its ids, ``label`` is what is read out."""
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     canvas.savefig(text, format="svg", metadata=nothing)

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from data.contract.errors import RunError
-from pipelines.report.words import plain
+from pipelines.report.doubts import LIMITED, doubt_of, judged, worst_of
+from pipelines.report.words import plain, radius
 
 ALL = "all corruptions"
 """The group of every corrupted condition."""
@@ -64,9 +65,12 @@ class Figures:
         self.conditions = {entry["name"]: entry for entry in summary.get("conditions", [])}
         self.attacks: list[str] = [attack["name"] for attack in summary.get("attacks", [])] or ["none"]
         self.unattacked = {a["name"] for a in summary.get("attacks", []) if a["kind"] == "none"} or {"none"}
-        self.cells: list[Entry] = list(summary.get("cells", []))
-        self._cells = {(c["system"], c["condition"], c["attack"]): c for c in self.cells}
-        self._aggregates = {(a["system"], a["group"], a["attack"]): a for a in summary.get("aggregates", [])}
+        self.adversaries = {attack["name"]: attack for attack in summary.get("attacks", [])}
+        self._cells = {(c["system"], c["condition"], c["attack"]): c for c in summary.get("cells", [])}
+        self._cells = {place: self._judged(cell) for place, cell in self._cells.items()}
+        self.cells: list[Entry] = list(self._cells.values())
+        found = {(a["system"], a["group"], a["attack"]): a for a in summary.get("aggregates", [])}
+        self._aggregates = {place: self._judged(aggregate) for place, aggregate in found.items()}
 
     @cached_property
     def clean(self) -> str | None:
@@ -104,6 +108,56 @@ class Figures:
                 return found
         return self._aggregates.get((system, column.group, column.attack))
 
+    @property
+    def attacked(self) -> list[str]:
+        """Return the names of the attacks that do something."""
+        return [name for name in self.attacks if name not in self.unattacked]
+
+    def threat(self, attack: str) -> str:
+        """Return the threat model of an attack; nothing where the summary does not say."""
+        return str(self.adversaries.get(attack, {}).get("threat") or "")
+
+    def ball(self, attack: str) -> str:
+        """Return norm and size of an attack, such as ``L\u221e 8/255``; nothing where it has none."""
+        told = self.adversaries.get(attack, {})
+        return radius(told.get("norm"), told.get("eps"))
+
+    def informed(self, system: str, attack: str) -> bool:
+        """Return whether an attack works on the whole of a system, not on a part or another system."""
+        threat = self.threat(attack)
+        parts = next((s.get("parts") or [] for s in self.systems if s["name"] == system), [])
+        return threat not in LIMITED or (threat == "oblivious" and len(parts) == 1)
+
+    def doubt(self, entry: Entry | None) -> str:
+        """Return ``unreliable``, ``suspect`` or nothing for a cell, or for the cells of an aggregate."""
+        if entry is None or "group" not in entry:
+            return doubt_of(entry or {})
+        members = [
+            self._cells.get((entry["system"], name, entry["attack"]), {})
+            for name, condition in self.conditions.items()
+            if self._in(condition, entry["group"])
+        ]
+        return worst_of(doubt_of(cell) for cell in members)
+
+    def overrated(self, entry: Entry) -> bool:
+        """Return whether the true figure may be lower: condemned, or by an attacker who knew too little."""
+        if entry["attack"] in self.unattacked:
+            return False
+        return self.doubt(entry) == "unreliable" or not self.informed(entry["system"], entry["attack"])
+
+    def _judged(self, entry: Entry) -> Entry:
+        against = {**entry, "system": self.baseline}
+        if "condition" in entry:
+            against = dict(
+                self._cells.get((self.baseline or "", entry["condition"], entry["attack"]), against)
+            )
+        return judged(entry, overrated=self.overrated(entry), against=self.overrated(against))
+
+    def _in(self, condition: Mapping[str, Any], group: str) -> bool:
+        if group == ALL:
+            return bool(condition["kind"] != "identity")
+        return group in (condition.get("groups") or [condition["group"]])
+
     def columns(self) -> list[Column]:
         """Return the columns of the headline table: clean, all corruptions, then each group, by attack."""
         return [column for attack in self.attacks for column in self._columns(attack)]
@@ -119,7 +173,9 @@ class Figures:
         if len(groups) == 1 and sizes[groups[0]] == sizes.get(ALL):
             groups = []
         order = [group for group in ("clean", ALL) if group in sizes] + groups
-        suffix = "" if attack in self.unattacked else f", {attack}"
+        threat = self.threat(attack)
+        told = f" ({threat})" if threat not in ("", "adaptive") else ""
+        suffix = "" if attack in self.unattacked else f", {attack}{told}"
         return [Column(group, attack, group + suffix, sizes[group]) for group in order]
 
     def _is_clean(self, group: str) -> bool:
@@ -159,6 +215,11 @@ class Figures:
             if len(twins) > 1
             else f"{plain(condition['kind'])}, severity {_severity(condition):g}"
         )
+
+    def pictures(self, name: str) -> str:
+        """Return a condition's pictures as a reader says it: ``pictures with fog, severity 3``."""
+        title = self.title(name)
+        return f"{title} pictures" if name == self.clean else f"pictures with {title}"
 
     def severities(self) -> list[float]:
         """Return the severities of the corrupted conditions, ascending."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.report.attack_findings import under_attack
 from pipelines.report.figures import ALL, Column, Figures, value, versus
 from pipelines.report.words import count, listed, number, point_span, points, quantity, span
 
@@ -34,7 +35,10 @@ def findings(figures: Figures) -> list[str]:
     start = f"On {count(int(figures.summary['data']['samples']), 'image')}"
     if figures.primary is None:
         return [f"{start}, no metric has a value: there is nothing to report."]
-    attack = next((a for a in figures.attacks if a in figures.unattacked), figures.attacks[0])
+    attack = next((a for a in figures.attacks if a in figures.unattacked), None)
+    if attack is None:
+        attacks = count(len(figures.attacks), "attack")
+        return [f"{start}, {attacks} were made and nothing was measured without one.", *under_attack(figures)]
     if figures.primary != "accuracy":
         sentences = _levels(figures, start, attack)
         sentences.append("No system has a classifier, so nothing is said about accuracy.")
@@ -46,7 +50,7 @@ def findings(figures: Figures) -> list[str]:
         sentences = [s for name in figures.others for s in _portrait(figures, name, attack, start)]
     else:
         sentences = _survey(figures, start, attack)
-    return sentences + _under_attack(figures)
+    return sentences + under_attack(figures)
 
 
 def tallies(figures: Figures) -> list[Tally]:
@@ -60,8 +64,8 @@ def tallies(figures: Figures) -> list[Tally]:
                 if (entry := versus(figures.cell(system, c["name"], attack)))
             ]
             if verdicts:
-                counts = [verdicts.count(word) for word in ("helps", "unclear", "hurts")]
-                found.append(Tally(system, attack, *counts))
+                helps, hurts = verdicts.count("helps"), verdicts.count("hurts")
+                found.append(Tally(system, attack, helps, len(verdicts) - helps - hurts, hurts))
     return found
 
 
@@ -69,12 +73,13 @@ def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]
     """Return the sentences on one system: how often it helps, the mean, clean pictures, the extremes."""
     subject = _subject(figures, name)
     opening = f"{start}, " if name == figures.others[0] else ""
+    counted = _counted(figures, name, attack, subject)
     sentences = [
         line
         for line in (
-            _counted(figures, name, attack, subject),
+            counted,
             _mean(figures, name, attack),
-            _on_clean(figures, name, attack),
+            _on_clean(figures, name, attack, "it" if counted else subject),
             *([] if len(figures.others) > 1 else _details(figures, name, attack)),
         )
         if line
@@ -82,7 +87,8 @@ def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]
     if not sentences:
         sentences = [f"{subject} was not measured together with \u2018{figures.baseline}\u2019."]
     first = sentences[0]
-    return [opening + first if opening else first[0].upper() + first[1:], *sentences[1:]]
+    whole = f"{opening}{first[0].lower() if opening else first[0].upper()}{first[1:]}"
+    return [whole, *sentences[1:]]
 
 
 def _details(figures: Figures, name: str, attack: str) -> list[str]:
@@ -125,20 +131,23 @@ def _mean(figures: Figures, name: str, attack: str) -> str:
     return f"{text}: {ending[gap['verdict']]}"
 
 
-def _on_clean(figures: Figures, name: str, attack: str) -> str:
+def _on_clean(figures: Figures, name: str, attack: str, subject: str) -> str:
     column = _column(figures, "clean", attack)
     gap = versus(figures.entry(name, column)) if column else None
     if column is None or gap is None:
         return ""
     before, after = (_accuracy(figures, who, column) for who in (figures.baseline, name))
     change = f"({before} to {after}; {_gap(gap)})"
+    first, last = ("On clean images it", "") if subject == "it" else (subject, " on clean images")
     if gap["verdict"] == "hurts":
         lost = number(-100 * gap["difference"])
         culprit = _hurting(figures, name)
-        return f"On clean images it costs {lost} points of accuracy {change}: {culprit} hurts here."
+        return f"{first} costs {lost} points of accuracy{last} {change}: {culprit} hurts here."
     if gap["verdict"] == "helps":
-        return f"On clean images it gains {number(100 * gap['difference'])} points {change}."
-    return f"On clean images the difference is not clear {change}."
+        return f"{first} gains {number(100 * gap['difference'])} points{last} {change}."
+    if subject == "it":
+        return f"On clean images the difference is not clear {change}."
+    return f"{subject} makes no clear difference on clean images {change}."
 
 
 def _hurting(figures: Figures, name: str) -> str:
@@ -231,26 +240,6 @@ def _levels(figures: Figures, start: str, attack: str) -> list[str]:
         was = f", against {quantity(before['value'], metric)} before restoration" if before else ""
         sentences.append(f"{lead} is{most} with {_quoted(best)}: {shown}{was}.")
     return sentences or [f"{start}, {count(len(figures.cells), 'cell')} were measured; see the tables below."]
-
-
-def _under_attack(figures: Figures) -> list[str]:
-    """Return what each system keeps under each attack."""
-    sentences = []
-    for attack in figures.attacks:
-        columns = [c for c in figures.columns() if c.attack == attack]
-        if attack in figures.unattacked or not columns:
-            continue
-        column = columns[0]
-        kept = [
-            f"{_quoted(n)} keeps {quantity(v['value'], 'accuracy')}"
-            for n in figures.names
-            if (v := value(figures.entry(n, column), "accuracy"))
-        ]
-        if kept:
-            sentences.append(
-                f"Under the attack \u2018{attack}\u2019 ({column.group}), {listed(kept)} of accuracy."
-            )
-    return sentences
 
 
 def _column(figures: Figures, group: str, attack: str) -> Column | None:

@@ -1,50 +1,93 @@
-"""The headline, every corruption and every condition as Markdown tables, for a README or a results page."""
+"""The headline, every corruption, condition and attack as Markdown tables, for a README or a results page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SIGNS = {"helps": "▲", "hurts": "▼", "unclear": "○"}
+from pipelines.report.attack_tables import worst_entries
+from pipelines.report.figures import Figures
+from pipelines.report.words import SYMBOLS, marked, radius
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """Return three tables: systems x groups, corruptions x systems, and every condition x systems.
+    """Return tables: systems x groups, corruptions x systems, conditions x systems, attacks x systems.
 
     A cell holds the accuracy in percent with its 95 % interval, and the difference from the baseline in
-    points with its verdict.
+    points with its verdict. Figures under attack that a check speaks against are marked ``!`` (unreliable)
+    or ``?`` (suspect), and a gain that proves nothing has a cross.
 
     Args:
         summary: the contents of ``summary.json`` (schema 1).
+
+    Raises:
+        RunError: the summary has another schema.
     """
-    names = [system["name"] for system in summary["systems"]]
-    clean = {c["system"]: c for c in summary["cells"] if _severity(summary, c["condition"]) == 0}
-    groups = list(dict.fromkeys(a["group"] for a in summary["aggregates"]))
-    found = {(a["system"], a["group"]): a for a in summary["aggregates"]}
-    kinds = list(dict.fromkeys(k["group"] for k in summary["kinds"]))
-    by_kind = {(k["system"], k["group"]): k for k in summary["kinds"]}
+    figures = Figures(summary)
+    tables = _unattacked(figures) if set(figures.attacks) & figures.unattacked else []
+    tables += [table for condition in figures.conditions if (table := _attacked(figures, condition))]
+    tables += [table for table in [_worst(figures)] if table]
+    return "\n".join(tables)
+
+
+def _unattacked(figures: Figures) -> list[str]:
+    summary, names = figures.summary, figures.names
+
+    def plain(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [entry for entry in entries if entry["attack"] in figures.unattacked]
+
+    cells = plain(figures.cells)
+    clean = {c["system"]: c for c in cells if _severity(summary, c["condition"]) == 0}
+    groups = list(dict.fromkeys(a["group"] for a in plain(summary["aggregates"])))
+    found = {(a["system"], a["group"]): a for a in plain(summary["aggregates"])}
+    kinds = list(dict.fromkeys(k["group"] for k in plain(summary["kinds"])))
+    by_kind = {(k["system"], k["group"]): k for k in plain(summary["kinds"])}
     first = [[n, _cell(clean.get(n)), *(_cell(found.get((n, g))) for g in groups)] for n in names]
     second = [[kind, *(_cell(by_kind.get((name, kind))) for name in names)] for kind in kinds]
+    each = {(c["system"], c["condition"]): c for c in cells}
+    third = [[c["name"], *(_cell(each.get((n, c["name"]))) for n in names)] for c in summary["conditions"]]
     tables = [_table(["system", "clean", *groups], first)]
     if second:
         tables.append(_table(["mean over severities", *names], second))
-    each = {(c["system"], c["condition"]): c for c in summary["cells"]}
-    third = [[c["name"], *(_cell(each.get((n, c["name"]))) for n in names)] for c in summary["conditions"]]
-    tables.append(_table(["condition", *names], third))
-    return "\n".join(tables)
+    return [*tables, _table(["condition", *names], third)]
+
+
+def _attacked(figures: Figures, condition: str) -> str:
+    """Return the attacks on the pictures of one condition, a row an attack."""
+    rows = []
+    for attack in figures.attacked:
+        cells = [figures.cell(name, condition, attack) for name in figures.names]
+        if any(cells):
+            facts = [figures.threat(attack) or "–", figures.ball(attack).replace("\u00a0", " ") or "–"]
+            rows.append([attack, *facts, *(_cell(cell, figures.doubt(cell)) for cell in cells)])
+    return _table([f"attack, {condition}", "threat", "size", *figures.names], rows) if rows else ""
+
+
+def _worst(figures: Figures) -> str:
+    """Return the worst case over attacks, a row a condition and radius."""
+    places: dict[tuple[str, ...], dict[str, str]] = {}
+    for entry in worst_entries(figures):
+        ball = radius(entry["norm"], entry["eps"]).replace("\u00a0", " ")
+        place = (entry["condition"], ball, ", ".join(entry["attacks"]))
+        shown = {"metrics": {"accuracy": entry["accuracy"]}, "versus": entry["versus"]}
+        text = _cell(shown, "" if entry["reliable"] else "unreliable")
+        places.setdefault(place, {})[entry["system"]] = text
+    rows = [[*place, *(found.get(name, "–") for name in figures.names)] for place, found in places.items()]
+    return _table(["worst case, condition", "size", "attacks", *figures.names], rows) if rows else ""
 
 
 def _severity(summary: Mapping[str, Any], condition: str) -> int:
     return next(int(c["severity"]) for c in summary["conditions"] if c["name"] == condition)
 
 
-def _cell(measured: Mapping[str, Any] | None) -> str:
+def _cell(measured: Mapping[str, Any] | None, doubt: str = "") -> str:
     figure = measured and measured["metrics"].get("accuracy")
     if not measured or not figure:
         return "–"
-    text = f"{100 * figure['value']:.1f} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    value = marked(f"{100 * figure['value']:.1f}", doubt).replace("\u00a0", " ")
+    text = f"{value} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
     if versus := measured["versus"]:
-        text += f" {SIGNS[versus['verdict']]} {100 * versus['difference']:+.1f}"
+        text += f" {SYMBOLS[versus['verdict']]} {100 * versus['difference']:+.1f}"
     return text
 
 

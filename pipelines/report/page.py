@@ -9,11 +9,15 @@ from typing import Any
 
 from data.contract.errors import RunError
 from data.home import replace_file
-from pipelines.report import charts, tables
-from pipelines.report.figures import Figures, value
+from pipelines.report import attack_tables, charts, tables
+from pipelines.report.attack_pictures import attack_album
+from pipelines.report.audit import Audit, audit_of
+from pipelines.report.doubts import VOID, doubts
+from pipelines.report.eps_chart import MOST, curves
+from pipelines.report.figures import Figures, value, versus
 from pipelines.report.findings import findings, tallies
 from pipelines.report.pictures import album
-from pipelines.report.words import SYMBOLS, count, plain, style
+from pipelines.report.words import DOUBTS, SYMBOLS, count, plain, style
 
 REPORT = "report.html"
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
@@ -22,7 +26,8 @@ METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
 def write_report(run: Path) -> Path:
     """Write the report of a run beside its figures and return the file's path.
 
-    Reads ``summary.json``, and where they are there ``config.yaml``, ``environment.json`` and ``pictures/``.
+    Reads ``summary.json``, and where they are there ``config.yaml``, ``environment.json``, ``audit.json`` and
+    ``pictures/``.
     The same run folder always gives the same bytes.
 
     Args:
@@ -36,7 +41,8 @@ def write_report(run: Path) -> Path:
         raise RunError("has no summary.json", where=str(run), hint="let the run finish, or summarise it")
     config = run / "config.yaml"
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    page = _render(run, Figures(summary), text, _json(run / "environment.json") or {})
+    context = _context(run, Figures(summary), text, _json(run / "environment.json") or {})
+    page = _render(context, audit_of(_json(run / "audit.json")))
     replace_file(run / REPORT, page.encode("utf-8"))
     return run / REPORT
 
@@ -53,7 +59,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _render(run: Path, figures: Figures, config: str, environment: Mapping[str, Any]) -> str:
+def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -66,7 +72,8 @@ def _render(run: Path, figures: Figures, config: str, environment: Mapping[str, 
     )
     engine.filters["plain"] = plain
     engine.filters["svg"] = Markup  # only for what pipelines.report.charts drew: labels in it are escaped
-    return engine.get_template("page.html").render(**_context(run, figures, config, environment))
+    engine.globals["doubts"] = DOUBTS
+    return engine.get_template("page.html").render(**context, audit=audit)
 
 
 def _context(run: Path, figures: Figures, config: str, environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +93,8 @@ def _context(run: Path, figures: Figures, config: str, environment: Mapping[str,
         "parts": _parts(figures),
         "blocks": tables.headline(figures),
         "column_note": tables.column_note,
+        "column_title": tables.column_title,
+        "column_label": tables.column_label,
         "multiples": [(attack, found) for attack, found in multiples if found],
         "key": charts.key(figures),
         "heats": tables.heat(figures),
@@ -99,6 +108,26 @@ def _context(run: Path, figures: Figures, config: str, environment: Mapping[str,
         "environment": _flat(environment),
         "config": config,
         "symbols": SYMBOLS,
+        **_attacks(run, figures),
+    }
+
+
+def _attacks(run: Path, figures: Figures) -> dict[str, Any]:
+    """Return what the sections on attacks name."""
+    found, drawn = doubts(figures), curves(figures)
+    gaps = [versus(entry) for entry in (*figures.cells, *attack_tables.worst_entries(figures))]
+    return {
+        "distrusted": {doubt.attack for doubt in found if doubt.verdict == "unreliable"},
+        "unreliable": [doubt for doubt in found if doubt.verdict == "unreliable"],
+        "suspect": [doubt for doubt in found if doubt.verdict == "suspect"],
+        "voids": any(gap and gap["verdict"] == VOID for gap in gaps),
+        "curves": drawn,
+        "most_curves": MOST,
+        "curve_key": charts.key(figures, "q") if drawn else [],
+        "places": attack_tables.places(figures),
+        "worst": attack_tables.worst(figures),
+        "sides": attack_tables.sides(figures),
+        "struck": attack_album(run, figures),
     }
 
 

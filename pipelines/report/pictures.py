@@ -40,16 +40,18 @@ class Tile:
     source: str | None
     small: bool
     guesses: list[Guess]
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One sample under one condition."""
+    """One sample under one condition, and what else is to be said of it."""
 
     title: str
     sample: str
     label: str
     tiles: list[Tile]
+    told: str = ""
 
 
 @dataclass
@@ -81,16 +83,10 @@ def album(run: Path, figures: Figures) -> Album:
         RunError: ``pictures/pictures.json`` is there and cannot be read.
     """
     folder = run / "pictures"
-    listing = folder / "pictures.json"
-    if not listing.is_file():
-        return Album([])
-    try:
-        entries: list[Entry] = json.loads(listing.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"cannot be read: {error}", where=str(listing)) from None
     shots: dict[tuple[str, str], dict[str | None, Entry]] = {}
-    for entry in entries:
-        shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
+    for entry in listing(folder):
+        if entry.get("attack") is None or entry["attack"] in figures.unattacked:
+            shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
     made = Album([])
     spent = 0
     order = _order(figures, shots)
@@ -102,6 +98,22 @@ def album(run: Path, figures: Figures) -> Album:
         spent += size
     made.left_out = len(order) - len(made.strips)
     return made
+
+
+def listing(folder: Path) -> list[Entry]:
+    """Return what ``pictures.json`` in the folder lists; nothing where it is not there.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    path = folder / "pictures.json"
+    if not path.is_file():
+        return []
+    try:
+        entries: list[Entry] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"cannot be read: {error}", where=str(path)) from None
+    return entries
 
 
 def _order(
@@ -148,51 +160,61 @@ def _strip(
             ("clean" if condition == figures.clean else "corrupted", here[None], _unrestored(figures, here))
         )
     plan += [
-        (name, here[name], _guess(figures, here[name], ""))
+        (name, here[name], guess_of(figures, here[name], ""))
         for name in figures.names
         if name in here and here[name]["file"] is not None
     ]
     tiles, size = [], 0
     for title, entry, guesses in plan:
-        content, kind = _load(folder, entry.get("file"), made)
-        size += len(content)
-        source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}" if content else None
-        tiles.append(Tile(title, source, _width(content) < 128, guesses))
+        tile, bytes_ = show(title, read(folder, entry.get("file"), made), guesses, made)
+        tiles.append(tile)
+        size += bytes_
     label = next((e["label"] for e in here.values() if e.get("label") is not None), None)
-    return Strip(figures.title(condition), sample, _class(figures, label), tiles), size
+    return Strip(figures.title(condition), sample, class_name(figures, label), tiles), size
 
 
 def _unrestored(figures: Figures, here: Mapping[str | None, Entry]) -> list[Guess]:
     """Return what the systems say that put out no picture of their own: they belong to the input."""
     names = [name for name in figures.names if name in here and here[name]["file"] is None]
-    guesses = [guess for name in names for guess in _guess(figures, here[name], name)]
-    return guesses or (_guess(figures, here[None], "") if None in here else [])
+    guesses = [guess for name in names for guess in guess_of(figures, here[name], name)]
+    return guesses or (guess_of(figures, here[None], "") if None in here else [])
 
 
-def _guess(figures: Figures, entry: Entry, name: str) -> list[Guess]:
+def guess_of(figures: Figures, entry: Entry, name: str) -> list[Guess]:
     """Return what was predicted; nothing where the system has no classifier."""
-    guess, label, confidence = entry.get("prediction"), entry.get("label"), entry.get("confidence")
-    if guess is None:
+    guessed, label, confidence = entry.get("prediction"), entry.get("label"), entry.get("confidence")
+    if guessed is None:
         return []
-    right = None if label is None else guess == label
+    right = None if label is None else guessed == label
     sure = "" if confidence is None else f"{100 * confidence:.0f}\u00a0%"
-    return [Guess(name, _class(figures, guess), sure, right)]
+    return [Guess(name, class_name(figures, guessed), sure, right)]
 
 
-def _class(figures: Figures, index: int | None) -> str:
+def class_name(figures: Figures, index: int | None) -> str:
+    """Return a class as a reader says it."""
     if index is None:
         return ""
     classes = figures.summary["data"].get("classes") or []
     return plain(str(classes[index])) if 0 <= index < len(classes) else f"class {index}"
 
 
-def _load(folder: Path, name: str | None, made: Album) -> tuple[bytes, str]:
-    """Return a picture's bytes and format; nothing where the file is missing or outside the folder."""
+def read(folder: Path, name: str | None, made: Album) -> bytes:
+    """Return a picture's bytes; nothing where the file is missing or outside the folder."""
     path = (folder / name).resolve() if name else folder
     if not path.is_file() or not path.is_relative_to(folder.resolve()):
         made.missing += 1
-        return b"", "png"
-    content = path.read_bytes()
+        return b""
+    return path.read_bytes()
+
+
+def show(title: str, content: bytes, guesses: list[Guess], made: Album, note: str = "") -> tuple[Tile, int]:
+    """Return the tile of a PNG and how many bytes it takes; without content its picture is missing."""
+    shown, kind = _recoded(content, made)
+    source = f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}" if shown else None
+    return Tile(title, source, _width(content) < 128, guesses, note), len(shown)
+
+
+def _recoded(content: bytes, made: Album) -> tuple[bytes, str]:
     if len(content) <= HEAVY:
         return content, "png"
     made.recoded = True

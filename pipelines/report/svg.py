@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-SENTINELS = {"ink": "#010101", "muted": "#020202", "rule": "#030303"}
+SENTINELS = {"ink": "#010101", "muted": "#020202", "rule": "#030303", "paper": "#050505"}
 """Colours to draw with; `clean` turns each into the page's CSS variable of that name."""
 SERIES = 10
 """Number of series colours; a page with more series starts again."""

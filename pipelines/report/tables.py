@@ -10,6 +10,7 @@ from pipelines.report.figures import Column, Entry, Figures, Row, value, versus
 from pipelines.report.words import (
     NONE,
     SYMBOLS,
+    VERDICTS,
     count,
     number,
     plain,
@@ -40,19 +41,28 @@ class Gap:
     high: float
     middle: float
 
+    @property
+    def word(self) -> str:
+        """Return the verdict as it is written."""
+        return VERDICTS.get(self.verdict, self.verdict)
+
 
 @dataclass(frozen=True)
 class Box:
-    """One cell of the headline table."""
+    """One cell of the headline table; ``doubt`` is ``unreliable``, ``suspect`` or nothing."""
 
     value: str
     interval: str
     gap: Gap | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of the headline table: its columns, and a row of boxes for each system."""
+    """A stretch of the headline table: its columns, and a row of boxes for each system.
+
+    The attack is empty where every column has one of its own.
+    """
 
     attack: str
     columns: list[Column]
@@ -68,6 +78,7 @@ class Heat:
     symbol: str
     strength: float
     hint: str
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,11 +98,14 @@ class Measure:
     label: str
     note: str
     columns: list[str]
-    rows: list[tuple[str, list[tuple[str, list[str]]]]]
+    rows: list[tuple[str, list[tuple[str, list[str], str]]]]
 
 
 def headline(figures: Figures) -> list[Block]:
-    """Return the headline table: a block an attack, cut where it has more than `WIDE` columns."""
+    """Return the headline table: a block an attack, cut where it has more than `WIDE` columns.
+
+    Attacks that were made under one condition alone share a block.
+    """
     columns = figures.columns()
     gaps = [g for n in figures.others for c in columns if (g := versus(figures.entry(n, c)))]
     reach = max((abs(g[end]) for g in gaps for end in ("low", "high") if g.get(end) is not None), default=1.0)
@@ -102,6 +116,29 @@ def headline(figures: Figures) -> list[Block]:
     return blocks
 
 
+def _stretches(figures: Figures) -> list[tuple[str, list[Column]]]:
+    """Return the columns of each attack, at most `WIDE` at a time.
+
+    Attacks of a single column stand side by side, without a name in common.
+    """
+    columns = figures.columns()
+    by_attack = {a: [c for c in columns if c.attack == a] for a in figures.attacks}
+    lone = [part[0] for part in by_attack.values() if len(part) == 1]
+    if len(lone) < 2:
+        lone = []
+    parts = [(a, part) for a, part in by_attack.items() if part and part[0] not in lone]
+    if lone:
+        parts.append(("", lone))
+    return [(attack, cut) for attack, part in parts for cut in _cut(part)]
+
+
+def _cut(part: list[Column]) -> list[list[Column]]:
+    """Return columns in stretches of much the same length."""
+    pieces = -(-len(part) // WIDE)
+    length = -(-len(part) // pieces)
+    return [part[start : start + length] for start in range(0, len(part), length)]
+
+
 def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | None:
     entry = figures.entry(name, column)
     metric = figures.primary or "accuracy"
@@ -109,7 +146,7 @@ def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | Non
     if found is None:
         return None
     interval = span(found.get("low"), found.get("high"), metric)
-    return Box(quantity(found["value"], metric), interval, gap(entry, reach))
+    return Box(quantity(found["value"], metric), interval, gap(entry, reach), figures.doubt(entry))
 
 
 def gap(entry: Entry | None, reach: float = 1.0) -> Gap | None:
@@ -158,17 +195,19 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
     if found is None:
         return None
     level = f"{condition}: {style(metric).label} {quantity(found['value'], metric)}"
+    doubt = figures.doubt(entry)
     interval = span(found.get("low"), found.get("high"), metric)
     hint = f"{level} ({interval})" if interval else level
+    hint += f"; {doubt}" if doubt else ""
     if figures.others:
         difference = gap(entry)
         if difference is None:
             return None
         strength = min(1.0, abs(versus(entry)["difference"]) / FULL)  # type: ignore[index]  # gap found it
         hint += f"; difference {difference.text} points ({difference.interval}), p = {difference.p}"
-        return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint)
+        return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint, doubt)
     strength = min(1.0, max(0.0, float(found["value"]))) if metric == "accuracy" else 0.0
-    return Heat(quantity(found["value"], metric, unit=False), "level", "", round(strength, 2), hint)
+    return Heat(quantity(found["value"], metric, unit=False), "level", "", round(strength, 2), hint, doubt)
 
 
 def measures(figures: Figures) -> list[Measure]:
@@ -183,16 +222,6 @@ def measures(figures: Figures) -> list[Measure]:
     return [table for table in tables if table]
 
 
-def _stretches(figures: Figures) -> list[tuple[str, list[Column]]]:
-    """Return the columns of each attack, at most `WIDE` at a time."""
-    columns = figures.columns()
-    found = []
-    for attack in figures.attacks:
-        under = [column for column in columns if column.attack == attack]
-        found += [(attack, under[start : start + WIDE]) for start in range(0, len(under), WIDE)]
-    return found
-
-
 def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) -> Measure | None:
     rows, sources = [], set()
     used: set[int] = set()
@@ -204,29 +233,30 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
         used |= {index for index, item in enumerate(found) if item}
         sources |= {str(item["source"]) for item in found if item and item.get("source")}
         before = [value(entry, f"{metric}_in") for entry in entries]
-        rows.append((name, [_pair(*pair, metric) for pair in zip(found, before, strict=True)]))
+        doubts = [figures.doubt(entry) for entry in entries]
+        rows.append((name, [_pair(*cell, metric) for cell in zip(found, before, doubts, strict=True)]))
     if not used:
         return None
     form = style(metric)
     title = (f"{form.label}, {form.unit}" if form.unit else form.label) + (
-        "" if attack in figures.unattacked else f", under {attack}"
+        "" if attack in figures.unattacked else f", under {attack}" if attack else ", by attack"
     )
     kept = sorted(used)
     cut = [(name, [cells[index] for index in kept]) for name, cells in rows]
     note = "; ".join([*filter(None, [form.note]), *sorted(sources)])
-    return Measure(title, note, [columns[index].group for index in kept], cut)
+    return Measure(title, note, [column_title(columns[index], attack, figures) for index in kept], cut)
 
 
 def _pair(
-    found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, metric: str
-) -> tuple[str, list[str]]:
-    """Return a value and the lines below it: its interval and what the corrupted picture had."""
+    found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, doubt: str, metric: str
+) -> tuple[str, list[str], str]:
+    """Return a value, the lines below it (its interval, what the corrupted picture had), and its doubt."""
     if found is None:
-        return NONE, []
+        return NONE, [], ""
     below = [span(found.get("low"), found.get("high"), metric)]
     if before is not None:
         below.append(f"before: {quantity(before['value'], metric, unit=False)}")
-    return quantity(found["value"], metric, unit=False), [line for line in below if line]
+    return quantity(found["value"], metric, unit=False), [line for line in below if line], doubt
 
 
 def costs(figures: Figures) -> list[dict[str, Any]]:
@@ -276,6 +306,7 @@ def every_cell(figures: Figures) -> list[dict[str, Any]]:
                 "attack": cell["attack"],
                 "n": f"{cell['n']:,}",
                 "value": quantity(found.get("value"), metric, unit=False),
+                "doubt": figures.doubt(cell),
                 "interval": span(found.get("low"), found.get("high"), metric),
                 "gap": gap(cell),
                 "changed": _changed(versus(cell)),
@@ -290,8 +321,23 @@ def _changed(found: Mapping[str, Any] | None) -> str:
     return f"+{found['gained']} \u2212{found['lost']}"
 
 
-def column_note(column: Column) -> str:
-    """Return how many conditions a column is the mean of."""
-    if column.group == "clean":
-        return "no corruption"
-    return count(column.conditions, "condition")
+def column_title(column: Column, attack: str, figures: Figures) -> str:
+    """Return the heading of a column: its group, or its attack where the table has several."""
+    if attack:
+        return plain(column.group)
+    return "no attack" if column.attack in figures.unattacked else column.attack
+
+
+def column_note(column: Column, attack: str, figures: Figures) -> str:
+    """Return what stands below a column's heading: how many conditions, or what attack it is."""
+    many = "no corruption" if column.group == "clean" else count(column.conditions, "condition")
+    if attack or column.attack in figures.unattacked:
+        return many
+    where = "" if column.group == "clean" else f"{plain(column.group)}, {many}"
+    return ", ".join(filter(None, [figures.threat(column.attack), figures.ball(column.attack), where]))
+
+
+def column_label(column: Column, attack: str, figures: Figures) -> str:
+    """Return the heading where it stands alone: with the threat model where the attacker knew too little."""
+    title, threat = column_title(column, attack, figures), figures.threat(column.attack)
+    return title if attack or threat in ("", "adaptive") else f"{title} ({threat})"

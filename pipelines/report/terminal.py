@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipelines.report.attack_tables import worst
 from pipelines.report.figures import Figures
 from pipelines.report.tables import Box
 from pipelines.report.tables import headline as blocks
-from pipelines.report.words import style
+from pipelines.report.words import DOUBTS, marked, style
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-COLOURS = {"helps": "bold blue", "hurts": "bold yellow", "unclear": "dim"}
+COLOURS = {"helps": "bold blue", "hurts": "bold yellow", "unclear": "dim", "void": "dim"}
+WORTH_A_ROW = 5
+"""Columns from which a table with attacks is turned round: a row each, so that a terminal can hold it."""
 
 
 def headline(summary: Mapping[str, Any]) -> Table:
     """Return the systems with their accuracy, its interval and the difference from the baseline.
+
+    A run with several attacks has a row for each attack and a column for each system, and the worst case
+    over the attacks below.
 
     Args:
         summary: the contents of ``summary.json`` (schema 1).
@@ -31,24 +37,59 @@ def headline(summary: Mapping[str, Any]) -> Table:
     from rich.text import Text
 
     figures = Figures(summary)
-    parts = blocks(figures)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     table.title = Text(str(summary.get("title") or summary["name"]))
     table.caption = Text(_caption(figures))
-    table.add_column("system", overflow="fold")
-    for column in (column for part in parts for column in part.columns):
-        table.add_column(Text(column.label), justify="right", overflow="fold")
-    for index, name in enumerate(figures.names):
-        boxes = [cell for part in parts for cell in part.rows[index][1]]
-        table.add_row(Text(name), *(_text(cell) for cell in boxes), end_section=False)
+    labels, boxes = _matrix(figures)
+    if figures.attacked and len(labels) >= WORTH_A_ROW:
+        _fill(table, "under", figures.names, list(zip(labels, boxes, strict=True)))
+        for label, row in _worst(figures):
+            table.add_row(Text(label), *(_text(cell) for cell in row))
+    else:
+        turned = [[row[index] for row in boxes] for index in range(len(figures.names))]
+        _fill(table, "system", labels, list(zip(figures.names, turned, strict=True)))
     return table
+
+
+def _matrix(figures: Figures) -> tuple[list[str], list[list[Box | None]]]:
+    """Return the label of every column of the page's table, and its cells by system."""
+    labels, boxes = [], []
+    for block in blocks(figures):
+        for index, column in enumerate(block.columns):
+            ball = figures.ball(column.attack)
+            labels.append(f"{column.label}, {ball}" if ball else column.label)
+            boxes.append([cells[index] for _, cells in block.rows])
+    return [label.replace("\u00a0", " ") for label in labels], boxes
+
+
+def _fill(table: Table, corner: str, heads: list[str], rows: list[tuple[str, list[Box | None]]]) -> None:
+    from rich.text import Text
+
+    table.add_column(corner, overflow="fold")
+    for head in heads:
+        table.add_column(Text(head), justify="right", overflow="fold")
+    for name, cells in rows:
+        table.add_row(Text(name), *(_text(cell) for cell in cells))
+
+
+def _worst(figures: Figures) -> list[tuple[str, list[Box | None]]]:
+    """Return a row for each worst case over attacks."""
+    places: dict[str, dict[str, Box]] = {}
+    for entry in worst(figures):
+        label = f"worst of {len(entry.attacks)}, {entry.place}".replace("\u00a0", " ")
+        cell = Box(entry.level.value, entry.level.interval, entry.gap, entry.level.doubt)
+        places.setdefault(label, {})[entry.system] = cell
+    return [(label, [found.get(name) for name in figures.names]) for label, found in places.items()]
 
 
 def _caption(figures: Figures) -> str:
     levels = f"{style(figures.primary or 'accuracy').label}, {figures.confidence} intervals".replace(
         "\u00a0", " "
     )
-    return f"{levels}; differences in points from '{figures.baseline}'" if figures.others else levels
+    text = f"{levels}; differences in points from '{figures.baseline}'" if figures.others else levels
+    found = {figures.doubt(cell) for cell in figures.cells} - {""}
+    notes = [f"{DOUBTS[doubt]} {doubt}" for doubt in DOUBTS if doubt in found]
+    return f"{text}; {', '.join(notes)}: report.html says why" if notes else text
 
 
 def _text(cell: Box | None) -> Text:
@@ -57,12 +98,12 @@ def _text(cell: Box | None) -> Text:
 
     if cell is None:
         return Text("–", style="dim")
-    text = Text(cell.value.replace("\u00a0", " "), style="bold")
+    text = Text(marked(cell.value, cell.doubt).replace("\u00a0", " "), style="bold")
     if cell.interval:
         text.append(f"\n{cell.interval}", style="dim not bold")
     if cell.gap:
         text.append(
-            f"\n{cell.gap.symbol} {cell.gap.text} {cell.gap.verdict}",
+            f"\n{cell.gap.symbol} {cell.gap.text} {cell.gap.word}",
             style=f"not bold {COLOURS[cell.gap.verdict]}",
         )
     return text

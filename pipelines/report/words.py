@@ -7,8 +7,20 @@ from dataclasses import dataclass
 
 MINUS = "\u2212"
 NONE = "\u2013"
-SYMBOLS = {"helps": "\u25b2", "hurts": "\u25bc", "unclear": "\u25cb"}
+SYMBOLS = {"helps": "\u25b2", "hurts": "\u25bc", "unclear": "\u25cb", "void": "\u00d7"}
 """Marks of the verdicts: a shape each, so that colour is never the only carrier."""
+VERDICTS = {"void": "proves nothing"}
+"""Words of the verdicts that are not their own name."""
+DOUBTS = {"unreliable": "!", "suspect": "?"}
+"""Marks of figures that a check speaks against."""
+NORMS = {"linf": "L\u221e", "l2": "L2", "l1": "L1"}
+THREATS = {
+    "adaptive": "the attacker knows every part",
+    "oblivious": "the attacker knows the classifier alone",
+    "transfer": "pictures made on another system",
+    "scores": "the attacker sees the scores alone",
+    "labels": "the attacker sees the predicted class alone",
+}
 
 
 @dataclass(frozen=True)
@@ -116,3 +128,23 @@ def listed(words: list[str]) -> str:
 def plain(name: str) -> str:
     """Return an identifier as a reader says it: ``gaussian_noise`` becomes ``gaussian noise``."""
     return name.replace("_", " ")
+
+
+def size(norm: str | None, eps: float | None) -> str:
+    """Return a perturbation's size: of the L-infinity norm in grey levels where they are whole, ``8/255``."""
+    if eps is None:
+        return NONE
+    levels = eps * 255
+    if norm == "linf" and abs(levels - round(levels)) < 1e-4 and abs(eps - round(eps, 2)) > 1e-9:
+        return f"{round(levels)}/255"
+    return f"{eps:.4g}"
+
+
+def radius(norm: str | None, eps: float | None) -> str:
+    """Return a ball such as ``L\u221e 8/255``; nothing where an attack has none."""
+    return "" if norm is None or eps is None else f"{NORMS.get(norm, norm)}\u00a0{size(norm, eps)}"
+
+
+def marked(text: str, doubt: str) -> str:
+    """Return a figure with its mark of doubt, for tables without colour: ``3.1 % !``."""
+    return f"{text}\u00a0{DOUBTS[doubt]}" if doubt else text

@@ -8,19 +8,10 @@ import torch
 from torch import Tensor
 
 from restore.degradations.blur import eight_bits
+from restore.light import from_linear, to_linear
 
 if TYPE_CHECKING:
     from data.contract.rng import Rng
-
-
-def to_linear(x: Tensor) -> Tensor:
-    """Return the linear light of sRGB values in [0, 1] (IEC 61966-2-1)."""
-    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def from_linear(x: Tensor) -> Tensor:
-    """Return the sRGB values of linear light in [0, 1]; the inverse of `to_linear`."""
-    return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.0031308) ** (1.0 / 2.4) - 0.055)
 
 
 def short_exposure(images: Tensor, factor: Tensor, white: Tensor, read: Tensor, rng: Rng) -> Tensor:

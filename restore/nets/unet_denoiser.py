@@ -51,8 +51,8 @@ class UNetDenoiser(nn.Module):
 
         Args:
             x: (n, channels, h, w) with sides divisible by 8.
-            sigma: (n, 1, 1, 1), standard deviation of the noise for values in [0, 1]; None for a blind
-                network.
+            sigma: standard deviation of the noise for values in [0, 1], (n, 1, 1, 1), or (n, 1, h / 2, w / 2)
+                where it differs from place to place; None for a blind network.
         """
         y = functional.pixel_unshuffle(x, 2)
         if not self.blind:

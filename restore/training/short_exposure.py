@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from data.contract.errors import ConfigError
 from data.contract.spec import Number
 from restore.learning import Pair, Supervised
 
@@ -36,6 +37,9 @@ class ShortExposure(Supervised):
     """Least and greatest number of electrons in a white pixel at full exposure."""
     read: Range = (1.0, 6.0)
     """Least and greatest standard deviation of the read noise in electrons."""
+    exposure: Literal["true", "own"] = "true"
+    """What the network learns to return: pictures of the true exposure, or of the one that its own gain gives
+    them (kind amplified_unet), so that only the noise is left to learn. Validation asks for the true one."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -64,7 +68,8 @@ class ShortExposure(Supervised):
             low * (log(high / low) * each).exp()
             for (low, high), each in zip(ranges, chance.unbind(), strict=True)
         )
-        return Pair(short_exposure(images, factor, white, read, rng.at("noise")), images)
+        dark = short_exposure(images, factor, white, read, rng.at("noise"))
+        return Pair(dark, images if self.exposure == "true" else amplified(model, images, dark, factor))
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
         """Darken by a fixed factor, with 4,000 electrons at white and 3 of read noise."""
@@ -73,3 +78,28 @@ class ShortExposure(Supervised):
         told = (float(condition.removeprefix("factor")), 4000.0, 3.0)
         factor, white, read = (images.new_full((images.shape[0], 1, 1, 1), each) for each in told)
         return Pair(short_exposure(images, factor, white, read, rng), images)
+
+
+def amplified(model: Restorer, images: Tensor, dark: Tensor, factor: Tensor) -> Tensor:
+    """Return clean pictures in the exposure that the model's gain gives the dark ones, clipped at white.
+
+    Args:
+        model: of kind amplified_unet.
+        images: (n, c, h, w), well lit.
+        dark: their darkened versions, same shape.
+        factor: (n, 1, 1, 1), by how much less light they got.
+
+    Raises:
+        ConfigError: the model has no gain.
+    """
+    from restore.light import from_linear, to_linear
+    from restore.networks.amplified_unet import AmplifiedUNet
+
+    if not isinstance(model.spec, AmplifiedUNet):
+        raise ConfigError(
+            f"{model.spec.name} has no gain of its own",
+            where="exposure",
+            hint="train the kind amplified_unet, or ask for the true exposure",
+        )
+    gain = model.spec.gain_of(to_linear(dark))
+    return from_linear((gain / factor.to(gain) * to_linear(images)).clamp(0.0, 1.0))

@@ -13,7 +13,7 @@ from restore.base import RestorerSpec
 from restore.catalogue import RESTORERS
 from restore.resize import resize_bicubic
 
-SMALL = {"enlighten": {"width": 16}}
+SMALL = {"amplified_unet": {"gain": 1}, "enlighten": {"width": 16}}
 """Fields that make a kind cheaper to test; the others are tested with their defaults."""
 KINDS = tuple(
     kind

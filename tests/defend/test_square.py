@@ -164,7 +164,7 @@ def test_no_pictures_are_left_to_break() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 16 / 255), ("l2", 6.0), ("l1", 200.0)])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 12 / 255), ("l2", 5.0), ("l1", 150.0)])
 def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     reference = pytest.importorskip("pyautoattack")
     source = Signs(count=64)

@@ -178,6 +178,7 @@ def summary(
         "attacks": [{"name": a, "kind": "none" if a == "none" else "pgd"} for a in attacks],
         "cells": cells,
         "aggregates": aggregates,
+        "kinds": [],
         "comparison": {
             "baseline": baseline,
             "confidence": 0.95,

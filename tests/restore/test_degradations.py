@@ -17,7 +17,7 @@ from data.contract.rng import Rng
 from restore.catalogue import RESTORERS
 from restore.degradations.blur import blur, blurred, eight_bits
 from restore.degradations.chain import STEPS, second_order
-from restore.degradations.exposure import from_linear, short_exposure, to_linear
+from restore.degradations.exposure import short_exposure
 from restore.degradations.jpeg import jpeg, jpeg_on_device
 from restore.degradations.kernels import (
     defocus_kernel,
@@ -34,6 +34,7 @@ from restore.degradations.noise import (
     tone_spread,
 )
 from restore.degradations.resize import DOWN, UP, down_up
+from restore.light import from_linear, to_linear
 from restore.training.deblur import Deblur
 from restore.training.realistic import Realistic
 from restore.training.short_exposure import ShortExposure

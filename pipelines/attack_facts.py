@@ -1,0 +1,122 @@
+"""Reads what attacks noted beside their rows, and sums up what they cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contract.errors import RunError
+from data.contract.spec import kind_of
+from defend.attacks.base import Attack
+from pipelines.evidence import Evidence, Facts
+from pipelines.measured import Columns, Measured, Triple
+from pipelines.threats import is_attack, victim_of
+
+if TYPE_CHECKING:
+    from pipelines.graph import Graph
+    from pipelines.grid import Cell
+    from pipelines.store import RunFolder
+
+COUNTS = ("tried", "broken", "queries", "backwards")
+
+
+def load_facts(
+    folder: RunFolder, cells: Sequence[Cell], attacks: Mapping[str, Attack], chunks: int
+) -> dict[Triple, Facts]:
+    """Return the facts of every attacked cell of a complete run.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    found: dict[Triple, Facts] = {}
+    for cell in cells:
+        if is_attack(attacks[cell.attack]):
+            batches = [batch for number in range(chunks) for batch in _read(folder, cell, number)]
+            found[cell.system, cell.condition, cell.attack] = add_up(batches)
+    return found
+
+
+def _read(folder: RunFolder, cell: Cell, number: int) -> list[Mapping[str, Any]]:
+    chunk = folder.chunk(cell, number)
+    path = chunk.with_name(f"attack-{number:05d}.json")
+    try:
+        told: list[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        hint = f"delete {chunk.name} beside it and run again"
+        raise RunError(f"cannot read it: {error}", where=str(path), hint=hint) from None
+    return told
+
+
+def add_up(batches: Sequence[Mapping[str, Any]]) -> Facts:
+    """Sum up the facts of batches; members keep the order in which they first came."""
+    through: dict[str, str] = {}
+    broken: dict[str, None] = {}
+    members: dict[str, dict[str, Any]] = {}
+    for batch in batches:
+        through |= batch["through"]
+        broken |= dict.fromkeys(batch["broken"])
+        for told in batch["members"]:
+            name = told["member"]
+            member = members.setdefault(name, {"member": name, **dict.fromkeys(COUNTS, 0)})
+            for count in COUNTS:
+                member[count] += told[count]
+    # A part may look alive on one batch and dead on another; what an attacker had to go around is the latter.
+    for name in broken:
+        through[name] = next((b["through"][name] for b in batches if name in b["broken"]), through[name])
+    return Facts(through, tuple(broken), tuple(members.values()))
+
+
+def evidence_of(measured: Measured, triple: Triple, facts: Facts) -> Evidence:
+    """Return what the truth checks look at for one attacked cell."""
+    system, _, name = triple
+    attack, graphs = measured.grid.attacks[name], measured.grid.graphs
+    random = _random(victim_of(attack, name, graphs, system))
+    return Evidence(
+        name,
+        attack,
+        measured.columns[triple],
+        facts,
+        random=_random(graphs[system]),
+        draws=attack.averaged if random else 1,
+        classes=measured.classes,
+        victim_random=random,
+    )
+
+
+def _random(graph: Graph) -> bool:
+    return any(spec.stochastic for spec in graph.parts.values())
+
+
+def describe(name: str, attack: Attack) -> dict[str, Any]:
+    """Return what the summary says of an attack."""
+    told: dict[str, Any] = dict.fromkeys(("threat", "sees", "source", "through", "norm", "eps"))
+    if is_attack(attack):
+        norm, eps = attack.radius or (None, None)
+        told |= {"threat": attack.threat, "sees": attack.sees, "source": attack.source}
+        told |= {"through": attack.through, "norm": norm, "eps": eps}
+    return {"name": name, "kind": kind_of(attack), **told}
+
+
+def cost(evidence: Evidence) -> dict[str, Any]:
+    """Return what an attack cost a picture, how far it went, and how it passed the parts."""
+    columns = evidence.columns
+    return {
+        "pictures": int(evidence.worked_on.sum()),
+        **{name: _mean(columns, name, None) for name in ("queries", "backwards")},
+        **{name: _mean(columns, name, "l2") for name in ("linf", "l2", "l1")},
+        "through": dict(evidence.facts.through),
+        "broken": list(evidence.facts.broken),
+        "members": [dict(member) for member in evidence.facts.members],
+    }
+
+
+def _mean(columns: Columns, name: str, where: str | None) -> float | None:
+    """Return the mean of a column, over the pictures where another one is above 0 if that is named."""
+    column = columns.get(name)
+    if column is None:
+        return None
+    chosen = ~np.isnan(column) if where is None else columns[where] > 0
+    return float(f"{column[chosen].mean():.10g}") if chosen.any() else None

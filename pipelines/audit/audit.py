@@ -1,0 +1,133 @@
+"""`audit`: the whole checklist on the systems of a config: probes, a run of attacks, a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.contract.errors import ConfigError, DataError
+from data.contract.rng import Rng
+from data.contract.sample import Sample
+from defend.attacks.base import LARGEST
+from pipelines.audit.careless import careless
+from pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of
+from pipelines.audit.probes import Pictures, Probed, probe
+from pipelines.audit.verdict import judge
+from pipelines.config import Evaluate
+from pipelines.device import choose_device
+from pipelines.measure import one_thread
+from pipelines.plan import Progress
+from pipelines.report.page import write_report
+from pipelines.rows import to_tensor
+from pipelines.run import run
+from pipelines.store import RunFolder
+from pipelines.system import System
+
+PROBED = 16
+"""Pictures that the probes look at."""
+
+
+def audit(
+    config: Evaluate,
+    *,
+    systems: Sequence[str] = (),
+    take: int = 64,
+    norm: str = "linf",
+    eps: float = 8 / 255,
+    root: Path = Path("runs"),
+    workers: int = 0,
+    device: str = "auto",
+    fresh: bool = False,
+    on_progress: Progress | None = None,
+) -> tuple[RunFolder, dict[str, Any]]:
+    """Audit systems: can the robustness that attacks find be believed?
+
+    The run is an ordinary one, so it resumes where it was stopped; ``audit.json`` is written into its folder,
+    and into its report.
+
+    Args:
+        config: the user's; its data, parts, systems and first condition (a clean one if there is one) count.
+        systems: names of those to audit; all that classify where left out.
+        take: pictures at most.
+        norm: ``linf``, ``l2`` or ``l1``.
+        eps: radius, for pixels in [0, 1].
+        root: where run folders are kept.
+        workers: processes; 0 is one a core.
+        device: ``auto``, ``cpu`` or ``cuda``; the probes always run on the processor.
+        fresh: begin anew where an equal audit is there.
+        on_progress: called with (stage, done, all).
+
+    Returns:
+        The run folder, and what ``audit.json`` holds.
+
+    Raises:
+        ClearsightError: the config, its pictures or its weights cannot be used.
+    """
+    if norm not in NORMS:
+        raise ConfigError(f"no norm '{norm}'", where="--norm", hint=f"known: {', '.join(NORMS)}")
+    if not eps > 0:
+        raise ConfigError(f"a radius of {eps:g} audits nothing", where="--eps", hint="write 8/255")
+    if eps > LARGEST[norm]:
+        hint = f"if it was meant for 0 to 255, write {eps:g}/255"
+        raise ConfigError(f"{eps:g} is too large for pixels in [0, 1]", where="--eps", hint=hint)
+    choose_device(device)
+    subjects, threat = subjects_of(config, systems), Threat(norm, eps)
+    # Refuses what cannot be run before the probes take their time.
+    derive(config, subjects, threat, take=take, passable=tuple(subjects.graphs)).ready()
+    with one_thread():
+        probed = _probe_all(config, subjects, threat, on_progress)
+    passable = [name for name, found in probed.items() if found.path is not None]
+    folder = run(
+        derive(config, subjects, threat, take=take, passable=passable),
+        root=root,
+        workers=workers,
+        device=device,
+        fresh=fresh,
+        on_progress=on_progress,
+    )
+    verdict = judge(folder.read_json("summary.json"), subjects, threat, probed)
+    folder.write_json("audit.json", verdict)
+    write_report(folder.path)
+    return folder, verdict
+
+
+def _probe_all(
+    config: Evaluate, subjects: Subjects, threat: Threat, on_progress: Progress | None
+) -> dict[str, Probed]:
+    pictures = _pictures(config, subjects)
+    found: dict[str, Probed] = {}
+    for i, (name, graph) in enumerate(subjects.graphs.items()):
+        if on_progress:
+            on_progress("probe", i, len(subjects.graphs))
+        system = graph.build()
+        for parameter in system.parameters():
+            parameter.requires_grad_(False)
+        found[name] = _probe(system, pictures, threat, thorough=name in subjects.names)
+    if on_progress:
+        on_progress("probe", len(subjects.graphs), len(subjects.graphs))
+    return found
+
+
+def _probe(system: System, pictures: Pictures, threat: Threat, *, thorough: bool) -> Probed:
+    found = probe(system, pictures, threat)
+    if not thorough or found.path is None:
+        return found
+    extra = careless(system, pictures, threat, found.path)
+    return replace(found, checks=(*found.checks, extra)) if extra else found
+
+
+def _pictures(config: Evaluate, subjects: Subjects) -> Pictures:
+    """Return the first pictures that have one size, under the condition of the audit."""
+    data = config.data.model_copy(update={"take": min(PROBED, config.data.take or PROBED)})
+    samples = [s for s in data.read(data.index().entries) if isinstance(s, Sample) and s.label is not None]
+    if not samples:
+        raise DataError("no labelled picture can be read: an attack needs labels", where="data")
+    same = [s for s in samples if s.image.shape == samples[0].image.shape]
+    root = Rng(config.seed).at("corrupt")
+    corrupted = [subjects.condition.corruption(s.image, root.at(s.id)) for s in same]
+    labels = torch.tensor([s.label for s in same])
+    return Pictures(to_tensor(corrupted), labels, tuple(s.id for s in same))

@@ -1,0 +1,65 @@
+"""What an attacker who does not know the parts would report, against one who does, on a few pictures."""
+
+from __future__ import annotations
+
+import torch
+
+from data.contract.rng import Rng
+from data.contract.spec import kind_of
+from defend.attacks.pgd import PGD
+from defend.target import Victims
+from pipelines.attacked import majority
+from pipelines.audit.derive import Threat
+from pipelines.audit.probes import Pictures, masked, target_of
+from pipelines.evidence import Check, points
+from pipelines.gradients import Path
+from pipelines.system import System
+
+STEPS = 20
+GAP = 0.1
+"""Share of pictures by which the careless must be fooled before it is called masking."""
+
+
+class OneDraw(Rng):
+    """A stream that gives every draw of a picture the same numbers: an attacker who sees one draw only."""
+
+    def at(self, *names: str | int | float) -> Rng:
+        """Return the stream of the picture, whichever draw is asked for."""
+        return Rng(self.seed, (*self.path, str(names[0])))
+
+
+def careless(system: System, pictures: Pictures, threat: Threat, path: Path) -> Check | None:
+    """Attack by PGD through the raw gradient and one draw, and again through stand-ins and many draws.
+
+    None where there is nothing to be careless about: every gradient is exact and nothing is random.
+    """
+    why = masked(system, path)
+    if not why:
+        return None
+    blind = _left(system, pictures, threat, OneDraw(0, ("audit",)), eot=1, path=None)
+    knowing = _left(system, pictures, threat, Rng(0).at("audit"), eot=10, path=path)
+    parts = ", ".join(f"'{name}' ({how})" for name, how in why.items())
+    what = (
+        f"of {len(pictures.ids)} pictures {points(blind)} survive PGD through the raw gradient, "
+        f"{points(knowing)} survive one that knows {parts}"
+    )
+    if blind - knowing <= GAP:
+        return Check("careless", "fine", blind - knowing, f"Nothing is masked: {what}.")
+    words = (
+        f"The gradient is masked: {what}; quote figures of 'threat: adaptive', 'through: bpda' and eot only."
+    )
+    return Check("careless", "unreliable", blind - knowing, words)
+
+
+def _left(
+    system: System, pictures: Pictures, threat: Threat, rng: Rng, *, eot: int, path: Path | None
+) -> float:
+    attack = PGD(norm=threat.norm, eps=threat.eps, steps=STEPS)
+    target = target_of(system, pictures, rng, eot=eot, path=path)
+    rows = torch.arange(len(pictures.ids))
+    victims = Victims(pictures.images, pictures.labels, pictures.ids, rows)
+    found = attack(target, victims, Rng(0).at("audit", kind_of(attack)))
+    with torch.no_grad():
+        draws = 20 if system.stochastic else 1
+        votes = majority(system, found, pictures.ids, seed=0, draws=draws)
+    return float((votes == pictures.labels).float().mean())

@@ -1,0 +1,132 @@
+"""What the truth checks look at (`Evidence`) and what they say (`Check`). Plain numbers, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.contract.spec import kind_of
+from defend.attacks.base import Attack
+from pipelines.measured import Columns
+
+Verdict = Literal["fine", "suspect", "unreliable"]
+ONE_STEP = frozenset({"fgsm"})
+ITERATIVE = frozenset({"pgd", "apgd", "cw", "fab", "autoattack", "swift"})
+"""White-box attacks of full strength. Others look for something narrower (low frequencies, a patch), so that
+a stronger rival proves nothing against them."""
+LEAD = 0.002
+"""Share of pictures by which a weaker attacker must not win: the 0.2 points of Croce and Hein (2020)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        check: its name.
+        verdict: ``suspect`` asks for a second look, ``unreliable`` says that the figure must not be quoted.
+        value: what was measured; None where there is no number to it.
+        words: one sentence that says what it means and what to do.
+    """
+
+    check: str
+    verdict: Verdict
+    value: float | None
+    words: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, rounded to ten significant digits."""
+        known = self.value is not None and isfinite(self.value)
+        return asdict(self) | {"value": float(f"{self.value:.10g}") if known else None}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an attack noted beside its rows, summed over the chunks of a cell.
+
+    Attributes:
+        through: part of the victim -> how the gradient went through it.
+        broken: parts that claim an exact gradient and have none.
+        members: what each member of a composition did and cost.
+    """
+
+    through: Mapping[str, str] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    members: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One attacked cell.
+
+    Attributes:
+        name: the attack's name in the config.
+        attack: the attack.
+        columns: its rows.
+        facts: what it noted.
+        random: whether the system has random parts.
+        draws: draws that what the attacker saw was a mean of; 1 where its victim has no random parts.
+        classes: number of classes, None where it is not known.
+        victim_random: whether the attacker's victim has random parts.
+    """
+
+    name: str
+    attack: Attack
+    columns: Columns
+    facts: Facts = field(default_factory=Facts)
+    random: bool = False
+    draws: int = 1
+    classes: int | None = None
+    victim_random: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Return the attack's kind."""
+        return kind_of(self.attack)
+
+    @property
+    def right(self) -> NDArray[np.float64]:
+        """Return (n,) 1 where the picture is right; by vote where the system has random parts."""
+        return outcome(self.columns, random=self.random)
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of right pictures."""
+        return float(self.right.mean())
+
+    @property
+    def sees_gradient(self) -> bool:
+        """Return True where it went by gradients."""
+        return self.attack.sees == "gradient" and self.attack.threat not in ("scores", "labels")
+
+    @property
+    def adaptive(self) -> bool:
+        """Return True for a white-box attack on the whole system."""
+        return self.sees_gradient and self.attack.threat == "adaptive"
+
+    @property
+    def worked_on(self) -> NDArray[np.bool_]:
+        """Return (n,) True for the pictures that were right for the victim to begin with."""
+        queries, backwards = (self.columns.get(name) for name in ("queries", "backwards"))
+        if queries is None or backwards is None:
+            return np.zeros(len(self.columns["correct"]), dtype=np.bool_)
+        # The look at a picture that is wrong already costs one query a draw, and no gradient.
+        return np.asarray((backwards > 0) | (queries > self.draws), dtype=np.bool_)
+
+
+def outcome(columns: Columns, *, random: bool) -> NDArray[np.float64]:
+    """Return (n,) 1 where the picture is right; by majority where that was measured and draws are random."""
+    votes = columns.get("majority")
+    if random and votes is not None and not np.isnan(votes).any():
+        return votes
+    return columns["correct"]
+
+
+def points(share: float) -> str:
+    """Return a share as a percentage in words."""
+    return f"{100.0 * share:.1f} %"

@@ -1,0 +1,127 @@
+"""The findings on attacks in plain language: always with the threat model, never more than was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.report.attack_tables import Side, sides, worst_entries
+from pipelines.report.figures import Figures, value
+from pipelines.report.words import count, listed, quantity, radius
+
+MOST = 3
+"""Attacks, or unions of attacks, that get a sentence."""
+
+
+def under_attack(figures: Figures) -> list[str]:
+    """Return what each system keeps under attack, the clearest false security, and what not to trust."""
+    places = _unions(figures) + _singles(figures)
+    sentences = [sentence for sentence in places if sentence]
+    more = len(sentences) - MOST
+    sentences = sentences[:MOST]
+    if more > 0:
+        sentences.append(f"{count(more, 'more attack')} {'is' if more == 1 else 'are'} listed below.")
+    return [*sentences, *_false_security(figures), *_distrust(figures)]
+
+
+def _unions(figures: Figures) -> list[str]:
+    """Return a sentence for each radius at which several attacks were made on pictures of one condition."""
+    found: dict[tuple[str, str, float], list[Mapping[str, Any]]] = {}
+    for entry in worst_entries(figures):
+        if entry["condition"] == _condition(figures):
+            found.setdefault((entry["condition"], entry["norm"], entry["eps"]), []).append(entry)
+    return [_union(figures, entries) for entries in found.values()]
+
+
+def _union(figures: Figures, entries: Sequence[Mapping[str, Any]]) -> str:
+    first = entries[0]
+    kept = [
+        f"{quoted(e['system'])} keeps {quantity(e['accuracy']['value'], 'accuracy')}{_warning(e['reliable'])}"
+        for e in entries
+    ]
+    names = dict.fromkeys(name for e in entries for name in e["attacks"])
+    threats = listed(list(dict.fromkeys(t for name in names if (t := figures.threat(name)))))
+    told = f" ({threats})" if threats else ""
+    place = f"at {radius(first['norm'], first['eps'])} on {figures.pictures(first['condition'])}"
+    text = f"In the worst case over {len(names)} attacks{told} {place}, {listed(kept)} of accuracy"
+    blind = [e["system"] for e in entries if not any(figures.informed(e["system"], a) for a in e["attacks"])]
+    if blind:
+        owners = listed([quoted(name) for name in blind])
+        return f"{text}; no attack among them knew all of {owners}, so nothing is said about its robustness."
+    return f"{text}."
+
+
+def _singles(figures: Figures) -> list[str]:
+    """Return a sentence for each attack that no union holds; of several sizes of one, for the largest."""
+    condition = _condition(figures)
+    joined = {name for e in worst_entries(figures) if e["condition"] == condition for name in e["attacks"]}
+    largest: dict[tuple[Any, ...], str] = {}
+    for name in figures.attacked:
+        told = figures.adversaries.get(name, {})
+        same = tuple(told.get(field) for field in ("kind", "norm", "threat", "source"))
+        key = same if told.get("eps") is not None else (name,)
+        if name in joined or not any(figures.cell(s, condition, name) for s in figures.names):
+            continue
+        before = figures.adversaries.get(largest.get(key, ""), {}).get("eps")
+        if before is None or told["eps"] > before:
+            largest[key] = name
+    return [_single(figures, name, condition) for name in largest.values()]
+
+
+def _single(figures: Figures, attack: str, condition: str) -> str:
+    kept, blind = [], []
+    for name in figures.names:
+        cell = figures.cell(name, condition, attack)
+        found = value(cell, "accuracy")
+        if found and cell:
+            warning = _warning(figures.doubt(cell) != "unreliable")
+            kept.append(f"{quoted(name)} keeps {quantity(found['value'], 'accuracy')}{warning}")
+            blind += [] if figures.informed(name, attack) else [name]
+    if not kept:
+        return ""
+    threat = figures.threat(attack)
+    ball = f" ({figures.ball(attack)})" if figures.ball(attack) else ""
+    kind = f"the {threat} attack" if threat else "the attack"
+    text = f"Under {kind} {quoted(attack)}{ball} on {figures.pictures(condition)}, {listed(kept)} of accuracy"
+    if blind:
+        what = {"oblivious": "the classifier alone"}.get(threat, "another system")
+        owners = listed([quoted(name) for name in blind])
+        return f"{text}; it was made on {what}, so this is no measure of how robust {owners} is."
+    return f"{text}."
+
+
+def _false_security(figures: Figures) -> list[str]:
+    """Return the widest gap between an attacker who does not know the whole system and one who does."""
+    found = [side for side in sides(figures) if side.clear]
+    if not found:
+        return []
+    side: Side = max(found, key=lambda s: s.difference)
+    return [
+        f"Against {side.radius} an attacker who knows the classifier alone leaves {quoted(side.system)} "
+        f"{side.oblivious.value}, one who knows every part {side.adaptive.value}: {side.words}."
+    ]
+
+
+def _distrust(figures: Figures) -> list[str]:
+    cells = [cell for cell in figures.cells if cell["attack"] not in figures.unattacked]
+    bad = sum(figures.doubt(cell) == "unreliable" for cell in cells)
+    if not bad:
+        return []
+    verb = "is" if bad == 1 else "are"
+    share = f"{bad} of {count(len(cells), 'figure')}"
+    return [f"{share} under attack {verb} not to be trusted; the reasons are below."]
+
+
+def _condition(figures: Figures) -> str:
+    """Return the condition that is spoken of: the clean one where it was attacked, else the first."""
+    attacked = [c["condition"] for c in figures.cells if c["attack"] not in figures.unattacked]
+    return figures.clean if figures.clean in attacked and figures.clean else next(iter(attacked), "")
+
+
+def _warning(trusted: bool) -> str:
+    return "" if trusted else " (not to be trusted)"
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotation marks."""
+    return f"\u2018{name}\u2019"

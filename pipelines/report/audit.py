@@ -1,0 +1,130 @@
+"""The verdict of an audit in plain words, from ``audit.json`` beside the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data.contract.errors import RunError
+from pipelines.report.doubts import ORDER
+from pipelines.report.words import count, plain, quantity, radius, span
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check of the audit said; ``attack`` is empty for a probe of the system itself."""
+
+    check: str
+    attack: str
+    verdict: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy that the audit measured."""
+
+    label: str
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The audit's word on one system."""
+
+    system: str
+    trustworthy: bool
+    words: str
+    figures: list[Figure]
+    against: list[Finding]
+    passed: list[Finding]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit's word on all systems."""
+
+    trustworthy: bool
+    place: str
+    words: str
+    systems: list[Judgement]
+
+
+def audit_of(content: Mapping[str, Any] | None) -> Audit | None:
+    """Return the verdict of an audit; None without one.
+
+    Raises:
+        RunError: it has another schema.
+    """
+    if content is None:
+        return None
+    if content.get("schema") != 1:
+        raise RunError(f"cannot read an audit of schema {content.get('schema')!r}", where="audit.json")
+    systems = [_judgement(system) for system in content["systems"]]
+    bad = [judged.system for judged in systems if not judged.trustworthy]
+    place = f"{radius(content['norm'], content['eps'])}, {count(int(content['pictures']), 'picture')}"
+    trustworthy = content["verdict"] == "trustworthy"
+    return Audit(trustworthy, place, _overall(systems, bad), systems)
+
+
+def _overall(systems: list[Judgement], bad: list[str]) -> str:
+    if not bad:
+        return (
+            "No check found an attack that was fooled: the accuracies under attack can be quoted, "
+            "as upper bounds on what a stronger attack would leave."
+        )
+    which = "this system" if len(systems) == 1 else f"{len(bad)} of {count(len(systems), 'system')}"
+    return (
+        f"At least one check caught an attack being fooled on {which}: do not quote the figures below for it."
+    )
+
+
+def _judgement(system: Mapping[str, Any]) -> Judgement:
+    trustworthy = system["verdict"] == "trustworthy"
+    found = [
+        Finding(plain(c["check"]), str(c.get("attack") or ""), str(c["verdict"]), str(c["words"]))
+        for c in system["checks"]
+    ]
+    against = [f for f in found if f.verdict != "fine"]
+    against.sort(key=lambda finding: -ORDER.index(finding.verdict))
+    return Judgement(
+        system["system"],
+        trustworthy,
+        _words(system, trustworthy=trustworthy),
+        _figures(system),
+        against,
+        [f for f in found if f.verdict == "fine"],
+    )
+
+
+def _words(system: Mapping[str, Any], *, trustworthy: bool) -> str:
+    kept = quantity(system["worst"]["value"], "accuracy")
+    if not trustworthy:
+        return f"Not to be trusted: its worst case reads {kept}, but the attacks were fooled."
+    bare = system.get("undefended_worst")
+    if not bare:
+        return f"The worst case over all attacks leaves {kept}."
+    alone = quantity(bare["value"], "accuracy")
+    return (
+        f"The worst case over all attacks leaves {kept}, that of \u2018{system['undefended']}\u2019 {alone}."
+    )
+
+
+def _figures(system: Mapping[str, Any]) -> list[Figure]:
+    labels = {
+        "clean": "no attack",
+        "oblivious": "attacker knows the classifier alone",
+        "worst": "worst case",
+        "undefended_worst": f"worst case of \u2018{system.get('undefended')}\u2019",
+    }
+    return [
+        Figure(
+            label,
+            quantity(told["value"], "accuracy"),
+            span(told.get("low"), told.get("high"), "accuracy"),
+        )
+        for name, label in labels.items()
+        if (told := system.get(name))
+    ]

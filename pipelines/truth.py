@@ -1,0 +1,189 @@
+"""Truth checks: was an attack fooled? From measured rows alone; the audit adds probes of the system itself.
+
+After the checklists of Carlini et al. (2019), Croce and Hein (2020) and Tramer et al. (2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import e
+
+import numpy as np
+
+from data.statistics import mcnemar_exact
+from pipelines.evidence import LEAD, Check, Evidence, Verdict, outcome, points
+from pipelines.measured import Columns
+from pipelines.relations import RELATIONS
+
+SPARSE = 0.5
+"""Share of useless values above which a gradient is suspect. Honest networks and filters stay far below: a
+median filter, the worst of them, passes 0.7 of the pixels, a classifier nearly all."""
+DEAD = 0.9
+"""Share from which it leads nowhere; the same as where the gradient path goes around a part."""
+UNTESTED = 0.02
+"""Share of pictures that may count as robust untested before the figure is worth nothing."""
+
+
+def checks_of(cell: Evidence, others: Sequence[Evidence], clean: Columns | None) -> list[Check]:
+    """Return what all checks that apply to an attacked cell find.
+
+    Args:
+        cell: the cell.
+        others: the other attacked cells of the same system under the same condition.
+        clean: rows of the same system and condition without an attack, where they were measured.
+    """
+    alone: tuple[Callable[[Evidence], Check | None], ...]
+    alone = (_zero_gradients, _untested, _broken_gradient, _loss_rises, _eot, _chance)
+    against: tuple[Callable[[Evidence, Columns], Check | None], ...]
+    against = (_above_clean, _random_outputs, _probabilities)
+    found = [check(cell) for check in alone]
+    found += [relation(cell, others) for relation in RELATIONS]
+    if clean is not None:
+        found += [check(cell, clean) for check in against]
+    return [check for check in found if check is not None]
+
+
+def reliable(checks: Sequence[Check]) -> bool:
+    """Return False where a check says that the figure must not be quoted."""
+    return all(check.verdict != "unreliable" for check in checks)
+
+
+def _zero_gradients(cell: Evidence) -> Check | None:
+    column = cell.columns.get("zero_gradients")
+    if not cell.sees_gradient or column is None or np.isnan(column).all():
+        return None
+    share = float(np.nanmean(column))
+    verdict: Verdict = "fine" if share <= SPARSE else "suspect" if share <= DEAD else "unreliable"
+    words = f"{points(share)} of the gradient's values are zero or not finite"
+    if verdict == "fine":
+        return Check("zero_gradients", verdict, share, f"{words}.")
+    advice = "a part hides its gradient; give that part a surrogate, and add an attack on scores (square)"
+    return Check("zero_gradients", verdict, share, f"{words}: {advice}.")
+
+
+def _untested(cell: Evidence) -> Check | None:
+    column = cell.columns.get("zero_gradients")
+    if not cell.sees_gradient or cell.attack.threat != "adaptive" or column is None:
+        return None
+    left = int(((column >= DEAD) & (cell.right == 1)).sum())
+    share = left / len(column)
+    if share <= LEAD:
+        words = "No picture counts as robust only because its gradient was dead."
+        return Check("untested", "fine", share, words)
+    words = (
+        f"{left} of {len(column)} pictures count as robust although their gradient was dead, so nothing was "
+        "really tried on them: raise the margin instead of the cross-entropy, or add square."
+    )
+    return Check("untested", "suspect" if share <= UNTESTED else "unreliable", share, words)
+
+
+def _broken_gradient(cell: Evidence) -> Check | None:
+    if not cell.sees_gradient:
+        return None
+    broken = cell.facts.broken
+    if not broken:
+        return Check("broken_gradient", "fine", 0.0, "Every part has the gradient that it claims.")
+    ways = ", ".join(f"'{name}' (passed by {cell.facts.through.get(name, 'identity')})" for name in broken)
+    words = (
+        f"{ways} claims an exact gradient and has none: the attack went around it, "
+        "but declare a surrogate, for only a good one tells how robust the system is."
+    )
+    return Check("broken_gradient", "suspect", float(len(broken)), words)
+
+
+def _loss_rises(cell: Evidence) -> Check | None:
+    """Look at the pictures that were changed: an attack that climbs a true gradient raises their loss."""
+    after, before = cell.columns.get("loss"), cell.columns.get("loss_before")
+    if not cell.adaptive or after is None or before is None or not cell.worked_on.any():
+        return None
+    changed = cell.worked_on & (cell.columns["l2"] > 0)
+    if not changed.any():
+        words = "The attack changed no picture: its gradient is zero, or its radius is."
+        return Check("loss_rises", "unreliable", None, words)
+    rise = (after - before)[changed]
+    flat = float((rise <= 0).mean())
+    if flat <= 0.1:
+        words = f"The loss rose for {points(1.0 - flat)} of the pictures that were changed."
+        return Check("loss_rises", "fine", flat, words)
+    verdict: Verdict = "unreliable" if flat > 0.5 or rise.mean() <= 0 else "suspect"
+    words = (
+        f"The loss did not rise for {points(flat)} of the pictures that were changed: the gradient points "
+        "elsewhere, so do not trust this figure before an attack on scores (square) agrees."
+    )
+    return Check("loss_rises", verdict, flat, words)
+
+
+def _eot(cell: Evidence) -> Check | None:
+    if not cell.victim_random or cell.attack.sees == "nothing":
+        return None
+    if cell.draws > 1:
+        words = f"Random parts were averaged over {cell.draws} draws."
+        return Check("eot", "fine", float(cell.draws), words)
+    words = "The system draws random numbers and the attack saw one draw at a time: write eot: auto."
+    return Check("eot", "unreliable", float(cell.draws), words)
+
+
+def _chance(cell: Evidence) -> Check | None:
+    """At a quarter of the range of pixels nothing can survive a strong attack."""
+    from data.statistics import wilson
+    from pipelines.evidence import ITERATIVE
+
+    norm, eps = cell.attack.radius or ("", 0.0)
+    if cell.classes is None or not cell.adaptive or cell.kind not in ITERATIVE:
+        return None
+    if norm != "linf" or eps < 64 / 255 - 1e-9:
+        return None
+    right = int(cell.right.sum())
+    low, _ = wilson(right, len(cell.right))
+    level, where = 1.0 / cell.classes, f"At {eps * 255:.0f}/255 {points(cell.accuracy)} of the pictures"
+    if low <= level:
+        return Check("chance", "fine", cell.accuracy, f"{where} are right: no better than guessing.")
+    words = f"{where} still are right, where nothing can be: the attack is fooled, look for hidden gradients."
+    return Check("chance", "unreliable", cell.accuracy, words)
+
+
+def _above_clean(cell: Evidence, clean: Columns) -> Check | None:
+    without = outcome(clean, random=cell.random)
+    lead = cell.accuracy - float(without.mean())
+    gained = int(((cell.right == 1) & (without == 0)).sum())
+    lost = int(((cell.right == 0) & (without == 1)).sum())
+    if lead <= LEAD or (cell.random and mcnemar_exact(gained, lost) >= 0.05):
+        words = "No more pictures are right under attack than without."
+        return Check("above_clean", "fine", lead, words)
+    words = (
+        f"{points(lead)} more pictures are right under attack than without: the attack works on something "
+        "else than the system, so check its threat model and its source."
+    )
+    return Check("above_clean", "unreliable" if cell.adaptive else "suspect", lead, words)
+
+
+def _random_outputs(cell: Evidence, clean: Columns) -> Check | None:
+    """The same pictures went through twice: once for the cell without attack, once before this attack."""
+    first, second = clean.get("loss"), cell.columns.get("loss_before")
+    if cell.random or first is None or second is None:
+        return None
+    if np.isnan(first).any() or np.isnan(second).any():
+        return None
+    apart = float((np.abs(first - second) / (1.0 + np.abs(first))).max())
+    if apart <= 1e-4:
+        return Check("random_outputs", "fine", apart, "Equal pictures got equal outputs, twice.")
+    words = (
+        "Equal pictures got different outputs, yet no part is declared stochastic: declare the random part, "
+        "so that attacks average over its draws and the judgement does not hang on one."
+    )
+    return Check("random_outputs", "unreliable", apart, words)
+
+
+def _probabilities(cell: Evidence, clean: Columns) -> Check | None:
+    """The softmax of a vector of probabilities never exceeds e / (e + classes - 1)."""
+    confidence = clean.get("confidence")
+    if cell.classes is None or confidence is None or np.isnan(confidence).any() or not cell.sees_gradient:
+        return None
+    top, most = e / (e + cell.classes - 1), float(confidence.max())
+    if not 0.97 * top <= most <= top + 1e-5:
+        return Check("probabilities", "fine", most, "The outputs look like logits.")
+    words = (
+        "The outputs look like probabilities: their softmax flattens the gradient; "
+        "let the classifier return logits."
+    )
+    return Check("probabilities", "suspect", most, words)

@@ -1,0 +1,140 @@
+"""The worst case over attacks: a picture counts as right only if no attack of a radius breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.contract.rng import Rng
+from data.statistics import holm, mcnemar_exact, paired_bootstrap, wilson
+from pipelines.measured import Columns, Measured, Triple
+from pipelines.metrics.base import Estimate
+from pipelines.threats import is_attack
+
+Radius = tuple[str, float]
+
+
+@dataclass(frozen=True)
+class Union:
+    """Attacks of one radius on one system under one condition.
+
+    Attributes:
+        system: the system.
+        condition: the condition.
+        radius: norm and eps.
+        attacks: names, in the order of the config.
+        clean: name of the cell without an attack, where it was measured.
+    """
+
+    system: str
+    condition: str
+    radius: Radius
+    attacks: tuple[str, ...]
+    clean: str | None
+
+
+def unions(measured: Measured) -> list[Union]:
+    """Return every union of at least two attacks, in the order of the config."""
+    attacks = measured.grid.attacks
+    found: dict[tuple[str, str, Radius], list[str]] = {}
+    clean: dict[tuple[str, str], str] = {}
+    for system, condition, name in measured.grid.triples:
+        spec = attacks[name]
+        if spec is None or not is_attack(spec):
+            clean[system, condition] = name
+        elif spec.radius is not None:
+            found.setdefault((system, condition, spec.radius), []).append(name)
+    return [
+        Union(system, condition, radius, tuple(names), clean.get((system, condition)))
+        for (system, condition, radius), names in found.items()
+        if len(names) > 1
+    ]
+
+
+def survivors(
+    columns: Mapping[Triple, Columns], union: Union, *, system: str, column: str = "correct"
+) -> NDArray[np.float64] | None:
+    """Return (n,) 1 where a picture is right under every one of the attacks, and without any if measured.
+
+    None where one of the cells, or a value of the column, is missing.
+    """
+    names = (*union.attacks, *([union.clean] if union.clean else []))
+    found = [columns.get((system, union.condition, name), {}).get(column) for name in names]
+    if any(values is None or np.isnan(values).any() for values in found):
+        return None
+    return np.min(np.stack([values for values in found if values is not None]), axis=0)  # type: ignore[no-any-return]
+
+
+def worst_cases(measured: Measured, unreliable: Collection[Triple]) -> list[dict[str, Any]]:
+    """Return the figures ``worst`` of the summary.
+
+    Args:
+        measured: the rows.
+        unreliable: attacked cells that a truth check condemned.
+    """
+    out = [found for union in unions(measured) if (found := _figure(measured, union, unreliable))]
+    tested = [entry["versus"] for entry in out if entry["versus"]]
+    for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
+        better = "helps" if versus["difference"] > 0 else "hurts"
+        versus["p_adjusted"] = _short(adjusted)
+        versus["verdict"] = better if adjusted < 0.05 and versus["difference"] else "unclear"
+    return out
+
+
+def _figure(measured: Measured, union: Union, unreliable: Collection[Triple]) -> dict[str, Any] | None:
+    right = survivors(measured.columns, union, system=union.system)
+    if right is None:
+        return None
+    votes = survivors(measured.columns, union, system=union.system, column="majority")
+    norm, eps = union.radius
+    condemned = [a for a in union.attacks if (union.system, union.condition, a) in unreliable]
+    return {
+        "system": union.system,
+        "condition": union.condition,
+        "norm": norm,
+        "eps": eps,
+        "attacks": list(union.attacks),
+        "n": len(right),
+        "clean": union.clean is not None,
+        "accuracy": proportion(right),
+        "majority": None if votes is None else proportion(votes),
+        "versus": _versus(measured, union, right),
+        "reliable": not condemned,
+        "unreliable": condemned,
+    }
+
+
+def _versus(measured: Measured, union: Union, mine: NDArray[np.float64]) -> dict[str, Any] | None:
+    """Return the paired comparison with the baseline under the same attacks."""
+    if measured.baseline in (None, union.system):
+        return None
+    theirs = survivors(measured.columns, union, system=measured.baseline or "")
+    if theirs is None:
+        return None
+    gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
+    place = (union.system, union.condition, *map(str, union.radius))
+    low, high = paired_bootstrap(mine, theirs, Rng(measured.seed).at("summary", "worst", *place))
+    return {
+        "difference": _short((mine - theirs).mean()),
+        "low": _short(low),
+        "high": _short(high),
+        "p": _short(mcnemar_exact(gained, lost)),
+        "gained": gained,
+        "lost": lost,
+    }
+
+
+def proportion(right: NDArray[np.float64] | Sequence[float]) -> dict[str, Any]:
+    """Return the share of ones with its Wilson interval, as the metrics give it."""
+    values = np.asarray(right)
+    count, n = int(values.sum()), len(values)
+    low, high = wilson(count, n)
+    return Estimate(count / n, low, high, "wilson").to_json()
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.10g}")

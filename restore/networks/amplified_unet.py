@@ -1,0 +1,82 @@
+"""Low light: the exposure is made up for, then the raised noise is removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from restore.base import RestorerFacts, RestorerSpec
+from restore.classical.auto_exposure import gain_of, with_gain
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from data.contract.types import Images
+
+SMOOTHING = 2
+"""Pixels beyond the network's reach that the map of the noise depends on."""
+
+
+class AmplifiedUNet(RestorerSpec):
+    """`AutoExposure`, then a `UNetDenoiser` that is told how strong the noise is at every place.
+
+    The map of the noise follows from the gain and from the sensor: shot noise, read noise and 8-bit rounding,
+    amplified and carried through the sRGB curve. The network has the tensors of a `UNetDenoiser` of the same
+    size, so that training can start from one.
+    """
+
+    kind: Literal["amplified_unet"] = "amplified_unet"
+    purpose: ClassVar[str] = "brightens underexposed pictures and removes the noise of too little light"
+    fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks"})
+
+    channels: Literal[1, 3] = 3
+    """Grey or colour pictures."""
+    width: Annotated[int, Field(ge=4, le=256)] = 32
+    """Channels of the first level; the next ones have 2 and 4 times as many."""
+    blocks: Annotated[int, Field(ge=1, le=8)] = 1
+    """Residual blocks a level and direction."""
+    gain: Annotated[Number, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    """Factor of the linear light; ``auto`` estimates it for every picture."""
+    most: Annotated[Number, Field(ge=1, le=4096)] = 512.0
+    """Greatest gain that ``auto`` may find."""
+    white: Annotated[Number, Field(gt=0)] = 4000.0
+    """Electrons of the sensor that white stands for."""
+    read: Annotated[Number, Field(ge=0)] = 3.0
+    """Standard deviation of the sensor's read noise in electrons."""
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
+        from restore.nets.unet_denoiser import STRIDE, reach
+
+        field = 2 * (reach(self.blocks) + SMOOTHING) + 1
+        return RestorerFacts(channels=(self.channels,), multiple_of=STRIDE, receptive_field=field)
+
+    def prepared(self, x: Images) -> RestorerSpec:
+        """Return this restorer with the gain of the whole picture, for its tiles."""
+        return with_gain(self, x, self.gain, self.most)
+
+    def gain_of(self, light: Images) -> Images:
+        """Return the gain of each picture, (n, 1, 1, 1), for linear light (n, c, h, w)."""
+        return gain_of(light, self.gain, self.most)
+
+    def network(self) -> nn.Module:
+        """Return the network with fresh weights."""
+        from data.initial import fresh
+        from restore.nets.unet_denoiser import UNetDenoiser as Network
+
+        return fresh(lambda: Network(self.channels, self.width, self.blocks, blind=False))
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Return brightened and denoised images."""
+        from restore.light import HEADROOM, from_linear, raised_noise, to_linear
+
+        if network is None:
+            raise NotImplementedError
+        light = to_linear(x)
+        gain = self.gain_of(light)
+        noise = raised_noise(light, gain, white=self.white, read=self.read)
+        out: Images = network(from_linear((gain * light).clamp_max(HEADROOM)), noise)
+        return out
