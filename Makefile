@@ -32,10 +32,11 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The peer that corruptions are compared with asks for opencv-python, which would clobber the headless
-# build, and spandrel for torchvision, which it needs at import time only: both come without their dependencies.
+# build, and spandrel for torchvision, which it needs at import time only; torchattacks wants torchvision too, and
+# pyautoattack names none: all come without their dependencies.
 $(READY): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,imagenet,peers]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt imagecorruptions-imaug spandrel einops
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt imagecorruptions-imaug spandrel einops torchattacks pyautoattack
 	touch $(READY)
