@@ -164,23 +164,22 @@ def test_no_pictures_are_left_to_break() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 12 / 255), ("l2", 5.0), ("l1", 150.0)])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 12 / 255), ("l2", 5.0), ("l1", 60.0)])
 def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     reference = pytest.importorskip("pyautoattack")
-    source = Signs(count=64)
+    source = Signs(count=32)
     samples = source.read(source.index().entries)
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.label for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()
-    victims = Victims(images, labels, tuple(s.id for s in samples), torch.arange(64))
-    target = ToyTarget(model, model.classes, 64, gradients=False)
-    attack = Square(norm=norm, eps=eps, queries=500, rescaled=False)
+    victims = Victims(images, labels, tuple(s.id for s in samples), torch.arange(32))
+    target = ToyTarget(model, model.classes, 32, gradients=False)
+    attack = Square(norm=norm, eps=eps, queries=200, rescaled=False)
     ours = (model(attack(target, victims, Rng(0))).argmax(1) == labels).float().mean()
     known = reference.AutoAttack(model, norm=norm.capitalize(), eps=eps, version="custom", seed=0)
-    known.attacks_to_run, known.verbose, known.square.n_queries = ["square"], False, 500
-    found, _ = known.run_standard_evaluation(images, labels, batch_size=64)
+    known.attacks_to_run, known.verbose, known.square.n_queries = ["square"], False, 200
+    found, _ = known.run_standard_evaluation(images, labels, batch_size=32)
     theirs = (model(found).argmax(1) == labels).float().mean()
     assert 0.1 < theirs < 0.9
-    # Two random searches: not every picture falls in both.
-    assert ours <= theirs + 0.03
-    assert ours >= theirs - 0.1
+    # Two random searches of 32 pictures: three of them may fall in one only.
+    assert abs(ours - theirs) <= 0.1
