@@ -48,8 +48,8 @@ class APGD(BallAttack):
         """Return the most passes that one picture can cost."""
         targeted = self.loss == "dlr_targeted"
         starts = self.restarts * (min(self.targets, classes - 1) if targeted else 1)
-        # Ranking the classes costs one, and each of l1's two wider balls two.
-        longer = 4 if self.norm == "l1" and self.widened else 0
+        # Ranking the classes costs one, each of l1's two wider balls two, a last look at random systems one.
+        longer = 5 if self.norm == "l1" and self.widened else 1
         return starts * (self.steps + 1 + longer) + targeted, starts * self.steps
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:

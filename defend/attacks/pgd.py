@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PGD(BallAttack):
     """Projected gradient descent (Madry et al. 2018), optionally with momentum (Dong et al. 2018).
 
-    A picture that is misclassified is finished and costs nothing any more.
+    A picture that is misclassified is finished and costs nothing any more, unless the system is random.
     """
 
     kind: Literal["pgd"] = "pgd"
@@ -77,6 +77,9 @@ class PGD(BallAttack):
         for _ in range(self.steps):
             slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
             done = slope.logits.argmax(1) != labels[active]
+            if target.stochastic:
+                # A fresh draw may see the true class again: on to the end, away from the boundary.
+                done = torch.zeros_like(done)
             broken[active[done]] = True
             active, gradient = active[~done], slope.gradient[~done]
             if not len(active):

@@ -112,7 +112,7 @@ def ascend(
     """Search from one start. A picture is finished, and costs nothing any more, once it is misclassified.
 
     A picture costs at most ``steps + 1`` queries and ``steps`` backwards; with wider balls ``steps + 5``
-    queries.
+    queries. Where the system is random, every picture is searched to the end, and one more query judges it.
 
     Args:
         target: the system.
@@ -135,12 +135,14 @@ def ascend(
         climb = kind(settings, radius, steps, left, victims.images[left], x)
         _climb(target, victims, raised, climb, steps, found if number == len(stages) else None)
         left, x = climb.at, climb.best
-        if number < len(stages):
+        if number < len(stages) and not target.stochastic:
             # Many are misclassified here already: one query saves them the stages that are left.
             inner = project(x, climb.centre, settings.norm, settings.eps)
             open_ = found.note(left, inner, target.logits(inner, victims.rows[left]), victims.labels[left])
             left, x = left[open_], x[open_]
     found.images[left] = x
+    if target.stochastic:
+        found.note(left, x, target.logits(x, victims.rows), victims.labels)
     return Climbed(found.images, found.broken, found.margins)
 
 
@@ -190,7 +192,8 @@ def _climb(
             # Nobody would use the last gradient.
             logits = target.logits(climb.x, rows)
             height, gradient = loss(logits), climb.gradient
-        if found is not None:
+        # A fresh draw of random parts may see the true class again: those are searched to the end.
+        if found is not None and not target.stochastic:
             open_ = found.note(climb.at, climb.x, logits, victims.labels[climb.at])
             if not open_.all():
                 climb.keep(open_)

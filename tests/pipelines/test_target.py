@@ -16,6 +16,8 @@ from data.contract.errors import AttackError, ConfigError
 from data.contract.rng import Rng
 from data.contract.spec import Gradient
 from data.corruptions.identity import Identity
+from defend.attacks.apgd import APGD
+from defend.attacks.base import BallAttack
 from defend.attacks.fgsm import FGSM
 from defend.attacks.none import NoAttack
 from defend.attacks.pgd import PGD
@@ -156,6 +158,21 @@ def test_random_parts_draw_by_picture_and_call_not_by_batch() -> None:
     torch.testing.assert_close(alone.logits(x[1:2], torch.tensor([1])), expected)
     assert not torch.equal(alone.logits(x[1:2], torch.tensor([1])), expected)
     assert whole.queries.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("attack", [PGD(eps=0.3, steps=3), APGD(eps=0.3, steps=3)], ids=["pgd", "apgd"])
+def test_random_systems_are_searched_to_the_end(attack: BallAttack) -> None:
+    x = pictures(4)
+    steady, random = target_of(n=4), target_of(Jitter(), n=4, eot=2)
+    for target in (steady, random):
+        labels = target.logits(x, torch.arange(4)).argmax(1)
+        victims = Victims(x, labels, tuple(target.ids), torch.arange(4))
+        attack(target, victims, Rng(0))
+    # At this radius one step is enough, but for a fresh draw the boundary lies elsewhere.
+    assert int(steady.backwards.max()) < 3
+    # A picture whose first look, in other draws, is wrong already is left alone.
+    assert set(random.backwards.tolist()) <= {0, 2 * 3}
+    assert (random.backwards == 2 * 3).sum() >= 3
 
 
 def test_views_show_no_more_than_they_say() -> None:
