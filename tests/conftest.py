@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+# Equal examples on every machine and in every run.
+settings.register_profile("steady", derandomize=True)
+settings.load_profile("steady")
 
 LEGACY_NUMPY = ("seed", "rand", "randn", "randint", "random", "normal", "uniform", "choice", "shuffle")
 PYTHON = ("seed", "random", "randint", "uniform", "gauss", "choice", "choices", "shuffle", "sample")

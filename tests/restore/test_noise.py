@@ -55,7 +55,8 @@ def test_pure_noise(sigma, channels, low):
     x = noisy(torch.full((1, channels, 128, 140), 0.5), sigma, str(sigma)).clamp(1e-3, 1 - 1e-3)
     clipped = float((x - 0.5).std())
     found = float(estimate_sigma(x))
-    assert found == pytest.approx(sigma, rel=0.12)
+    # Clipping takes the strongest noise away, from the pictures and from what can be found in them.
+    assert 0.88 * min(clipped, sigma) <= found <= 1.12 * sigma
     assert clipped <= sigma * 1.05
     # A ramp is no noise: four vanishing moments see nothing of it.
     ramp = low * torch.linspace(0, 0.2, 140)
