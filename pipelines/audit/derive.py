@@ -14,6 +14,7 @@ from defend.base import ClassifierSpec
 from pipelines.config import Condition, Evaluate
 from pipelines.graph import IMAGE, OUT, Graph, Node, wire
 from pipelines.joins.base import JoinSpec
+from pipelines.report.words import radius
 from restore.base import RestorerSpec
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}
@@ -151,7 +152,7 @@ def derive(
     told: dict[str, Any] = {
         "task": "evaluate",
         "name": f"{config.name[:54]}-audit",
-        "title": f"Audit of {config.title or config.name}: {threat.norm}, eps {threat.eps:.4g}",
+        "title": f"Audit of {config.title or config.name}: {radius(threat.norm, threat.eps)}",
         "seed": config.seed,
         "chunk": config.chunk,
         "draws": config.draws,

@@ -14,6 +14,7 @@ from data.contract.errors import ClearsightError, ConfigError
 from data.contract.spec import Number
 from pipelines.commands.configs import read_evaluate
 from pipelines.commands.console import console, progress
+from pipelines.report.words import radius
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,7 +104,8 @@ def _accuracies(entry: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
         "without the restorers": entry["undefended_worst"],
     }
     each = [f"{name} {100 * figure['value']:.1f} %" for name, figure in told.items() if figure]
-    return f"  {audit['norm']} {audit['eps']:.4g}, {audit['pictures']} pictures: " + ", ".join(each)
+    place = radius(audit["norm"], audit["eps"])
+    return f"  {place}, {audit['pictures']} pictures: " + ", ".join(each)
 
 
 def _table(entry: Mapping[str, Any]) -> Table:

@@ -214,8 +214,8 @@ def worst(figures: Figures) -> list[Worst]:
 
 
 def sides(figures: Figures) -> list[Side]:
-    """Return each pair of an oblivious and an adaptive attack of one kind and ball on one system."""
-    found = []
+    """Return each oblivious attack beside the strongest adaptive one of its kind and ball, by system."""
+    found: dict[tuple[str, str, str], Side] = {}
     for careless in figures.attacked:
         for knowing in figures.attacked:
             if figures.threat(careless) != "oblivious" or figures.threat(knowing) != "adaptive":
@@ -225,9 +225,13 @@ def sides(figures: Figures) -> list[Side]:
             for condition in figures.conditions:
                 for name in figures.names:
                     pair = tuple(figures.cell(name, condition, attack) for attack in (careless, knowing))
-                    if all(value(cell, "accuracy") for cell in pair):
-                        found.append(_side(figures, *pair))  # type: ignore[arg-type]  # both are there
-    return found
+                    if not all(value(cell, "accuracy") for cell in pair):
+                        continue
+                    side = _side(figures, *pair)  # type: ignore[arg-type]  # both are there
+                    place = (careless, condition, name)
+                    if place not in found or side.difference > found[place].difference:
+                        found[place] = side
+    return list(found.values())
 
 
 def _ball(figures: Figures, attack: str) -> tuple[Any, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from data.contract.errors import RunError
 from pipelines.report.doubts import ORDER
-from pipelines.report.words import count, plain, quantity, radius, span
+from pipelines.report.words import count, listed, plain, quantity, radius, span
+
+EXPOSING = {"careless", "false security"}
+"""Checks that expose what attackers who know less would report."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,22 @@ def audit_of(content: Mapping[str, Any] | None) -> Audit | None:
     return Audit(trustworthy, place, _overall(systems, bad), systems)
 
 
+def _exposed(against: Sequence[Finding]) -> bool:
+    """Return True where only attackers who know less were fooled, so that the worst case stands."""
+    return {f.check for f in against if f.verdict == "unreliable"} <= EXPOSING
+
+
 def _overall(systems: list[Judgement], bad: list[str]) -> str:
     if not bad:
         return (
             "No check found an attack that was fooled: the accuracies under attack can be quoted, "
             "as upper bounds on what a stronger attack would leave."
+        )
+    if all(_exposed(judged.against) for judged in systems if not judged.trustworthy):
+        which = "This system" if len(systems) == 1 else listed(bad)
+        return (
+            f"{which} fooled attackers who did not know every part, not those who did: quote the worst case, "
+            "and nothing that an oblivious attack leaves."
         )
     which = "this system" if len(systems) == 1 else f"{len(bad)} of {count(len(systems), 'system')}"
     return (
@@ -92,15 +106,17 @@ def _judgement(system: Mapping[str, Any]) -> Judgement:
     return Judgement(
         system["system"],
         trustworthy,
-        _words(system, trustworthy=trustworthy),
+        _words(system, against, trustworthy=trustworthy),
         _figures(system),
         against,
         [f for f in found if f.verdict == "fine"],
     )
 
 
-def _words(system: Mapping[str, Any], *, trustworthy: bool) -> str:
+def _words(system: Mapping[str, Any], against: Sequence[Finding], *, trustworthy: bool) -> str:
     kept = quantity(system["worst"]["value"], "accuracy")
+    if not trustworthy and _exposed(against):
+        return f"What it seems to withstand is no robustness: an attacker who knows every part leaves {kept}."
     if not trustworthy:
         return f"Not to be trusted: its worst case reads {kept}, but the attacks were fooled."
     bare = system.get("undefended_worst")
