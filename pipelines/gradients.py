@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from data.contract.errors import AttackError
@@ -18,9 +19,12 @@ from pipelines.system import StandIn, System
 
 DEAD = 0.9
 """Share of exact zeros from which a gradient counts as dead. A median filter, which is honest, has 0.3."""
+SATURATED = 0.5
+"""Share of exact zeros from which values that got no gradient are passed straight through. A value that a
+clamp holds may still be brought back into range, which its own gradient, zero, does not say."""
 PROBES = 4
 """Pictures that are looked at."""
-How = Literal["exact", "surrogate", "identity"]
+How = Literal["exact", "surrogate", "identity", "leaky"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ def find_path(system: System, images: Tensor) -> Path:
 
     A part that declares a surrogate is passed by it. A part that declares an exact gradient, but has none
     that is finite and mostly not zero (a hidden rounding, a detach), is passed by the surrogate it may have,
-    else by the identity, resized where the part changes the size; it is listed as broken.
+    else by the identity, resized where the part changes the size; it is listed as broken. A part that
+    saturates (`SATURATED`) keeps its gradient, and values without one are passed straight through.
 
     Args:
         system: what is attacked; deterministic choice, equal pictures give an equal path.
@@ -61,10 +66,13 @@ def find_path(system: System, images: Tensor) -> Path:
         name, part = step.part_name, system.part(step.part_name)
         if name in how:
             continue
+        inputs = [values[source] for source in step.inputs]
         if step.spec.gradient is Gradient.SURROGATE:
             how[name], stand_ins[name] = "surrogate", part.surrogate
-        elif _alive(part, [values[source] for source in step.inputs], _probe_streams(images)):
+        elif (zeros := _zeros(part, inputs, _probe_streams(images))) <= DEAD:
             how[name] = "exact"
+            if zeros > SATURATED and inputs[0].shape == values[step.name].shape:
+                how[name], stand_ins[name] = "leaky", _leaky(part)
         elif step.gives == "logits" or len(step.inputs) > 1:
             raise AttackError(
                 f"part '{name}' ({step.spec.name}) claims an exact gradient, but none comes through",
@@ -85,7 +93,8 @@ def _probe_streams(images: Tensor) -> list[Rng]:
     return [Rng(0).at("probe", i) for i in range(min(PROBES, len(images)))]
 
 
-def _alive(part: Part, inputs: list[Tensor], streams: list[Rng]) -> bool:
+def _zeros(part: Part, inputs: list[Tensor], streams: list[Rng]) -> float:
+    """Return the share of exact zeros in the gradient; 1 where it has none, or values that are not finite."""
     leaves = [x.detach().clone().requires_grad_(True) for x in inputs]
     with torch.enable_grad():
         if part.spec.stochastic:
@@ -93,14 +102,14 @@ def _alive(part: Part, inputs: list[Tensor], streams: list[Rng]) -> bool:
         out = part(*leaves)
         part.streams = None
         if not out.requires_grad:
-            return False
+            return 1.0
         weights = torch.randn(out.shape, generator=Rng(0).at("probe").torch()).to(out)
         gradients = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
     for gradient in gradients:
         if gradient is None or not gradient.isfinite().all():
-            return False
+            return 1.0
     zeros = torch.cat([g.flatten() for g in gradients if g is not None]) == 0
-    return bool(zeros.float().mean() <= DEAD)
+    return zeros.float().mean().item()
 
 
 def _has_surrogate(part: Part, x: Tensor) -> bool:
@@ -110,6 +119,34 @@ def _has_surrogate(part: Part, x: Tensor) -> bool:
     except NotImplementedError:
         return False
     return True
+
+
+class _Leak(torch.autograd.Function):
+    """A part whose zero gradients are replaced by what came from above."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, part: Part) -> Tensor:
+        """Run the part on a leaf of its own, so that its gradient can be asked for alone."""
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            out: Tensor = part(leaf)
+        ctx.leaf, ctx.out = leaf, out  # type: ignore[attr-defined]
+        return out.detach()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *above: Tensor) -> tuple[Tensor, None]:
+        """Return the part's gradient, and where that is zero the one from above."""
+        # Several losses ask one after the other.
+        (own,) = torch.autograd.grad(ctx.out, ctx.leaf, above[0], retain_graph=True)  # type: ignore[attr-defined]
+        return torch.where(own == 0, above[0], own), None
+
+
+def _leaky(part: Part) -> StandIn:
+    def stand_in(x: Tensor) -> Tensor:
+        out: Tensor = _Leak.apply(x, part)  # type: ignore[no-untyped-call]
+        return out
+
+    return stand_in
 
 
 def _identity_like(out: Tensor) -> StandIn:

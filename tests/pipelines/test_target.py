@@ -74,6 +74,15 @@ class Honest(Coarse):
         return x
 
 
+class Stretch(RestorerSpec):
+    """Saturates three values of four."""
+
+    kind: Literal["stretch"] = "stretch"
+
+    def restore(self, x: Tensor, network: nn.Module | None) -> Tensor:
+        return ((x - 0.5) * 4 + 0.5).clamp(0, 1)
+
+
 class Numpy(ArrayRestorerSpec):
     """A part that leaves torch: halves the distance to grey."""
 
@@ -123,6 +132,20 @@ def test_a_surrogate_is_used_where_declared_and_where_a_claim_is_broken() -> Non
     assert honest.broken == ()
     assert list(broken.how.values()) == ["identity", "exact"]
     assert broken.broken == ("0_coarse",)
+
+
+def test_values_that_a_clamp_holds_are_passed_straight_through() -> None:
+    x = pictures(2)
+    target = target_of(Stretch(), n=2)
+    assert list(find_path(target.system, x).how.values()) == ["leaky", "exact"]
+    both = target.gradient(x, torch.arange(2), lambda logits: logits[:, :2]).gradient
+    held = (Stretch().restore(x, None) - 0.5).abs() == 0.5
+    assert 0.5 < held.float().mean() < 0.9
+    # The toy's logit is the channel's mean times 4; the stretch multiplies by 4 where it lets pass.
+    for k in range(2):
+        through = both[:, k, k] * x[0, 0].numel()
+        torch.testing.assert_close(through, torch.where(held[:, k], 4.0, 16.0))
+    torch.testing.assert_close(target.logits(x, torch.arange(2)), target.system(x), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("part", [Honest(), Coarse()], ids=["declared", "hidden"])
