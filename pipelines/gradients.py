@@ -19,9 +19,9 @@ from pipelines.system import StandIn, System
 
 DEAD = 0.9
 """Share of exact zeros from which a gradient counts as dead. A median filter, which is honest, has 0.3."""
-SATURATED = 0.5
-"""Share of exact zeros from which values that got no gradient are passed straight through. A value that a
-clamp holds may still be brought back into range, which its own gradient, zero, does not say."""
+SATURATED = 0.25
+"""Share of pixels driven to 0 or 1 from which those among them without a gradient are passed straight
+through. What a clamp holds may still be brought back into range, which its own gradient, zero, hides."""
 PROBES = 4
 """Pictures that are looked at."""
 How = Literal["exact", "surrogate", "identity", "leaky"]
@@ -48,7 +48,8 @@ def find_path(system: System, images: Tensor) -> Path:
     A part that declares a surrogate is passed by it. A part that declares an exact gradient, but has none
     that is finite and mostly not zero (a hidden rounding, a detach), is passed by the surrogate it may have,
     else by the identity, resized where the part changes the size; it is listed as broken. A part that
-    saturates (`SATURATED`) keeps its gradient, and values without one are passed straight through.
+    saturates (`SATURATED`) keeps its gradient, and pixels that it drove to 0 or 1 are passed straight
+    through.
 
     Args:
         system: what is attacked; deterministic choice, equal pictures give an equal path.
@@ -69,9 +70,9 @@ def find_path(system: System, images: Tensor) -> Path:
         inputs = [values[source] for source in step.inputs]
         if step.spec.gradient is Gradient.SURROGATE:
             how[name], stand_ins[name] = "surrogate", part.surrogate
-        elif (zeros := _zeros(part, inputs, _probe_streams(images))) <= DEAD:
+        elif _zeros(part, inputs, _probe_streams(images)) <= DEAD:
             how[name] = "exact"
-            if zeros > SATURATED and inputs[0].shape == values[step.name].shape:
+            if len(inputs) == 1 and _saturates(inputs[0], values[step.name]):
                 how[name], stand_ins[name] = "leaky", _leaky(part)
         elif step.gives == "logits" or len(step.inputs) > 1:
             raise AttackError(
@@ -121,8 +122,17 @@ def _has_surrogate(part: Part, x: Tensor) -> bool:
     return True
 
 
+def _saturates(x: Tensor, out: Tensor) -> bool:
+    """Return True where a part drives many pixels to 0 or 1 that were neither."""
+    return x.shape == out.shape and bool((_held(out) & ~_held(x)).float().mean() > SATURATED)
+
+
+def _held(out: Tensor) -> Tensor:
+    return (out == 0) | (out == 1)
+
+
 class _Leak(torch.autograd.Function):
-    """A part whose zero gradients are replaced by what came from above."""
+    """A part whose zero gradients at pixels that came out as 0 or 1 are replaced by what came from above."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, part: Part) -> Tensor:
@@ -135,10 +145,11 @@ class _Leak(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, *above: Tensor) -> tuple[Tensor, None]:
-        """Return the part's gradient, and where that is zero the one from above."""
+        """Return the part's gradient, and where it is zero at a held pixel the one from above."""
         # Several losses ask one after the other.
         (own,) = torch.autograd.grad(ctx.out, ctx.leaf, above[0], retain_graph=True)  # type: ignore[attr-defined]
-        return torch.where(own == 0, above[0], own), None
+        held = _held(ctx.out.detach())  # type: ignore[attr-defined]
+        return torch.where((own == 0) & held, above[0], own), None
 
 
 def _leaky(part: Part) -> StandIn:
