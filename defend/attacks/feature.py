@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from data.contract.rng import Rng
     from defend.search.streams import Streams
-    from defend.target import Target, Victims
+    from defend.target import Slope, Target, Victims
 
 
 class FeaturePerturbation(BallAttack):
@@ -101,31 +101,24 @@ class FeaturePerturbation(BallAttack):
 
         ``goal``: features (n, d), and (n,) 1 to move away from them or -1 to move there.
         """
-        import torch
-
         from defend.search.balls import ascent, project, random_point
+        from defend.search.descent import descend
 
-        centre, labels, (features, sign) = victims.images, victims.labels, goal
+        centre, (features, sign) = victims.images, goal
         x = random_point(centre, self.norm, self.eps, streams, at)
         length = 2.5 * self.eps / self.steps if self.step is None else self.step
-        active = torch.arange(len(victims), device=x.device)
-        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
 
-        def distance(found: Tensor) -> Tensor:
-            return sign[active] * (found - features[active]).square().sum(1)
+        def look(x: Tensor, active: Tensor) -> Slope:
+            def distance(found: Tensor) -> Tensor:
+                return sign[active] * (found - features[active]).square().sum(1)
 
-        for _ in range(self.steps):
-            slope = target.features(x[active], victims.rows[active], distance)
-            done = slope.logits.argmax(1) != labels[active]
-            broken[active[done]] = True
-            active, gradient = active[~done], slope.gradient[~done]
-            if not len(active):
-                return x, broken
-            moved = x[active] + length * ascent(gradient, self.norm, x=x[active])
-            x[active] = project(moved, centre[active], self.norm, self.eps)
-        last = target.logits(x[active], victims.rows[active])
-        broken[active] = last.argmax(1) != labels[active]
-        return x, broken
+            return target.features(x, victims.rows[active], distance)
+
+        def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
+            moved = x + length * ascent(gradient, self.norm, x=x)
+            return project(moved, centre[active], self.norm, self.eps)
+
+        return descend(target, victims, x, steps=self.steps, look=look, move=move)
 
 
 def _features(target: Target, victims: Victims) -> Tensor:

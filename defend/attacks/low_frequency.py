@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from data.contract.rng import Rng
     from defend.search.streams import Streams
-    from defend.target import Target, Victims
+    from defend.target import Slope, Target, Victims
 
 
 class LowFrequency(BallAttack):
@@ -48,47 +48,36 @@ class LowFrequency(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the end of the last start."""
-        import torch
-
+        from defend.search.descent import retried
         from defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
-        out = victims.images.clone()
-        left = torch.arange(len(victims), device=out.device)
-        for _ in range(self.restarts):
-            if len(left):
-                out[left], broken = self._descend(target, victims.of(left), streams, left)
-                left = left[~broken]
-        return out
+        return retried(
+            victims, self.restarts, lambda left: self._descend(target, victims.of(left), streams, left)
+        )
 
     def _descend(
         self, target: Target, victims: Victims, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
-        import torch
-
         from defend.search import losses
         from defend.search.balls import ascent
+        from defend.search.descent import descend
         from defend.search.frequencies import low_pass
 
         centre, labels = victims.images, victims.labels
         x = self._start(centre, streams, at) if self.random_start else centre.clone()
         length = 2.5 * self.eps / self.steps if self.step is None else self.step
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
-        active = torch.arange(len(victims), device=x.device)
-        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
-        for _ in range(self.steps):
-            slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
-            done = slope.logits.argmax(1) != labels[active]
-            broken[active[done]] = True
-            active, gradient = active[~done], slope.gradient[~done]
-            if not len(active):
-                return x, broken
-            moved = x[active] + length * ascent(low_pass(gradient, self.share), self.norm)
-            x[active] = self._kept(moved, centre[active])
-        last = target.logits(x[active], victims.rows[active])
-        broken[active] = last.argmax(1) != labels[active]
-        return x, broken
+
+        def look(x: Tensor, active: Tensor) -> Slope:
+            return target.gradient(x, victims.rows[active], raised(labels[active]))
+
+        def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
+            moved = x + length * ascent(low_pass(gradient, self.share), self.norm)
+            return self._kept(moved, centre[active])
+
+        return descend(target, victims, x, steps=self.steps, look=look, move=move)
 
     def _start(self, centre: Tensor, streams: Streams, at: Tensor) -> Tensor:
         from defend.search.balls import TINY, per_picture, random_point, size

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from data.contract.rng import Rng
     from defend.search.streams import Streams
-    from defend.target import Target, Victims
+    from defend.target import Slope, Target, Victims
 
 
 class PGD(BallAttack):
@@ -45,18 +45,13 @@ class PGD(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the end of the last start."""
-        import torch
-
+        from defend.search.descent import retried
         from defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
-        out = victims.images.clone()
-        left = torch.arange(len(victims), device=out.device)
-        for _ in range(self.restarts):
-            if len(left):
-                out[left], broken = self._descend(target, victims.of(left), streams, left)
-                left = left[~broken]
-        return out
+        return retried(
+            victims, self.restarts, lambda left: self._descend(target, victims.of(left), streams, left)
+        )
 
     def _descend(
         self, target: Target, victims: Victims, streams: Streams, at: Tensor
@@ -66,30 +61,23 @@ class PGD(BallAttack):
 
         from defend.search import losses
         from defend.search.balls import ascent, per_picture, project, random_point, size
+        from defend.search.descent import descend
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
         length = 2.5 * self.eps / self.steps if self.step is None else self.step
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
-        active = torch.arange(len(victims), device=x.device)
         velocity = torch.zeros_like(x)
-        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
-        for _ in range(self.steps):
-            slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
-            done = slope.logits.argmax(1) != labels[active]
-            if target.stochastic:
-                # A fresh draw may see the true class again: on to the end, away from the boundary.
-                done = torch.zeros_like(done)
-            broken[active[done]] = True
-            active, gradient = active[~done], slope.gradient[~done]
-            if not len(active):
-                return x, broken
+
+        def look(x: Tensor, active: Tensor) -> Slope:
+            return target.gradient(x, victims.rows[active], raised(labels[active]))
+
+        def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
             if self.momentum:
                 scale = per_picture(size(gradient, "l1").clamp_min(1e-12), gradient)
                 velocity[active] = self.momentum * velocity[active] + gradient / scale
                 gradient = velocity[active]
-            moved = x[active] + length * ascent(gradient, self.norm, x=x[active])
-            x[active] = project(moved, centre[active], self.norm, self.eps)
-        last = target.logits(x[active], victims.rows[active])
-        broken[active] = last.argmax(1) != labels[active]
-        return x, broken
+            moved = x + length * ascent(gradient, self.norm, x=x)
+            return project(moved, centre[active], self.norm, self.eps)
+
+        return descend(target, victims, x, steps=self.steps, look=look, move=move)
