@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from data.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import memory_format, nn
 
 
 def choose_device(name: str) -> str:
@@ -30,3 +35,24 @@ def machine(device: str) -> str:
     if device.startswith("cuda"):
         return f"GPU {torch.cuda.get_device_name(device)}"
     return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def layout(model: nn.Module, device: str) -> memory_format:
+    """Return the order in which a network that is trained keeps its values: channels last where it may.
+
+    On a processor it makes a training step of the small residual classifiers a fifth faster, of the
+    denoisers a twentieth to a tenth.
+    """
+    import torch
+    from torch import nn
+
+    # torch 2.13 corrupts the heap of a processor in the backward pass of such convolutions.
+    unsafe = any(
+        isinstance(each, nn.Conv2d)
+        and each.kernel_size == (1, 1)
+        and each.stride != (1, 1)
+        and min(each.in_channels, each.out_channels) < 8
+        for each in model.modules()
+    )
+    plain = unsafe and not device.startswith("cuda")
+    return torch.contiguous_format if plain else torch.channels_last

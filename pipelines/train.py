@@ -24,7 +24,7 @@ from data.initial import initialise
 from data.weights import Weights, save
 from data.weights import state as weights_of
 from defend.base import ClassifierSpec
-from pipelines.device import choose_device
+from pipelines.device import choose_device, layout
 from pipelines.speed import speed
 from pipelines.training.average import Average
 from pipelines.training.card import card
@@ -157,11 +157,9 @@ class _Loop:
         for name, player in players.items():
             if player is not model and not getattr(player, "pretrained", False):
                 initialise(player, self.rng.at("initial", name))
-        # On processors channels-last gains less than a tenth, and torch 2.13 corrupts the heap in the
-        # backward pass of a 1x1 convolution with stride 2 of fewer than 8 channels.
-        layout = torch.channels_last if self.device == "cuda" else torch.contiguous_format
         for player in players.values():
-            player.to(device=self.device, memory_format=layout).train()  # type: ignore[call-overload]
+            order = layout(player, self.device)
+            player.to(device=self.device, memory_format=order).train()  # type: ignore[call-overload]
         average = None if self.config.ema is None else Average(model, self.config.ema)
         optimisers = {
             name: optimiser(player.parameters(), self.config.optimiser)
