@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from data.contract.spec import Spec
@@ -17,6 +17,18 @@ MODEL = "model"
 """Name of the player that is being trained for keeps."""
 
 
+@dataclass
+class Tally:
+    """What a method counts while it works; the loop sums it up and shows it.
+
+    Attributes:
+        passes: pictures whose gradient was computed for an attack, each pass of each picture once: what an
+            attack that stops early saves.
+    """
+
+    passes: int = 0
+
+
 @dataclass(frozen=True)
 class TrainBatch:
     """What one step sees.
@@ -28,6 +40,9 @@ class TrainBatch:
         share: used-up part of the budget, 0 to 1.
         reference: float32 (n, c, h, w) in [0, 1], pictures of another source (the normally lit ones of an
             unpaired method), or None where the config names none.
+        history: what chose the checkpoint at every check so far (accuracy on the validation part, examined
+            if the method examines; for a restorer its dB), oldest first.
+        tally: where the method counts its work.
     """
 
     images: Tensor
@@ -35,6 +50,8 @@ class TrainBatch:
     ids: tuple[str, ...]
     share: float = 0.0
     reference: Tensor | None = None
+    history: tuple[float, ...] = ()
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 class Method(Spec):

@@ -47,6 +47,7 @@ def early_stopped(
     steps: int,
     step: float,
     tau: int,
+    noise: Callable[[Tensor], Tensor] | None = None,
 ) -> EarlyStopped:
     """Run PGD-K-tau, the attack of friendly adversarial training (Zhang et al. 2020).
 
@@ -64,6 +65,8 @@ def early_stopped(
         steps: K, the most steps that a picture makes.
         step: length of one.
         tau: extra steps after the first misclassification.
+        noise: positions (m,) to what is added to the step of those pictures (m, c, h, w), before it is
+            projected; None: nothing.
     """
     x, fooled = start.clone(), start.clone()
     left = torch.full_like(labels, tau)
@@ -83,6 +86,8 @@ def early_stopped(
         if not len(active):
             break
         moved = x[active] + step * ascent(gradient, norm, x=x[active])
+        if noise:
+            moved = moved + noise(active)
         x[active] = project(moved, centre[active], norm, eps)
     fooled[~ever] = x[~ever]
     return EarlyStopped(x, fooled, left, kappa, frozen)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, Method, TrainBatch
 from data.contract.spec import Number
+from defend.training.base import ClassifierMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from data.contract.method import TrainBatch
     from data.contract.rng import Rng
 
 
-class AugMix(Method):
+class AugMix(ClassifierMethod):
     """Cross-entropy on the picture plus the Jensen-Shannon divergence to two AugMix versions of it.
 
     The operations are autocontrast, equalize, posterize, rotate, solarize, shear and translate: none of them
@@ -27,8 +26,6 @@ class AugMix(Method):
     kind: Literal["augmix"] = "augmix"
     purpose: ClassVar[str] = "AugMix: robust to unseen corruptions without training on any of them"
 
-    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Share of the label's probability that is spread evenly over all classes."""
     width: Annotated[int, Field(ge=1, le=8)] = 3
     """Chains that are mixed."""
     depth: Annotated[int, Field(ge=1, le=8)] = 3
@@ -38,18 +35,12 @@ class AugMix(Method):
     jsd: Annotated[Number, Field(ge=0)] = 12.0
     """Weight of the divergence. 0: train on one mix a picture instead, at a third of the cost."""
 
-    def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Yield the loss of the batch; the three versions go through the network as one batch."""
+    def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
+        """Return the pictures and two versions of each, one after the other; or one version alone."""
         import torch
-        from torch.nn.functional import cross_entropy
 
         from defend.training.chains.mixing import mixed
 
-        labels = batch.labels
-        if labels is None:
-            raise DataError("needs labels", where=self.kind)
         versions = mixed(
             batch.images,
             batch.ids,
@@ -59,16 +50,15 @@ class AugMix(Method):
             depth=self.depth,
             severity=self.severity,
         )
+        return Prepared(torch.cat([batch.images, *versions]) if self.jsd else versions[0], labels)
+
+    def loss(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
+        """Return the loss of the batch; the three versions go through the network as one batch."""
+        logits = model(made.images)
         if not self.jsd:
-            yield (
-                MODEL,
-                cross_entropy(players[MODEL](versions[0]), labels, label_smoothing=self.label_smoothing),
-            )
-            return
-        logits = players[MODEL](torch.cat([batch.images, *versions]))
+            return self.cross_entropy(logits, made.labels)
         clean, first, second = logits.float().chunk(3)
-        loss = cross_entropy(clean, labels, label_smoothing=self.label_smoothing)
-        yield MODEL, loss + self.jsd * jensen_shannon(clean, first, second)
+        return self.cross_entropy(clean, made.labels) + self.jsd * jensen_shannon(clean, first, second)
 
 
 def jensen_shannon(*logits: Tensor) -> Tensor:

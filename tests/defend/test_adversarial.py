@@ -14,7 +14,8 @@ from data.contract.errors import DataError
 from data.contract.method import MODEL, TrainBatch
 from data.contract.rng import Rng
 from data.initial import fresh
-from defend.training.adversarial import Adversarial, Ascent
+from defend.search.ascent import Ascent
+from defend.training.adversarial import Adversarial
 
 CLASSES = 5
 SIDE = 8

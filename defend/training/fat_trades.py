@@ -1,0 +1,28 @@
+"""Friendly adversarial training for TRADES (Zhang et al. 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from defend.training.friendly import Friendly, Share, Steps
+from defend.training.trades import TradesMethod
+
+if TYPE_CHECKING:
+    from defend.search.ascent import Ascent
+
+
+class FatTrades(Friendly, TradesMethod):
+    """TRADES whose attack stops tau steps after a picture is first misclassified."""
+
+    kind: Literal["fat_trades"] = "fat_trades"
+    purpose: ClassVar[str] = "TRADES with attacks that stop soon after the boundary"
+
+    tau: tuple[Steps, ...] = (0, 1, 2, 3)
+    """Steps after the first misclassification, one value a stretch of the budget."""
+    tau_until: tuple[Share, ...] = (30 / 85, 50 / 85, 70 / 85)
+    """Shares of the budget at which the stretches end. The authors' epochs are 30, 50 and 70 of 85."""
+
+    def ascent(self, share: float = 1.0) -> Ascent:
+        """Return the attack of TRADES, with the tau of this share of the budget."""
+        return replace(super().ascent(share), tau=self.tau_at(share))

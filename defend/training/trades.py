@@ -1,0 +1,59 @@
+"""TRADES (Zhang et al. 2019): accuracy on clean pictures against the stability of the prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from data.contract.spec import Number
+from defend.training.base import START, BallMethod, Prepared
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from data.contract.method import TrainBatch
+    from defend.search.ascent import Ascent
+
+
+class TradesMethod(BallMethod):
+    """Base of TRADES and of its friendly form.
+
+    Two forward passes in train mode, first of the natural, then of the attacked pictures: batch
+    normalisation records both.
+    """
+
+    divergence: ClassVar[bool] = True
+
+    beta: Annotated[Number, Field(ge=0)] = 6.0
+    """Weight of the stability term, 1 / lambda in the paper: more means robust, less means accurate."""
+    faithful: Literal["paper", "repo"] = "repo"
+    """paper: the stability term is the cross-entropy between the two predictions. repo: the authors' code
+    has the Kullback-Leibler divergence, less by the entropy of the natural prediction, which then is not
+    pressed to be certain. Published figures come from the code."""
+
+    def ascent(self, share: float = 1.0) -> Ascent:
+        """Return the attack: the divergence from the natural prediction, from a tiny normal start."""
+        from defend.search.ascent import Ascent
+
+        return Ascent(
+            self.norm, self.eps, self.steps, self.size, START, spread="normal", divergence=self.divergence
+        )
+
+    def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
+        """Return CE(natural) + beta times the mean divergence of the attacked prediction from the natural."""
+        natural = model(batch.images)
+        moved = model(made.images)
+        chances, logs = natural.softmax(1), moved.log_softmax(1)
+        stable = -(chances * logs).sum(1)
+        if self.faithful == "repo":
+            stable = stable + (chances * natural.log_softmax(1)).sum(1)
+        loss: Tensor = self.cross_entropy(natural, made.labels) + self.beta * stable.mean()
+        return loss
+
+
+class Trades(TradesMethod):
+    """Cross-entropy of the clean pictures plus beta times how far an attack moves the prediction."""
+
+    kind: Literal["trades"] = "trades"
+    purpose: ClassVar[str] = "TRADES: clean accuracy plus beta times the stability under attack"
