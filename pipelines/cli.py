@@ -158,13 +158,17 @@ def train(
     size: Annotated[
         int | None, typer.Option(min=16, help="Resize --dark and --normal to this square first.")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A value in place of the recipe's: model.depth=18; may be repeated."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
     """Train a network as a recipe says, or adapt one to your own pictures; resumes where it was stopped."""
     from pipelines.commands.train import Own, command
 
-    own = Own(dark=dark, normal=normal, init=init, size=size)
+    own = Own(dark=dark, normal=normal, init=init, size=size, changes=tuple(changes or ()))
     command(config, own, minutes=minutes, device=device, out=out, quiet=quiet)
 
 

@@ -6,9 +6,9 @@ same weights as one that was not, when its budget is in epochs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -17,25 +17,23 @@ import torch
 from torch import nn
 
 from data.contract.errors import ConfigError, RunError
-from data.contract.method import TrainBatch
+from data.contract.method import Tally, TrainBatch
 from data.contract.rng import Rng
 from data.home import replace_file
 from data.initial import initialise
-from data.weights import Weights, save
 from data.weights import state as weights_of
 from defend.base import ClassifierSpec
 from pipelines.device import choose_device, layout
-from pipelines.speed import speed
 from pipelines.training.average import Average
-from pipelines.training.card import card
 from pipelines.training.classifying import Classifying
 from pipelines.training.config import TrainConfig
+from pipelines.training.curve import Check, Counts, write_curve
 from pipelines.training.optimiser import factor, optimiser, set_rate
+from pipelines.training.publishing import Trained, publish
 from pipelines.training.restoring import Restoring
 from pipelines.training.state import State
 from pipelines.training.task import Score, Task
 from restore.base import RestorerSpec
-from restore.restorer import Restorer
 
 SAVE_SECONDS = 60.0
 CHECKPOINT = "checkpoint.safetensors"
@@ -52,6 +50,8 @@ class Progress:
         elapsed: seconds in the loop.
         loss: of the last step, summed over players.
         rate: learning rate of the last step.
+        passes: back-propagations of the method's attack a picture, mean since the last check before this
+            step; 0 where it attacks nothing.
         check: the validation score, where it was measured after this step.
     """
 
@@ -61,26 +61,8 @@ class Progress:
     elapsed: float
     loss: float
     rate: float
+    passes: float = 0.0
     check: Score | None = None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run.
-
-    Attributes:
-        weights: folder and card.
-        folder: run folder.
-        scores: part ("validation", "test") -> score of the weights as they are stored.
-        steps: steps done.
-        seconds: time in the loop.
-    """
-
-    weights: Weights
-    folder: Path
-    scores: Mapping[str, Score]
-    steps: int
-    seconds: float
 
 
 def train(
@@ -113,7 +95,7 @@ def train(
     task = _task(config, where)
     loop = _Loop(config, task, where, place / CHECKPOINT, on_progress)
     loop.run()
-    return _publish(config, task, loop, place)
+    return publish(config, task, loop.state, place, where)
 
 
 def _task(config: TrainConfig, device: str) -> Task:
@@ -153,6 +135,7 @@ class _Loop:
             initialise(model.get_submodule("network"), self.rng.at("initial"))
         if self.config.init is not None:
             _take_over(model, self.config.init)
+        model = self.task.wrapped(model, self.rng.at("initial"))
         players = self.config.method.players(model)
         for name, player in players.items():
             if player is not model and not getattr(player, "pretrained", False):
@@ -160,7 +143,17 @@ class _Loop:
         for player in players.values():
             order = layout(player, self.device)
             player.to(device=self.device, memory_format=order).train()  # type: ignore[call-overload]
-        average = None if self.config.ema is None else Average(model, self.config.ema)
+        if self.config.compile:
+            if layout(model, self.device) is torch.contiguous_format:
+                raise ConfigError(
+                    "torch crashes on a processor when it compiles strided 1x1 convolutions of fewer than 8"
+                    " channels",
+                    where="compile",
+                    hint="leave it out, or take a wider network",
+                )
+            model.compile()
+        averaged = self.config.ema is not None or self.config.swa is not None
+        average = Average(model, self.config.ema) if averaged else None
         optimisers = {
             name: optimiser(player.parameters(), self.config.optimiser)
             for name, player in players.items()
@@ -185,13 +178,13 @@ class _Loop:
             loss, rate = self._step()
             state.step += 1
             state.elapsed = before + perf_counter() - began
-            check = None
+            passes, check = state.stretch.a_picture(self.batch), None
             if int(self.share * self.config.checks) > state.checked:
                 check = self._check()
                 state.elapsed = before + perf_counter() - began
             if self.tell:
                 epoch = state.step / self.per_epoch
-                self.tell(Progress(state.step, self.share, epoch, state.elapsed, loss, rate, check))
+                self.tell(Progress(state.step, self.share, epoch, state.elapsed, loss, rate, passes, check))
             if perf_counter() - saved > SAVE_SECONDS:
                 state.save(self.path, self.task.fingerprint)
                 saved = perf_counter()
@@ -202,7 +195,8 @@ class _Loop:
     def _step(self) -> tuple[float, float]:
         """Do one step; return the summed loss and the learning rate."""
         state, config = self.state, self.config
-        rate = config.optimiser.rate * factor(config.schedule, self.share)
+        share = self.share
+        rate = config.optimiser.rate * factor(config.schedule, share)
         rng = self.rng.at("step", state.step)
         batch = self._batch(rng)
         total = 0.0
@@ -223,8 +217,10 @@ class _Loop:
                 where=str(self.path.parent),
                 hint="lower optimiser.rate",
             )
-        if state.average:
+        if state.average and share >= (config.swa or 0.0):
             state.average.update(state.model)
+        for counts in (state.whole, state.stretch):
+            counts.add(total, batch.tally.passes)
         return total, rate
 
     def _batch(self, rng: Rng) -> TrainBatch:
@@ -233,7 +229,8 @@ class _Loop:
             shuffled = torch.randperm(self.size, generator=self.rng.at("order", epoch).torch())
             self.order = (epoch, shuffled)
         rows = self.order[1][place * self.batch : (place + 1) * self.batch]
-        return self.task.batch(rows, rng, self.share)
+        batch = self.task.batch(rows, rng, self.share)
+        return replace(batch, history=self.state.history, tally=Tally())
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "fp32":
@@ -241,13 +238,31 @@ class _Loop:
         return torch.autocast(self.device, dtype=torch.bfloat16)
 
     def _check(self) -> Score:
-        """Measure the validation part; keep the weights if they are the best so far."""
+        """Measure the validation part; keep the weights if they are the best so far; record it."""
         state = self.state
         found = self.task.score(state.model, "validation", state=state.candidate())
         state.checked = int(self.share * self.config.checks)
-        if state.best_rank is None or found.rank > state.best_rank:
+        better = state.best_rank is None or found.rank > state.best_rank
+        if better:
             state.best_rank = found.rank
             state.best = {name: value.detach().clone() for name, value in state.candidate().items()}
+        stretch = state.stretch
+        state.curve.append(
+            Check(
+                share=self.share,
+                epoch=state.step / self.per_epoch,
+                step=state.step,
+                elapsed=state.elapsed,
+                loss=stretch.loss / stretch.steps if stretch.steps else None,
+                passes=state.whole.passes,
+                back_propagations=stretch.a_picture(self.batch),
+                rank=found.rank,
+                validation=found.figure(),
+                best=better,
+            )
+        )
+        state.stretch = Counts()
+        write_curve(self.path.parent, self.config.name, state.curve)
         return found
 
 
@@ -263,21 +278,3 @@ def _take_over(model: nn.Module, weights: str) -> None:
     if not fitting:
         raise ConfigError(f"no tensor of '{weights}' fits the model", where="init")
     network.load_state_dict(own | fitting)
-
-
-def _publish(config: TrainConfig, task: Task, loop: _Loop, place: Path) -> Trained:
-    """Measure the weights as they will be stored (half precision) and write them with their card."""
-    state, model = loop.state, loop.state.model
-    best = state.best or state.candidate()
-    stored = {
-        name: value.half().float() if value.is_floating_point() else value for name, value in best.items()
-    }
-    scores = {name: task.score(model, name, state=stored) for name in task.measured}
-    model.eval()
-    time = None
-    if isinstance(model, Restorer):
-        time = speed(model, channels=model.facts.channels[-1], device=loop.device)
-    told = card(config, task, scores, seconds=state.elapsed, steps=state.step, device=loop.device, time=time)
-    inside = {name.removeprefix("network."): value for name, value in best.items()}
-    folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
-    return Trained(save(folder, inside, told), place, scores, state.step, state.elapsed)

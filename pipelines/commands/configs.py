@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.contract.errors import ConfigError, near_miss
+from pipelines.commands.overrides import overridden
 from pipelines.yamlio import Document, load
 
 if TYPE_CHECKING:
@@ -15,12 +17,13 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 COMMANDS = {"evaluate": "run", "train": "train"}
 
 
-def read_task(path: Path, task: str) -> Document:
+def read_task(path: Path, task: str, changes: Iterable[str] = ()) -> Document:
     """Return the document of a config whose ``task`` is the given one.
 
     Args:
         path: a file; or the bare name of a shipped recipe, such as ``quickstart``.
         task: ``evaluate`` or ``train``.
+        changes: values given on the command line, ``place=value`` each.
 
     Raises:
         ConfigError: it cannot be read, or is of another task; the message says which command runs it.
@@ -33,7 +36,7 @@ def read_task(path: Path, task: str) -> Document:
             where=document.where(("task",)),
             hint=f"use: clearsight {COMMANDS[found]} {path}",
         )
-    return document
+    return overridden(document, changes)
 
 
 def shipped(path: Path) -> Path:

@@ -28,21 +28,24 @@ class Own:
         normal: folder of well-lit pictures.
         init: weights to start from.
         size: side of the square that both are resized and cut to.
+        changes: values of any other place, ``model.depth=18`` each.
     """
 
     dark: str | None = None
     normal: str | None = None
     init: str | None = None
     size: int | None = None
+    changes: tuple[str, ...] = ()
 
 
 def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
     """Train as a recipe says and print where the weights are and what they reach."""
     from pipelines.training.config import TrainConfig
 
-    config = adapted(read_task(path, "train").parse(TrainConfig), own).within(minutes)
+    config = adapted(read_task(path, "train", own.changes).parse(TrainConfig), own).within(minutes)
     folder = out / f"train_{config.name}_{config.key()[:10]}"
     from pipelines.train import train
+    from pipelines.training.curve import CHART
 
     screen = console()
     with progress(quiet=quiet) as tell:
@@ -50,11 +53,16 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
         def show(state: Progress) -> None:
             tell("train", round(STEPS * state.share), STEPS)
             if state.check:
-                tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.4g}, validation {state.check.text()}")
+                cost = f", back-propagations {state.passes:.1f} a picture" if state.passes else ""
+                found = state.check.text()
+                tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.4g}{cost}, validation {found}")
 
         done = train(config, device=device, folder=folder, on_progress=show)
     for part, score in done.scores.items():
         screen.print(f"{part}: {score.text()}", markup=False)
+    for part, score in done.last.items():
+        screen.print(f"{part} of the last weights, which are not kept: {score.text()}", markup=False)
+    screen.print(f"curve: {done.folder / CHART}", markup=False, soft_wrap=True)
     screen.print(f"weights: {done.weights.folder}", markup=False, soft_wrap=True)
 
 

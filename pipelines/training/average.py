@@ -1,4 +1,4 @@
-"""Exponential moving average of weights and buffers."""
+"""Averages of weights and buffers over the steps of a training run."""
 
 from __future__ import annotations
 
@@ -7,25 +7,34 @@ from torch import Tensor, nn
 
 
 class Average:
-    """Moving average of a module's state: ``a <- d a + (1 - d) w`` after every step.
+    """Average of a module's state over the steps t = 1, 2, ... that `update` is told of.
 
-    The decay grows as ``min(decay, (1 + t) / (10 + t))`` over the steps t = 1, 2, ..., so that the fresh
-    weights are soon forgotten in a short run. Integers (counters) are copied.
+    With a decay it is exponential, ``a <- d a + (1 - d) w``; the decay grows as
+    ``min(decay, (1 + t) / (10 + t))``, so that the fresh weights are soon forgotten in a short run. Without
+    one it is the plain mean of all states told of, ``a <- a + (w - a) / t`` (stochastic weight averaging,
+    Izmailov et al. 2018). Integers (counters) are copied.
+
+    The running statistics of batch normalisation are averaged like the weights. The paper measures them anew
+    instead, by a pass over the training data with the averaged weights; here every check would need that pass
+    (under adversarial training, with its attack). The statistics that are averaged are those of neighbouring
+    weights, and of the pictures that were trained on.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.Module, decay: float | None) -> None:
         """Start at the module's state."""
         self.decay, self.steps = decay, 0
         self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move towards the module's state."""
+        """Take in the module's state."""
         self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        weight = 1.0 / self.steps
+        if self.decay is not None:
+            weight = 1.0 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in module.state_dict().items():
             if value.is_floating_point():
-                self.state[name].lerp_(value, 1.0 - decay)
+                self.state[name].lerp_(value, weight)
             else:
                 self.state[name].copy_(value)
 

@@ -10,6 +10,7 @@ import torch
 from data.contract.spec import kind_of
 from pipelines.device import machine
 from pipelines.training.config import TrainConfig
+from pipelines.training.state import State
 from pipelines.training.task import Score, Task
 
 
@@ -18,8 +19,8 @@ def card(
     task: Task,
     scores: Mapping[str, Score],
     *,
-    seconds: float,
-    steps: int,
+    last: Mapping[str, Score],
+    state: State,
     device: str,
     time: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -29,13 +30,17 @@ def card(
         config: what was run.
         task: its model and its pictures.
         scores: part -> measured after training, with the weights as they are stored.
-        seconds: time in the loop.
-        steps: steps done.
+        last: the same of the weights at the end, where those of an earlier check are kept; else empty.
+        state: at the end.
         device: where.
         time: how long one picture takes, of a restorer.
     """
     chosen = "validation chose the checkpoint, so its figure is a little too good"
     decided = "; test decided nothing" if "test" in scores else ""
+    figures = {name: each.figure() for name, each in scores.items()} | {"note": chosen + decided}
+    if last:
+        figures["last"] = {name: each.figure() for name, each in last.items()}
+    batch = min(config.batch, len(task.ids))
     about = {
         "id": config.publish.id or config.name,
         "spec": task.spec.model_dump(mode="json", exclude={"weights"}),
@@ -48,12 +53,15 @@ def card(
         "recipe": config.model_dump(mode="json", exclude={"publish"}),
         "config_key": config.key(),
         "seed": config.seed,
-        "minutes": round(seconds / 60, 2),
-        "steps": steps,
-        "epochs": round(steps * config.batch / len(task.ids), 2),
+        "minutes": round(state.elapsed / 60, 2),
+        "steps": state.step,
+        "epochs": round(state.step * batch / len(task.ids), 2),
         "machine": machine(device),
-        "figures": {name: each.figure() for name, each in scores.items()} | {"note": chosen + decided},
+        "figures": figures,
     }
+    if state.whole.passes:
+        # Of the method's attack, a picture and epoch, mean over the training.
+        about["back_propagations"] = round(state.whole.a_picture(batch), 3)
     if time is not None:
         about["speed"] = dict(time)
     return about | {

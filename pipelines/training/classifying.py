@@ -9,12 +9,17 @@ from torch import Tensor, nn
 from data.contract.errors import ConfigError
 from data.contract.method import TrainBatch
 from data.contract.rng import Rng
+from data.corruptions.base import MINIMUM
 from defend.base import ClassifierSpec
-from pipelines.training.augment import augmented
+from pipelines.training.augment import as_floats, augmented
 from pipelines.training.config import TrainConfig
 from pipelines.training.pictures import Pictures, decode, split
 from pipelines.training.scoring import Score, score
 from pipelines.training.task import Task
+from pipelines.training.through import put_behind
+
+LOOKED_AT = 4
+"""Pictures that the gradient of restorers is looked at with."""
 
 
 class Classifying(Task):
@@ -29,6 +34,7 @@ class Classifying(Task):
         """
         model = cast(ClassifierSpec, model.resolved())
         self.how, self.method, self.device = config.augment, config.method, device
+        self.through, self.train_through = config.through, config.train_through
         self.parts, classes = _parts(config)
         if model.classes not in (None, len(classes)):
             raise ConfigError(
@@ -40,6 +46,8 @@ class Classifying(Task):
         train = self.parts["train"]
         if train.labels is None:
             raise ConfigError("a classifier is trained on labelled pictures", where="data")
+        if self.how.corruptions and min(train.images.shape[1:3]) < MINIMUM:
+            raise ConfigError(f"needs pictures of {MINIMUM}x{MINIMUM} pixels", where="augment.corruptions")
         self.ids, self.fingerprint = train.ids, train.fingerprint
         # Known on the device from the start: one copy, not one a step.
         self.images, self.labels = train.images.to(device), train.labels.to(device)
@@ -49,11 +57,21 @@ class Classifying(Task):
         """Return the parts but the training one."""
         return tuple(name for name in self.parts if name != "train")
 
+    def wrapped(self, model: nn.Module, rng: Rng) -> nn.Module:
+        """Return the classifier, behind its restorers where there are any."""
+        if not self.through:
+            return model
+        images = as_floats(self.images[:LOOKED_AT])
+        rng = rng.at("through")
+        return put_behind(self.through, model, images, trained=self.train_through, rng=rng)
+
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
-        """Return shifted and flipped pictures."""
-        at = rows.to(self.device)
-        images = augmented(self.images[at], self.how, rng.at("augment").torch())
-        return TrainBatch(images, self.labels[at], tuple(self.ids[row] for row in rows.tolist()), share)
+        """Return corrupted, shifted and flipped pictures."""
+        at, ids = rows.to(self.device), tuple(self.ids[row] for row in rows.tolist())
+        images = self.images[at]
+        if self.how.corruptions:
+            images = self.how.corruptions.mixed(images, ids, rng.at("corrupt"))
+        return TrainBatch(augmented(images, self.how, rng.at("augment").torch()), self.labels[at], ids, share)
 
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
         """Return the accuracy and the cross-entropy, also of the pictures that the method examines."""

@@ -10,12 +10,14 @@ from data.catalogue import SOURCES
 from data.contract.errors import ConfigError
 from data.contract.method import Method
 from data.contract.registry import Registry
-from data.contract.spec import Number, PartSpec, Spec, kind_of
+from data.contract.spec import Gradient, Number, PartSpec, Spec, kind_of
 from data.sources.base import HoldOut, Source
 from defend.catalogue import CLASSIFIERS
 from defend.training.standard import Standard
 from pipelines.catalogue import METHODS, Choice
+from pipelines.training.mixture import CorruptionMixture
 from restore.base import RestorerSpec
+from restore.catalogue import RESTORERS
 from restore.learning import RestorerMethod
 
 TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "restore.networks")
@@ -36,6 +38,13 @@ class Augment(Spec):
     """Of the crops that a restorer learns from: also mirror up and down and turn by quarters."""
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a square that is greyed at a random place (DeVries & Taylor 2017). 0: none."""
+    corruptions: CorruptionMixture | None = None
+    """Corrupt a part of the pictures before they are moved and flipped; for classifiers. An evaluation on the
+    same kinds then says nothing of unseen ones: report those it did not train on apart."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the pictures; what came later and is not used changes no key."""
+        return _without_unused(super().identity(), "corruptions")
 
 
 class SGD(Spec):
@@ -109,6 +118,12 @@ class TrainConfig(Spec):
     """Weights (id or folder) whose tensors of equal name and shape are taken over; the others start fresh."""
     method: Annotated[Method, Choice(METHODS)] = Standard()
     """How it is trained."""
+    through: tuple[Annotated[RestorerSpec, Choice(RESTORERS)], ...] = ()
+    """Of a classifier: restorers that every picture goes through first, in this order, in training and in
+    all measurements. The attack of the method goes through them too. Only ones with an exact gradient."""
+    train_through: bool = False
+    """Train the restorers of ``through`` with the classifier and publish their weights beside its own; else
+    they stay as they are."""
     augment: Augment = Augment()
     patch: Annotated[int, Field(ge=8)] = 64
     """Side in pixels of the random crops that a restorer learns from; a classifier sees whole pictures."""
@@ -122,13 +137,30 @@ class TrainConfig(Spec):
     """Pictures a step; what is left at the end of an epoch is left out."""
     ema: Annotated[Number, Field(ge=0, lt=1)] | None = 0.999
     """Decay of the moving average of the weights, which is what is measured and kept; null: none."""
+    swa: Share | None = None
+    """From this share of the budget on, what is measured and kept is the plain mean of the weights after each
+    step (stochastic weight averaging, Izmailov et al. 2018), in place of ``ema``; before it, the weights as
+    they are. It lives on a learning rate that stays high: set schedule.final to 0.05 or more."""
     clip: Positive | None = None
     """Scale the gradient down to this norm, where it is longer; null: never."""
     checks: Annotated[int, Field(ge=1)] = 10
     """How often, evenly over the budget, the validation part is measured; the best weights are kept."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 computes the forward pass in half precision where that is safe (autocast)."""
+    compile: bool = False
+    """Compile the network (torch.compile): the first steps take a minute, the others less, a seventh on a
+    processor, which needs a C++ compiler for it. Results differ by rounding."""
     publish: Publish = Publish()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_average(cls, value: Any) -> Any:
+        # The default of 'ema' steps back behind 'swa', so that what is stored can be read again.
+        if isinstance(value, dict) and value.get("swa") is not None:
+            if value.get("ema") is not None:
+                raise ValueError("give either 'ema' or 'swa'")
+            return value | {"ema": None}
+        return value
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -153,14 +185,38 @@ class TrainConfig(Spec):
             raise ValueError(f"method '{kind_of(self.method)}' {needs} 'reference'")
         return self
 
+    @model_validator(mode="after")
+    def _chain_fits(self) -> Self:
+        if self.restores and (self.through or self.augment.corruptions):
+            unfit = "through" if self.through else "augment.corruptions"
+            raise ValueError(f"'{unfit}' is for classifiers")
+        if self.train_through and not self.through:
+            raise ValueError("'train_through' needs 'through'")
+        for part in self.through:
+            if part.gradient is not Gradient.EXACT:
+                raise ValueError(
+                    f"'{part.name}' cannot be trained through: its gradient is {part.gradient}, not exact"
+                )
+            if part.stochastic:
+                raise ValueError(
+                    f"'{part.name}' cannot be trained through: it draws random numbers, so that a run could"
+                    " not be repeated"
+                )
+        return self
+
     @property
     def restores(self) -> bool:
         """True where the model is a restorer."""
         return isinstance(self.model, RestorerSpec)
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the weights; the words on their card are left out."""
-        return {name: value for name, value in super().identity().items() if name != "publish"}
+        """Return what decides the weights; the words on their card are left out.
+
+        Fields that came later and are not used are left out too: the key, and with it the name of a run's
+        folder, stays what it was.
+        """
+        told = {name: value for name, value in super().identity().items() if name != "publish"}
+        return _without_unused(told, "swa", "through", "train_through", "compile")
 
     def within(self, minutes: float | None) -> TrainConfig:
         """Return this config with another budget of wall-clock minutes; None changes nothing."""
@@ -170,3 +226,11 @@ class TrainConfig(Spec):
             raise ConfigError("a budget is more than 0 minutes", where="minutes")
         # A copy keeps which fields of the model were left to its weights.
         return self.model_copy(update={"minutes": minutes, "epochs": None})
+
+
+def _without_unused(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the fields without those of these names that say nothing."""
+    # 0 says something: it equals False, but is not False.
+    said = (name for name, value in fields.items() if not (value is None or value is False or value == []))
+    kept = {*said, *(fields.keys() - names)}
+    return {name: value for name, value in fields.items() if name in kept}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from data.contract.errors import RunError
 from data.contract.method import MODEL
 from pipelines.training.average import Average
 from pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
+from pipelines.training.curve import Check, Counts, from_facts
 
 
 @dataclass
@@ -21,11 +22,14 @@ class State:
     Attributes:
         players: all modules that take part, in train mode; ``model`` is the one that is kept.
         optimisers: player -> optimiser.
-        average: moving average of the weights, or None.
+        average: average of the weights, or None.
         step: steps done.
         elapsed: seconds spent in the loop, over all its resumptions.
         checked: validations done.
         best: validation rank and weights of the best check.
+        curve: what every check found, oldest first.
+        whole: sums over all steps; of a run that was begun before they were kept, over those since.
+        stretch: the same since the last check.
     """
 
     players: dict[str, nn.Module]
@@ -36,6 +40,9 @@ class State:
     checked: int = 0
     best_rank: tuple[float, float] | None = None
     best: dict[str, Tensor] | None = None
+    curve: list[Check] = field(default_factory=list)
+    whole: Counts = field(default_factory=Counts)
+    stretch: Counts = field(default_factory=Counts)
 
     @property
     def model(self) -> nn.Module:
@@ -43,8 +50,15 @@ class State:
         return self.players[MODEL]
 
     def candidate(self) -> dict[str, Tensor]:
-        """Return the weights that would be kept now: the average's, else the model's."""
-        return self.average.state if self.average else dict(self.model.state_dict())
+        """Return the weights that would be kept now: the average's once it has begun, else the model's."""
+        if self.average and self.average.steps:
+            return self.average.state
+        return dict(self.model.state_dict())
+
+    @property
+    def history(self) -> tuple[float, ...]:
+        """Return what chose the checkpoint at every check so far."""
+        return tuple(check.rank[0] for check in self.curve)
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write a checkpoint."""
@@ -61,6 +75,9 @@ class State:
             "best_rank": self.best_rank,
             "average_steps": self.average.steps if self.average else 0,
             "data": fingerprint,
+            "curve": [check.facts() for check in self.curve],
+            "whole": asdict(self.whole),
+            "stretch": asdict(self.stretch),
         }
         write(path, Checkpoint(tensors, facts))
 
@@ -86,6 +103,10 @@ class State:
             self.step, self.elapsed = int(found.facts["step"]), float(found.facts["elapsed"])
             self.checked, self.best = int(found.facts["checked"]), found.tensors.get("best")
             rank = found.facts["best_rank"]
+            # Checkpoints written before the curve was kept have none of these three.
+            self.curve = [from_facts(each) for each in found.facts.get("curve", [])]
+            self.whole = Counts(**found.facts.get("whole", {}))
+            self.stretch = Counts(**found.facts.get("stretch", {}))
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(
                 f"the checkpoint does not fit: {error}",

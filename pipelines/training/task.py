@@ -44,6 +44,15 @@ class Task(ABC):
     def measured(self) -> tuple[str, ...]:
         """Names of the parts that `score` can measure: ``validation`` and perhaps ``test``."""
 
+    def wrapped(self, model: nn.Module, rng: Rng) -> nn.Module:
+        """Return the module that is trained, scored and attacked: the model, or more around it.
+
+        Args:
+            model: with the weights that training starts from, on the processor.
+            rng: the stream of fresh weights.
+        """
+        return model
+
     @abstractmethod
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
         """Return an augmented batch of these training pictures."""

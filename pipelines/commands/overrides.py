@@ -1,0 +1,48 @@
+"""``--set model.depth=18``: one value of a config, given on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from data.contract.errors import ConfigError
+from pipelines.yamlio import Document, parse
+
+OPTION = "--set"
+
+
+def overridden(document: Document, changes: Iterable[str]) -> Document:
+    """Return a document with some of its values replaced; the one that came in stays as it is.
+
+    Args:
+        document: a parsed config.
+        changes: ``place=value`` each: keys with dots between (an item of a list by its number), and YAML. A
+            place that is not in the file is added.
+
+    Raises:
+        ConfigError: no ``=``, a value that is no YAML, or a place within something that is no mapping.
+    """
+    value = document.value
+    for change in changes:
+        place, sign, text = change.partition("=")
+        if not sign or not place.strip():
+            raise ConfigError(f"'{change}' is not of the form model.depth=18", where=OPTION)
+        given = parse(text, Path(f"{OPTION} {place}")).value
+        value = _put(value, place.strip().split("."), given, change)
+    return replace(document, value=value)
+
+
+def _put(node: Any, steps: list[str], given: Any, change: str) -> Any:
+    """Return a copy of a node with the value at the end of these steps replaced."""
+    if not steps:
+        return given
+    step, rest = steps[0], steps[1:]
+    if isinstance(node, list):
+        if not step.isdecimal() or int(step) >= len(node):
+            raise ConfigError(f"'{step}' is no item of a list of {len(node)}", where=f"{OPTION} {change}")
+        return [_put(item, rest, given, change) if i == int(step) else item for i, item in enumerate(node)]
+    if not isinstance(node, dict):
+        raise ConfigError(f"'{step}' lies within {node!r}, which is no mapping", where=f"{OPTION} {change}")
+    return node | {step: _put(node.get(step, {}), rest, given, change)}

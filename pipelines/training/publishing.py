@@ -1,0 +1,99 @@
+"""The end of a run: measure the weights as they are stored, write them with their card, close the curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.weights import Weights, save
+from pipelines.speed import speed
+from pipelines.training.card import card
+from pipelines.training.config import TrainConfig
+from pipelines.training.curve import write_curve
+from pipelines.training.state import State
+from pipelines.training.task import Score, Task
+from pipelines.training.through import Behind, network_of, publish_restorers
+from restore.restorer import Restorer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        weights: folder and card.
+        folder: run folder.
+        scores: part ("validation", "test") -> score of the weights as they are stored.
+        last: the same of the weights at the end of the run, where those of an earlier check were better and
+            are the stored ones; else empty.
+        steps: steps done.
+        seconds: time in the loop.
+    """
+
+    weights: Weights
+    folder: Path
+    scores: Mapping[str, Score]
+    last: Mapping[str, Score]
+    steps: int
+    seconds: float
+
+
+def publish(config: TrainConfig, task: Task, state: State, place: Path, device: str) -> Trained:
+    """Measure the weights as they will be stored (half precision) and write them with their card.
+
+    Args:
+        config: what was run.
+        task: its pictures.
+        state: at the end.
+        place: run folder.
+        device: where.
+    """
+    model, end = state.model, state.candidate()
+    best = state.best or end
+    scores = _scores(task, model, best)
+    last = {} if _equal(best, end) else _scores(task, model, end)
+    _close(config, state, place, scores, last)
+    model.eval()
+    time = None
+    if isinstance(model, Restorer):
+        time = speed(model, channels=model.facts.channels[-1], device=device)
+    told = card(config, task, scores, last=last, state=state, device=device, time=time)
+    folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
+    if isinstance(model, Behind):
+        told["through"] = {
+            "note": "trained and measured behind these restorers, in this order: send pictures through them",
+            "restorers": publish_restorers(model, best, folder, told),
+        }
+    weights = save(folder, network_of(model, best), told)
+    return Trained(weights, place, scores, last, state.step, state.elapsed)
+
+
+def _scores(task: Task, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Score]:
+    stored = {
+        name: value.half().float() if value.is_floating_point() else value for name, value in state.items()
+    }
+    return {name: task.score(model, name, state=stored) for name in task.measured}
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    # By value: a run that was begun before checks were recorded does not know which one was the best.
+    return all(torch.equal(value, other[name].to(value.device)) for name, value in one.items())
+
+
+def _close(
+    config: TrainConfig, state: State, place: Path, scores: Mapping[str, Score], last: Mapping[str, Score]
+) -> None:
+    """Write the curve with the figures of both ends."""
+    best = next((check for check in reversed(state.curve) if check.best), None)
+    ends: dict[str, dict[str, Any]] = {
+        "best": {"step": best.step, "epoch": best.epoch} if best else {},
+        "last": {"step": state.step, "epoch": state.curve[-1].epoch} if state.curve else {},
+    }
+    for name, found in (("best", scores), ("last", last or scores)):
+        ends[name] |= {part: each.figure() for part, each in found.items()}
+    write_curve(place, config.name, state.curve, ends)

@@ -1,0 +1,181 @@
+"""A classifier behind a chain of restorers: what is trained, measured and attacked is both as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from data.contract.errors import ConfigError
+from data.contract.rng import Rng
+from data.initial import initialise
+from data.weights import Weights, save
+from defend.classifier import Classifier
+from pipelines.device import layout
+from pipelines.gradients import find_path
+from pipelines.graph import chain
+from pipelines.system import System
+from restore.base import RestorerSpec
+from restore.restorer import Restorer
+
+
+class Behind(nn.Module):
+    """Images in [0, 1], through the restorers, to the classifier's logits.
+
+    Attributes:
+        classifier: the module that is trained.
+        classes: number of logits.
+        trained: whether the restorers are trained too.
+    """
+
+    def __init__(self, restorers: System, classifier: Classifier, *, trained: bool) -> None:
+        """Join them.
+
+        Restorers that stay as they are do not become submodules: no ``train()``, no optimiser, no average and
+        no method that walks over the parameters can reach them.
+        """
+        super().__init__()
+        self.classifier, self.classes, self.trained = classifier, classifier.classes, trained
+        self._outside: list[System] = []
+        if trained:
+            self.inside = restorers
+        else:
+            self._outside.append(restorers.eval().requires_grad_(False))
+
+    @property
+    def restorers(self) -> System:
+        """Return the chain."""
+        return self.inside if self.trained else self._outside[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (n, classes) of images (n, 3, h, w)."""
+        out: Tensor = self.classifier(self.restorers(x))
+        return out
+
+
+def put_behind(
+    specs: Sequence[RestorerSpec],
+    classifier: nn.Module,
+    images: Tensor,
+    *,
+    trained: bool,
+    rng: Rng,
+) -> Behind:
+    """Return the classifier behind these restorers.
+
+    Args:
+        specs: in order.
+        classifier: on the processor.
+        images: a few training pictures (n, 3, h, w) in [0, 1], to look at the gradient with.
+        trained: whether the restorers are trained too.
+        rng: fresh weights of restorers that are trained from nothing are drawn from it.
+
+    Raises:
+        ConfigError: a restorer does not take colour, has no weights, or lets no gradient through.
+    """
+    for number, spec in enumerate(specs):
+        _check(spec, f"through[{number}]", trained=trained)
+    graph = chain(*specs)
+    restorers = graph.build()
+    for name, spec in zip(graph.parts, specs, strict=True):
+        network = cast(Restorer, restorers.part(name)).network
+        if trained and network is not None and spec.weights is None and _learns(spec):
+            initialise(network, rng.at(name))
+    if broken := find_path(restorers, images.cpu()).broken:
+        raise ConfigError(
+            f"no gradient comes through '{graph.parts[broken[0]].name}'",
+            where="through",
+            hint="leave it out: the classifier could not learn against attacks on the whole",
+        )
+    if trained and not any(parameter.requires_grad for parameter in restorers.parameters()):
+        raise ConfigError("none of the restorers has weights to train", where="train_through")
+    device = images.device
+    order = layout(restorers, str(device))
+    restorers.to(device=device, memory_format=order)  # type: ignore[call-overload]
+    return Behind(restorers, cast(Classifier, classifier), trained=trained)
+
+
+def _check(spec: RestorerSpec, where: str, *, trained: bool) -> None:
+    resolved = cast(RestorerSpec, spec.resolved())
+    if 3 not in resolved.facts.channels:
+        raise ConfigError(f"'{spec.name}' takes grey pictures only", where=where, hint="use one for colour")
+    if not trained and spec.weights is None and _learns(spec):
+        raise ConfigError(
+            f"'{spec.name}' has no weights", where=where, hint="give 'weights', or set train_through: true"
+        )
+    if trained and not _learns(spec) and _parameters(spec):
+        raise ConfigError(
+            f"'{spec.name}' cannot be trained: its weights are not its own",
+            where=where,
+            hint="set train_through: false",
+        )
+
+
+def _learns(spec: RestorerSpec) -> bool:
+    """Return True for networks whose weights ``weights`` names; others bring theirs or have none."""
+    try:
+        type(spec).model_validate(spec.model_dump() | {"weights": "any"})
+    except ValidationError:
+        return False
+    return _parameters(spec)
+
+
+def _parameters(spec: RestorerSpec) -> bool:
+    network = spec.network()
+    return network is not None and any(True for _ in network.parameters())
+
+
+def network_of(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a state of ``model`` that are its network's own, by their names in it."""
+    return _below(state, "classifier.network." if isinstance(model, Behind) else "network.")
+
+
+def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def publish_restorers(
+    model: Behind, state: Mapping[str, Tensor], folder: Path, card: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Write the weights of restorers that were trained, and return what the classifier's card says of all.
+
+    Args:
+        model: classifier and restorers.
+        state: of the model, the weights that are kept.
+        folder: of the classifier's weights; those of restorer i go to ``<folder>-through<i>`` beside it.
+        card: of the classifier.
+    """
+    told = []
+    for number, (name, spec) in enumerate(model.restorers.graph.parts.items(), start=1):
+        about: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "fingerprint": spec.fingerprint()}
+        part = model.restorers.part(name)
+        prefix = next(key for key, each in model.named_modules() if each is part) if model.trained else ""
+        if model.trained and (tensors := _below(state, f"{prefix}.network.")):
+            own = folder.with_name(f"{folder.name}-through{number}")
+            about["trained"] = _save_restorer(own, tensors, card, part.spec, number).card["id"]
+        told.append(about)
+    return told
+
+
+def _save_restorer(
+    folder: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], spec: Any, number: int
+) -> Weights:
+    partner = card["id"]
+    limits = (
+        f"Trained to help the classifier {partner}, which stands behind it, and by its loss alone: it is no"
+        " restorer for the eye, and was not judged as one. The figures are the accuracy of both together."
+    )
+    return save(
+        folder,
+        tensors,
+        dict(card)
+        | {
+            "id": f"{partner}-through{number}",
+            "spec": spec.model_dump(mode="json", exclude={"weights"}),
+            "limits": f"{limits} {card['limits']}".strip(),
+            "trained_with": partner,
+        },
+    )

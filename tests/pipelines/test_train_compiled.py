@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from training_toy import signs
+
+from data.contract.errors import ConfigError
+from data.weights import state
+from pipelines.train import train
+
+MODEL = {"kind": "small_convnet", "width": 8, "blocks": 1}
+
+
+def test_a_network_that_would_crash_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"compile: torch crashes .* fewer than 8 channels"):
+        train(signs(compile=True), device="cpu", folder=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a processor")
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    method = {"kind": "fat", "steps": 2, "tau": [0], "tau_until": []}
+    found = [
+        train(
+            signs(method=method, model=MODEL, epochs=1, compile=compiled),
+            device="cpu",
+            folder=tmp_path / str(compiled),
+        )
+        for compiled in (False, True)
+    ]
+    plain, compiled = (state(str(each.weights.folder)) for each in found)
+    assert plain.keys() == compiled.keys()
+    assert all(torch.allclose(plain[name], value, atol=2e-3) for name, value in compiled.items())

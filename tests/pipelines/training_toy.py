@@ -1,0 +1,81 @@
+"""Trainings of seconds: synthetic signs of 16 pixels, a tiny classifier, a tiny denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from data.contract.method import MODEL, Method, TrainBatch
+from data.contract.rng import Rng
+from data.weights import save
+from pipelines.train import Progress
+from pipelines.training.config import TrainConfig
+from restore.networks.unet_denoiser import UNetDenoiser
+
+CARD = dict.fromkeys(("data", "recipe", "seed", "minutes", "machine", "figures", "limits", "licence"), "")
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+def stop_after(step: int) -> Callable[[Progress], None]:
+    def tell(progress: Progress) -> None:
+        if progress.step == step:
+            raise KilledError
+
+    return tell
+
+
+def signs(**changes: Any) -> TrainConfig:
+    """102 signs, 34 of them validation: 4 steps an epoch."""
+    base: dict[str, Any] = {
+        "name": "toy",
+        "data": {"kind": "signs", "split": "train", "count": 102, "pixels": 16},
+        "validation": {"per_class": 2},
+        "model": {"kind": "small_convnet", "width": 4, "blocks": 1},
+        "augment": {"crop": 1, "flip": False},
+        "optimiser": {"kind": "sgd", "rate": "5e-2"},
+        "epochs": 2,
+        "batch": 17,
+        "checks": 4,
+        "ema": 0.9,
+    }
+    merged = base | changes
+    return TrainConfig.model_validate({name: value for name, value in merged.items() if value is not ...})
+
+
+def denoiser(folder: Path, **fields: Any) -> dict[str, Any]:
+    """Write weights of a tiny denoiser and return the part that uses them."""
+    spec = UNetDenoiser(**({"width": 4, "sigma": 8 / 255} | fields))
+    network = spec.network()
+    # A fresh one is the identity.
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=Rng(9).at(name).torch()))
+    told = CARD | {"id": "tiny", "spec": spec.model_dump(mode="json", exclude={"weights"})}
+    save(folder, network.state_dict(), told)
+    return {"kind": "unet_denoiser", "weights": str(folder), "sigma": "8/255"}
+
+
+class Counting(Method):
+    """Cross-entropy; claims three back-propagations for every second picture, and notes its history."""
+
+    kind: Literal["counting"] = "counting"
+
+    def step(
+        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+    ) -> Iterator[tuple[str, Tensor]]:
+        assert batch.labels is not None
+        assert batch.tally.passes == 0
+        SEEN.append(batch.history)
+        batch.tally.passes += 3 * (len(batch.images) // 2)
+        yield MODEL, nn.functional.cross_entropy(players[MODEL](batch.images), batch.labels)
+
+
+SEEN: list[tuple[float, ...]] = []
+"""Histories that `Counting` was handed."""
