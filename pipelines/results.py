@@ -14,8 +14,10 @@ from data.contract.spec import PartSpec, kind_of
 from data.home import replace_file
 from pipelines.attack_facts import describe, load_facts
 from pipelines.graph import part_facts
+from pipelines.input_gradients import keep_gradients
 from pipelines.measure import ATTACK
 from pipelines.measured import Measured, columns_of
+from pipelines.part_training import training_of
 from pipelines.report.page import write_report
 from pipelines.store import Row, assemble, write_table
 from pipelines.summary import Summary
@@ -38,6 +40,7 @@ def finish(plan: Plan, *, seconds: float, workers: int) -> None:
     folder.write_json("summary.json", summary)
     replace_file(folder.path / "summary.csv", _csv(summary).encode())
     _index_pictures(plan, table)
+    keep_gradients(plan)
     write_report(folder.path)
     replace_file(folder.done, b"")
 
@@ -103,12 +106,14 @@ def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> 
 def _part(name: str, spec: PartSpec, parameters: int) -> dict[str, Any]:
     from data.weights import find
 
+    weights = find(spec.weights) if spec.weights else None
     return {
         "name": name,
         "kind": spec.name,
         "spec": spec.resolved().model_dump(mode="json", exclude={"class_names"}, exclude_none=True),
         "weights": spec.weights,
-        "sha256": find(spec.weights).sha256 if spec.weights else None,
+        "sha256": weights.sha256 if weights else None,
+        "training": training_of(weights.card) if weights else None,
         "parameters": parameters,
         **part_facts(spec),
     }

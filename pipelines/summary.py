@@ -17,6 +17,8 @@ from pipelines.corruption_error import corruption_errors
 from pipelines.evidence import Check, Evidence, Facts
 from pipelines.measured import Measured, Triple
 from pipelines.metrics.base import Estimate, Metric
+from pipelines.per_class import per_class
+from pipelines.scenes import pairs
 from pipelines.truth import checks_of, reliable
 from pipelines.worst import worst_cases
 
@@ -48,7 +50,7 @@ class Summary:
         return self.measured.baseline
 
     def figures(self) -> dict[str, Any]:
-        """Return the parts ``cells``, ``worst``, ``aggregates``, ``kinds`` and ``comparison``."""
+        """Return ``cells``, ``worst``, ``per_class``, ``pairs``, ``aggregates``, ``kinds`` and the rest."""
         evidence = {triple: evidence_of(self.measured, triple, facts) for triple, facts in self.facts.items()}
         checks = {triple: self._checks(triple, evidence) for triple in evidence}
         cells = [self._cell(cell) | _truth(cell, evidence, checks) for cell in self.cells]
@@ -67,6 +69,8 @@ class Summary:
         return {
             "cells": cells,
             "worst": worst_cases(self.measured, {t for t, found in checks.items() if not reliable(found)}),
+            "per_class": per_class(self.measured),
+            "pairs": pairs(self.measured),
             "aggregates": self._aggregates(),
             "kinds": self._kinds(),
             "comparison": comparison,

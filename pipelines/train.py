@@ -199,7 +199,7 @@ class _Loop:
         rate = config.optimiser.rate * factor(config.schedule, share)
         rng = self.rng.at("step", state.step)
         batch = self._batch(rng)
-        total = 0.0
+        told: dict[str, list[float]] = {}
         with self._precision():
             losses = config.method.step(state.players, batch, rng.at("method"))
             for player, loss in losses:
@@ -210,7 +210,9 @@ class _Loop:
                 if config.clip is not None:
                     nn.utils.clip_grad_norm_(state.players[player].parameters(), config.clip)
                 own.step()
-                total += float(loss.detach())
+                told.setdefault(player, []).append(float(loss.detach()))
+        # A player that learns several times from a batch tells of their mean.
+        total = sum(sum(each) / len(each) for each in told.values())
         if total != total:
             raise RunError(
                 f"the loss is not a number at step {state.step}",

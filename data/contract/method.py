@@ -23,7 +23,7 @@ class Tally:
 
     Attributes:
         passes: pictures whose gradient was computed for an attack, each pass of each picture once: what an
-            attack that stops early saves.
+            attack that stops early saves. The look at which a picture stops is computed too, and counted.
     """
 
     passes: int = 0
@@ -40,8 +40,9 @@ class TrainBatch:
         share: used-up part of the budget, 0 to 1.
         reference: float32 (n, c, h, w) in [0, 1], pictures of another source (the normally lit ones of an
             unpaired method), or None where the config names none.
-        history: what chose the checkpoint at every check so far (accuracy on the validation part, examined
-            if the method examines; for a restorer its dB), oldest first.
+        history: of every check so far, oldest first, the share of the budget at which it was made, and what
+            chose the checkpoint (accuracy on the validation part, examined if the method examines; for a
+            restorer its dB).
         tally: where the method counts its work.
     """
 
@@ -50,7 +51,7 @@ class TrainBatch:
     ids: tuple[str, ...]
     share: float = 0.0
     reference: Tensor | None = None
-    history: tuple[float, ...] = ()
+    history: tuple[tuple[float, float], ...] = ()
     tally: Tally = field(default_factory=Tally, compare=False)
 
 

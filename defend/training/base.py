@@ -168,5 +168,5 @@ class BallMethod(ClassifierMethod):
 
 
 def stage(values: tuple[int, ...], ends: tuple[float, ...], share: float) -> int:
-    """Return the value of a schedule: ``values[i]`` from ``ends[i - 1]`` up to and with ``ends[i]``."""
-    return values[sum(share > end for end in ends)]
+    """Return the value of a schedule: ``values[i]`` from ``ends[i - 1]`` up to ``ends[i]``."""
+    return values[sum(share >= end for end in ends)]

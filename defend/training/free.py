@@ -21,7 +21,8 @@ class Free(BallMethod):
     """Replay each batch several times: the gradient that moves the weights moves the perturbation too.
 
     The authors carry the perturbation from one batch to the next; here each batch starts at a random point
-    of the ball, so that a run that was killed goes on as if it had not been.
+    of the ball, so that a run that was killed goes on as if it had not been. Smoothed labels enter the
+    attack too, for there is one backward pass only.
     """
 
     kind: Literal["free"] = "free"

@@ -44,7 +44,8 @@ class GeometryAware(BallMethod):
             raw = (self.steps + 1 - kappa) / (self.steps + 1)
         else:
             level = self.offset + 5.0 * (half - kappa) / half
-            raw = (level.tanh() + 1.0) / 2.0 if self.assign == "tanh" else level.sigmoid()
+            # (tanh(x) + 1) / 2 is sigmoid(2 x), which keeps its digits where the weight is tiny.
+            raw = (2.0 * level if self.assign == "tanh" else level).sigmoid()
         return raw * len(raw) / raw.sum()
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:

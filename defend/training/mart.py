@@ -47,7 +47,8 @@ class Mart(BallMethod):
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
         """Return the mean of BCE(attacked) + beta (1 - p(label | natural)) KL(natural, attacked)."""
         labels = made.labels[:, None]
-        natural, moved = model(batch.images).softmax(1), model(made.images)
+        surely, moved = model(batch.images).log_softmax(1), model(made.images)
+        natural = surely.exp()
         chances, logs = moved.softmax(1), moved.log_softmax(1)
         rival = chances.scatter(1, labels, -1.0).argmax(1, keepdim=True)
         if self.faithful == "repo":
@@ -59,7 +60,7 @@ class Mart(BallMethod):
             # log(1 - p) as a sum over the other classes: exact where p is near 1.
             margin = moved.logsumexp(1) - moved.scatter(1, rival, -float("inf")).logsumexp(1)
         boosted = self.cross_entropy(moved, made.labels, mean=False) + margin
-        divergence = (natural.xlogy(natural) - natural * logs).sum(1)
+        divergence = (natural * (surely - logs)).sum(1)
         unsure = whole - natural.gather(1, labels)[:, 0]
         loss: Tensor = (boosted + self.beta * unsure * divergence).mean()
         return loss

@@ -50,19 +50,17 @@ class Noilin(BallMethod):
             raise ValueError(f"'lowest' {self.lowest:g} is above 'highest' {self.highest:g}")
         return self
 
-    def rate(self, history: Sequence[float], share: float) -> float:
+    def rate(self, history: Sequence[tuple[float, float]]) -> float:
         """Return the share of labels to flip.
 
         Args:
-            history: accuracy at each check so far, oldest first; the checks are taken to be evenly spaced.
-            share: used-up part of the budget.
+            history: share of the budget and accuracy of each check so far, oldest first.
         """
         rate = self.lowest
-        for i, accuracy in enumerate(history):
-            if i >= self.window and accuracy < history[i - self.window]:
+        for i, (share, accuracy) in enumerate(history):
+            if i >= self.window and accuracy < history[i - self.window][1]:
                 rate *= 1.0 + self.boost
-            early = share * (i + 1) / len(history) <= self.halved_until
-            rate = min(rate, self.highest / 2 if early else self.highest)
+            rate = min(rate, self.highest / 2 if share <= self.halved_until else self.highest)
         return rate
 
     def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
@@ -74,7 +72,7 @@ class Noilin(BallMethod):
         with attacked(model), torch.no_grad():
             classes = model(batch.images[:1]).shape[1]
         generator = rng.at("flip").torch()
-        chosen = torch.rand(labels.shape, generator=generator) < self.rate(batch.history, batch.share)
+        chosen = torch.rand(labels.shape, generator=generator) < self.rate(batch.history)
         # 1 to classes - 1 further on: never back to the label itself.
         further = torch.randint(1, classes, labels.shape, generator=generator)
         moved = further if self.flip == "symmetric" else torch.ones_like(further)

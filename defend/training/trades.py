@@ -20,7 +20,8 @@ class TradesMethod(BallMethod):
     """Base of TRADES and of its friendly form.
 
     Two forward passes in train mode, first of the natural, then of the attacked pictures: batch
-    normalisation records both.
+    normalisation records both. (The code of TRADES itself does the natural one twice, for the same loss and
+    gradient; that of its friendly form does it once.)
     """
 
     divergence: ClassVar[bool] = True

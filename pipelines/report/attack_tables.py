@@ -172,18 +172,19 @@ def _member(told: Mapping[str, Any]) -> Member:
 def worst_entries(figures: Figures) -> list[Mapping[str, Any]]:
     """Return ``worst`` of the summary; a gain that proves nothing has the verdict ``void``."""
     entries: list[Mapping[str, Any]] = list(figures.summary.get("worst") or [])
-    by = {(e["system"], e["condition"], e["norm"], e["eps"]): _overrated(figures, e) for e in entries}
+    by = {(e["system"], e["condition"], e["norm"], e["eps"]): overrated(figures, e) for e in entries}
     return [
         judged(
             e,
-            overrated=_overrated(figures, e),
+            overrated=overrated(figures, e),
             against=by.get((figures.baseline, e["condition"], e["norm"], e["eps"]), False),
         )
         for e in entries
     ]
 
 
-def _overrated(figures: Figures, entry: Mapping[str, Any]) -> bool:
+def overrated(figures: Figures, entry: Mapping[str, Any]) -> bool:
+    """Return whether a worst case may be lower in truth: condemned, or no attack knew the whole system."""
     known = any(figures.informed(entry["system"], attack) for attack in entry["attacks"])
     return not entry["reliable"] or not known
 

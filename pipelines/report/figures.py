@@ -133,11 +133,14 @@ class Figures:
         if entry is None or "group" not in entry:
             return doubt_of(entry or {})
         members = [
-            self._cells.get((entry["system"], name, entry["attack"]), {})
-            for name, condition in self.conditions.items()
-            if self._in(condition, entry["group"])
+            self._cells.get((entry["system"], condition["name"], entry["attack"]), {})
+            for condition in self.members(entry["group"])
         ]
         return worst_of(doubt_of(cell) for cell in members)
+
+    def members(self, group: str) -> list[Mapping[str, Any]]:
+        """Return the conditions of a group."""
+        return [condition for condition in self.conditions.values() if self._in(condition, group)]
 
     def overrated(self, entry: Entry) -> bool:
         """Return whether the true figure may be lower: condemned, or by an attacker who knew too little."""

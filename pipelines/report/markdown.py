@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.report.attack_tables import worst_entries
 from pipelines.report.figures import Figures
+from pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from pipelines.report.words import SYMBOLS, marked, radius
 
 
@@ -17,6 +18,9 @@ def markdown(summary: Mapping[str, Any]) -> str:
     points with its verdict. Figures under attack that a check speaks against are marked ``!`` (unreliable)
     or ``?`` (suspect), and a gain that proves nothing has a cross.
 
+    The last table has the systems of a run with attacks side by side, with the cost of their training; the
+    best of a column is bold with a full dot, what is not clearly worse than the best has an empty one.
+
     Args:
         summary: the contents of ``summary.json`` (schema 1).
 
@@ -26,7 +30,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
     figures = Figures(summary)
     tables = _unattacked(figures) if set(figures.attacks) & figures.unattacked else []
     tables += [table for condition in figures.conditions if (table := _attacked(figures, condition))]
-    tables += [table for table in [_worst(figures)] if table]
+    tables += [table for table in [_worst(figures), _methods(figures)] if table]
     return "\n".join(tables)
 
 
@@ -74,6 +78,33 @@ def _worst(figures: Figures) -> str:
         places.setdefault(place, {})[entry["system"]] = text
     rows = [[*place, *(found.get(name, "–") for name in figures.names)] for place, found in places.items()]
     return _table(["worst case, condition", "size", "attacks", *figures.names], rows) if rows else ""
+
+
+def _methods(figures: Figures) -> str:
+    """Return the systems side by side."""
+    table = method_table(figures)
+    if table is None:
+        return ""
+    heads = [f"{head.label} ({head.note})" if head.note else head.label for head in table.heads]
+    rows = [
+        [row.system, *map(_marked, row.cells), ", ".join(row.methods) or "–", _cost(row.costs, row.machines)]
+        for row in table.rows
+    ]
+    text = _table(["side by side", *heads, "trained by", "training cost"], rows)
+    return text.replace("\u00a0", " ")
+
+
+def _marked(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    value = marked(f"**{cell.value}**" if cell.mark == BEST else cell.value, cell.doubt)
+    text = f"{value} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else value
+    return " ".join(filter(None, [text, MARKS.get(cell.mark, ""), f"({cell.extra})" if cell.extra else ""]))
+
+
+def _cost(costs: Sequence[str], machines: Sequence[str]) -> str:
+    told = "; ".join(costs) or "–"
+    return f"{told} ({'; '.join(machines)})" if machines else told
 
 
 def _severity(summary: Mapping[str, Any], condition: str) -> int:

@@ -12,10 +12,13 @@ from data.home import replace_file
 from pipelines.report import attack_tables, charts, tables
 from pipelines.report.attack_pictures import attack_album
 from pipelines.report.audit import Audit, audit_of
+from pipelines.report.class_tables import by_class
 from pipelines.report.doubts import VOID, doubts
 from pipelines.report.eps_chart import MOST, curves
 from pipelines.report.figures import Figures, value, versus
 from pipelines.report.findings import findings, tallies
+from pipelines.report.gradient_pictures import gradient_album
+from pipelines.report.method_table import MARKS, method_table
 from pipelines.report.pictures import album
 from pipelines.report.words import DOUBTS, SYMBOLS, count, plain, style
 
@@ -128,6 +131,10 @@ def _attacks(run: Path, figures: Figures) -> dict[str, Any]:
         "worst": attack_tables.worst(figures),
         "sides": attack_tables.sides(figures),
         "struck": attack_album(run, figures),
+        "side_by_side": method_table(figures),
+        "marks": MARKS,
+        "classes": by_class(figures),
+        "slopes": gradient_album(run, figures),
     }
 
 

@@ -34,13 +34,14 @@ class Guess:
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a strip; ``source`` is None where its file is missing."""
+    """One picture of a strip; where ``source`` is None, ``missing`` stands in its place."""
 
     title: str
     source: str | None
     small: bool
     guesses: list[Guess]
     note: str = ""
+    missing: str = "picture missing"
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,13 @@ def album(run: Path, figures: Figures) -> Album:
     return made
 
 
-def listing(folder: Path) -> list[Entry]:
-    """Return what ``pictures.json`` in the folder lists; nothing where it is not there.
+def listing(folder: Path, name: str = "pictures.json") -> list[Entry]:
+    """Return what an index in the folder lists; nothing where it is not there.
 
     Raises:
         RunError: it cannot be read.
     """
-    path = folder / "pictures.json"
+    path = folder / name
     if not path.is_file():
         return []
     try:

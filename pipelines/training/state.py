@@ -56,9 +56,9 @@ class State:
         return dict(self.model.state_dict())
 
     @property
-    def history(self) -> tuple[float, ...]:
-        """Return what chose the checkpoint at every check so far."""
-        return tuple(check.rank[0] for check in self.curve)
+    def history(self) -> tuple[tuple[float, float], ...]:
+        """Return the share of the budget of every check so far, and what chose the checkpoint there."""
+        return tuple((check.share, check.rank[0]) for check in self.curve)
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write a checkpoint."""

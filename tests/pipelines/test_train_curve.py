@@ -54,7 +54,7 @@ def test_every_check_is_recorded_and_handed_on(tmp_path: Path) -> None:
     assert all(each.passes == 24 / 17 for each in seen)
     ranks = [tuple(each["rank"]) for each in checks]
     assert [each["best"] for each in checks] == [all(r > o for o in ranks[:i]) for i, r in enumerate(ranks)]
-    firsts = tuple(rank[0] for rank in ranks)
+    firsts = tuple((each["share"], each["rank"][0]) for each in checks)
     assert [firsts[: step // 2] for step in range(8)] == toy.SEEN
 
 

@@ -77,5 +77,5 @@ class Counting(Method):
         yield MODEL, nn.functional.cross_entropy(players[MODEL](batch.images), batch.labels)
 
 
-SEEN: list[tuple[float, ...]] = []
+SEEN: list[tuple[tuple[float, float], ...]] = []
 """Histories that `Counting` was handed."""

@@ -1,0 +1,150 @@
+"""Pictures of the gradient of the loss with regard to the input: what a system looks at.
+
+Networks trained adversarially have input gradients that show edges and shapes of the object; those of others
+look like noise (Tsipras et al. 2019, "Robustness May Be at Odds with Accuracy", figure 2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.contract.errors import AttackError, ClearsightError
+from data.contract.rng import Rng
+from data.contract.sample import Sample
+from data.home import replace_file
+from data.images import encode_png
+from pipelines.gradients import find_path
+from pipelines.measure import one_thread
+from pipelines.rows import to_tensor, to_uint8
+from pipelines.target import SystemTarget
+from pipelines.threats import is_attack, refuse
+
+if TYPE_CHECKING:
+    from pipelines.plan import Plan
+    from pipelines.system import System
+
+INDEX = "gradients.json"
+PICTURES = 2
+"""Pictures of a run whose gradients are kept."""
+EOT = 8
+"""Draws that the gradient of a system with random parts is averaged over."""
+CLIPPED = 0.99
+"""Quantile of the absolute gradient of a picture that gets full colour."""
+
+
+def keep_gradients(plan: Plan) -> None:
+    """Write the gradients of a run with attacks into ``pictures/``, and `INDEX` beside them, which is last.
+
+    The pictures are the first and the middle one of those that the report keeps, clean and labelled. An
+    entry of the index names the sample, the system, the files of input and gradient, and ``scale``: the
+    absolute gradient that has full colour. Where there is no gradient, its file is None and ``why`` says so.
+
+    Nothing is done where the index is there already, or the run has no attack, keeps no pictures, or has no
+    labels.
+    """
+    folder = plan.job.folder
+    if (folder.path / "pictures" / INDEX).exists() or not any(map(is_attack, plan.grid.attacks.values())):
+        return
+    chosen = _chosen(plan)
+    if not chosen:
+        return
+    (folder.path / "pictures").mkdir(exist_ok=True)
+    entries = []
+    with one_thread():
+        for number, name in enumerate(plan.grid.measured):
+            entries += _of_system(plan, name, number, chosen)
+    for position, sample in chosen.items():
+        _write(plan, f"gradient-input-{position:06d}.png", to_tensor([sample.image])[0])
+    order = {sample.id: i for i, sample in enumerate(chosen.values())}
+    folder.write_json(f"pictures/{INDEX}", sorted(entries, key=lambda e: order[e["sample"]]))
+
+
+def _chosen(plan: Plan) -> dict[int, Sample]:
+    """Return position -> picture; chosen without a look at what the systems say."""
+    shown = sorted(plan.job.shown)
+    positions = list(dict.fromkeys(shown[i * len(shown) // PICTURES] for i in range(PICTURES) if shown))
+    read = plan.job.source.read([plan.job.entries[i] for i in positions])
+    found = {i: s for i, s in zip(positions, read, strict=True) if isinstance(s, Sample)}
+    return {i: sample for i, sample in found.items() if sample.label is not None}
+
+
+def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) -> list[dict[str, Any]]:
+    """Return the entries of one system, and write its pictures. The system is gone when this returns."""
+    system, entries = plan.grid.graphs[name].build().to(plan.job.device), []
+    for position, sample in chosen.items():
+        told: dict[str, Any] = {"file": None, "scale": None, "why": None}
+        try:
+            gradient = input_gradient(system, sample, name=name, seed=plan.job.seed, device=plan.job.device)
+        except ClearsightError as error:
+            told["why"] = error.what
+        except RuntimeError as error:
+            # A part may fail in the backward pass alone; that must not spoil a run that is measured.
+            told["why"] = f"the backward pass failed: {str(error).splitlines()[0]}"
+        else:
+            shown, scale = colours(gradient)
+            if scale > 0:
+                told |= {"file": f"gradient-{number:03d}-{position:06d}.png", "scale": float(f"{scale:.4g}")}
+                _write(plan, told["file"], shown)
+            else:
+                told["why"] = "it is zero in nearly every pixel"
+        about = {"sample": sample.id, "label": sample.label, "system": name}
+        entries.append(about | {"input": f"gradient-input-{position:06d}.png"} | told)
+    return entries
+
+
+def input_gradient(
+    system: System, sample: Sample, *, name: str, seed: int = 0, device: str = "cpu"
+) -> Tensor:
+    """Return the gradient (c, h, w) of the cross-entropy of the true class with regard to a picture.
+
+    It goes through every part as an adaptive attack does: surrogates where a part has no gradient of its
+    own, a mean over `EOT` draws where parts are random.
+
+    Args:
+        system: in eval mode, on the device.
+        sample: a labelled picture.
+        name: what messages call the system.
+        seed: root of the draws of random parts.
+        device: where the system lies.
+
+    Raises:
+        AttackError: a part lets no gradient through, the logits are not finite, or the class is not theirs.
+    """
+    refuse(system.graph, through="bpda", system=name, attack="input gradient")
+    x = to_tensor([sample.image]).to(device)
+    path = find_path(system, x)
+    draws = Rng(seed).at("draw", "input gradient")
+    target = SystemTarget(system, [sample.id], draws, eot=EOT, stand_ins=path.stand_ins, name=name)
+    label = torch.tensor([sample.label], device=device)
+    if target.classes <= int(label):
+        raise AttackError(f"it has no class {int(label)}", where=f"system '{name}'")
+    slope = target.gradient(
+        x,
+        torch.zeros(1, dtype=torch.int64, device=device),
+        lambda logits: functional.cross_entropy(logits, label, reduction="none"),
+    )
+    return slope.gradient[0].float().cpu()
+
+
+def colours(gradient: Tensor) -> tuple[Tensor, float]:
+    """Return a gradient (c, h, w) as a picture in [0, 1], and the absolute gradient that has full colour.
+
+    The scale is the same for both signs and all channels of a picture: 0 is the grey 128/255, the `CLIPPED`
+    quantile of the absolute gradient the full colour, and what lies beyond is clipped. Channels stay colours.
+    """
+    scale = float(torch.quantile(gradient.abs().flatten()[:: _stride(gradient)], CLIPPED))
+    unit = (gradient / scale).clamp(-1, 1) if scale > 0 else torch.zeros_like(gradient)
+    return (128 + 127 * unit) / 255, scale
+
+
+def _stride(gradient: Tensor) -> int:
+    # torch.quantile takes 2^24 numbers at most; every k-th pixel of so large a picture is enough.
+    return -(-gradient.numel() // (1 << 24))
+
+
+def _write(plan: Plan, name: str, picture: Tensor) -> None:
+    replace_file(plan.job.folder.path / "pictures" / name, encode_png(to_uint8(picture)))

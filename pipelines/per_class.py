@@ -1,0 +1,98 @@
+"""Accuracy of each class on clean pictures, without and under attack: which class pays for robustness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.contract.rng import Rng
+from data.statistics import wilson
+from pipelines.measured import Measured
+from pipelines.scenes import Numbers, clean_condition, scenes
+
+MOST_CLASSES = 100
+"""Classes up to which the summary lists each one."""
+RESAMPLES = 2000
+DIGITS = 4
+
+
+def per_class(measured: Measured) -> dict[str, Any] | None:
+    """Return ``per_class`` of the summary: accuracy by true class on the clean condition.
+
+    Robust networks are less even than plain ones: some classes lose far more than others (accuracy
+    disparity; Xu et al. 2021, "To be Robust or to be Fair"). An entry is there for every attack (``none``
+    included) and for every union of attacks of one radius, where a picture is right only if no attack broke
+    it. Of each it holds
+
+    - ``value``, ``low``, ``high``: one number a class, with Wilson intervals; None where it has no pictures;
+    - ``worst``, ``best``: the classes with the lowest and highest accuracy, the first of equals;
+    - ``spread``: best minus worst;
+    - ``by_chance``: the spread that 95 % of runs would stay below if all classes were equally hard. The
+      extremes of few pictures lie apart by chance alone.
+
+    None where there is no clean condition, nothing was classified, or there are more than `MOST_CLASSES`
+    classes.
+    """
+    clean = clean_condition(measured)
+    here = [triple for triple in measured.grid.triples if triple[1] == clean]
+    labels = next((found for t in here if (found := _labels(measured, t)) is not None), None)
+    if labels is None:
+        return None
+    counts = np.bincount(labels[labels >= 0])
+    if len(counts) > MOST_CLASSES:
+        return None
+    entries = [
+        _entry(measured.seed, {"system": system} | scene.about(), right, labels, counts)
+        for scene in scenes(measured)
+        for system, right in scene.right.items()
+    ]
+    kept = [entry for entry in entries if entry]
+    return {"condition": clean, "n": counts.tolist(), "entries": kept} if kept else None
+
+
+def _labels(measured: Measured, triple: tuple[str, str, str]) -> NDArray[np.int64] | None:
+    """Return the true classes (n,), -1 where one is not known; None where none is, or nothing was judged."""
+    columns = measured.columns[triple]
+    found = columns.get("label")
+    if found is None or np.isnan(found).all() or np.isnan(columns["correct"]).all():
+        return None
+    return np.where(np.isnan(found), -1, found).astype(np.int64)
+
+
+def _entry(
+    seed: int, about: Mapping[str, Any], right: Numbers, labels: NDArray[np.int64], counts: NDArray[np.int64]
+) -> dict[str, Any] | None:
+    if np.isnan(right[labels >= 0]).any():
+        return None
+    known = labels >= 0
+    hits = np.bincount(labels[known], weights=right[known], minlength=len(counts))
+    there = counts > 0
+    share = np.divide(hits, counts, out=np.full(len(counts), np.nan), where=there)
+    ends = [wilson(round(k), int(n)) if n else (None, None) for k, n in zip(hits, counts, strict=True)]
+    worst, best = int(np.nanargmin(share)), int(np.nanargmax(share))
+    place = (about["system"], about["attack"] or "worst", about["norm"] or "", str(about["eps"]))
+    rng = Rng(seed).at("summary", "per_class", *place)
+    return {
+        **about,
+        "value": [_short(p) if n else None for p, n in zip(share, counts, strict=True)],
+        "low": [_short(low) for low, _ in ends],
+        "high": [_short(high) for _, high in ends],
+        "worst": worst,
+        "best": best,
+        "spread": _short(share[best] - share[worst]),
+        "by_chance": _short(_by_chance(float(hits.sum() / counts.sum()), counts[there], rng)),
+    }
+
+
+def _by_chance(level: float, counts: NDArray[np.int64], rng: Rng) -> float:
+    """Return the 95 % quantile of the spread of classes that all have this accuracy."""
+    drawn = rng.numpy().binomial(counts, level, (RESAMPLES, len(counts))) / counts
+    return float(np.quantile(np.ptp(drawn, axis=1), 0.95))
+
+
+def _short(value: float | None) -> float | None:
+    # Four digits are a hundredth of a point; a hundred classes times all attacks would fill the summary.
+    return None if value is None else round(float(value), DIGITS)

@@ -1,0 +1,253 @@
+"""Systems side by side: natural and attacked accuracy, calibration, corruption error, training cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data.benchmark.sets import SETS
+from data.statistics import holm
+from pipelines.report.attack_tables import overrated, worst_entries
+from pipelines.report.doubts import LIMITED
+from pipelines.report.figures import Column, Entry, Figures, value
+from pipelines.report.words import count, number, plain, quantity, radius, span
+
+BEST, NEAR = "best", "near"
+MARKS = {BEST: "\u25cf", NEAR: "\u25cb"}
+"""Marks of the best of a column, and of what is not clearly worse than the best."""
+LEVEL = 0.05
+"""Corrected p below which a system is clearly worse than the best."""
+FIFTEEN = frozenset(SETS["imagenet_c_15"])
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's heading, what stands below it, whether more is better, and the attacks that it is about."""
+
+    label: str
+    note: str
+    better: str
+    attacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A measured figure with its interval (shares); ``trusted`` is False where the truth may be worse."""
+
+    value: float
+    low: float
+    high: float
+    doubt: str = ""
+    trusted: bool = True
+    extra: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as it is written; ``mark`` is ``best``, ``near`` or nothing."""
+
+    value: str
+    interval: str
+    mark: str
+    doubt: str
+    extra: str
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One system: how its parts were trained (method, cost), and its figures."""
+
+    system: str
+    methods: list[str]
+    costs: list[str]
+    machines: list[str]
+    cells: list[Cell | None]
+
+
+@dataclass(frozen=True)
+class MethodTable:
+    """Systems by figures."""
+
+    heads: list[Head]
+    rows: list[MethodRow]
+
+    @property
+    def trained(self) -> bool:
+        """Return whether the training of any part is known."""
+        return any(row.methods or row.costs for row in self.rows)
+
+    @property
+    def marked(self) -> bool:
+        """Return whether any cell has a mark."""
+        return any(cell and cell.mark for row in self.rows for cell in row.cells)
+
+
+def method_table(figures: Figures) -> MethodTable | None:
+    """Return the systems side by side; None where there are not two of them or nothing was attacked.
+
+    Columns that hold for the clean pictures: accuracy without an attack and under each one in the order of
+    the config, the worst case over the attacks of a radius, and the calibration error without an attack;
+    then the mean error under corruption.
+    """
+    if figures.clean is None or len(figures.names) < 2:
+        return None
+    attacked = [_attacked(figures, attack) for attack in figures.attacked]
+    if not any(found for _, found in attacked):
+        return None
+    columns = [*_natural(figures, "accuracy"), *attacked, *_worst(figures)]
+    columns += [*_natural(figures, "ece"), *_corrupted(figures)]
+    columns = [(head, found) for head, found in columns if found]
+    written = [_written(figures, head, found) for head, found in columns]
+    rows = [
+        MethodRow(system["name"], *_training(system), [column.get(system["name"]) for column in written])
+        for system in figures.systems
+    ]
+    return MethodTable([head for head, _ in columns], rows)
+
+
+_Column = tuple[Head, dict[str, Found]]
+
+
+def _natural(figures: Figures, metric: str) -> list[_Column]:
+    """Return the column of a metric on clean pictures without an attack."""
+    attack = next((a for a in figures.attacks if a in figures.unattacked), "")
+    heads = {
+        "accuracy": Head("natural", "no attack", "more", (attack,)),
+        "ece": Head("ECE", "no attack", "less"),
+    }
+    return [(heads[metric], _each(figures, lambda name: figures.cell(name, figures.clean, attack), metric))]
+
+
+def _attacked(figures: Figures, attack: str) -> _Column:
+    threat = figures.threat(attack)
+    note = ", ".join(filter(None, [threat if threat != "adaptive" else "", figures.ball(attack)]))
+    found = _each(figures, lambda name: figures.cell(name, figures.clean, attack), "accuracy")
+    if threat in LIMITED:
+        # It may know all of a bare classifier and only a part of the others: no fair race.
+        found = {name: replace(each, trusted=False) for name, each in found.items()}
+    return Head(attack, note, "more", (attack,)), found
+
+
+def _each(figures: Figures, entry_of: Callable[[str], Entry | None], metric: str) -> dict[str, Found]:
+    """Return system -> figure, where it was measured."""
+    found = {}
+    for name in figures.names:
+        entry = entry_of(name)
+        if entry is not None and (told := value(entry, metric)):
+            found[name] = _found(told, figures.doubt(entry), trusted=not figures.overrated(entry))
+    return found
+
+
+def _found(told: Mapping[str, Any], doubt: str, *, trusted: bool, extra: str = "") -> Found:
+    middle = float(told["value"])
+    low, high = (middle if told.get(end) is None else float(told[end]) for end in ("low", "high"))
+    return Found(middle, low, high, doubt, trusted, extra)
+
+
+def _worst(figures: Figures) -> list[_Column]:
+    """Return a column for each set of attacks of one radius that was made on the clean pictures."""
+    by_attacks: dict[tuple[str, float, tuple[str, ...]], dict[str, Found]] = {}
+    for entry in worst_entries(figures):
+        if entry["condition"] == figures.clean:
+            doubt = "" if entry["reliable"] else "unreliable"
+            found = _found(entry["accuracy"], doubt, trusted=not overrated(figures, entry))
+            # Systems under different sets of attacks cannot be compared, so each set has its column.
+            place = (entry["norm"], entry["eps"], tuple(entry["attacks"]))
+            by_attacks.setdefault(place, {})[entry["system"]] = found
+    return [
+        (Head("worst case", f"{radius(norm, eps)}, {len(attacks)} attacks", "more", attacks), found)
+        for (norm, eps, attacks), found in by_attacks.items()
+    ]
+
+
+def _corrupted(figures: Figures) -> list[_Column]:
+    """Return the mean error over the 15 corruptions of ImageNet-C, or over the largest group there is."""
+    attack = next((a for a in figures.attacks if a in figures.unattacked), "")
+    groups = [c for c in figures.columns() if c.attack == attack and c.group != "clean"]
+    if not groups:
+        return []
+    kinds = {c.group: {str(m["kind"]) for m in figures.members(c.group)} for c in groups}
+    chosen = max(groups, key=lambda c: (kinds[c.group] == FIFTEEN, c.conditions))
+    note = f"{count(len(kinds[chosen.group]), 'type')}, {count(chosen.conditions, 'condition')}"
+    return [(Head("corruption error", note, "less"), _errors(figures, chosen))]
+
+
+def _errors(figures: Figures, column: Column) -> dict[str, Found]:
+    found = {}
+    for name in figures.names:
+        entry = figures.entry(name, column)
+        if told := value(entry, "accuracy"):
+            right = _found(told, "", trusted=True)
+            ratio = value(entry, "mce")
+            extra = f"mCE {quantity(ratio['value'], 'mce')}" if ratio else ""
+            found[name] = Found(1 - right.value, 1 - right.high, 1 - right.low, extra=extra)
+    return found
+
+
+def _written(figures: Figures, head: Head, found: Mapping[str, Found]) -> dict[str, Cell]:
+    """Return the cells of a column, with the best marked, and those that are not clearly worse.
+
+    Only figures that can be trusted compete. Where all are equal nothing is best.
+    """
+    sign = 1 if head.better == "more" else -1
+    rivals = {name: each for name, each in found.items() if each.trusted}
+    if len({each.value for each in rivals.values()}) < 2:
+        return {name: _cell(each, "") for name, each in found.items()}
+    top = max(rivals, key=lambda name: sign * rivals[name].value)
+    near = _near(figures, head, rivals, top)
+    marks = {name: BEST if rivals[name].value == rivals[top].value else NEAR for name in {top, *near}}
+    return {name: _cell(each, marks.get(name, "")) for name, each in found.items()}
+
+
+def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -> set[str]:
+    """Return the systems that are not clearly worse than the best.
+
+    Accuracies are compared on the same pictures by McNemar's test, with Holm's correction in the column;
+    figures without such a test by whether the intervals overlap, which is more careful.
+    """
+    others = [name for name in rivals if name != top]
+    tested = {}
+    for entry in figures.summary.get("pairs") or []:
+        if head.attacks and tuple(entry["attacks"]) == head.attacks:
+            tested = {frozenset((pair["first"], pair["second"])): pair["p"] for pair in entry["pairs"]}
+    raw = [tested.get(frozenset((top, name))) for name in others]
+    if None not in raw:
+        adjusted = holm([p for p in raw if p is not None])
+        return {name for name, p in zip(others, adjusted, strict=True) if p >= LEVEL}
+    best = rivals[top]
+    return {name for name in others if rivals[name].low <= best.high and best.low <= rivals[name].high}
+
+
+def _cell(found: Found, mark: str) -> Cell:
+    interval = span(found.low, found.high, "accuracy")
+    return Cell(quantity(found.value, "accuracy", unit=False), interval, mark, found.doubt, found.extra)
+
+
+def _training(system: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """Return methods, costs and machines of the trained parts, each with its name if there are several."""
+    trained = [part for part in system.get("parts") or [] if part.get("training")]
+    methods, costs, machines = [], [], []
+    for part in trained:
+        told = part["training"]
+        name = f"{part['name']}: " if len(trained) > 1 else ""
+        if told.get("method"):
+            methods.append(name + plain(str(told["method"])))
+        if cost := _cost(told):
+            costs.append(name + cost)
+        if told.get("machine"):
+            machines.append(str(told["machine"]))
+    return methods, costs, list(dict.fromkeys(machines))
+
+
+def _cost(told: Mapping[str, Any]) -> str:
+    minutes, epochs, passes = (told.get(key) for key in ("minutes", "epochs", "back_propagations"))
+    words = []
+    if minutes is not None:
+        words.append(f"{number(minutes / 60)}\u00a0h" if minutes >= 120 else f"{number(minutes, 0)}\u00a0min")
+    if epochs is not None:
+        words.append(f"{number(epochs)}\u00a0epochs")
+    if passes is not None:
+        # Of the attack alone: what it costs a picture in every epoch, and what early stops save.
+        words.append(f"{number(passes)}\u00a0attack gradients a\u00a0picture and\u00a0epoch")
+    return ", ".join(words)

@@ -1,0 +1,86 @@
+"""What happens to the clean pictures: nothing, one attack, or the worst case over several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.statistics import mcnemar_exact
+from pipelines.measured import Measured
+from pipelines.worst import survivors, unions
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The clean pictures under one attack (``none`` included), or under all attacks of one radius.
+
+    Attributes:
+        attack: its name; None for the worst case over several.
+        norm: of the radius of a worst case, else None.
+        eps: of the radius of a worst case, else None.
+        attacks: names of all that count.
+        right: system -> (n,) 1 where a picture is right, nan where nobody knows.
+    """
+
+    attack: str | None
+    norm: str | None
+    eps: float | None
+    attacks: tuple[str, ...]
+    right: Mapping[str, Numbers]
+
+    def about(self) -> dict[str, Any]:
+        """Return what names it in the summary."""
+        return {"attack": self.attack, "norm": self.norm, "eps": self.eps, "attacks": list(self.attacks)}
+
+
+def clean_condition(measured: Measured) -> str | None:
+    """Return the name of the condition that changes nothing, if there is one."""
+    return next((n for n, c in measured.grid.conditions.items() if c.corruption.severity == 0), None)
+
+
+def scenes(measured: Measured) -> list[Scene]:
+    """Return the scenes on clean pictures: attacks in the order of the config, then worst cases.
+
+    Systems that were under different sets of attacks of a radius stand in different scenes.
+    """
+    clean = clean_condition(measured)
+    single: dict[str, dict[str, Numbers]] = {}
+    for system, condition, attack in measured.grid.triples:
+        if condition == clean:
+            right = measured.columns[system, condition, attack]["correct"]
+            single.setdefault(attack, {})[system] = right
+    joint: dict[tuple[str, float, tuple[str, ...]], dict[str, Numbers]] = {}
+    for union in unions(measured):
+        left = survivors(measured.columns, union, system=union.system)
+        if union.condition == clean and left is not None:
+            joint.setdefault((*union.radius, union.attacks), {})[union.system] = left
+    order = [name for name in measured.grid.attacks if name in single]
+    found = [Scene(name, None, None, (name,), single[name]) for name in order]
+    return found + [Scene(None, *place, right) for place, right in joint.items()]
+
+
+def pairs(measured: Measured) -> list[dict[str, Any]]:
+    """Return ``pairs`` of the summary: every two systems on the same clean pictures, scene by scene.
+
+    ``p`` is that of the exact McNemar test, uncorrected: who compares several corrects for that.
+    """
+    return [scene.about() | {"pairs": found} for scene in scenes(measured) if (found := _pairs(scene))]
+
+
+def _pairs(scene: Scene) -> list[dict[str, Any]]:
+    known = {name: right for name, right in scene.right.items() if not np.isnan(right).any()}
+    names = list(known)
+    found = []
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            one, two = known[first], known[second]
+            gained, lost = int(((one == 1) & (two == 0)).sum()), int(((one == 0) & (two == 1)).sum())
+            p = float(f"{mcnemar_exact(gained, lost):.4g}")
+            found.append({"first": first, "second": second, "p": p})
+    return found
