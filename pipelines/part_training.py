@@ -17,13 +17,16 @@ def training_of(card: Mapping[str, Any]) -> dict[str, Any]:
         card: what ``card.json`` holds.
 
     Returns:
-        ``method`` (kind of the training method, None where the card names none), ``machine``, and `COSTS`.
+        ``method`` (kind of the training method), ``init`` (weights that it started from), each None where the
+        card names none; ``machine``, and `COSTS`, which leave out what the first weights had cost.
     """
     recipe = card.get("recipe")
-    method = recipe.get("method") if isinstance(recipe, Mapping) else None
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    method = recipe.get("method")
     kind = method.get("kind") if isinstance(method, Mapping) else None
     return {
         "method": str(kind) if kind else None,
+        "init": str(recipe["init"]) if recipe.get("init") else None,
         "machine": str(card["machine"]) if card.get("machine") else None,
         **{name: _number(card.get(name)) for name in COSTS},
     }

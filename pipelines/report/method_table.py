@@ -250,4 +250,6 @@ def _cost(told: Mapping[str, Any]) -> str:
     if passes is not None:
         # Of the attack alone: what it costs a picture in every epoch, and what early stops save.
         words.append(f"{number(passes)}\u00a0attack gradients a\u00a0picture and\u00a0epoch")
+    if words and told.get("init"):
+        words.append(f"from {told['init']}")
     return ", ".join(words)

@@ -157,13 +157,14 @@ def test_training_stands_beside_the_figures(tmp_path: Path, made: dict[str, Any]
     assert (row.methods, row.machines) == (["fat trades"], ["CPU x86_64, 1 threads"])
     assert row.costs == ["36\xa0min, 9.0\xa0epochs"]
     classify = made["systems"][1]["parts"][-1]
-    classify["training"] |= {"minutes": 200, "back_propagations": 6.248}
+    classify["training"] |= {"minutes": 200, "back_propagations": 6.248, "init": "first-v1"}
     restorer = training_of(CARD | {"machine": "GPU"})
     made["systems"][1]["parts"].insert(0, {**classify, "name": "denoise", "training": restorer})
     row = table_of(made).rows[1]
     assert row.methods == ["denoise: fat trades", "classify: fat trades"]
     assert (
-        row.costs[1] == "classify: 3.3\xa0h, 9.0\xa0epochs, 6.2\xa0attack gradients a\xa0picture and\xa0epoch"
+        row.costs[1]
+        == "classify: 3.3\xa0h, 9.0\xa0epochs, 6.2\xa0attack gradients a\xa0picture and\xa0epoch, from first-v1"
     )
     text = Page(section(page_of(tmp_path / "run", made)[0], "methods")).text.replace("\xa0", " ")
     assert "6.2 attack gradients a picture and epoch" in text
@@ -179,7 +180,7 @@ def test_a_card_may_say_less(card: dict[str, Any], method: str | None) -> None:
     found = training_of(card)
     assert found["method"] == method
     assert found["back_propagations"] is None
-    assert set(found) == {"method", "machine", "minutes", "epochs", "steps", "back_propagations"}
+    assert set(found) == {"method", "init", "machine", "minutes", "epochs", "steps", "back_propagations"}
 
 
 def test_no_card_no_training_columns(tmp_path: Path) -> None:
