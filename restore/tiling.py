@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -21,6 +20,7 @@ from torch import Tensor
 from data.contract.errors import ConfigError, RunError
 from data.contract.part import check_images
 from restore.restorer import pad
+from restore.spans import spans, up
 
 if TYPE_CHECKING:
     from restore.base import RestorerFacts, RestorerSpec
@@ -36,55 +36,6 @@ AUTO_TILE = 512
 LEAST_TILE = 64
 """Tiles are not halved below this: the work is nearly all halo then."""
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Span:
-    """One tile along one axis, in input pixels.
-
-    Attributes:
-        start: first pixel that is kept.
-        stop: one past the last pixel that is kept.
-        first: first pixel that the tile is computed from.
-        last: one past the last pixel that it is computed from.
-    """
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-    def target(self, scale: int) -> slice:
-        """Return where the tile lies in the result."""
-        return slice(self.start * scale, self.stop * scale)
-
-    def inside(self, scale: int) -> slice:
-        """Return where the tile lies in what its window gives."""
-        return slice((self.start - self.first) * scale, (self.stop - self.first) * scale)
-
-
-def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Span, ...]:
-    """Cut one axis into tiles of nearly equal length.
-
-    Args:
-        size: length of the axis.
-        tile: most pixels a tile keeps, but for rounding up to ``step``.
-        halo: pixels that a window reaches further on either side; a multiple of ``step``.
-        step: starts, and ends inside the picture, are multiples of this.
-        least: shortest window where the picture is not shorter itself; a multiple of ``step``.
-    """
-    count = -(-size // tile)
-    side = _up(-(-size // count), step)
-    cut = []
-    for start in range(0, size, side):
-        stop = min(start + side, size)
-        first, last = max(0, start - halo), min(size, stop + halo)
-        if last - first < least:
-            # A shorter window would be padded up to the least size where the picture goes on.
-            last = min(size, first + least)
-            first = max(0, min(first, (size - least) // step * step))
-        cut.append(Span(start, stop, first, last))
-    return tuple(cut)
 
 
 def check_tile(spec: RestorerSpec, tile: Tile) -> None:
@@ -255,7 +206,7 @@ def _computed(restorer: Restorer, x: Tensor, side: int | None, device: str | tor
         whole: Tensor = restorer(x.to(device))
         return whole.to(x.device)
     step, scale = facts.multiple_of, facts.scale
-    halo, least = _up(facts.receptive_field // 2, step), _up(facts.minimum, step)
+    halo, least = up(facts.receptive_field // 2, step), up(facts.minimum, step)
     rows = spans(height, side, halo=halo, step=step, least=least)
     columns = spans(width, side, halo=halo, step=step, least=least)
     out = x.new_empty(0)
@@ -269,7 +220,3 @@ def _computed(restorer: Restorer, x: Tensor, side: int | None, device: str | tor
             :, :, row.inside(scale), column.inside(scale)
         ].to(x.device)
     return out
-
-
-def _up(value: int, step: int) -> int:
-    return -(-value // step) * step

@@ -22,7 +22,8 @@ from restore.classical.non_local_means import NonLocalMeans
 from restore.classical.unsharp_mask import UnsharpMask
 from restore.classical.wavelet import Wavelet
 from restore.classical.wiener import Wiener
-from restore.tiling import AUTO_PIXELS, LEAST_TILE, check_tile, restore_chain, restore_tiled, spans
+from restore.spans import spans
+from restore.tiling import AUTO_PIXELS, LEAST_TILE, check_tile, restore_chain, restore_tiled
 
 
 class Strided(nn.Module):

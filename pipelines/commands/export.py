@@ -1,0 +1,129 @@
+"""``clearsight export``: systems of a config as verified ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from data.contract.errors import ConfigError, near_miss
+from pipelines.commands.configs import read_evaluate
+from pipelines.commands.console import console
+
+if TYPE_CHECKING:
+    from pipelines.config import Evaluate
+    from pipelines.deploy.export import Options
+    from pipelines.deploy.manifest import Variant
+    from pipelines.graph import Graph
+
+VARIANTS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for.
+
+    Attributes:
+        systems: names; all where empty.
+        variant: fp32, fp16 or int8.
+        taps: nodes with commas between.
+        uint8: stored pictures in and out.
+        opset: of the ONNX operators, None: the best known.
+        measured: pictures that variants are measured on, None: as many as usual.
+    """
+
+    systems: Sequence[str] = ()
+    variant: str = "fp32"
+    taps: str = ""
+    uint8: bool = False
+    opset: int | None = None
+    measured: int | None = None
+
+
+def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
+    """Export systems of a config and say what was found."""
+    if wanted.variant not in VARIANTS:
+        raise ConfigError(f"unknown variant '{wanted.variant}'", hint=near_miss(wanted.variant, VARIANTS))
+    _, config = read_evaluate(path)
+    graphs = _chosen(config, wanted.systems)
+    # Everything that can be known beforehand is, so that no half of the systems is written.
+    for name, graph in graphs.items():
+        _ready(name, graph)
+    from pipelines.deploy.export import export
+    from pipelines.deploy.wrap import refuse_unexportable
+
+    for name, graph in graphs.items():
+        refuse_unexportable(graph, name)
+    screen = console()
+    options = _options(wanted)
+    for name, graph in graphs.items():
+
+        def say(line: str, name: str = name) -> None:
+            if not quiet:
+                screen.print(f"{name}: {line}", markup=False)
+
+        done = export(graph, out, name=name, source=config.data, options=options, say=say)
+        for line in told(done.manifest, wanted.variant):
+            screen.print(f"{name}: {line}", markup=False)
+        screen.print(f"{done.path}", markup=False, soft_wrap=True)
+
+
+def _chosen(config: Evaluate, names: Sequence[str]) -> dict[str, Graph]:
+    graphs = config.graphs()
+    for name in names:
+        if name not in graphs:
+            raise ConfigError(f"no system '{name}'", where="--system", hint=near_miss(name, graphs))
+    return {name: graphs[name] for name in names or graphs}
+
+
+def _ready(name: str, graph: Graph) -> None:
+    for part, spec in graph.parts.items():
+        try:
+            spec.ready()
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"system '{name}', part '{part}'", hint=error.hint) from None
+
+
+def _options(wanted: Wanted) -> Options:
+    from pipelines.deploy.export import MEASURED, OPSET, Options
+
+    return Options(
+        variant=cast("Variant", wanted.variant),
+        taps=tuple(tap.strip() for tap in wanted.taps.split(",") if tap.strip()),
+        uint8=wanted.uint8,
+        opset=wanted.opset or OPSET,
+        measured=wanted.measured or MEASURED,
+    )
+
+
+def told(manifest: Mapping[str, Any], variant: str) -> list[str]:
+    """Return what was found of a file, in lines."""
+    found = manifest["verification"]
+    taken = manifest["deployed"]["input"]
+    sizes = "any size" if taken["height"] is None else f"{taken['height']}x{taken['width']} pixels"
+    of = found if variant == "fp32" else found["fp32"]
+    lines = [f"takes {sizes}, {taken['dtype']} {taken['layout']}; {_agreement(of)}"]
+    for condition, row in manifest.get("cost", {}).get("conditions", {}).items():
+        pieces = [f"{key} {_figure(value)}" for key, value in row.items() if isinstance(value, dict)]
+        lines.append(f"{variant} on {condition} pictures: {', '.join(pieces)}")
+    return lines
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+    kinds = found["kinds"].values()
+    count = sum(each["pictures"] for each in kinds)
+    pieces = []
+    logits = [each["relative_to_largest_logit"] for each in kinds if "relative_to_largest_logit" in each]
+    if logits:
+        equal = sum(each["equal_predictions"] for each in kinds)
+        pieces.append(f"logits {max(logits):.1e} off at most, {equal} of {count} predictions equal")
+    pixels = [v for each in kinds for v in each.get("largest_pixel_difference", {}).values()]
+    if pixels:
+        pieces.append(f"pixels {max(pixels):.1e} off at most")
+    return f"verified on {count} pictures of {len(found['sizes'])} sizes: {', '.join(pieces)}"
+
+
+def _figure(value: Mapping[str, Any]) -> str:
+    low, high = value["interval"]
+    return f"{value['after']:.4g} ({value['difference']:+.3g}, {low:+.3g} to {high:+.3g})"

@@ -1,0 +1,143 @@
+"""``clearsight infer``: a deployed file on pictures and videos."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.contract.errors import ConfigError, DataError
+from pipelines.commands.console import Bars, progress
+from pipelines.deploy.providers import NAMES, check_provider
+from pipelines.deploy.table import Lines, Table, shown
+
+if TYPE_CHECKING:
+    from pipelines.deploy.infer import Outcome
+    from pipelines.deploy.session import Session
+
+MOST_NOTES = 3
+"""Remarks of one kind that are printed; the others are counted."""
+
+
+def command(
+    model: Path,
+    given: str,
+    *,
+    csv: Path | None,
+    restored: Path | None,
+    top: int,
+    provider: str,
+    threads: int | None,
+    batch: str,
+    size: int | None,
+    resume: bool | None,
+    quiet: bool,
+) -> None:
+    """Put files through a deployed network and name every one that could not be used."""
+    check_provider(provider)
+    most = _batch(batch)
+    if resume is not None and csv is None:
+        raise ConfigError("goes on with a CSV file", where="--resume", hint="give --csv too")
+    from pipelines.deploy.compute import Computer
+    from pipelines.deploy.infer import Inference
+    from pipelines.deploy.listing import find, targets
+    from pipelines.deploy.pictures_in import wanted
+    from pipelines.deploy.session import Session
+
+    session = Session(model, provider, threads)
+    want = wanted(session.deployed, size)
+    top = _top(session, top, csv, restored)
+    items = find(given, restored)
+    goals = {} if restored is None else targets(items, restored.expanduser())
+    sink: Table | Lines = Lines(sys.stdout)
+    if csv is not None:
+        mode = {None: "new", True: "resume", False: "fresh"}[resume]
+        sink = Table(csv.expanduser(), _key(session, size, most), top, mode=mode)
+    left = [item for item in items if item.name not in sink.held or _missing(goals.get(item.name))]
+    began = time.perf_counter()
+    with progress(quiet=quiet) as bars:
+        say = _Said(bars)
+        computer = Computer(session, top=top, batch=most, images=bool(goals))
+        outcome = Inference(computer, want, sink, goals, say, bars).all(left)
+    say.rest()
+    if not quiet:
+        _closing(session, provider, outcome, len(items) - len(left), time.perf_counter() - began)
+    if outcome.failed:
+        raise DataError(f"{outcome.failed} of {len(items)} files could not be used", where=given)
+
+
+class _Said:
+    """Prints failures all, remarks up to a number of each kind."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars, self.notes = bars, Counter[str]()
+
+    def __call__(self, name: str, text: str, failed: bool) -> None:
+        if not failed:
+            if self.bars.bars is None:
+                return
+            self.notes[text] += 1
+            if self.notes[text] > MOST_NOTES:
+                return
+        self._line(f"{'failed' if failed else 'note'} {shown(name)}: {shown(text)}")
+
+    def rest(self) -> None:
+        """Say how often remarks were left out."""
+        for text, count in self.notes.items():
+            if count > MOST_NOTES:
+                # The bars are gone by now.
+                sys.stderr.write(f"note {count - MOST_NOTES} more: {shown(text)}\n")
+
+    def _line(self, line: str) -> None:
+        if self.bars.bars is not None:
+            self.bars.bars.console.print(line, markup=False, soft_wrap=True)
+        else:
+            sys.stderr.write(line + "\n")
+
+
+def _batch(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ConfigError(
+        f"'{text}' is no size of batches", where="--batch", hint="write auto or a number such as 8"
+    )
+
+
+def _top(session: Session, top: int, csv: Path | None, restored: Path | None) -> int:
+    """Return how many classes a row has, and refuse calls that would give nothing."""
+    deployed = session.deployed
+    if restored is not None and deployed.output("image") is None:
+        raise ConfigError("the file gives no pictures", where="--save-restored")
+    if restored is None and csv is None and deployed.output("logits") is None:
+        raise ConfigError("gives pictures only", where=str(session.path), hint="give --save-restored DIR")
+    if deployed.output("logits") is None:
+        return 0
+    return min(top, len(deployed.classes)) if deployed.classes else top
+
+
+def _key(session: Session, size: int | None, batch: int | None) -> str:
+    """Return the key of all that decides the rows."""
+    from hashlib import file_digest
+
+    with session.path.open("rb") as file:
+        return f"{file_digest(file, 'sha256').hexdigest()} {size} {batch} {session.providers[0]}"
+
+
+def _missing(target: Path | None) -> bool:
+    return target is not None and not target.exists()
+
+
+def _closing(session: Session, provider: str, outcome: Outcome, held: int, seconds: float) -> None:
+    """Say what was done, how fast, and where."""
+    used = [name for name, known in NAMES.items() if known == session.providers[0]]
+    place = used[0] if used else session.providers[0]
+    lack = f" ({provider} is not to be had here)" if provider not in ("auto", place) else ""
+    before = f", {held} were there" if held else ""
+    rate = (outcome.made + outcome.failed) / max(seconds, 1e-9)
+    sys.stderr.write(
+        f"{outcome.made} done{before}, {outcome.failed} failed, {rate:.1f} a second on {place}{lack}\n"
+    )

@@ -1,0 +1,128 @@
+"""What a deployed ONNX file says of itself. Importing this needs neither torch nor onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from data.contract.errors import ConfigError
+
+KEY = "clearsight"
+"""Name of the metadata entry that holds all this as JSON."""
+FORMAT = 1
+"""Raised when a reader of older files could misread a newer one."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The one input of the file.
+
+    Attributes:
+        name: of the ONNX input.
+        layout: order of the axes.
+        dtype: ``float32`` has values in [0, 1], ``uint8`` in 0 to 255; the conversion is inside the file.
+        channels: always RGB where 3.
+        batch: pictures a call, None: any number.
+        height: pixels, None: any number from ``minimum`` on.
+        width: likewise.
+        minimum: least height and width that are taken.
+    """
+
+    name: str
+    layout: Literal["NCHW", "NHWC"]
+    dtype: Literal["float32", "uint8"]
+    channels: int
+    batch: int | None = None
+    height: int | None = None
+    width: int | None = None
+    minimum: int = 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of the file.
+
+    Attributes:
+        name: of the ONNX output.
+        gives: ``logits`` float32 (n, classes); ``image`` in layout and type of the input.
+        scale: of an image, its size relative to the input's.
+        halo: of an image, pixels of the input around a tile that decide it, so that tiles equal the whole;
+            None: the whole picture decides, it cannot be tiled.
+        multiple_of: of an image, grid that the corners of tiles must lie on.
+    """
+
+    name: str
+    gives: Literal["logits", "image"]
+    scale: int = 1
+    halo: int | None = None
+    multiple_of: int = 1
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Everything that is needed to feed a file and to read what comes out.
+
+    Attributes:
+        name: of the system in its config.
+        chain: the system in words, such as ``image -> denoise -> standard``.
+        variant: numbers it computes in.
+        input: what it takes.
+        outputs: what it gives: logits at most once.
+        classes: names of the classes, in order; empty where nothing is classified.
+        config_key: content key of the graph and its weights.
+        weights: id -> sha256.
+        versions: package -> version, of the machine that exported.
+    """
+
+    name: str
+    chain: str
+    variant: Literal["fp32", "fp16", "int8"]
+    input: Input
+    outputs: tuple[Output, ...]
+    classes: tuple[str, ...] = ()
+    config_key: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def output(self, gives: str) -> Output | None:
+        """Return the first output that gives this, or None."""
+        return next((each for each in self.outputs if each.gives == gives), None)
+
+    def to_json(self) -> str:
+        """Return the text of the metadata entry."""
+        return json.dumps({"format": FORMAT} | asdict(self), sort_keys=True)
+
+
+def read(metadata: Mapping[str, str], where: str) -> Deployed:
+    """Return what a file says of itself.
+
+    Args:
+        metadata: the file's metadata entries.
+        where: the file, for messages.
+
+    Raises:
+        ConfigError: it says nothing, something damaged, or is of a newer format.
+    """
+    if KEY not in metadata:
+        raise ConfigError(
+            "it says nothing of its input and classes",
+            where=where,
+            hint="write it with 'clearsight export'; other classifiers run as a part of kind onnx",
+        )
+    try:
+        told: dict[str, Any] = json.loads(metadata[KEY])
+        found = told.pop("format")
+        if isinstance(found, int) and found > FORMAT:
+            raise ConfigError(
+                f"it is of format {found}, this clearsight reads up to {FORMAT}", where=where, hint="update"
+            )
+        told["input"] = Input(**told["input"])
+        told["outputs"] = tuple(Output(**each) for each in told["outputs"])
+        told["classes"] = tuple(told["classes"])
+        return Deployed(**told)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            f"its description is damaged: {error}", where=where, hint="export it again"
+        ) from None

@@ -1,0 +1,148 @@
+"""What smaller numbers cost: accuracy and PSNR of a converted file against its fp32 one, in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.contract.rng import Rng
+from data.contract.sample import Sample
+from data.contract.spec import kind_of
+from data.statistics import paired_bootstrap, wilson
+from pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted
+from pipelines.deploy.verify import Runner
+from pipelines.deploy.wrap import Form
+from restore.quality import psnr
+
+BATCH = 16
+
+
+@dataclass
+class Cost:
+    """One condition: lists are one value a picture, before and after the conversion.
+
+    Attributes:
+        right: 1 where the class is the label (or, without labels, that of the fp32 file).
+        psnr: image output -> dB against the clean picture.
+        between: image output -> dB of the converted file's picture against the fp32 file's.
+    """
+
+    right: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    same: list[float] = field(default_factory=list)
+    psnr: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
+    between: dict[str, list[float]] = field(default_factory=dict)
+
+
+def costs(before: Runner, after: Runner, form: Form, pictures: Pictures) -> dict[str, Any]:
+    """Return accuracy and PSNR of two files with paired 95 % intervals of their difference.
+
+    Args:
+        before: the fp32 file.
+        after: the converted one.
+        form: of both.
+        pictures: those called ``measured`` are used, clean and corrupted.
+
+    Returns:
+        Plain data: ``pictures``, ``labels``, ``lost`` (mean accuracy over all conditions, before minus after;
+        agreement is lost where there are no labels), ``lost_db`` (the same of PSNR), and ``conditions``.
+    """
+    found: dict[str, Cost] = {"clean": Cost()}
+    for name, clean, changed in _conditions(pictures, form):
+        cost = found.setdefault(name, Cost())
+        for start in range(0, len(changed), BATCH):
+            part = changed[start : start + BATCH]
+            fed = batch(part, form.input.channels)
+            truth = batch(clean[start : start + BATCH], form.input.channels)
+            _compare(cost, form, (before(fed), after(fed)), truth, part, labelled=pictures.labelled)
+    return {
+        "pictures": len(pictures.measured),
+        "from": pictures.origin,
+        "labels": "the pictures' own" if pictures.labelled else "those of the fp32 file",
+        "lost": _mean_loss([cost.right for cost in found.values()]),
+        "lost_db": _mean_loss([pair for cost in found.values() for pair in cost.psnr.values()]),
+        "conditions": {name: _told(name, cost) for name, cost in found.items()},
+    }
+
+
+def _conditions(pictures: Pictures, form: Form) -> Iterator[tuple[str, Sequence[Sample], Sequence[Sample]]]:
+    """Yield condition, clean and corrupted pictures of one size."""
+    height, width = form.input.height, form.input.width
+    shapes: dict[tuple[int, int], list[Sample]] = {}
+    for sample in pictures.measured:
+        at = (height or sample.image.shape[0], width or sample.image.shape[1])
+        at = (max(at[0], form.input.minimum), max(at[1], form.input.minimum))
+        shapes.setdefault(at, []).extend(at_size([sample], *at))
+    for clean in shapes.values():
+        yield "clean", clean, clean
+        for corruption in CORRUPTIONS:
+            yield kind_of(corruption), clean, [corrupted(sample, corruption) for sample in clean]
+
+
+def _compare(
+    cost: Cost,
+    form: Form,
+    outputs: tuple[list[NDArray[Any]], list[NDArray[Any]]],
+    truth: Tensor,
+    samples: Sequence[Sample],
+    *,
+    labelled: bool,
+) -> None:
+    for output, one, other in zip(form.outputs, *outputs, strict=True):
+        if output.gives == "logits":
+            predicted = one.argmax(1), other.argmax(1)
+            labels = np.array([s.label for s in samples]) if labelled else predicted[0]
+            for kept, classes in zip(cost.right, predicted, strict=True):
+                kept += (classes == labels).astype(float).tolist()
+            cost.same += (predicted[0] == predicted[1]).astype(float).tolist()
+            continue
+        first, second = (_float(each, form) for each in (one, other))
+        cost.between.setdefault(output.name, []).extend(psnr(first, second).tolist())
+        if first.shape == truth.shape:
+            pair = cost.psnr.setdefault(output.name, ([], []))
+            for kept, image in zip(pair, (first, second), strict=True):
+                kept += psnr(image, truth).tolist()
+
+
+def _float(images: NDArray[Any], form: Form) -> Tensor:
+    values = torch.from_numpy(np.ascontiguousarray(images))
+    return values.permute(0, 3, 1, 2).float() / 255.0 if form.input.dtype == "uint8" else values
+
+
+def _mean_loss(pairs: Sequence[tuple[list[float], list[float]]]) -> float | None:
+    differences = [np.mean(before) - np.mean(after) for before, after in pairs if before]
+    return round(float(np.mean(differences)), 6) if differences else None
+
+
+def _told(name: str, cost: Cost) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if cost.right[0]:
+        out["accuracy"] = _paired(cost.right, Rng(0).at("deploy", name, "accuracy"))
+        low, high = wilson(int(sum(cost.same)), len(cost.same))
+        out["same_class"] = {"share": _round(float(np.mean(cost.same))), "of": len(cost.same)}
+        out["same_class"]["between"] = [_round(low), _round(high)]
+    for output, pair in cost.psnr.items():
+        out[f"psnr of {output}"] = _paired(pair, Rng(0).at("deploy", name, output))
+    for output, values in cost.between.items():
+        out[f"dB between {output}"] = _round(float(np.mean(values)))
+    return out
+
+
+def _paired(pair: tuple[list[float], list[float]], rng: Rng) -> dict[str, Any]:
+    before, after = pair
+    low, high = paired_bootstrap(after, before, rng)
+    return {
+        "before": _round(float(np.mean(before))),
+        "after": _round(float(np.mean(after))),
+        "difference": _round(float(np.mean(after) - np.mean(before))),
+        "interval": [_round(low), _round(high)],
+    }
+
+
+def _round(value: float) -> float:
+    return round(value, 5)

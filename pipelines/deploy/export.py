@@ -1,0 +1,247 @@
+"""One system to one verified ONNX file: traced, converted, compared, and only then put into its place."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.contract.errors import ConfigError, RunError
+from data.contract.rng import Rng
+from data.sources.base import Source
+from pipelines.deploy.manifest import Variant, described, entry, labelled, read_manifest, write
+from pipelines.deploy.pictures import Pictures, gather
+from pipelines.deploy.quantise import convert
+from pipelines.deploy.verify import Agreement, Runner, check, check_finite, compare
+from pipelines.deploy.wrap import Deployable, Form, form, refuse_unexportable
+from pipelines.graph import Graph
+from pipelines.system import System
+
+OPSET = 20
+"""What torch 2.13 writes without converting."""
+OPSETS = (18, 25)
+"""First and last that are offered: dynamic padding and resizing need 18, onnxruntime 1.31 reads up to 26."""
+EXAMPLE = (2, 40, 44)
+"""Batch, height and width that the system is traced with: all different, none 1, or it would be baked in."""
+CALIBRATION, MEASURED = 96, 300
+"""Pictures of the config's source that int8 is calibrated on, and that variants are measured on."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes:
+        path: of the ONNX file.
+        manifest: what ``manifest.json`` says of it.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a system is exported.
+
+    Attributes:
+        variant: numbers it computes in.
+        taps: nodes whose pictures become outputs too.
+        uint8: pictures go in and come out as uint8 NHWC.
+        opset: of the ONNX operators.
+        measured: pictures that fp16 and int8 are measured on, at most.
+        calibration: pictures that int8 is calibrated on, at most.
+    """
+
+    variant: Variant = "fp32"
+    taps: tuple[str, ...] = ()
+    uint8: bool = False
+    opset: int = OPSET
+    measured: int = MEASURED
+    calibration: int = CALIBRATION
+
+
+def export(
+    graph: Graph,
+    folder: Path,
+    *,
+    name: str = "system",
+    source: Source | None = None,
+    options: Options | None = None,
+    say: Say | None = None,
+) -> Exported:
+    """Write a system as one self-contained, verified ONNX file with its manifest.
+
+    The file is compared with the torch system before anything is written: on sizes even and odd, batches of 1
+    and 3, clean, corrupted and adversarial pictures.
+
+    Args:
+        graph: the system.
+        folder: where ``<name>.onnx`` (``<name>-fp16.onnx``, ``<name>-int8.onnx``) and ``manifest.json`` go.
+        name: of the system.
+        source: labelled pictures of its kind, to verify, calibrate and measure on; left out, synthetic signs
+            are used for agreement, and int8 is not to be had.
+        options: how; by default fp32 with free sizes.
+        say: told what is being done.
+
+    Raises:
+        ConfigError: a part cannot be exported, or the options do not fit the system; nothing was written.
+        RunError: the file differs from the system, or a variant breaks down; nothing was written.
+    """
+    how, tell, where = options or Options(), say or _quiet, f"system '{name}'"
+    _check(graph, how, source, name)
+    read_manifest(folder)
+    system = graph.build()
+    made = form(system, how.taps, uint8=how.uint8, where=where)
+    wanted = how.variant != "fp32"
+    pictures = gather(
+        source,
+        calibration=how.calibration if how.variant == "int8" else 0,
+        measured=how.measured if wanted else 0,
+    )
+    if how.variant == "int8" and not pictures.own:
+        raise ConfigError(
+            f"int8 is calibrated on the config's pictures, which cannot be read: {pictures.origin}",
+            where=where,
+            hint="set CLEARSIGHT_DATA, or use --variant fp32 or fp16",
+        )
+    model, made, agreement = _faithful(system, made, pictures, how.opset, where, tell)
+    findings: dict[str, Any] = {"verification": agreement.told()}
+    if wanted:
+        tell(f"converting to {how.variant}")
+        changed = convert(model, how.variant, made, pictures, where)
+        runner = Runner(changed.model, made.input)
+        after = compare(runner, system, made, pictures)
+        check_finite(after, where, how.variant)
+        findings = {"verification": {"fp32": agreement.told(), how.variant: after.told()}, **changed.findings}
+        model = changed.model
+    deployed = described(graph, name, made, how.variant)
+    model = labelled(model, deployed)
+    file = f"{name}.onnx" if how.variant == "fp32" else f"{name}-{how.variant}.onnx"
+    told = entry(model, file, deployed, findings)
+    return Exported(write(folder, file, model, told), told)
+
+
+def _quiet(line: str) -> None:
+    return
+
+
+def _check(graph: Graph, how: Options, source: Source | None, name: str) -> None:
+    refuse_unexportable(graph, name)
+    if not OPSETS[0] <= how.opset <= OPSETS[1]:
+        raise ConfigError(f"opset {how.opset} is not offered", hint=f"use {OPSETS[0]} to {OPSETS[1]}")
+    if how.variant == "int8" and source is None:
+        raise ConfigError(
+            "int8 is calibrated on pictures, and none are given",
+            where=f"system '{name}'",
+            hint="export a config with data",
+        )
+
+
+def _faithful(
+    system: System, made: Form, pictures: Pictures, opset: int, where: str, tell: Say
+) -> tuple[bytes, Form, Agreement]:
+    """Return a file that agrees with the system, of free sizes if it can be, else of the pictures' size.
+
+    Raises:
+        RunError: neither can be had.
+    """
+    tell("tracing with free sizes")
+    try:
+        return _attempt(system, made, pictures, opset, where, tell)
+    except RunError as error:
+        if pictures.size is None or not pictures.own:
+            raise
+        reason = error
+    height, width = pictures.size
+    tell(f"free sizes do not work ({reason.what}); tracing at {height}x{width}")
+    fixed = replace(made, input=replace(made.input, height=height, width=width, minimum=1))
+    return _attempt(system, fixed, pictures, opset, where, tell)
+
+
+def _attempt(
+    system: System, made: Form, pictures: Pictures, opset: int, where: str, tell: Say
+) -> tuple[bytes, Form, Agreement]:
+    model = traced(system, made, opset, where)
+    tell("comparing with the torch system")
+    agreement = compare(Runner(model, made.input), system, made, pictures)
+    check(agreement, where)
+    return model, made, agreement
+
+
+def traced(system: System, made: Form, opset: int, where: str) -> bytes:
+    """Return a system as an ONNX file, its weights inside.
+
+    Raises:
+        RunError: torch cannot trace or translate it.
+    """
+    module = Deployable(system, made)
+    taken = made.input
+    free = torch.export.Dim.DYNAMIC
+    count, height, width = EXAMPLE
+    # A part's least size is a bound that a smaller example would break.
+    height, width = (max(side, taken.minimum + i) for i, side in enumerate((height, width)))
+    raised = (taken.batch or count, taken.height or height, taken.width or width)
+    example = _example(taken.channels, raised, uint8=taken.dtype == "uint8")
+    rows, columns = (1, 2) if taken.layout == "NHWC" else (2, 3)
+    dynamic = {0: taken.batch, rows: taken.height, columns: taken.width}
+    shapes = {axis: free for axis, size in dynamic.items() if size is None}
+    try:
+        with _silence(), torch.no_grad():
+            captured = torch.export.export(module, (example,), dynamic_shapes=(shapes,), strict=False)
+            program = torch.onnx.export(
+                captured,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+                opset_version=opset,
+                input_names=[taken.name],
+                output_names=[output.name for output in made.outputs],
+            )
+    except Exception as error:  # noqa: BLE001 (torch raises of every kind here)
+        raise RunError(f"torch cannot export it: {_reason(error)}", where=where) from None
+    if program is None:
+        raise RunError("torch exported nothing", where=where)
+    return bytes(program.model_proto.SerializeToString())
+
+
+def _example(channels: int, sizes: Sequence[int], *, uint8: bool) -> Tensor:
+    count, height, width = sizes
+    values = torch.rand(count, channels, height, width, generator=Rng(0).at("example").torch())
+    return (values * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous() if uint8 else values
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost reason in one line: torch wraps it in pages of advice."""
+    inner: BaseException = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    lines = [line.strip() for line in str(inner).splitlines() if line.strip()]
+    return f"{type(inner).__name__}: {lines[0][:300] if lines else ''}"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the exporter says of its own insides off the screen."""
+    logger = logging.getLogger("torch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    inner = logging.getLogger("torch.onnx")
+    inner_before, inner_off = inner.level, inner.disabled
+    inner.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+        inner.setLevel(inner_before)
+        inner.disabled = inner_off

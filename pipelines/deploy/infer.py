@@ -1,0 +1,275 @@
+"""`infer`: pictures and videos through a session; reading, computing and writing overlap."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from data.contract.errors import ClearsightError, RunError
+from data.home import replace_file
+from pipelines.deploy.compute import Computed, Computer
+from pipelines.deploy.frames import frames
+from pipelines.deploy.listing import Item
+from pipelines.deploy.pictures_in import Arrived, Want, arrived, read
+from pipelines.deploy.providers import usable_cores
+from pipelines.deploy.table import Row, Sink
+from pipelines.restoring.pictures import Picture, encode
+from pipelines.restoring.video import restore_video
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK = 64
+"""Most pictures that are held, batched by their size, and written as rows together."""
+BLOCK_PIXELS = 2**24
+"""Most pixels of a block: 50 MB as bytes."""
+WRITTEN_BEHIND = 2
+"""Blocks whose restored pictures may wait to be written."""
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+Say: TypeAlias = Callable[[str, str, bool], None]
+"""Gets the name of an item, what is to be said of it, and whether it failed."""
+
+
+@dataclass
+class Outcome:
+    """How many items became rows, and how many could not be used."""
+
+    made: int = 0
+    failed: int = 0
+
+
+class Inference:
+    """One call: threads, blocks and rows.
+
+    Rows come in the order of the items, and blocks are a function of the items alone: neither depends on
+    how long anything takes.
+    """
+
+    def __init__(
+        self,
+        computer: Computer,
+        want: Want,
+        sink: Sink,
+        targets: Mapping[str, Path],
+        say: Say,
+        on_progress: Progress,
+    ) -> None:
+        """Keep what is needed.
+
+        Args:
+            computer: of the deployed file.
+            want: what is made of every picture before.
+            sink: where rows go.
+            targets: item's name -> file for its restored picture; empty where none are wanted.
+            say: gets failures and remarks as they arise.
+            on_progress: called with a stage, how far it is, and its length or None.
+        """
+        self.computer, self.want, self.sink, self.targets = computer, want, sink, targets
+        self.say, self.on_progress = say, on_progress
+        self.outcome = Outcome()
+        self.total = 0
+        self.usual = 1.0
+
+    def all(self, items: Sequence[Item]) -> Outcome:
+        """Put every item through.
+
+        Raises:
+            RunError: rows cannot be written.
+        """
+        self.total = len(items)
+        self._progress()
+        writing: deque[tuple[list[Row], list[Future[tuple[str, ...]]]]] = deque()
+        workers = min(4, usable_cores())
+        # Two pools, so that reading ahead never waits for writing, nor the other way round.
+        with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
+            try:
+                with closing(self._blocks(items, readers)) as blocks:
+                    for block in blocks:
+                        if isinstance(block, Item):
+                            self._finish(writing, 0)
+                            self._video(block)
+                            continue
+                        writing.append(self._computed(block, writers))
+                        self._finish(writing, WRITTEN_BEHIND)
+                self._finish(writing, 0)
+            finally:
+                writers.shutdown(wait=False, cancel_futures=True)
+        return self.outcome
+
+    def _blocks(
+        self, items: Iterable[Item], pool: ThreadPoolExecutor
+    ) -> Generator[list[Arrived] | Item, None, None]:
+        """Yield blocks of pictures, and videos by themselves, in the order of the items."""
+        block: list[Arrived] = []
+        pixels = 0
+        with closing(self._read_ahead(items, pool)) as found:
+            for item, coming in found:
+                if coming is None:
+                    if block:
+                        yield block
+                    yield item
+                    block, pixels = [], 0
+                    continue
+                try:
+                    picture = coming.result()
+                except ClearsightError as error:
+                    self._failed(item.name, error)
+                    continue
+                size = picture.picture.pixels.size // picture.picture.pixels.shape[2]
+                self.usual = max(float(picture.width * picture.height), self.usual * 0.9)
+                if block and (len(block) == BLOCK or pixels + size > BLOCK_PIXELS):
+                    yield block
+                    block, pixels = [], 0
+                block.append(picture)
+                pixels += size
+        if block:
+            yield block
+
+    def _read_ahead(
+        self, items: Iterable[Item], pool: ThreadPoolExecutor
+    ) -> Generator[tuple[Item, Future[Arrived] | None], None, None]:
+        """Yield items with what reads them. Where pictures are large, fewer are read ahead."""
+        coming: deque[tuple[Item, Future[Arrived] | None]] = deque()
+        try:
+            for item in items:
+                while len(coming) > max(1, min(BLOCK, int(BLOCK_PIXELS / self.usual))):
+                    yield coming.popleft()
+                task = None if item.video else pool.submit(read, item.source, item.name, self.want)
+                coming.append((item, task))
+            while coming:
+                yield coming.popleft()
+        finally:
+            for _, task in coming:
+                if task is not None:
+                    task.cancel()
+
+    def _computed(
+        self, block: Sequence[Arrived], writers: ThreadPoolExecutor
+    ) -> tuple[list[Row], list[Future[tuple[str, ...]]]]:
+        """Compute a block and begin to write its restored pictures."""
+        rows: list[Row] = []
+        tasks: list[Future[tuple[str, ...]]] = []
+        for picture, computed in zip(block, self.computer(block), strict=True):
+            if computed.error is not None:
+                self._failed(picture.name, computed.error)
+                continue
+            rows.append(_row(picture, computed))
+            target = self.targets.get(picture.name)
+            tasks.append(writers.submit(_write, picture, computed.image, target))
+        return rows, tasks
+
+    def _finish(self, writing: deque[tuple[list[Row], list[Future[tuple[str, ...]]]]], left: int) -> None:
+        """Write rows whose restored pictures are in place."""
+        while len(writing) > left:
+            rows, tasks = writing.popleft()
+            made = []
+            for row, task in zip(rows, tasks, strict=True):
+                try:
+                    notes = task.result()
+                except ClearsightError as error:
+                    self._failed(row.name, error)
+                    continue
+                for note in notes:
+                    self.say(row.name, note, False)
+                made.append(row)
+            self.sink.add(made)
+            self.sink.mark()
+            self.outcome.made += len(made)
+            self._progress()
+
+    def _video(self, item: Item) -> None:
+        """Put a video through, block by block; with restored frames one by one."""
+        try:
+            target = self.targets.get(item.name)
+            notes = self._frames(item) if target is None else self._restored_frames(item, target)
+        except ClearsightError as error:
+            self.sink.undo()
+            self._failed(item.name, error)
+            return
+        self.sink.mark()
+        for note in notes:
+            self.say(item.name, note, False)
+        self.outcome.made += 1
+        self._progress()
+
+    def _frames(self, item: Item) -> tuple[str, ...]:
+        block: list[Arrived] = []
+        pixels = 0
+        for done, total, frame in frames(item.source):
+            block.append(arrived(item.name, Picture(frame), self.want, frame=done))
+            pixels += frame.size // 3
+            if len(block) == BLOCK or pixels > BLOCK_PIXELS:
+                self._add_frames(block)
+                block, pixels = [], 0
+            self.on_progress("frames", done + 1, total)
+        self._add_frames(block)
+        return ()
+
+    def _add_frames(self, block: Sequence[Arrived]) -> None:
+        computed = self.computer(block)
+        for each in computed:
+            if each.error is not None:
+                raise each.error
+        self.sink.add([_row(*each) for each in zip(block, computed, strict=True)])
+
+    def _restored_frames(self, item: Item, target: Path) -> tuple[str, ...]:
+        rows: list[Row] = []
+        numbers = count()
+
+        def work(frame: NDArray[Any]) -> NDArray[Any]:
+            picture = arrived(item.name, Picture(frame), self.want, frame=next(numbers))
+            (computed,) = self.computer([picture])
+            if computed.error is not None or computed.image is None:
+                raise computed.error or RunError("gave no picture")
+            rows.append(_row(picture, computed))
+            if len(rows) == BLOCK:
+                self.sink.add(rows)
+                rows.clear()
+            return computed.image
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        notes = restore_video(
+            item.source, target, work, lambda done, total: self.on_progress("frames", done, total)
+        )
+        self.sink.add(rows)
+        return notes
+
+    def _failed(self, name: str, error: ClearsightError) -> None:
+        self.outcome.failed += 1
+        reason = f"{error.what}; {error.hint}" if error.hint else error.what
+        self.say(name, reason, True)
+        self._progress()
+
+    def _progress(self) -> None:
+        self.on_progress("infer", self.outcome.made + self.outcome.failed, self.total)
+
+
+def _row(picture: Arrived, computed: Computed) -> Row:
+    return Row(picture.name, computed.ranked, picture.width, picture.height, picture.frame)
+
+
+def _write(picture: Arrived, pixels: NDArray[Any] | None, target: Path | None) -> tuple[str, ...]:
+    """Write a restored picture, and return remarks."""
+    if target is None or pixels is None:
+        return picture.notes
+    alpha = picture.picture.alpha
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        from PIL import Image
+
+        size = (pixels.shape[1], pixels.shape[0])
+        alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
+    data, notes = encode(replace(picture.picture, pixels=pixels, alpha=alpha), target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, data)
+    except OSError as error:
+        raise RunError(f"cannot be written: {error.strerror or error}", where=str(target)) from None
+    return (*picture.notes, *notes)

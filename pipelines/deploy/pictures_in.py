@@ -1,0 +1,183 @@
+"""Picture files as a deployed network takes them: upright, with its channels, of a size that it takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contract.errors import ConfigError, DataError
+from data.images import decode, opened
+from data.picture_files import content
+from pipelines.deploy.contract import Deployed
+from pipelines.deploy.session import sizes
+from pipelines.deploy.tiles import tiled
+from pipelines.restoring.pictures import Picture, read_picture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_PIXELS = 2**24
+"""That are computed as a whole: 64 channels take 4 GB a layer for 16.8 million pixels."""
+SEVERAL = "only the first of its pictures is used"
+
+
+@dataclass(frozen=True)
+class Want:
+    """What is made of every picture before it is computed.
+
+    Attributes:
+        deployed: the file that it is for.
+        keep: grey, 16 bits and transparency are kept for the restored picture; else all becomes 8-bit RGB
+            over white, or grey where the file takes grey.
+        size: (height, width) that the short side is resized to and the middle is cut from; None: as it is.
+    """
+
+    deployed: Deployed
+    keep: bool
+    size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One picture that is ready to be computed.
+
+    Attributes:
+        name: of its item.
+        inputs: one (h, w, c) array, uint8 or uint16, or three of one channel each where a colour picture
+            meets a file that takes grey.
+        picture: what is written with the restored pixels.
+        width: of the upright picture in the file.
+        height: likewise.
+        frame: number in a video, from 0.
+        notes: remarks for the user.
+    """
+
+    name: str
+    inputs: tuple[NDArray[Any], ...]
+    picture: Picture
+    width: int
+    height: int
+    frame: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def wanted(deployed: Deployed, size: int | None) -> Want:
+    """Return what becomes of pictures.
+
+    Files of one size that classify get the middle of each picture, its short side resized: what is usual.
+    Files of one size that only restore take pictures of that very size, unless a size is asked for.
+
+    Raises:
+        ConfigError: a size that the file does not take.
+    """
+    told = deployed.input
+    keep = deployed.output("logits") is None
+    if size is None:
+        fixed = told.height is not None and told.width is not None and not keep
+        return Want(deployed, keep, (told.height or 0, told.width or 0) if fixed else None)
+    if told.height not in (None, size) or told.width not in (None, size) or size < told.minimum:
+        raise ConfigError(f"the file takes {sizes(deployed)}, not {size}x{size}", where="--size")
+    return Want(deployed, keep, (size, size))
+
+
+def read(path: Path, name: str, want: Want) -> Arrived:
+    """Read one picture and make it fit.
+
+    Raises:
+        DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError("is no file", where=str(path))
+    if want.keep:
+        picture = read_picture(path)
+        return arrived(name, replace(picture, notes=()), want, SEVERAL if picture.notes else "")
+    data = content(path)
+    pixels = decode(data, name=str(path))
+    return arrived(name, Picture(pixels), want, SEVERAL if _several(data) else "")
+
+
+def _several(data: bytes) -> bool:
+    # A damaged second picture does not matter; phones put small previews beside the picture (MPO).
+    with contextlib.suppress(DataError), opened(data, "") as image:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    return False
+
+
+def arrived(name: str, picture: Picture, want: Want, note: str = "", frame: int | None = None) -> Arrived:
+    """Make a decoded picture fit.
+
+    Raises:
+        DataError: it is of a size that is not taken.
+    """
+    height, width = picture.pixels.shape[:2]
+    notes = [note] if note else []
+    if want.size is not None and want.size != (height, width):
+        alpha = None if picture.alpha is None else fit(picture.alpha[:, :, None], *want.size)[:, :, 0]
+        picture = replace(picture, pixels=fit(picture.pixels, *want.size), alpha=alpha)
+        notes.append(f"resized, and its middle of {want.size[1]}x{want.size[0]} pixels used")
+    _check(picture.pixels, want, name)
+    inputs = tuple(_inputs(picture.pixels, want))
+    return Arrived(name, inputs, picture, width, height, frame, tuple(notes))
+
+
+def _check(pixels: NDArray[Any], want: Want, name: str) -> None:
+    told = want.deployed.input
+    height, width = pixels.shape[:2]
+    fits = told.height in (None, height) and told.width in (None, width)
+    if not fits or min(height, width) < told.minimum:
+        raise DataError(
+            f"has {width}x{height} pixels, the file takes {sizes(want.deployed)}",
+            where=name,
+            hint="give --size",
+        )
+    if height * width > MOST_PIXELS and not tiled(want.deployed, height, width):
+        raise DataError(
+            f"has {width}x{height} pixels, more than {MOST_PIXELS:,} are not computed as a whole",
+            where=name,
+            hint="give --size",
+        )
+
+
+def _inputs(pixels: NDArray[Any], want: Want) -> Iterator[NDArray[Any]]:
+    told, channels = want.deployed.input, pixels.shape[2]
+    if pixels.dtype == np.uint16 and told.dtype == "uint8":
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if channels == told.channels:
+        yield pixels
+    elif channels == 1:
+        yield np.repeat(pixels, told.channels, axis=2)
+    elif want.keep:
+        yield from (np.ascontiguousarray(pixels[:, :, at : at + 1]) for at in range(channels))
+    else:
+        from PIL import Image
+
+        yield np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
+def fit(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize a picture until it just covers a size, and cut the middle: as data sources do it.
+
+    Args:
+        pixels: uint8 or uint16 (h, w, c).
+        height: of the result.
+        width: of the result.
+
+    Returns:
+        (height, width, c), area-averaged when it shrinks, bicubic when it grows.
+    """
+    import cv2
+
+    high, wide = pixels.shape[:2]
+    factor = max(height / high, width / wide)
+    if factor != 1:
+        new = (max(width, round(wide * factor)), max(height, round(high * factor)))
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        # OpenCV drops a single channel.
+        pixels = np.asarray(cv2.resize(pixels, new, interpolation=how)).reshape(new[1], new[0], -1)
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])

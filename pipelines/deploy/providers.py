@@ -1,0 +1,144 @@
+"""Opens an ONNX file with onnxruntime on the provider that is wanted, or on the next best, without noise."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.contract.errors import ConfigError, RunError, WeightsError, near_miss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnxruntime as ort
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+NAMES = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
+ORDER = {
+    "auto": (CUDA, CPU),
+    "cpu": (CPU,),
+    "cuda": (CUDA, CPU),
+    "tensorrt": (TENSORRT, CUDA, CPU),
+}
+"""What is tried for each choice, the best first. TensorRT builds engines for minutes: never unasked."""
+OPTIONS: dict[str, dict[str, str]] = {
+    # The default tries every algorithm anew for each new size of pictures.
+    CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
+    TENSORRT: {},
+    CPU: {},
+}
+QUIET = 4
+"""Only what ends the process is logged; errors arrive as exceptions."""
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def check_provider(name: str) -> None:
+    """Refuse names of providers that nobody knows.
+
+    Raises:
+        ConfigError: with the known ones.
+    """
+    if name not in ORDER:
+        raise ConfigError(f"unknown provider '{name}'", where="--provider", hint=near_miss(name, ORDER))
+
+
+def open_session(path: Path, provider: str, threads: int | None) -> ort.InferenceSession:
+    """Open a file; where a provider is not to be had, the next in its order is used.
+
+    Args:
+        path: the ONNX file.
+        provider: a key of `ORDER`.
+        threads: that one operator may use; None: one for each core that this process may use.
+
+    Raises:
+        ConfigError: an unknown provider, less than one thread, or no such file.
+        WeightsError: no ONNX file, or a damaged one.
+    """
+    check_provider(provider)
+    if threads is not None and threads < 1:
+        raise ConfigError(f"needs at least 1 thread, not {threads}", where=str(path))
+    if not path.is_file():
+        raise ConfigError("no such file", where=str(path), hint="write one with 'clearsight export'")
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(QUIET)
+    there = ort.get_available_providers()
+    left = [name for name in ORDER[provider] if name in there]
+    if left[:1] != [CPU] and _has_gpu():
+        _load_libraries(ort)
+    while len(left) > 1:
+        try:
+            return _opened(path, left, threads)
+        except Exception as error:
+            # A library of the provider is missing or too old; a bad file fails again below.
+            if not _by_onnxruntime(error):
+                raise
+            left = left[1:]
+    with plain(path, "onnxruntime cannot open it", "is it a whole ONNX file?", WeightsError):
+        return _opened(path, left, threads)
+
+
+def _opened(path: Path, providers: list[str], threads: int | None) -> ort.InferenceSession:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = QUIET
+    # A plan of the memory is kept for every size of pictures that ever came: memory would grow with them.
+    options.enable_mem_pattern = False
+    # Waiting threads would take the cores from those that decode pictures: 62 s became 90 s for 120 sizes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # onnxruntime's own way back to the processor prints to standard output.
+    return ort.InferenceSession(
+        str(path), options, providers=[(name, OPTIONS[name]) for name in providers], enable_fallback=0
+    )
+
+
+def _has_gpu() -> bool:
+    return os.name == "nt" or Path("/dev/nvidiactl").exists()
+
+
+def _load_libraries(ort: Any) -> None:
+    """Load CUDA's libraries from their wheels where these are installed."""
+    load = getattr(ort, "preload_dlls", None)
+    if load is not None:
+        # It prints what it does not find, though the system may have it elsewhere.
+        with contextlib.redirect_stdout(io.StringIO()):
+            load()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: by its affinity, and by the quota of its container."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text().split()
+        # The quota is the word "max" where there is none.
+        allowed = max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return found
+    return min(found, allowed)
+
+
+@contextlib.contextmanager
+def plain(path: Path, what: str, hint: str, kind: type[WeightsError] | type[RunError]) -> Iterator[None]:
+    """Turn onnxruntime's errors, which share no base class, into one plain line."""
+    try:
+        yield
+    except Exception as error:
+        if not _by_onnxruntime(error):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        reason = first.rpartition(" : ")[2].rpartition("onnxruntime::")[2]
+        raise kind(f"{what}: {reason}", where=str(path), hint=hint) from None
+
+
+def _by_onnxruntime(error: Exception) -> bool:
+    # Failures of providers and of allocations come as plain RuntimeErrors.
+    return type(error).__module__.startswith("onnxruntime") or isinstance(error, RuntimeError)

@@ -1,0 +1,301 @@
+"""`Session`: a deployed file, fed with pictures as numpy arrays. Needs onnxruntime and numpy only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.contract.errors import ConfigError, RunError, ShapeError
+from data.images import to_float, to_uint8
+from pipelines.deploy.contract import Deployed, read
+from pipelines.deploy.providers import CPU, open_session, plain
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+Images: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]]
+"""uint8 (n, h, w, c), float (n, c, h, w) in [0, 1], or a list of uint8 (h, w, c) of any sizes."""
+TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
+LAYOUTS = ("NCHW", "NHWC")
+PIXELS_A_CALL = {True: 2**18, False: 2**21}
+"""On the processor, and elsewhere: 64 channels at full resolution are 64 MB a layer for 2^18 pixels."""
+MOST_A_CALL = {True: 64, False: 256}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says of n pictures.
+
+    Attributes:
+        labels: int64 (n,), index of the likeliest class.
+        names: its name, one a picture.
+        probabilities: float32 (n, classes), rows sum to 1.
+        logits: float32 (n, classes).
+        classes: names of all classes, in order.
+    """
+
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def top(self, k: int) -> list[list[tuple[str, float]]]:
+        """Return the k likeliest classes of each picture with their probabilities, the likeliest first."""
+        order = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.classes[at], float(row[at])) for at in best]
+            for row, best in zip(self.probabilities, order, strict=True)
+        ]
+
+
+class Session:
+    """Runs a file that ``clearsight export`` wrote.
+
+    Attributes:
+        path: the file.
+        deployed: what it says of itself.
+        providers: execution providers that onnxruntime really uses, the first wherever it can.
+    """
+
+    def __init__(self, path: Path | str, provider: str = "auto", threads: int | None = None) -> None:
+        """Open the file.
+
+        Args:
+            path: the ONNX file.
+            provider: ``auto`` (CUDA, else the processor), ``cpu``, ``cuda`` or ``tensorrt``. What is not to
+                be had is passed over without an error: ``providers`` tells what is used.
+            threads: of one operator; None: one for each core that this process may use.
+
+        Raises:
+            ConfigError: no such file, one without or with a damaged or newer description, one whose
+                description and graph differ, or an unknown provider.
+            WeightsError: a damaged file, or none of ONNX.
+        """
+        self.path = Path(path).expanduser()
+        self._session = open_session(self.path, provider, threads)
+        where = str(self.path)
+        self.deployed = read(self._session.get_modelmeta().custom_metadata_map, where)
+        _check(self.deployed, self._session, where)
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+
+    def batch(self, height: int, width: int) -> int:
+        """Return how many pictures of a size are computed in one call."""
+        if self.deployed.input.batch is not None:
+            return self.deployed.input.batch
+        cpu = self.providers[0] == CPU
+        return max(1, min(MOST_A_CALL[cpu], PIXELS_A_CALL[cpu] // (height * width)))
+
+    def run(self, images: Images, batch: int | None = None) -> dict[str, NDArray[Any]]:
+        """Return every output by its name, as the file gives it.
+
+        Args:
+            images: pictures of one size.
+            batch: most pictures in one call; None: see `batch`. Results differ by rounding at most.
+
+        Raises:
+            ShapeError: another number of channels, type, range or size than the file takes.
+            RunError: onnxruntime cannot compute them, for lack of memory for instance.
+        """
+        planes = self._taken(images)
+        height, width = planes.shape[1:3] if self.deployed.input.layout == "NHWC" else planes.shape[2:]
+        most = self.deployed.input.batch or batch or self.batch(height, width)
+        names = [each.name for each in self.deployed.outputs]
+        found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        for start in range(0, len(planes), most):
+            part = planes[start : start + most]
+            filled = _filled(part, self.deployed.input.batch)
+            with plain(self.path, "onnxruntime cannot compute it", "smaller pictures or batches", RunError):
+                values = self._session.run(names, {self.deployed.input.name: filled})
+            for name, value in zip(names, values, strict=True):
+                found[name].append(value[: len(part)])
+        return {
+            name: values[0] if len(values) == 1 else np.concatenate(values) for name, values in found.items()
+        }
+
+    def classify(self, images: Images, batch: int | None = None) -> Predictions:
+        """Return labels and probabilities, in the order of the pictures; a list may hold several sizes.
+
+        Raises:
+            ConfigError: the file gives no logits.
+            ShapeError: pictures that the file does not take.
+            RunError: logits that are not numbers, or onnxruntime cannot compute them.
+        """
+        output = self._output("logits")
+        groups = [(at, self.run(part, batch)[output]) for at, part in _by_size(images)]
+        logits = np.empty((sum(len(at) for at, _ in groups), groups[0][1].shape[1]), np.float32)
+        for at, values in groups:
+            logits[at] = values
+        return self.predictions(logits)
+
+    def predictions(self, logits: NDArray[np.float32]) -> Predictions:
+        """Return what logits (n, classes) mean.
+
+        Raises:
+            RunError: they are not numbers.
+        """
+        if np.isnan(logits).any():
+            raise RunError("its logits are not numbers", where=str(self.path))
+        deep = logits.astype(np.float64)
+        powers = np.exp(deep - deep.max(axis=1, keepdims=True))
+        probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        classes = self.deployed.classes or tuple(str(at) for at in range(logits.shape[1]))
+        labels = logits.argmax(axis=1).astype(np.int64)
+        return Predictions(labels, tuple(classes[at] for at in labels), probabilities, logits, classes)
+
+    def restore(self, images: Images, batch: int | None = None) -> NDArray[Any] | list[NDArray[Any]]:
+        """Return restored pictures in the form of those given: array or list, its type, its layout.
+
+        Raises:
+            ConfigError: the file gives no pictures.
+            ShapeError: pictures that the file does not take.
+            RunError: onnxruntime cannot compute them.
+        """
+        output = self._output("image")
+        if isinstance(images, np.ndarray):
+            return self.as_given(self.run(images, batch)[output], images)
+        restored: dict[int, NDArray[Any]] = {}
+        for at, part in _by_size(images):
+            restored |= zip(at.tolist(), self.as_given(self.run(part, batch)[output], part), strict=True)
+        return [restored[at] for at in range(len(restored))]
+
+    def as_given(self, found: NDArray[Any], given: Images) -> NDArray[Any]:
+        """Return pictures as the file gives them in layout and type of those that were given."""
+        if not isinstance(given, np.ndarray) or given.dtype == np.uint8:
+            planes = found.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else found
+            return to_uint8(planes) if found.dtype != np.uint8 else planes.transpose(0, 2, 3, 1)
+        return found.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else found
+
+    def _output(self, gives: str) -> str:
+        output = self.deployed.output(gives)
+        if output is None:
+            kinds = ", ".join(each.gives for each in self.deployed.outputs)
+            raise ConfigError(f"it gives no {gives}, only: {kinds}", where=str(self.path))
+        return output.name
+
+    def _taken(self, images: Images) -> NDArray[Any]:
+        """Return pictures in the layout and type of the file."""
+        told, where = self.deployed.input, str(self.path)
+        given = images if isinstance(images, np.ndarray) else _stacked(images, where)
+        deep = given.dtype != np.uint8
+        if given.ndim != 4 or (deep and not np.issubdtype(given.dtype, np.floating)):
+            raise ShapeError(
+                f"takes uint8 (n, h, w, c) or float (n, c, h, w), got {given.dtype} {given.shape}",
+                where=where,
+                hint="put a single picture into a list",
+            )
+        if deep and told.dtype == "uint8":
+            raise ShapeError(
+                f"takes uint8 (n, h, w, c), got {given.dtype}", where=where, hint="round to 0..255 first"
+            )
+        if deep and not (given.size and given.min() >= 0 and given.max() <= 1):
+            raise ShapeError("takes float values in [0, 1]", where=where, hint="divide by 255")
+        if not deep and told.channels == 3 and given.shape[3] == 1:
+            given = np.repeat(given, 3, axis=3)
+        self._check_size(given.shape if deep else (len(given), given.shape[3], *given.shape[1:3]))
+        if deep or told.dtype == "float32":
+            planes = given.astype(np.float32, copy=False) if deep else to_float(given)
+            return np.ascontiguousarray(planes.transpose(0, 2, 3, 1) if told.layout == "NHWC" else planes)
+        return np.ascontiguousarray(given.transpose(0, 3, 1, 2) if told.layout == "NCHW" else given)
+
+    def _check_size(self, shape: tuple[int, ...]) -> None:
+        count, channels, height, width = shape
+        told, where = self.deployed.input, str(self.path)
+        if count == 0:
+            raise ShapeError("got no pictures", where=where)
+        if channels != told.channels:
+            raise ShapeError(f"takes {told.channels} channels, got {channels}", where=where)
+        fits = told.height in (None, height) and told.width in (None, width)
+        if not fits or min(height, width) < told.minimum:
+            raise ShapeError(f"takes {sizes(self.deployed)}, got {width}x{height} pixels", where=where)
+
+
+def sizes(deployed: Deployed) -> str:
+    """Return the sizes of pictures that a file takes, in words."""
+    told = deployed.input
+    if told.height is None and told.width is None:
+        return f"pictures from {told.minimum}x{told.minimum} pixels on"
+    return f"pictures of {told.width or 'any'}x{told.height or 'any'} pixels only"
+
+
+def _check(told: Deployed, session: ort.InferenceSession, where: str) -> None:
+    """Compare what a file says of itself with its graph."""
+    inputs = {each.name: each for each in session.get_inputs()}
+    outputs = {each.name: each for each in session.get_outputs()}
+    wrong = _input_wrong(told, inputs) or _output_wrong(told, outputs)
+    if wrong:
+        raise ConfigError(
+            f"its description does not fit its graph: {wrong}", where=where, hint="export it again"
+        )
+
+
+def _input_wrong(told: Deployed, inputs: Mapping[str, Any]) -> str:
+    given = told.input
+    numbers = (
+        given.channels,
+        given.minimum,
+        *(n for n in (given.batch, given.height, given.width) if n is not None),
+    )
+    if not all(isinstance(n, int) and n > 0 for n in numbers) or given.layout not in LAYOUTS:
+        return "sizes or layout of the input make no sense"
+    if list(inputs) != [given.name]:
+        return f"input '{given.name}' is said, there are: {', '.join(inputs) or 'none'}"
+    found = inputs[given.name]
+    shape = [given.batch, given.channels, given.height, given.width]
+    if given.layout == "NHWC":
+        shape = [given.batch, given.height, given.width, given.channels]
+    real = [size if isinstance(size, int) else None for size in found.shape]
+    if found.type != TYPES.get(given.dtype) or real != shape:
+        return f"input is {found.type} {found.shape}, said are {given.dtype} {shape}"
+    return ""
+
+
+def _output_wrong(told: Deployed, outputs: Mapping[str, Any]) -> str:
+    if not told.outputs:
+        return "no outputs are said"
+    if not all(isinstance(name, str) and name.isprintable() for name in told.classes):
+        return "names of classes are no text"
+    for each in told.outputs:
+        if each.name not in outputs or each.gives not in ("logits", "image"):
+            return f"output '{each.name}' ({each.gives}) is said, there are: {', '.join(outputs)}"
+        found = outputs[each.name]
+        if len(found.shape) != (2 if each.gives == "logits" else 4):
+            return f"output '{each.name}' is said to be {each.gives}, but has shape {found.shape}"
+        count = found.shape[-1]
+        if each.gives == "logits" and told.classes and isinstance(count, int) and count != len(told.classes):
+            return f"{len(told.classes)} classes are named, output '{each.name}' has {count}"
+    return ""
+
+
+def _stacked(images: Sequence[NDArray[Any]], where: str) -> NDArray[Any]:
+    pictures = [each[:, :, None] if each.ndim == 2 else each for each in images]
+    shapes = {(each.shape, each.dtype) for each in pictures}
+    if len(shapes) != 1 or any(each.ndim != 3 or each.dtype != np.uint8 for each in pictures):
+        found = ", ".join(sorted(f"{kind} {shape}" for shape, kind in shapes)) or "nothing"
+        raise ShapeError(f"takes a list of uint8 (h, w, c) of one size, got {found}", where=where)
+    return np.stack(pictures)
+
+
+def _by_size(images: Images) -> Iterator[tuple[NDArray[np.int64], Images]]:
+    """Yield places and pictures of one size each."""
+    if isinstance(images, np.ndarray) or not images:
+        yield np.arange(len(images)), images
+        return
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for at, image in enumerate(images):
+        groups[image.shape].append(at)
+    for places in groups.values():
+        yield np.array(places), [images[at] for at in places]
+
+
+def _filled(planes: NDArray[Any], fixed: int | None) -> NDArray[Any]:
+    """Fill a last batch up with copies where the file takes one size of batches only."""
+    if fixed is None or len(planes) == fixed:
+        return planes
+    return np.concatenate([planes, np.repeat(planes[-1:], fixed - len(planes), axis=0)])

@@ -1,0 +1,206 @@
+"""The results of pictures as rows: a CSV file that can be gone on with, or lines for readers."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from data.contract.errors import ConfigError, RunError
+from data.home import replace_file
+
+BYTES = "surrogateescape"
+"""Names of files that are no text keep their bytes."""
+FRESH = "--fresh replaces it"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one picture.
+
+    Attributes:
+        name: of its item.
+        ranked: classes and probabilities, the likeliest first; empty where nothing is classified.
+        width: of the upright picture.
+        height: likewise.
+        frame: number in a video, from 0; None for pictures.
+    """
+
+    name: str
+    ranked: tuple[tuple[str, float], ...]
+    width: int
+    height: int
+    frame: int | None = None
+
+
+class Sink(Protocol):
+    """Where rows go."""
+
+    held: frozenset[str]
+    """Names that an earlier call finished."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take the rows of a block."""
+
+    def mark(self) -> None:
+        """Remember that all items so far are finished."""
+
+    def undo(self) -> None:
+        """Drop rows since the last mark."""
+
+
+class Lines:
+    """One line a picture, for readers."""
+
+    held: frozenset[str] = frozenset()
+
+    def __init__(self, out: TextIO) -> None:
+        """Write to ``out``."""
+        self.out = out
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write the rows of pictures that are classified."""
+        for row in rows:
+            frame = "" if row.frame is None else f" frame {row.frame}"
+            found = ", ".join(f"{label} {probability:.3f}" for label, probability in row.ranked)
+            if found:
+                self.out.write(f"{shown(row.name)}{frame}: {shown(found)}\n")
+        self.out.flush()
+
+    def mark(self) -> None:
+        """Nothing is remembered."""
+
+    def undo(self) -> None:
+        """Nothing can be taken back."""
+
+
+class Table:
+    """A CSV file. Beside it lies a record of where it may be cut off after a kill.
+
+    Each block of rows is written at once, then its end is recorded. Going on cuts the file at the last end
+    that was recorded, so that the rows are those of an undisturbed run, in the same blocks.
+
+    Attributes:
+        held: names that the file holds already.
+    """
+
+    def __init__(self, path: Path, key: str, top: int, *, mode: str) -> None:
+        """Begin a file, or go on with one.
+
+        Args:
+            path: the CSV file.
+            key: of all that decides the rows; a file of another one is not gone on with.
+            top: classes a picture, 0 where nothing is classified.
+            mode: ``new`` (refuses a file that is there), ``resume`` or ``fresh``.
+
+        Raises:
+            ConfigError: the file is there, was made otherwise, or was changed since.
+        """
+        self.path, self.record = path, path.with_name(f".{path.name}.clearsight")
+        self.held: frozenset[str] = frozenset()
+        self.head = columns(top)
+        self.key = hashlib.sha256(json.dumps([key, self.head]).encode()).hexdigest()
+        try:
+            size = self._kept() if mode == "resume" and path.exists() else self._begun(mode)
+            # The record is written anew: a kill may have left half a line at its end.
+            replace_file(self.record, f"{self.key}\n{size}\n".encode())
+            self.file = path.open("r+b", buffering=0)
+            self.file.truncate(size)
+            self.file.seek(size)
+            self.marked = size
+        except OSError as error:
+            raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+
+    def _begun(self, mode: str) -> int:
+        if mode == "new" and self.path.exists():
+            raise ConfigError(
+                "exists already", where=str(self.path), hint=f"--resume goes on with it, {FRESH}"
+            )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        head = _text([self.head])
+        self.path.write_bytes(head)
+        return len(head)
+
+    def _kept(self) -> int:
+        """Return how many bytes stay, and note the names in them."""
+        where = str(self.path)
+        lines = self.record.read_text(errors="replace").split("\n") if self.record.exists() else []
+        if lines[:1] != [self.key]:
+            raise ConfigError("was made by another file, or with other options", where=where, hint=FRESH)
+        data = self.path.read_bytes()
+        ends = [int(line) for line in lines[1:-1] if line.isdecimal()]
+        size = max((end for end in ends if end <= len(data)), default=0)
+        with io.StringIO(data[:size].decode("utf-8", BYTES), newline="") as text:
+            rows = list(csv.reader(text))
+        whole = data[:size].endswith(b"\n") and rows[:1] == [self.head]
+        if not whole or any(len(row) != len(self.head) for row in rows):
+            raise ConfigError("was changed since", where=where, hint=FRESH)
+        self.held = frozenset(row[0] for row in rows[1:])
+        return size
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write the rows of a block at once, but for those that are held already.
+
+        Raises:
+            RunError: the disk is full, for instance.
+        """
+        data = memoryview(_text([_values(row) for row in rows if row.name not in self.held]))
+        try:
+            while data:
+                data = data[self.file.write(data) :]
+        except OSError as error:
+            raise RunError(
+                f"cannot be written: {error.strerror or error}",
+                where=str(self.path),
+                hint="mend it, and go on with --resume",
+            ) from None
+
+    def mark(self) -> None:
+        """Record the end of the file as one that it may be cut off at."""
+        end = self.file.tell()
+        if end != self.marked:
+            with self.record.open("ab", buffering=0) as record:
+                record.write(f"{end}\n".encode())
+            self.marked = end
+
+    def undo(self) -> None:
+        """Drop rows since the last mark."""
+        self.file.truncate(self.marked)
+        self.file.seek(self.marked)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def columns(top: int) -> list[str]:
+    """Return the names of the columns."""
+    ranked = [
+        f"{name}{'' if at == 1 else f'_{at}'}"
+        for at in range(1, top + 1)
+        for name in ("label", "probability")
+    ]
+    return ["path", *ranked, "width", "height", "frame"]
+
+
+def shown(text: str) -> str:
+    """Return a name for terminals and logs: bytes that are no text, and control characters, as escapes."""
+    plain = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
+def _values(row: Row) -> list[object]:
+    ranked = (part for label, p in row.ranked for part in (label, f"{p:.6f}"))
+    return [row.name, *ranked, row.width, row.height, "" if row.frame is None else row.frame]
+
+
+def _text(rows: Sequence[Sequence[object]]) -> bytes:
+    with io.StringIO(newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
+        return out.getvalue().encode("utf-8", BYTES)

@@ -1,0 +1,262 @@
+"""Is the file the system? Every export is compared with the torch module before it is put into place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.contract.errors import RunError
+from data.contract.spec import kind_of
+from pipelines.deploy.contract import Input
+from pipelines.deploy.pictures import CORRUPTIONS, Pictures, adversarial, at_size, batch, corrupted
+from pipelines.deploy.wrap import Form
+from pipelines.system import System
+
+TOLERANCE = 1e-4
+"""Largest difference: of a pixel, and of a logit relative to the largest of its picture (or 1)."""
+BATCHES = (1, 3)
+SIZES = ((64, 64), (33, 47), (57, 96), (80, 41), (17, 23))
+"""Heights and widths, three of them odd; raised to what the system takes."""
+LEVEL = 1.0 / 255.0
+
+
+class Runner:
+    """An ONNX file in onnxruntime, fed with what the torch module is fed with.
+
+    Attributes:
+        taken: what the file takes.
+    """
+
+    def __init__(self, model: bytes, taken: Input) -> None:
+        """Load the file on the processor.
+
+        Raises:
+            RunError: onnxruntime refuses it.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Only errors: the shape hints of symbolic sizes are noise.
+        options.log_severity_level = 3
+        self.taken = taken
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 (its errors have no common base)
+            raise RunError(f"onnxruntime cannot load what was exported: {_line(error)}") from None
+
+    def __call__(self, x: Tensor) -> list[NDArray[Any]]:
+        """Return the outputs for float images (n, c, h, w) in [0, 1]; a file of uint8 is fed their levels.
+
+        Raises:
+            RunError: onnxruntime fails on them.
+        """
+        fed = x.numpy()
+        if self.taken.dtype == "uint8":
+            fed = np.ascontiguousarray(np.rint(fed * 255.0).astype(np.uint8).transpose(0, 2, 3, 1))
+        try:
+            out: list[NDArray[Any]] = self._session.run(None, {self.taken.name: fed})
+        except Exception as error:  # noqa: BLE001 (its errors have no common base)
+            raise RunError(f"onnxruntime fails on pictures {tuple(x.shape)}: {_line(error)}") from None
+        return out
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+@dataclass
+class Difference:
+    """What was found on one kind of pictures.
+
+    Attributes:
+        pictures: compared.
+        logits: largest difference of a logit.
+        relative: the same, relative to the largest logit of its picture, or 1.
+        equal: pictures whose predicted class is the same.
+        images: output -> largest difference of a pixel in [0, 1], rounding to 8 bits taken off.
+        finite: no value was infinite or not a number.
+        how: how the pictures were made, where that is not plain.
+    """
+
+    pictures: int = 0
+    logits: float = 0.0
+    relative: float = 0.0
+    equal: int = 0
+    images: dict[str, float] = field(default_factory=dict)
+    finite: bool = True
+    how: str = ""
+
+    def add(self, form: Form, found: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> None:
+        """Take in one batch."""
+        self.pictures += len(expected[0])
+        for output, one, other in zip(form.outputs, found, expected, strict=True):
+            values = one.astype(np.float64)
+            if output.gives == "image" and form.input.dtype == "uint8":
+                values = values.transpose(0, 3, 1, 2) * LEVEL
+            if values.shape != other.shape:
+                raise RunError(f"output '{output.name}' has shape {values.shape} in place of {other.shape}")
+            self.finite = self.finite and bool(np.isfinite(values).all())
+            distance = np.abs(values - other)
+            if output.gives == "logits":
+                self._add_logits(values, other, distance)
+                continue
+            worst = float(distance.max()) if distance.size else 0.0
+            if form.input.dtype == "uint8":
+                worst = max(0.0, worst - LEVEL / 2)
+            self.images[output.name] = max(self.images.get(output.name, 0.0), worst)
+
+    def _add_logits(
+        self, found: NDArray[np.float64], expected: NDArray[Any], distance: NDArray[np.float64]
+    ) -> None:
+        scale = np.maximum(1.0, np.abs(expected).max(axis=1, keepdims=True))
+        self.logits = max(self.logits, float(distance.max()))
+        self.relative = max(self.relative, float((distance / scale).max()))
+        self.equal += int((found.argmax(1) == expected.argmax(1)).sum())
+
+    def agrees(self, form: Form) -> bool:
+        """Return True where everything is within the tolerance and every prediction is the same."""
+        same = self.equal == self.pictures or all(each.gives != "logits" for each in form.outputs)
+        pixels = max(self.images.values(), default=0.0)
+        return self.finite and same and max(self.relative, pixels) <= TOLERANCE
+
+    def told(self, form: Form) -> dict[str, Any]:
+        """Return this as plain data."""
+        out: dict[str, Any] = {"pictures": self.pictures, "finite": self.finite}
+        if any(each.gives == "logits" for each in form.outputs):
+            out |= {
+                "largest_logit_difference": _short(self.logits),
+                "relative_to_largest_logit": _short(self.relative),
+                "equal_predictions": self.equal,
+            }
+        if self.images:
+            out["largest_pixel_difference"] = {name: _short(value) for name, value in self.images.items()}
+        return out | ({"how": self.how} if self.how else {})
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.3g}") if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a comparison found, kind of pictures by kind of pictures."""
+
+    form: Form
+    sizes: tuple[tuple[int, int], ...]
+    batches: tuple[int, ...]
+    origin: str
+    kinds: Mapping[str, Difference]
+
+    @property
+    def agrees(self) -> bool:
+        """Return True where the file is the system."""
+        return all(each.agrees(self.form) for each in self.kinds.values())
+
+    @property
+    def finite(self) -> bool:
+        """Return True where no value was infinite or not a number."""
+        return all(each.finite for each in self.kinds.values())
+
+    def told(self) -> dict[str, Any]:
+        """Return this as plain data."""
+        return {
+            "against": "the torch system on the processor",
+            "tolerance": TOLERANCE,
+            "agrees": self.agrees,
+            "sizes": [list(size) for size in self.sizes],
+            "batches": list(self.batches),
+            "pictures": self.origin,
+            "kinds": {name: each.told(self.form) for name, each in self.kinds.items()},
+        }
+
+    def complaint(self) -> str:
+        """Return the worst finding in words."""
+        name, each = next((n, e) for n, e in self.kinds.items() if not e.agrees(self.form))
+        if not each.finite:
+            return f"{name} pictures give values that are not finite"
+        found = []
+        if self._classifies:
+            found.append(f"a logit is {each.logits:.2g} off ({each.relative:.2g} of the largest)")
+            found.append(f"{each.pictures - each.equal} of {each.pictures} predictions differ")
+        if each.images:
+            found.append(f"a pixel is {max(each.images.values()):.2g} off")
+        return f"on {name} pictures {', '.join(found)}"
+
+    @property
+    def _classifies(self) -> bool:
+        return any(each.gives == "logits" for each in self.form.outputs)
+
+
+def compare(runner: Runner, system: System, form: Form, pictures: Pictures) -> Agreement:
+    """Run a file and the torch system on the same pictures of all kinds, at all sizes and batches.
+
+    Raises:
+        RunError: the file cannot be run on some size, or gives other shapes.
+    """
+    taken = form.input
+    sizes = _sizes(taken)
+    batches = BATCHES if taken.batch is None else (taken.batch,)
+    kinds: dict[str, Difference] = {}
+    for name, x, how in _looked_at(system, taken, pictures, sizes):
+        fed = (x * 255.0).round() / 255.0 if taken.dtype == "uint8" else x
+        with torch.no_grad():
+            values = system.trace(fed)
+        expected = [values[node].numpy() for node in form.nodes]
+        difference = kinds.setdefault(name, Difference(how=how))
+        for count in batches:
+            found = runner(fed[:count])
+            difference.add(form, found, [each[:count] for each in expected])
+    return Agreement(form, sizes, batches, pictures.origin, kinds)
+
+
+def _sizes(taken: Input) -> tuple[tuple[int, int], ...]:
+    if taken.height is not None and taken.width is not None:
+        return ((taken.height, taken.width),)
+    least = taken.minimum
+    raised = [(max(height, least), max(width, least + 1)) for height, width in SIZES]
+    return tuple(dict.fromkeys([*raised, (least + least % 2 + 1, least + 2)]))
+
+
+def _looked_at(
+    system: System, taken: Input, pictures: Pictures, sizes: Sequence[tuple[int, int]]
+) -> Iterator[tuple[str, Tensor, str]]:
+    """Yield kind, float images (n, c, h, w) in [0, 1], and how they were made."""
+    many = [pictures.look[i % len(pictures.look)] for i in range(max(BATCHES))]
+    if taken.batch is not None:
+        many = [many[i % len(many)] for i in range(taken.batch)]
+    for height, width in sizes:
+        samples = at_size(many, height, width)
+        clean = batch(samples, taken.channels)
+        yield "clean", clean, ""
+        for corruption in CORRUPTIONS:
+            changed = [corrupted(sample, corruption) for sample in samples]
+            yield kind_of(corruption), batch(changed, taken.channels), f"severity {corruption.severity}"
+        moved, how = adversarial(system, clean)
+        yield "adversarial", moved, how
+
+
+def check(agreement: Agreement, where: str) -> None:
+    """Raise `RunError` where a file is not the system."""
+    if not agreement.agrees:
+        raise RunError(
+            f"the exported file differs from the system: {agreement.complaint()} (at most {TOLERANCE:g} "
+            "is taken); nothing was written",
+            where=where,
+            hint="a part does not export faithfully: leave parts out one by one to find it",
+        )
+
+
+def check_finite(agreement: Agreement, where: str, variant: str) -> None:
+    """Raise `RunError` where a converted file breaks down."""
+    if not agreement.finite:
+        raise RunError(
+            f"{variant} breaks it: {agreement.complaint()}; nothing was written",
+            where=where,
+            hint="use --variant fp32",
+        )

@@ -1,0 +1,223 @@
+"""What a deployed system takes and gives, and the module that is exported: conversions and taps inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd, lcm
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from data.contract.errors import ConfigError, near_miss
+from data.contract.rng import Rng
+from data.contract.spec import PartSpec
+from defend.base import ClassifierSpec
+from defend.classifier import Classifier
+from pipelines.deploy.contract import Input, Output
+from pipelines.graph import IMAGE, Graph, Step
+from pipelines.system import System
+from restore.base import ArrayRestorerSpec, RestorerSpec
+from restore.restorer import Restorer
+
+INPUT, LOGITS, RESTORED = "input", "logits", "image"
+"""Names of the input and of the system's own output."""
+PROBE = 32
+"""Side of the picture that restorers are asked about."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What goes into a file and what comes out.
+
+    Attributes:
+        input: with free sizes.
+        outputs: the system's own first.
+        nodes: the graph's node behind each output.
+        classes: class names, empty where unknown or where nothing is classified.
+    """
+
+    input: Input
+    outputs: tuple[Output, ...]
+    nodes: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What decides a node's pixels, in pixels of the system's input.
+
+    Attributes:
+        scale: size relative to the input's.
+        halo: pixels around that decide a pixel, None: all.
+        grid: corners of tiles lie on its multiples.
+    """
+
+    scale: int = 1
+    halo: int | None = 0
+    grid: int = 1
+
+
+def refuse_unexportable(graph: Graph, system: str) -> None:
+    """Raise `ConfigError` where a part of a system says that it cannot be exported, naming it and why."""
+    for name, spec in graph.parts.items():
+        if reason := _hindrance(spec):
+            raise ConfigError(
+                f"part '{name}' ({spec.name}) cannot be exported: {reason}",
+                where=f"system '{system}'",
+                hint="use a part in its place whose fact 'onnx' is ok (clearsight list)",
+            )
+
+
+def _hindrance(spec: PartSpec) -> str:
+    if spec.onnx != "ok":
+        return spec.onnx
+    if spec.stochastic:
+        return "it draws random numbers"
+    return "it runs on numpy arrays" if isinstance(spec, ArrayRestorerSpec) else ""
+
+
+def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> Form:
+    """Return what a file of this system takes and gives.
+
+    Args:
+        system: built.
+        taps: names of nodes whose pictures become outputs too.
+        uint8: pictures go in and come out as uint8 NHWC instead of float32 NCHW.
+        where: what messages call the system.
+
+    Raises:
+        ConfigError: a tap that is no node, or gives no pictures; parts that take no common channels.
+    """
+    graph = system.graph
+    last = graph.steps[-1].name
+    for tap in taps:
+        _check_tap(graph, tap, where)
+    nodes = (last, *(tap for tap in dict.fromkeys(taps) if tap != last))
+    reaches = _reaches(system)
+    outputs = tuple(_output(graph, node, reaches[node]) for node in nodes)
+    parts = [system.part(name) for name in graph.parts]
+    named = [part.class_names for part in parts if isinstance(part, Classifier) and part.class_names]
+    return Form(
+        Input(
+            INPUT,
+            "NHWC" if uint8 else "NCHW",
+            "uint8" if uint8 else "float32",
+            _channels(system, where),
+            minimum=_minimum(system, reaches),
+        ),
+        outputs,
+        nodes,
+        named[0] if named and graph.gives == "logits" else (),
+    )
+
+
+def _check_tap(graph: Graph, tap: str, where: str) -> None:
+    flows = {step.name: step.gives for step in graph.steps}
+    if tap not in flows:
+        known = [name for name, flow in flows.items() if flow == "images"]
+        raise ConfigError(f"no node '{tap}' to tap", where=where, hint=near_miss(tap, known))
+    if flows[tap] != "images":
+        raise ConfigError(
+            f"node '{tap}' gives logits; only pictures are tapped", where=where, hint="leave it out"
+        )
+
+
+def _output(graph: Graph, node: str, reach: Reach) -> Output:
+    steps = {step.name: step for step in graph.steps}
+    own = node == graph.steps[-1].name
+    if steps[node].gives == "logits":
+        return Output(LOGITS, "logits")
+    name = RESTORED if own else node
+    if not own and node in (INPUT, LOGITS, RESTORED):
+        name = f"tap_{node}"
+    if reach.halo is None:
+        return Output(name, "image", reach.scale)
+    # A tile's window starts on the grid too.
+    halo = -(-reach.halo // reach.grid) * reach.grid
+    return Output(name, "image", reach.scale, halo, reach.grid)
+
+
+def _reaches(system: System) -> dict[str, Reach]:
+    found = {IMAGE: Reach()}
+    for step in system.graph.steps:
+        before = [found[name] for name in step.inputs]
+        found[step.name] = _reach(system, step, before)
+    return found
+
+
+def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:
+    halos = [one.halo for one in before]
+    halo = None if None in halos else max(cast("list[int]", halos))
+    grid = lcm(*(one.grid for one in before))
+    scale = before[0].scale
+    part = system.part(step.part_name)
+    if not isinstance(part, Restorer):
+        return Reach(scale, halo, grid)
+    facts = part.facts
+    # A part that sees a picture already enlarged has its grid there.
+    grid = lcm(grid, facts.multiple_of // gcd(facts.multiple_of, scale))
+    if halo is not None:
+        own = _own_halo(part)
+        halo = None if own is None else halo + -(-own // scale)
+    return Reach(scale * facts.scale, halo, grid)
+
+
+def _own_halo(part: Restorer) -> int | None:
+    """Return how far around a pixel a restorer looks; None where it finds something out of the whole."""
+    facts, spec = part.facts, cast("RestorerSpec", part.spec)
+    if facts.receptive_field is None:
+        return None
+    generator = Rng(0).at("probe").torch()
+    side = max(PROBE, -(-facts.minimum // facts.multiple_of) * facts.multiple_of)
+    side = -(-side // facts.multiple_of) * facts.multiple_of
+    picture = torch.rand(1, facts.channels[-1], side, side, generator=generator)
+    if spec.prepared(picture) is not spec:
+        return None
+    return -(-(facts.receptive_field // 2) // facts.multiple_of) * facts.multiple_of
+
+
+def _channels(system: System, where: str) -> int:
+    allowed = {1, 3}
+    for name in system.graph.parts:
+        part = system.part(name)
+        if isinstance(part, Restorer):
+            allowed &= set(part.facts.channels)
+    if not allowed:
+        raise ConfigError("its parts take no common number of channels", where=where)
+    return max(allowed)
+
+
+def _minimum(system: System, reaches: dict[str, Reach]) -> int:
+    needs = [1]
+    for step in system.graph.steps:
+        least = int(getattr(system.part(step.part_name), "minimum", 1))
+        if isinstance(step.spec, ClassifierSpec):
+            needs.append(-(-least // reaches[step.inputs[0]].scale))
+    return max(needs)
+
+
+class Deployable(nn.Module):
+    """A system as it is exported: pictures as stored in, all outputs of its form out."""
+
+    def __init__(self, system: System, made: Form) -> None:
+        """Keep the system and what is wanted of it."""
+        super().__init__()
+        self.system, self.form = system, made
+        self.eval()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs in the order of the form."""
+        raw = self.form.input.dtype == "uint8"
+        values = self.system.trace(x.permute(0, 3, 1, 2).to(torch.float32) / 255.0 if raw else x)
+        wanted = [values[node] for node in self.form.nodes]
+        return tuple(
+            stored(value) if raw and made.gives == "image" else value
+            for value, made in zip(wanted, self.form.outputs, strict=True)
+        )
+
+
+def stored(images: Tensor) -> Tensor:
+    """Return images (n, c, h, w) in [0, 1] as uint8 (n, h, w, c), rounded to the nearest level."""
+    return (images.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,127 @@
+"""Every part that ships is exported alone and agrees, or says why it cannot be; and so do fused systems."""
+
+from __future__ import annotations
+
+import json
+
+import onnxruntime
+import pytest
+
+from data.contract.errors import ConfigError
+from data.weights import Weights, shipped
+from defend.catalogue import CLASSIFIERS
+from pipelines.catalogue import PARTS
+from pipelines.deploy import verify
+from pipelines.deploy.contract import read
+from pipelines.deploy.export import Options, export
+from pipelines.deploy.wrap import refuse_unexportable
+from pipelines.graph import Graph, Node, chain, wire
+from restore.catalogue import RESTORERS
+
+SHIPPED = {weights.folder.name: weights for weights in shipped()}
+FAST = frozenset({"signs-standard-v1", "zero-dce-v1"})
+"""A part of either room; the others take ten seconds and more, most of them torch's."""
+KINDS = {
+    **{kind: RESTORERS[kind] for kind in RESTORERS.kinds},
+    **{k: CLASSIFIERS[k] for k in CLASSIFIERS.kinds},
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setattr(verify, "SIZES", ((32, 32), (17, 23), (24, 33)))
+
+
+def part(weights: Weights):
+    return PARTS.parse({"kind": weights.card["spec"]["kind"], "weights": weights.folder.name})
+
+
+def exported(graph: Graph, folder, **options):
+    done = export(graph, folder, name="x", options=Options(**options))
+    found = done.manifest["verification"]
+    assert found["agrees"]
+    assert len(found["sizes"]) >= 3
+    for kind in found["kinds"].values():
+        assert kind["finite"]
+        assert max(kind.get("largest_pixel_difference", {"": 0.0}).values()) <= 1e-4
+        assert kind.get("relative_to_largest_logit", 0.0) <= 1e-4
+        assert kind.get("equal_predictions", kind["pictures"]) == kind["pictures"]
+    session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
+    told = read(session.get_modelmeta().custom_metadata_map, "x")
+    assert json.loads(told.to_json())["outputs"] == done.manifest["deployed"]["outputs"]
+    assert (told.input.height, told.input.width, told.input.batch) == (None, None, None)
+    return told
+
+
+def marked(names, fast) -> list[object]:
+    return [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in names]
+
+
+@pytest.mark.parametrize("name", marked(SHIPPED, FAST))
+def test_shipped_weights(name, tmp_path):
+    graph = chain(part(SHIPPED[name]))
+    told = exported(graph, tmp_path)
+    assert told.weights == {name: SHIPPED[name].sha256}
+    assert told.outputs[0].gives == graph.gives.removesuffix("s") or graph.gives == "logits"
+    assert bool(told.classes) == (graph.gives == "logits")
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind, spec in KINDS.items() if spec.onnx != "ok"))
+def test_kinds_that_cannot_be_exported_say_why(kind):
+    spec = KINDS[kind].model_construct()
+    graph = wire(["x"], {"x": spec})
+    with pytest.raises(ConfigError, match=f"part 'x' \\({spec.name}\\) cannot be exported") as error:
+        refuse_unexportable(graph, "s")
+    assert KINDS[kind].onnx in error.value.what
+
+
+def classify(data: str = "tinyimagenet20"):
+    return part(SHIPPED[f"{data}-standard-v1"])
+
+
+def fused(name: str) -> Graph:
+    tiny = classify("signs")
+    restorers = {
+        "denoise": "denoise-color-v1",
+        "deblur": "deblur-v1",
+        "enlighten": "enlighten-v1",
+        "low_light": "low-light-v2",
+        "enlarge": "sr-x2-v1",
+    }
+    if name in restorers:
+        return chain(part(SHIPPED[restorers[name]]), classify())
+    nodes = {"a": Node(use="first"), "b": Node(use="second")}
+    parts = {
+        "first": PARTS.parse({"kind": "median"}),
+        "second": PARTS.parse({"kind": "gamma"}),
+        "classify": tiny,
+    }
+    if name == "pictures meet":
+        nodes |= {"c": Node(use="mean", of=("a", "b")), "out": Node(use="classify", of="c")}
+        return wire(nodes, parts | {"mean": PARTS.parse({"kind": "mean_images"})})
+    parts["first"] = PARTS.parse({"kind": "gamma", "gamma": 1.3})
+    nodes |= {"c": Node(use="classify", of="a"), "d": Node(use="classify", of="b")}
+    nodes |= {"out": Node(use="vote", of=("c", "d"))}
+    return wire(nodes, parts | {"vote": PARTS.parse({"kind": "mean_logits"})})
+
+
+@pytest.mark.parametrize(
+    "name",
+    marked(
+        ["denoise", "deblur", "enlighten", "low_light", "enlarge", "pictures meet", "logits meet"],
+        {"logits meet"},
+    ),
+)
+def test_fused_systems(name, tmp_path):
+    graph = fused(name)
+    taps = (graph.restored,)
+    told = exported(graph, tmp_path, taps=taps)
+    assert [output.gives for output in told.outputs] == ["logits", "image"]
+    assert told.classes
+
+
+@pytest.mark.slow
+def test_stored_pictures_in_and_out(tmp_path):
+    graph = fused("denoise")
+    told = exported(graph, tmp_path, taps=(graph.restored,), uint8=True)
+    assert (told.input.dtype, told.input.layout) == ("uint8", "NHWC")

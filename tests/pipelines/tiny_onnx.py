@@ -1,0 +1,88 @@
+"""Tiny files of the contract, made without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from pipelines.deploy.contract import KEY, Deployed, Input, Output
+
+CLASSES = ("red", "green", "blue")
+KERNEL = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 16
+
+
+def tiny(
+    path: Path,
+    *,
+    gives: tuple[str, ...] = ("logits",),
+    layout: str = "NCHW",
+    dtype: str = "float32",
+    batch: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    channels: int = 3,
+    minimum: int = 1,
+    halo: int | None = 1,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Write a blur (image) and ten times the mean of every channel of it (logits)."""
+    nodes, constants = [], []
+    x = "pictures"
+    if dtype == "uint8":
+        nodes.append(helper.make_node("Cast", [x], ["cast"], to=TensorProto.FLOAT))
+        constants.append(numpy_helper.from_array(np.float32(255), "levels"))
+        nodes.append(helper.make_node("Div", ["cast", "levels"], ["unit"]))
+        x = "unit"
+    if layout == "NHWC":
+        nodes.append(helper.make_node("Transpose", [x], ["planes"], perm=[0, 3, 1, 2]))
+        x = "planes"
+    constants.append(numpy_helper.from_array(np.tile(KERNEL, (channels, 1, 1, 1)), "kernel"))
+    nodes.append(helper.make_node("Conv", [x, "kernel"], ["blurred"], pads=[1, 1, 1, 1], group=channels))
+    constants.append(numpy_helper.from_array(np.float32(10), "ten"))
+    nodes.append(helper.make_node("GlobalAveragePool", ["blurred"], ["means"]))
+    nodes.append(helper.make_node("Flatten", ["means"], ["flat"]))
+    nodes.append(helper.make_node("Mul", ["flat", "ten"], ["logits"]))
+    image = "blurred"
+    if layout == "NHWC":
+        nodes.append(helper.make_node("Transpose", [image], ["last"], perm=[0, 2, 3, 1]))
+        image = "last"
+    if dtype == "uint8":
+        nodes.append(helper.make_node("Mul", [image, "levels"], ["scaled"]))
+        nodes.append(helper.make_node("Round", ["scaled"], ["rounded"]))
+        nodes.append(helper.make_node("Cast", ["rounded"], ["bytes"], to=TensorProto.UINT8))
+        image = "bytes"
+    nodes.append(helper.make_node("Identity", [image], ["restored"]))
+    kind = TensorProto.UINT8 if dtype == "uint8" else TensorProto.FLOAT
+    n, h, w = batch or "n", height or "h", width or "w"
+    shape = [n, h, w, channels] if layout == "NHWC" else [n, channels, h, w]
+    outputs = {
+        "logits": helper.make_tensor_value_info("logits", TensorProto.FLOAT, [n, channels]),
+        "image": helper.make_tensor_value_info("restored", kind, shape),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pictures", kind, shape)],
+        [outputs[each] for each in gives],
+        constants,
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+    told = Deployed(
+        name="tiny",
+        chain="image -> blur -> means",
+        variant="fp32",
+        input=Input("pictures", layout, dtype, channels, batch, height, width, minimum),  # type: ignore[arg-type]
+        outputs=tuple(
+            Output("logits", "logits") if each == "logits" else Output("restored", "image", halo=halo)
+            for each in gives
+        ),
+        classes=CLASSES[:channels] if "logits" in gives else (),
+    )
+    for key, value in ({KEY: told.to_json()} if metadata is None else metadata).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, str(path))
+    return path
