@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_an_exported_system_says_what_the_measured_one_says(tmp_path):
         "cpu",
     ]
     app(call, standalone_mode=False)
-    _, config = read_evaluate("quickstart")
+    _, config = read_evaluate(Path("quickstart"))
     system = config.graphs()["plain"].build().eval()
     with torch.inference_mode():
         logits = system(torch.from_numpy(to_float(pictures))).numpy()
