@@ -18,9 +18,20 @@ from pipelines.deploy.wrap import refuse_unexportable
 from pipelines.graph import Graph, Node, chain, wire
 from restore.catalogue import RESTORERS
 
-SHIPPED = {weights.folder.name: weights for weights in shipped()}
-FAST = frozenset({"signs-standard-v1", "zero-dce-v1"})
+FAST = ("signs-standard-v1", "zero-dce-v1")
 """A part of either room; the others take ten seconds and more, most of them torch's."""
+
+
+def _distinct() -> dict[str, Weights]:
+    """Return one set of weights a network, for its weights do not change how it is traced."""
+    networks: dict[str, Weights] = {}
+    for weights in sorted(shipped(), key=lambda each: each.folder.name in FAST):
+        spec = {k: v for k, v in weights.card["spec"].items() if k not in ("classes", "class_names")}
+        networks[json.dumps(spec, sort_keys=True)] = weights
+    return {weights.folder.name: weights for weights in networks.values()}
+
+
+SHIPPED = _distinct()
 KINDS = {
     **{kind: RESTORERS[kind] for kind in RESTORERS.kinds},
     **{k: CLASSIFIERS[k] for k in CLASSIFIERS.kinds},
@@ -75,8 +86,12 @@ def test_kinds_that_cannot_be_exported_say_why(kind):
     assert KINDS[kind].onnx in error.value.what
 
 
+def named(name: str):
+    return part(next(weights for weights in shipped() if weights.folder.name == name))
+
+
 def classify(data: str = "tinyimagenet20"):
-    return part(SHIPPED[f"{data}-standard-v1"])
+    return named(f"{data}-standard-v1")
 
 
 def fused(name: str) -> Graph:
@@ -89,7 +104,7 @@ def fused(name: str) -> Graph:
         "enlarge": "sr-x2-v1",
     }
     if name in restorers:
-        return chain(part(SHIPPED[restorers[name]]), classify())
+        return chain(named(restorers[name]), classify())
     nodes = {"a": Node(use="first"), "b": Node(use="second")}
     parts = {
         "first": PARTS.parse({"kind": "median"}),
