@@ -179,15 +179,11 @@ def export(
     system: Annotated[
         list[str] | None, typer.Option(help="A system to export, again and again; all where left out.")
     ] = None,
-    variant: Annotated[
-        str, typer.Option(help="fp32, fp16, or int8 (calibrated on the config's data).")
-    ] = "fp32",
+    variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
     taps: Annotated[str, typer.Option(help="Nodes whose pictures become outputs too, with commas.")] = "",
     uint8: Annotated[bool, typer.Option("--uint8", help="Take and give pictures as uint8 NHWC.")] = False,
     opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; 20 where left out.")] = None,
-    measured: Annotated[
-        int | None, typer.Option(min=1, help="Pictures that fp16 and int8 are measured on, at most.")
-    ] = None,
+    measured: Annotated[int | None, typer.Option(min=1, help="Most pictures for fp16 and int8.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
@@ -271,9 +267,7 @@ def infer(
     batch: Annotated[
         str, typer.Option(help="auto, or pictures of one size that are computed together.")
     ] = "auto",
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Resize the short side to this, and use the middle square.")
-    ] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
     resume: Annotated[
         bool | None, typer.Option("--resume/--fresh", help="Go on with the CSV file, or replace it.")
     ] = None,

@@ -80,7 +80,9 @@ def batch(share: float = 1.0) -> TrainBatch:
     images = torch.rand(6, 3, SIDE, SIDE, generator=generator)
     images = ((images - 0.5) * 1.3 + 0.5).clamp(0, 1)
     labels = torch.randint(CLASSES, (6,), generator=generator)
-    return TrainBatch(images, labels, tuple(map(str, range(6))), share, history=(0.5, 0.4, 0.45))
+    return TrainBatch(
+        images, labels, tuple(map(str, range(6))), share, history=((0.1, 0.5), (0.2, 0.4), (0.3, 0.45))
+    )
 
 
 def step(
