@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.errors import DataError, RunError
+from data.contract.errors import RunError
+from pipelines.frames import empty, frames, opened
 from pipelines.restoring.plan import CODECS
 
 if TYPE_CHECKING:
@@ -45,30 +45,22 @@ def restore_video(
         DataError: it cannot be read.
         RunError: OpenCV cannot write such a file.
     """
-    # Its decoder prints what it finds wrong; the one line of the error says enough.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
+    with opened(source) as (capture, count):
+        import cv2
 
-    capture = cv2.VideoCapture(str(source))
-    try:
-        if not capture.isOpened():
-            raise DataError("is not a video that OpenCV can read", where=str(source))
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         rate = capture.get(cv2.CAP_PROP_FPS)
         known = bool(np.isfinite(rate)) and rate > 0
         temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
         try:
             with _Writer(temporary, rate if known else USUAL_RATE) as writer:
-                for done, frame in enumerate(_frames(capture), start=1):
+                for done, frame in enumerate(frames(capture), start=1):
                     writer.add(work(frame))
                     on_frame(done, count if count >= done else None)
             if not writer.frames:
-                raise DataError("holds no frames that can be read", where=str(source))
+                raise empty(source)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    finally:
-        capture.release()
     notes = ["sound is not kept"]
     if not known:
         notes.append(f"the file tells no frame rate, {USUAL_RATE:g} a second are written")
@@ -77,18 +69,6 @@ def restore_video(
     if writer.cropped:
         notes.append("one row or column is cut off, because the codec needs even sides")
     return tuple(notes)
-
-
-def _frames(capture: Any) -> Iterator[NDArray[np.uint8]]:
-    """Yield frames (h, w, 3) in RGB; while one is worked on, the next is decoded."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(capture.read)
-        while True:
-            found, frame = coming.result()
-            if not found:
-                return
-            coming = pool.submit(capture.read)
-            yield np.ascontiguousarray(frame[:, :, ::-1])
 
 
 class _Writer:
