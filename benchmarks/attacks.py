@@ -43,7 +43,7 @@ RADII = {"linf": 8 / 255, "l2": 0.5}
 NETWORKS = {
     "cifar10-jpeg75-standard-v1": "cifar10_jpeg75_test.parquet",
     "cifar10-jpeg75-augmix-v1": "cifar10_jpeg75_test.parquet",
-    "cifar10-jpeg75-at-v1": "cifar10_jpeg75_test.parquet",
+    "cifar10-jpeg75-at-v2": "cifar10_jpeg75_test.parquet",
 }
 
 
