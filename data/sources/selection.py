@@ -99,24 +99,13 @@ def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.u
         uint8 (size, size, 3), area-averaged when it shrinks, bicubic when it grows. A picture that has the
         size already comes back as it is.
     """
-    import cv2
-    import numpy as np
+    from data.fitting import covering, middle
 
-    height, width = image.shape[:2]
-    short = min(height, width)
     if size is None:
-        return image if crop == 1 else _centre(image, max(1, round(short * crop)))
+        side = max(1, round(min(image.shape[:2]) * crop))
+        return image if crop == 1 else middle(image, side, side)
     target = max(size, round(size / crop))
-    if short != target:
-        new = (max(target, round(width * target / short)), max(target, round(height * target / short)))
-        how = cv2.INTER_AREA if target < short else cv2.INTER_CUBIC
-        image = np.asarray(cv2.resize(image, new, interpolation=how), np.uint8)
-    return image if image.shape[:2] == (size, size) else _centre(image, size)
-
-
-def _centre(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return image[top : top + side, left : left + side].copy()
+    return middle(covering(image, target, target), size, size)
 
 
 def _name(source: Source) -> str:
@@ -139,6 +128,14 @@ def _by_label(entries: Sequence[Entry]) -> dict[int | None, list[Entry]]:
 def _side(source: Source, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     held = _held_out(source.hold_out, entries, _name(source)) if source.hold_out else set()
     wanted = source.subset == "held_out"
+    if source.hold_out is not None and source.hold_out.per_class is not None and not wanted:
+        least = min(map(len, _by_label(entries).values()), default=0)
+        if 0 < least <= source.hold_out.per_class:
+            raise ConfigError(
+                f"{source.hold_out.per_class} pictures of every class are held out, and one class has {least}",
+                where=_name(source),
+                hint="hold out fewer, or a share: {fraction: 0.1}",
+            )
     return tuple(entry for entry in entries if (entry.id in held) == wanted)
 
 
