@@ -1,39 +1,49 @@
-"""`OnnxSession`: a classifier in an ONNX file as a torch module without parameters or gradients."""
+"""`OnnxNetwork`: one output of an ONNX file as a torch module without parameters or gradients."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from data.contract.deployed import KEY, Deployed, Input, read
 from data.contract.errors import ConfigError, ShapeError, WeightsError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+TYPES: dict[str, Literal["float32", "uint8"]] = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+RANKS = {"logits": 2, "image": 4}
+FORMS = {"logits": "logits (n, classes)", "image": "images (n, 3, h, w)"}
 
 
-class OnnxSession(nn.Module):
-    """Runs one input and one output of an ONNX file with onnxruntime.
+class OnnxNetwork(nn.Module):
+    """Runs the one input and one output of an ONNX file with onnxruntime.
 
     Attributes:
-        classes: number of logits that the file declares, None where it leaves that open.
         provider: execution provider that onnxruntime really gave.
+        input: what the file takes; of files that ``clearsight export`` did not write, as far as their
+            graph says it.
+        deployed: what such a file says of itself, None for others.
+        classes: number of logits that the file declares, None where it leaves that open.
     """
 
-    def __init__(self, path: Path, *, output: str | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, path: Path, gives: Literal["logits", "image"], *, output: str | None = None, device: str = "cpu"
+    ) -> None:
         """Open the file.
 
         Args:
             path: the ONNX file; data files that it names lie beside it.
-            output: name of the output with the logits, needed where there are several.
+            gives: what is asked for: ``logits`` (n, classes) or an ``image`` (n, c, h, w).
+            output: name of the output, needed where the file gives several of this form.
             device: ``cpu`` or ``cuda``.
 
         Raises:
@@ -50,30 +60,57 @@ class OnnxSession(nn.Module):
                 where=str(path),
                 hint="write device: cpu, or install onnxruntime-gpu and its CUDA libraries",
             )
-        self._input, self._fixed = _input(self._session, path)
-        self._output, self.classes = _output(self._session, output, path)
+        told = self._session.get_modelmeta().custom_metadata_map
+        self.deployed: Deployed | None = read(told, str(path)) if KEY in told else None
+        self.input = _input(self._session, path, self.deployed)
+        self._gives = gives
+        self._output, shape = _output(self._session, gives, output, path)
+        self.classes = shape[1] if gives == "logits" and isinstance(shape[1], int) else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits on the device of the images; no gradient flows back.
+        """Return logits or images on the device of the images; no gradient flows back.
+
+        A file that takes uint8 gets the pictures rounded to 256 levels, as it will be given them.
+
+        Args:
+            x: (n, c, h, w) with values in [0, 1], unless the file expects otherwise normalised ones.
 
         Raises:
             ShapeError: the file takes pictures of one size only, and these have another.
         """
-        for size, fixed in zip(x.shape[2:], self._fixed[1:], strict=True):
-            if fixed is not None and size != fixed:
-                raise ShapeError(
-                    f"takes {self._fixed[1]}x{self._fixed[2]} pixels, got {x.shape[2]}x{x.shape[3]}",
-                    where=str(self.path),
-                    hint="resize the pictures (data: {size: ...}), or export with dynamic height and width",
-                )
-        images = np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
-        logits = np.concatenate([self._run(batch)[:n] for batch, n in _batches(images, self._fixed[0])])
-        return torch.from_numpy(logits.astype(np.float32, copy=False)).to(x.device)
+        self._check(x)
+        images = x.detach().cpu().numpy().astype(np.float32, copy=False)
+        if self.input.dtype == "uint8":
+            images = np.rint(images * np.float32(255)).clip(0, 255).astype(np.uint8)
+        if self.input.layout == "NHWC":
+            images = images.transpose(0, 2, 3, 1)
+        taken = np.ascontiguousarray(images)
+        found = np.concatenate([self._run(batch)[:n] for batch, n in _batches(taken, self.input.batch)])
+        if self._gives == "image":
+            found = found.transpose(0, 3, 1, 2) if self.input.layout == "NHWC" else found
+            found = found / np.float32(255) if found.dtype == np.uint8 else found
+        return torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32)).to(x.device)
 
-    def _run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _check(self, x: Tensor) -> None:
+        channels, height, width = x.shape[1:]
+        told = self.input
+        if told.height not in (None, height) or told.width not in (None, width):
+            raise ShapeError(
+                f"takes {told.height or 'any'}x{told.width or 'any'} pixels, got {height}x{width}",
+                where=str(self.path),
+                hint="resize the pictures (data: {size: ...}), or export with dynamic height and width",
+            )
+        if channels != told.channels or min(height, width) < told.minimum:
+            raise ShapeError(
+                f"takes {told.channels} channels from {told.minimum}x{told.minimum} pixels on,"
+                f" got {channels} of {height}x{width}",
+                where=str(self.path),
+            )
+
+    def _run(self, images: NDArray[Any]) -> NDArray[Any]:
         with _plain(self.path, "onnxruntime cannot run it on these images"):
-            logits: NDArray[np.float32] = self._session.run([self._output], {self._input: images})[0]
-        return logits
+            found: NDArray[Any] = self._session.run([self._output], {self.input.name: images})[0]
+        return found
 
 
 def _open(path: Path, device: str) -> ort.InferenceSession:
@@ -100,43 +137,65 @@ def _plain(path: Path, what: str) -> Iterator[None]:
         raise WeightsError(f"{what}: {reason}", where=str(path), hint="is it a whole ONNX file?") from error
 
 
-def _input(
-    session: ort.InferenceSession, path: Path
-) -> tuple[str, tuple[int | None, int | None, int | None]]:
-    """Return the name of the only input, and its fixed batch size, height and width (None where free)."""
+def _input(session: ort.InferenceSession, path: Path, deployed: Deployed | None) -> Input:
+    """Return what the only input takes: its graph decides, a description adds the least size."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(item.name for item in inputs) or "none"
-        raise ConfigError(f"a classifier takes one input, the file has: {names}", where=str(path))
-    shape, kind = inputs[0].shape, inputs[0].type
-    if len(shape) != 4 or kind != "tensor(float)" or (isinstance(shape[1], int) and shape[1] != 3):
+        raise ConfigError(f"a part takes one input, the file has: {names}", where=str(path))
+    shape, kind, name = inputs[0].shape, inputs[0].type, inputs[0].name
+    channels = _channels(shape) if len(shape) == 4 and kind in TYPES else None
+    if channels is None:
         raise ConfigError(
-            f"input '{inputs[0].name}' is {kind} {shape}, not float RGB images (n, 3, h, w)",
+            f"input '{name}' is {kind} {shape}, not images (n, 3, h, w) or (n, h, w, 3)",
             where=str(path),
-            hint="export it with channels first and float32 input",
+            hint="export it with float32 or uint8 images as its input",
         )
-    batch, _, height, width = (size if isinstance(size, int) else None for size in shape)
-    return inputs[0].name, (batch, height, width)
+    axis, count = channels
+    batch, *sides = (
+        size if isinstance(size, int) else None
+        for size in (shape[0], *(shape[2:] if axis == 1 else shape[1:3]))
+    )
+    return Input(
+        name=name,
+        layout="NCHW" if axis == 1 else "NHWC",
+        dtype=TYPES[kind],
+        channels=count,
+        batch=batch,
+        height=sides[0],
+        width=sides[1],
+        minimum=deployed.input.minimum if deployed is not None else 1,
+    )
 
 
-def _output(session: ort.InferenceSession, wanted: str | None, path: Path) -> tuple[str, int | None]:
-    """Return the name of the output with the logits, and how many it declares."""
-    outputs = {item.name: item for item in session.get_outputs()}
-    names = ", ".join(outputs)
-    if wanted is None and len(outputs) != 1:
+def _channels(shape: list[Any]) -> tuple[int, int] | None:
+    """Return the axis of the channels and their number: three, and first, where the graph leaves it open."""
+    for axis in (1, 3):
+        if shape[axis] in (1, 3):
+            return axis, cast(int, shape[axis])
+    return None if isinstance(shape[1], int) else (1, 3)
+
+
+def _output(
+    session: ort.InferenceSession, gives: str, wanted: str | None, path: Path
+) -> tuple[str, list[Any]]:
+    """Return the name and the shape of the output that is asked for."""
+    shapes = {item.name: item.shape for item in session.get_outputs()}
+    if wanted is not None and wanted not in shapes:
+        raise ConfigError(f"it has no output '{wanted}'", where=str(path), hint=f"known: {', '.join(shapes)}")
+    fitting = [name for name, shape in shapes.items() if len(shape) == RANKS[gives]]
+    chosen = [wanted] if wanted is not None else fitting
+    if len(chosen) > 1:
         raise ConfigError(
-            f"it has several outputs: {names}", where=str(path), hint="choose one: output: NAME"
+            f"it has several outputs: {', '.join(chosen)}", where=str(path), hint="choose one: output: NAME"
         )
-    name = wanted if wanted is not None else next(iter(outputs))
-    if name not in outputs:
-        raise ConfigError(f"it has no output '{name}'", where=str(path), hint=f"known: {names}")
-    shape = outputs[name].shape
-    if len(shape) != 2:
-        raise ConfigError(f"output '{name}' has shape {shape}, not logits (n, classes)", where=str(path))
-    return name, shape[1] if isinstance(shape[1], int) else None
+    if not chosen or chosen[0] not in fitting:
+        found = ", ".join(f"'{name}' {shape}" for name, shape in shapes.items())
+        raise ConfigError(f"it has outputs {found}, not {FORMS[gives]}", where=str(path))
+    return chosen[0], shapes[chosen[0]]
 
 
-def _batches(images: NDArray[np.float32], fixed: int | None) -> Iterator[tuple[NDArray[np.float32], int]]:
+def _batches(images: NDArray[Any], fixed: int | None) -> Iterator[tuple[NDArray[Any], int]]:
     """Yield batches of the size that the file takes, the last one filled up, and how many pictures count."""
     if fixed is None:
         yield images, len(images)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from data.contract.errors import ClearsightError, ConfigError
+from pipelines.cli_deployed import deployed_app
 
 app = typer.Typer(
     name="clearsight",
@@ -23,6 +24,7 @@ weights_app = typer.Typer(no_args_is_help=True, help="Shipped weights and their 
 data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
+app.add_typer(deployed_app)
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -173,27 +175,6 @@ def train(
 
 
 @app.command()
-def export(
-    config: Config,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and manifest.json.")],
-    system: Annotated[
-        list[str] | None, typer.Option(help="A system to export, again and again; all where left out.")
-    ] = None,
-    variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
-    taps: Annotated[str, typer.Option(help="Nodes whose pictures become outputs too, with commas.")] = "",
-    uint8: Annotated[bool, typer.Option("--uint8", help="Take and give pictures as uint8 NHWC.")] = False,
-    opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; 20 where left out.")] = None,
-    measured: Annotated[int | None, typer.Option(min=1, help="Most pictures for fp16 and int8.")] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
-    from pipelines.commands.export import Wanted, command
-
-    wanted = Wanted(tuple(system or ()), variant, taps, uint8, opset, measured)
-    command(config, out, wanted, quiet=quiet)
-
-
-@app.command()
 def corrupt(
     source: Annotated[str, typer.Argument(metavar="IN", help="Folder of images, or a parquet file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the benchmark into.")],
@@ -248,47 +229,6 @@ def restore(
     from pipelines.commands.restore import command
 
     command(source, out, words, sigma=sigma, tile=tile, device=device, fresh=fresh, quiet=quiet)
-
-
-@app.command()
-def infer(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="File that 'clearsight export' wrote.")],
-    source: Annotated[
-        str,
-        typer.Argument(metavar="IN", help="Picture, video, folder, glob, or - for a list on standard input."),
-    ],
-    csv: Annotated[Path | None, typer.Option(help="File for the results, one row a picture.")] = None,
-    restored: Annotated[
-        Path | None, typer.Option("--save-restored", metavar="DIR", help="Folder for the restored pictures.")
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes a picture, the likeliest first.")] = 5,
-    provider: Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
-    batch: Annotated[
-        str, typer.Option(help="auto, or pictures of one size that are computed together.")
-    ] = "auto",
-    size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
-    resume: Annotated[
-        bool | None, typer.Option("--resume/--fresh", help="Go on with the CSV file, or replace it.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Classify and restore pictures and videos with an exported file; needs no torch."""
-    from pipelines.commands.infer import command
-
-    command(
-        model,
-        source,
-        csv=csv,
-        restored=restored,
-        top=top,
-        provider=provider,
-        threads=threads,
-        batch=batch,
-        size=size,
-        resume=resume,
-        quiet=quiet,
-    )
 
 
 @weights_app.command("list")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from data.contract.errors import ConfigError
 
@@ -13,6 +14,7 @@ KEY = "clearsight"
 """Name of the metadata entry that holds all this as JSON."""
 FORMAT = 1
 """Raised when a reader of older files could misread a newer one."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,36 @@ def read(metadata: Mapping[str, str], where: str) -> Deployed:
             raise ConfigError(
                 f"it is of format {found}, this clearsight reads up to {FORMAT}", where=where, hint="update"
             )
-        told["input"] = Input(**told["input"])
-        told["outputs"] = tuple(Output(**each) for each in told["outputs"])
+        told["input"] = _made(Input, told["input"])
+        told["outputs"] = tuple(_made(Output, each) for each in told["outputs"])
         told["classes"] = tuple(told["classes"])
-        return Deployed(**told)
+        return _made(Deployed, told)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"its description is damaged: {error}", where=where, hint="export it again"
         ) from None
+
+
+def _made(kind: type[T], told: dict[str, Any]) -> T:
+    """Return a dataclass of values from JSON, each of the type that it is declared with."""
+    types = get_type_hints(kind)
+    for name, value in told.items():
+        if name in types and not _is(value, types[name]):
+            raise TypeError(f"{name} is {value!r:.60}")
+    return kind(**told)
+
+
+def _is(value: object, declared: Any) -> bool:
+    origin, inner = get_origin(declared), get_args(declared)
+    if origin is Literal:
+        return value in inner
+    if origin is UnionType:
+        return any(_is(value, each) for each in inner)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is(each, inner[0]) for each in value)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(
+            _is(name, inner[0]) and _is(each, inner[1]) for name, each in value.items()
+        )
+    # True is an int to Python, and no number of pixels.
+    return isinstance(value, declared) and not isinstance(value, bool)

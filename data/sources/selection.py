@@ -132,7 +132,7 @@ def _side(source: Source, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         least = min(map(len, _by_label(entries).values()), default=0)
         if 0 < least <= source.hold_out.per_class:
             raise ConfigError(
-                f"{source.hold_out.per_class} pictures of every class are held out, and one class has {least}",
+                f"{source.hold_out.per_class} pictures of each class are held out, and one class has {least}",
                 where=_name(source),
                 hint="hold out fewer, or a share: {fraction: 0.1}",
             )

@@ -105,7 +105,11 @@ def told(manifest: Mapping[str, Any], variant: str) -> list[str]:
     of = found if variant == "fp32" else found["fp32"]
     lines = [f"takes {sizes}, {taken['dtype']} {taken['layout']}; {_agreement(of)}"]
     for condition, row in manifest.get("cost", {}).get("conditions", {}).items():
-        pieces = [f"{key} {_figure(value)}" for key, value in row.items() if isinstance(value, dict)]
+        pieces = [
+            f"{key.replace('_', ' ')} {_figure(value)}"
+            for key, value in row.items()
+            if isinstance(value, dict)
+        ]
         lines.append(f"{variant} on {condition} pictures: {', '.join(pieces)}")
     return lines
 
@@ -125,5 +129,7 @@ def _agreement(found: Mapping[str, Any]) -> str:
 
 
 def _figure(value: Mapping[str, Any]) -> str:
+    if "share" in value:
+        return f"{value['share']:.3g} of {value['of']}"
     low, high = value["interval"]
     return f"{value['after']:.4g} ({value['difference']:+.3g}, {low:+.3g} to {high:+.3g})"

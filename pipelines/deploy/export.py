@@ -16,6 +16,7 @@ from torch import Tensor
 from data.contract.errors import ConfigError, RunError
 from data.contract.rng import Rng
 from data.sources.base import Source
+from pipelines.deploy.lower import lowered, translations
 from pipelines.deploy.manifest import Variant, described, entry, labelled, read_manifest, write
 from pipelines.deploy.pictures import Pictures, gather
 from pipelines.deploy.quantise import convert
@@ -177,13 +178,21 @@ def _attempt(
     return model, made, agreement
 
 
-def traced(system: System, made: Form, opset: int, where: str) -> bytes:
+def traced(system: System, made: Form, opset: int, where: str, *, lower: bool = True) -> bytes:
     """Return a system as an ONNX file, its weights inside.
+
+    Args:
+        system: built.
+        made: what the file takes and gives.
+        opset: of the ONNX operators.
+        where: what messages call the system.
+        lower: rewritten for onnxruntime; otherwise as torch exports it.
 
     Raises:
         RunError: torch cannot trace or translate it.
     """
-    module = Deployable(system, made)
+    inside: list[str] = []
+    module = Deployable(system, made, inside)
     taken = made.input
     free = torch.export.Dim.DYNAMIC
     count, height, width = EXAMPLE
@@ -205,12 +214,16 @@ def traced(system: System, made: Form, opset: int, where: str) -> bytes:
                 opset_version=opset,
                 input_names=[taken.name],
                 output_names=[output.name for output in made.outputs],
+                custom_translation_table=translations() if lower else None,
             )
     except Exception as error:  # noqa: BLE001 (torch raises of every kind here)
-        raise RunError(f"torch cannot export it: {_reason(error)}", where=where) from None
+        # A trace that breaks off leaves the name of the part that it was in.
+        place = f"{where}, part '{inside[-1]}'" if inside else where
+        raise RunError(f"torch cannot export it: {_reason(error)}", where=place) from None
     if program is None:
         raise RunError("torch exported nothing", where=where)
-    return bytes(program.model_proto.SerializeToString())
+    proto = program.model_proto
+    return bytes((lowered(proto) if lower else proto).SerializeToString())
 
 
 def _example(channels: int, sizes: Sequence[int], *, uint8: bool) -> Tensor:

@@ -6,12 +6,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
 
 from data.contract.errors import ClearsightError, RunError
 from data.home import replace_file
@@ -21,7 +19,7 @@ from pipelines.deploy.listing import Item
 from pipelines.deploy.pictures_in import Arrived, Want, arrived, read
 from pipelines.deploy.providers import usable_cores
 from pipelines.deploy.table import Row, Sink
-from pipelines.restoring.pictures import Picture, encode
+from pipelines.restoring.pictures import Picture, encode, restored
 from pipelines.restoring.video import restore_video
 
 if TYPE_CHECKING:
@@ -260,13 +258,7 @@ def _write(picture: Arrived, pixels: NDArray[Any] | None, target: Path | None) -
     """Write a restored picture, and return remarks."""
     if target is None or pixels is None:
         return picture.notes
-    alpha = picture.picture.alpha
-    if alpha is not None and alpha.shape != pixels.shape[:2]:
-        from PIL import Image
-
-        size = (pixels.shape[1], pixels.shape[0])
-        alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
-    data, notes = encode(replace(picture.picture, pixels=pixels, alpha=alpha), target)
+    data, notes = encode(restored(picture.picture, pixels), target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, data)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from data.contract.errors import ConfigError, DataError
-from pipelines.restoring.pictures import REPLACED, WRITTEN
-from pipelines.restoring.plan import CODECS, GLOB, KNOWN, VIDEOS
+from data.contract.errors import DataError
+from pipelines.listing import found, is_video, protect, written
 
 LIST = "-"
 """Stands for a list of files on standard input."""
@@ -31,7 +30,7 @@ class Item:
     @property
     def video(self) -> bool:
         """Return whether it is a video, by its ending."""
-        return self.source.suffix.lower() in VIDEOS
+        return is_video(self.source)
 
 
 def find(given: str, leave_out: Path | None) -> tuple[Item, ...]:
@@ -50,19 +49,10 @@ def find(given: str, leave_out: Path | None) -> tuple[Item, ...]:
         ConfigError: no glob.
         DataError: nothing is there.
     """
-    path = Path(given).expanduser()
-    if given == LIST:
-        items = _listed(sys.stdin.buffer.read())
-    elif path.is_file():
-        items = (Item(path, path.name),)
-    elif path.is_dir():
-        items = _below(path, "**/*", leave_out)
-    elif GLOB & set(given):
-        fixed = next(place for place, part in enumerate(path.parts) if GLOB & set(part))
-        items = _below(Path(*path.parts[:fixed]), str(PurePath(*path.parts[fixed:])), leave_out)
-    else:
-        raise DataError("no such file or folder", where=given)
-    if not items:
+    if given != LIST:
+        root, names = found(given, leave_out)
+        return tuple(Item(root / name, name) for name in names)
+    if not (items := _listed(sys.stdin.buffer.read())):
         raise DataError("holds no pictures or videos", where=given)
     return items
 
@@ -71,23 +61,6 @@ def _listed(data: bytes) -> tuple[Item, ...]:
     lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     names = dict.fromkeys(os.fsdecode(line) for line in lines if line.strip())
     return tuple(Item(Path(name).expanduser(), name) for name in names)
-
-
-def _below(root: Path, pattern: str, leave_out: Path | None) -> tuple[Item, ...]:
-    try:
-        names = sorted(_names(root, pattern, leave_out.resolve() if leave_out else None))
-    except (ValueError, NotImplementedError) as error:
-        raise ConfigError(f"is no glob: {error}", where=pattern) from None
-    return tuple(Item(root / name, name) for name in names)
-
-
-def _names(root: Path, pattern: str, leave_out: Path | None) -> Iterator[str]:
-    for path in root.glob(pattern):
-        relative = path.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts) or path.suffix.lower() not in KNOWN:
-            continue
-        if path.is_file() and (leave_out is None or leave_out not in path.resolve().parents):
-            yield relative.as_posix()
 
 
 def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:
@@ -102,7 +75,7 @@ def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:
     # First those that keep their names, so that no other takes one of them.
     wanted = {item.name: _inside(item) for item in items}
     taken: set[str] = set()
-    found: dict[str, Path] = {}
+    placed: dict[str, Path] = {}
     for name in sorted(wanted, key=lambda name: wanted[name] != name):
         target = PurePath(wanted[name])
         number = 1
@@ -112,23 +85,12 @@ def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:
                 f"{PurePath(wanted[name]).stem}-{number}{target.suffix}"
             )
         taken.add(target.as_posix())
-        found[name] = folder / target
-    inputs = {item.source.resolve() for item in items}
-    for path in found.values():
-        if path.resolve() in inputs:
-            raise ConfigError(
-                "would be overwritten, and it is an input", where=str(path), hint="give another DIR"
-            )
-    return found
+        placed[name] = folder / target
+    protect((item.source for item in items), placed.values(), "give another DIR")
+    return placed
 
 
 def _inside(item: Item) -> str:
     pure = PurePath(item.name)
     parts = [part for part in pure.relative_to(pure.anchor).parts if part not in ("..", "~")]
-    path = PurePath(*parts) if parts else PurePath("picture")
-    ending = path.suffix.lower()
-    if item.video:
-        return path.as_posix() if ending in CODECS else path.with_suffix(".mp4").as_posix()
-    if ending in WRITTEN:
-        return path.as_posix()
-    return path.with_suffix(REPLACED[ending]).as_posix() if ending in REPLACED else f"{path.as_posix()}.png"
+    return written(PurePath(*parts).as_posix() if parts else "picture")

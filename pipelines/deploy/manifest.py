@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import onnx
 
+from data.contract.deployed import KEY, Deployed
 from data.contract.errors import ConfigError
 from data.home import replace_file
 from data.weights import find
-from pipelines.deploy.contract import KEY, Deployed
 from pipelines.deploy.wrap import Form
 from pipelines.graph import Graph
 from pipelines.versions import library_versions

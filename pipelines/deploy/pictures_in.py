@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.contract.deployed import Deployed
 from data.contract.errors import ConfigError, DataError
+from data.fitting import covering, middle
 from data.images import decode, opened
 from data.picture_files import content
-from pipelines.deploy.contract import Deployed
 from pipelines.deploy.session import sizes
 from pipelines.deploy.tiles import tiled
-from pipelines.restoring.pictures import Picture, read_picture
+from pipelines.restoring.pictures import Picture, decode_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_PIXELS = 2**24
 """That are computed as a whole: 64 channels take 4 GB a layer for 16.8 million pixels."""
+GIVE_SIZE = "give --size"
 SEVERAL = "only the first of its pictures is used"
 
 
@@ -93,11 +95,25 @@ def read(path: Path, name: str, want: Want) -> Arrived:
     """
     if path.exists() and not path.is_file():
         raise DataError("is no file", where=str(path))
+    return read_bytes(content(path), str(path), name, want)
+
+
+def read_bytes(data: bytes, where: str, name: str, want: Want) -> Arrived:
+    """Read one encoded picture and make it fit.
+
+    Args:
+        data: the encoded bytes.
+        where: what messages call the bytes.
+        name: of its item.
+        want: what is made of it.
+
+    Raises:
+        DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
+    """
     if want.keep:
-        picture = read_picture(path)
+        picture = decode_picture(data, where)
         return arrived(name, replace(picture, notes=()), want, SEVERAL if picture.notes else "")
-    data = content(path)
-    pixels = decode(data, name=str(path))
+    pixels = decode(data, name=where)
     return arrived(name, Picture(pixels), want, SEVERAL if _several(data) else "")
 
 
@@ -117,8 +133,8 @@ def arrived(name: str, picture: Picture, want: Want, note: str = "", frame: int 
     height, width = picture.pixels.shape[:2]
     notes = [note] if note else []
     if want.size is not None and want.size != (height, width):
-        alpha = None if picture.alpha is None else fit(picture.alpha[:, :, None], *want.size)[:, :, 0]
-        picture = replace(picture, pixels=fit(picture.pixels, *want.size), alpha=alpha)
+        alpha = None if picture.alpha is None else _fit(picture.alpha[:, :, None], *want.size)[:, :, 0]
+        picture = replace(picture, pixels=_fit(picture.pixels, *want.size), alpha=alpha)
         notes.append(f"resized, and its middle of {want.size[1]}x{want.size[0]} pixels used")
     _check(picture.pixels, want, name)
     inputs = tuple(_inputs(picture.pixels, want))
@@ -133,13 +149,13 @@ def _check(pixels: NDArray[Any], want: Want, name: str) -> None:
         raise DataError(
             f"has {width}x{height} pixels, the file takes {sizes(want.deployed)}",
             where=name,
-            hint="give --size",
+            hint=GIVE_SIZE,
         )
     if height * width > MOST_PIXELS and not tiled(want.deployed, height, width):
         raise DataError(
             f"has {width}x{height} pixels, more than {MOST_PIXELS:,} are not computed as a whole",
             where=name,
-            hint="give --size",
+            hint=GIVE_SIZE,
         )
 
 
@@ -159,25 +175,6 @@ def _inputs(pixels: NDArray[Any], want: Want) -> Iterator[NDArray[Any]]:
         yield np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
 
 
-def fit(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize a picture until it just covers a size, and cut the middle: as data sources do it.
-
-    Args:
-        pixels: uint8 or uint16 (h, w, c).
-        height: of the result.
-        width: of the result.
-
-    Returns:
-        (height, width, c), area-averaged when it shrinks, bicubic when it grows.
-    """
-    import cv2
-
-    high, wide = pixels.shape[:2]
-    factor = max(height / high, width / wide)
-    if factor != 1:
-        new = (max(width, round(wide * factor)), max(height, round(high * factor)))
-        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        # OpenCV drops a single channel.
-        pixels = np.asarray(cv2.resize(pixels, new, interpolation=how)).reshape(new[1], new[0], -1)
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+def _fit(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize a picture until it just covers a size, and cut the middle: as data sources do it."""
+    return middle(covering(pixels, height, width), height, width)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.deploy.contract import Deployed
+from data.contract.deployed import Deployed
 from restore.spans import spans, up
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.contract.deployed import Input
 from data.contract.errors import RunError
 from data.contract.spec import kind_of
-from pipelines.deploy.contract import Input
 from pipelines.deploy.pictures import CORRUPTIONS, Pictures, adversarial, at_size, batch, corrupted
 from pipelines.deploy.wrap import Form
 from pipelines.system import System

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd, lcm
 from typing import cast
@@ -10,12 +10,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from data.contract.deployed import Input, Output
 from data.contract.errors import ConfigError, near_miss
 from data.contract.rng import Rng
 from data.contract.spec import PartSpec
 from defend.base import ClassifierSpec
 from defend.classifier import Classifier
-from pipelines.deploy.contract import Input, Output
 from pipelines.graph import IMAGE, Graph, Step
 from pipelines.system import System
 from restore.base import ArrayRestorerSpec, RestorerSpec
@@ -201,21 +201,36 @@ def _minimum(system: System, reaches: dict[str, Reach]) -> int:
 class Deployable(nn.Module):
     """A system as it is exported: pictures as stored in, all outputs of its form out."""
 
-    def __init__(self, system: System, made: Form) -> None:
-        """Keep the system and what is wanted of it."""
+    def __init__(self, system: System, made: Form, inside: list[str] | None = None) -> None:
+        """Keep the system and what is wanted of it.
+
+        Args:
+            system: built.
+            made: what goes in and comes out.
+            inside: holds the name of the part that is computing, and nothing else.
+        """
         super().__init__()
         self.system, self.form = system, made
+        self._inside = inside
         self.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs in the order of the form."""
         raw = self.form.input.dtype == "uint8"
-        values = self.system.trace(x.permute(0, 3, 1, 2).to(torch.float32) / 255.0 if raw else x)
+        images = x.permute(0, 3, 1, 2).to(torch.float32) / 255.0 if raw else x
+        values = self.system.trace(images, None if self._inside is None else self._around)
         wanted = [values[node] for node in self.form.nodes]
         return tuple(
             stored(value) if raw and made.gives == "image" else value
             for value, made in zip(wanted, self.form.outputs, strict=True)
         )
+
+    def _around(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        inside = cast("list[str]", self._inside)
+        inside.append(name)
+        found = compute()
+        inside.pop()
+        return found
 
 
 def stored(images: Tensor) -> Tensor:

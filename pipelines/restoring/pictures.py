@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,15 @@ def read_picture(path: Path) -> Picture:
     Raises:
         DataError: empty, truncated, damaged, too large, 16-bit colour, or an unsupported format.
     """
-    data, where = content(path), str(path)
+    return decode_picture(content(path), str(path))
+
+
+def decode_picture(data: bytes, where: str) -> Picture:
+    """Do what `read_picture` does with an encoded picture that messages call ``where``.
+
+    Raises:
+        DataError: likewise.
+    """
     with opened(data, where) as image:
         return _read(image, data, where)
 
@@ -136,6 +144,17 @@ def _depth(image: Image.Image, data: bytes) -> int:
         start = data.find(b"\xff\x4f\xff\x51")
         return (data[start + 42] & 0x7F) + 1
     return 8
+
+
+def restored(picture: Picture, pixels: NDArray[Any]) -> Picture:
+    """Return a picture with new pixels (h, w, c); its transparency is brought to their size."""
+    alpha = picture.alpha
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        from PIL import Image
+
+        size = (pixels.shape[1], pixels.shape[0])
+        alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
+    return replace(picture, pixels=pixels, alpha=alpha)
 
 
 def check_ending(path: Path) -> None:

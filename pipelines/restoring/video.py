@@ -11,7 +11,7 @@ import numpy as np
 
 from data.contract.errors import RunError
 from pipelines.frames import empty, frames, opened
-from pipelines.restoring.plan import CODECS
+from pipelines.listing import CODECS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

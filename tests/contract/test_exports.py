@@ -7,12 +7,12 @@ import json
 import onnxruntime
 import pytest
 
+from data.contract.deployed import read
 from data.contract.errors import ConfigError
 from data.weights import Weights, shipped
 from defend.catalogue import CLASSIFIERS
 from pipelines.catalogue import PARTS
 from pipelines.deploy import verify
-from pipelines.deploy.contract import read
 from pipelines.deploy.export import Options, export
 from pipelines.deploy.wrap import refuse_unexportable
 from pipelines.graph import Graph, Node, chain, wire

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
+from tiny_onnx import tiny
 from torch import Tensor
 
 from data.contract.field_docs import describe_fields
@@ -103,7 +104,12 @@ def tiny_denoisers(folder: Path) -> dict[str, Any]:
     return files | {"iterations": 2, "kernel": {"kind": "gaussian", "sigma": 0.8}}
 
 
-FOREIGN = {"plug_and_play": tiny_denoisers, "spandrel": tiny_checkpoint}
+def tiny_file(folder: Path) -> dict[str, Any]:
+    """Write a blur."""
+    return {"path": str(tiny(folder / "blur.onnx", gives=("image",)))}
+
+
+FOREIGN = {"onnx_restorer": tiny_file, "plug_and_play": tiny_denoisers, "spandrel": tiny_checkpoint}
 """Kinds that need files: what writes them returns the fields."""
 
 

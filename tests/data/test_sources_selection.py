@@ -139,7 +139,7 @@ def test_bad_group_patterns(pattern: str, message: str) -> None:
 def test_subset_without_rule_and_empty_results() -> None:
     with pytest.raises(ValidationError, match="subset 'train' goes with 'hold_out'"):
         Toy(labels=(0,), subset="train")
-    with pytest.raises(ConfigError, match="2 pictures of every class are held out, and one class has 1"):
+    with pytest.raises(ConfigError, match="2 pictures of each class are held out, and one class has 1"):
         Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="train").index()
     assert len(Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="held_out").index().entries) == 3
     with pytest.raises(DataError, match="no pictures are left"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tiny_onnx import CLASSES, KERNEL, tiny
 from torch import nn
 
 from data.contract.errors import ConfigError, ShapeError, WeightsError
@@ -95,6 +97,34 @@ def test_onnx_of_fixed_size_takes_any_number_of_pictures(
         model(images(n, 3, 9, 9))
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_exported_file_tells_its_classes_and_its_form(tmp_path: Path, dtype: str, layout: str) -> None:
+    path = tiny(tmp_path / "x.onnx", gives=("image", "logits"), dtype=dtype, layout=layout, minimum=3)
+    model = OnnxFile(path=str(path)).build()
+    assert model.class_names == CLASSES
+    x = images(3, 3, 8, 10)
+    seen = (x * 255).round() / 255 if dtype == "uint8" else x
+    blurred = nn.functional.conv2d(seen, torch.from_numpy(np.tile(KERNEL, (3, 1, 1, 1))), padding=1, groups=3)
+    torch.testing.assert_close(model(x), 10 * blurred.mean((2, 3)), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ShapeError, match="from 3x3 pixels on"):
+        model(images(1, 3, 2, 8))
+    if dtype == "uint8":
+        with pytest.raises(ConfigError, match="normalises them itself"):
+            OnnxFile(path=str(path), mean=(0.5,) * 3).build()
+
+
+def test_pipeline_for_grey_pictures_is_no_classifier(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="takes grey images"):
+        OnnxFile(path=str(tiny(tmp_path / "grey.onnx", channels=1))).build()
+
+
+def test_damaged_description_is_refused(tmp_path: Path) -> None:
+    path = tiny(tmp_path / "x.onnx", metadata={"clearsight": "{"})
+    with pytest.raises(ConfigError, match="description is damaged"):
+        OnnxFile(path=str(path)).build()
+
+
 def test_onnx_output_must_be_chosen(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
     path, module = onnx_files["two"]
     with pytest.raises(ConfigError, match="several outputs"):
@@ -131,7 +161,7 @@ def test_onnx_refuses_other_ranks_and_class_counts(
     onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
 ) -> None:
     path = export(nn.Flatten(), tmp_path / "rank.onnx", images(2, 3, 8), dynamic=False)
-    with pytest.raises(ConfigError, match=r"not float RGB images \(n, 3, h, w\)"):
+    with pytest.raises(ConfigError, match=r"not images \(n, 3, h, w\) or \(n, h, w, 3\)"):
         OnnxFile(path=str(path)).build()
     path = export(nn.ReLU(), tmp_path / "picture.onnx", images(2, 3, 8, 8), dynamic=False)
     with pytest.raises(ConfigError, match=r"not logits \(n, classes\)"):

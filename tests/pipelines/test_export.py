@@ -14,6 +14,7 @@ import yaml
 from onnx import numpy_helper
 from PIL import Image
 
+from data.contract.deployed import KEY, read
 from data.contract.errors import ConfigError, RunError
 from data.contract.rng import Rng
 from data.contract.sample import Sample
@@ -23,7 +24,6 @@ from pipelines.catalogue import PARTS
 from pipelines.cli import app
 from pipelines.deploy import export as exporting
 from pipelines.deploy import verify
-from pipelines.deploy.contract import KEY, read
 from pipelines.deploy.cost import costs
 from pipelines.deploy.export import Options, export
 from pipelines.deploy.half import half, networks
@@ -56,6 +56,15 @@ class Baked(nn.Module):
 
 def baked(classes=3):
     return Baked()
+
+
+class Reading(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3)) * float(x.mean())
+
+
+def reading(classes=3):
+    return Reading()
 """
 CLASSES = ("blue", "green", "red")
 
@@ -462,6 +471,17 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     assert "twice.onnx" in said
     assert "any size" in said
     assert (out / "twice.onnx").is_file()
+    small = ["--variant", "int8", "--taps", "both", "--measured", "20"]
+    app(["export", str(path), "-o", str(out), *small], standalone_mode=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (out / "twice-int8.onnx").is_file()
+    for words in (
+        "int8 on clean pictures: accuracy ",
+        "same class ",
+        " of 20",
+        "int8 on gaussian_noise pictures",
+    ):
+        assert words in said
     for arguments, error in (
         (["--system", "once"], "no system 'once'"),
         (["--variant", "int4"], "unknown variant 'int4'"),
@@ -469,6 +489,14 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
         with pytest.raises(ConfigError, match=error):
             app(["export", str(path), "-o", str(tmp_path / "no"), *arguments], standalone_mode=False)
     assert not (tmp_path / "no").exists()
+
+
+def test_the_part_that_cannot_be_traced_is_named(code, tmp_path):
+    graph = chain(part(kind="gamma"), part(kind="python", call=f"{code}:reading", classes=3))
+    with pytest.raises(RunError, match=r"system 'x', part '.*python.*': torch cannot export it") as error:
+        export(graph, tmp_path / "drawn", name="x")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "drawn").exists()
 
 
 @pytest.mark.slow

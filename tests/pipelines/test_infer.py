@@ -14,13 +14,13 @@ from tiny_onnx import CLASSES, tiny
 from data.contract.errors import ConfigError, DataError
 from data.contract.rng import Rng
 from data.images import decode
-from data.sources.selection import fit as fit_of_sources
+from data.sources.selection import fit
 from pipelines.cli import app, main
 from pipelines.deploy import compute, infer, tiles
 from pipelines.deploy.listing import find, targets
-from pipelines.deploy.pictures_in import fit, read, wanted
+from pipelines.deploy.pictures_in import arrived, read, wanted
 from pipelines.deploy.session import Session
-from pipelines.restoring.pictures import read_picture
+from pipelines.restoring.pictures import Picture, read_picture
 
 
 def noise(name: str, *shape: int, deep: bool = False) -> np.ndarray:
@@ -275,9 +275,11 @@ def test_large_pictures_are_restored_in_tiles_that_equal_the_whole(tmp_path, mon
 
 
 def test_sizes_are_fitted_as_data_sources_do_or_refused_by_name(tmp_path, folder, capsys):
-    for shape, size in (((40, 30, 3), 20), ((9, 14, 3), 20), ((20, 20, 3), 20), ((33, 20, 3), 20)):
+    want = wanted(Session(tiny(tmp_path / "free.onnx"), "cpu", 1).deployed, 20)
+    for shape in ((40, 30, 3), (9, 14, 3), (20, 20, 3), (33, 20, 3)):
         pixels = noise(str(shape), *shape)
-        assert np.array_equal(fit(pixels, size, size), fit_of_sources(pixels, size, 1.0))
+        (made,) = arrived("a", Picture(pixels), want).inputs
+        assert np.array_equal(made, fit(pixels, 20, 1.0))
     fixed = tiny(tmp_path / "fixed.onnx", height=8, width=6)
     with pytest.raises(DataError, match="1 of 8"):
         clearsight(fixed, folder, "--csv", tmp_path / "o.csv")

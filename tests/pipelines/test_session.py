@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from onnx import helper
 from tiny_onnx import CLASSES, KERNEL, tiny
 
+from data.contract.deployed import KEY
 from data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
 from data.contract.rng import Rng
 from data.images import to_float
 from pipelines.deploy import providers, session
-from pipelines.deploy.contract import KEY
 from pipelines.deploy.session import Session
 
 HOUSE = Path(__file__).parents[2]
@@ -126,7 +126,8 @@ def test_files_of_one_size_and_type_say_so(tmp_path):
 def altered(path: Path, **changes: object) -> Path:
     model = onnx.load(str(path))
     told = json.loads(model.metadata_props[0].value)
-    told["input"] |= changes.pop("input", {})
+    if isinstance(changes.get("input"), dict):
+        told["input"] |= changes.pop("input")
     model.metadata_props[0].value = json.dumps(told | changes)
     onnx.save(model, str(path))
     return path
@@ -143,9 +144,16 @@ def altered(path: Path, **changes: object) -> Path:
         ({"input": {"layout": "NHWC"}}, "does not fit its graph"),
         ({"input": {"dtype": "uint8"}}, "does not fit its graph"),
         ({"input": {"height": 32}}, "does not fit its graph"),
-        ({"input": {"minimum": "many"}}, "make no sense"),
+        ({"input": {"minimum": 0}}, "make no sense"),
+        ({"input": {"minimum": "many"}}, "description is damaged: minimum is 'many'"),
+        ({"input": {"width": True}}, "description is damaged: width is True"),
+        ({"input": {"layout": "CHWN"}}, "description is damaged: layout is 'CHWN'"),
         ({"input": {"unknown": 1}}, "description is damaged"),
-        ({"classes": ["a", 1, "c"]}, "no text"),
+        ({"input": 3}, "description is damaged"),
+        ({"variant": ["fp32"]}, "description is damaged: variant"),
+        ({"weights": {"a": 1}}, "description is damaged: weights"),
+        ({"classes": ["a", 1, "c"]}, "description is damaged: classes"),
+        ({"classes": ["a", "b\n", "c"]}, "no text"),
     ],
     ids=str,
 )

@@ -1,0 +1,114 @@
+"""Commands that write deployed files and use them. None of those that use them needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+deployed_app = typer.Typer()
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that 'clearsight export' wrote.")]
+Provider = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Default: one a core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
+
+
+@deployed_app.command()
+def export(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or a shipped recipe's name.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and manifest.json.")],
+    system: Annotated[
+        list[str] | None, typer.Option(help="A system to export, again and again; all where left out.")
+    ] = None,
+    variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
+    taps: Annotated[str, typer.Option(help="Nodes whose pictures become outputs too, with commas.")] = "",
+    uint8: Annotated[bool, typer.Option("--uint8", help="Take and give pictures as uint8 NHWC.")] = False,
+    opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; 20 where left out.")] = None,
+    measured: Annotated[int | None, typer.Option(min=1, help="Most pictures for fp16 and int8.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
+    from pipelines.commands.export import Wanted, command
+
+    wanted = Wanted(tuple(system or ()), variant, taps, uint8, opset, measured)
+    command(config, out, wanted, quiet=quiet)
+
+
+@deployed_app.command()
+def infer(
+    model: Model,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help="Picture, video, folder, glob, or - for a list on standard input."),
+    ],
+    csv: Annotated[Path | None, typer.Option(help="File for the results, one row a picture.")] = None,
+    restored: Annotated[
+        Path | None, typer.Option("--save-restored", metavar="DIR", help="Folder for the restored pictures.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes a picture, the likeliest first.")] = 5,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    batch: Annotated[
+        str, typer.Option(help="auto, or pictures of one size that are computed together.")
+    ] = "auto",
+    size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume/--fresh", help="Go on with the CSV file, or replace it.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Classify and restore pictures and videos with an exported file; needs no torch."""
+    from pipelines.commands.infer import command
+
+    command(
+        model,
+        source,
+        csv=csv,
+        restored=restored,
+        top=top,
+        provider=provider,
+        threads=threads,
+        batch=batch,
+        size=size,
+        resume=resume,
+        quiet=quiet,
+    )
+
+
+@deployed_app.command()
+def serve(
+    model: Model,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    top: Annotated[int, typer.Option(min=1, help="Classes a picture where a request names no number.")] = 5,
+    size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest body of a request.")] = 16,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest picture.")] = 16,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered 503.")] = 64,
+    quiet: Quiet = False,
+) -> None:
+    """Answer pictures over HTTP with labels and restored pictures (needs the extra 'serve')."""
+    from pipelines.commands.serve import Limits, command
+
+    limits = Limits(int(max_megabytes * 2**20), int(max_megapixels * 10**6), waiting)
+    command(model, host, port, limits, top=top, size=size, provider=provider, threads=threads, quiet=quiet)
+
+
+@deployed_app.command()
+def bench(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Exported files, side by side.")],
+    sizes: Annotated[str, typer.Option(help="Sides of the pictures, with commas.")] = "32,64,224,512",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a call.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each file and size.")] = 3,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    json: Annotated[Path | None, typer.Option(help="File for the figures and the machine.")] = None,
+) -> None:
+    """Time exported files side by side: latency (median, p95) and pictures a second."""
+    from pipelines.commands.bench import command
+
+    command(models, sizes, batch=batch, seconds=seconds, provider=provider, threads=threads, json=json)

@@ -1,0 +1,142 @@
+"""``clearsight bench``: exported files against each other, in one run."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.contract.errors import ConfigError, RunError
+from data.home import replace_file
+from pipelines.commands.console import console
+from pipelines.deploy.providers import check_provider
+
+if TYPE_CHECKING:
+    from pipelines.deploy.bench import Machine, Row
+    from pipelines.deploy.session import Session
+
+HEADS = ("file", "picture", "batch", "p50 ms", "p95 ms", "pictures/s", "speed [95 %]", "calls")
+
+
+def command(
+    models: Sequence[Path],
+    sizes: str,
+    *,
+    batch: int,
+    seconds: float,
+    provider: str,
+    threads: int | None,
+    json: Path | None,
+) -> None:
+    """Time files side by side and print a table; the first is what the others are compared with."""
+    check_provider(provider)
+    from pipelines.deploy import bench
+    from pipelines.deploy.session import Session
+
+    shapes = bench.parse_sizes(sizes)
+    target = None if json is None else _target(json)
+    # The load is asked for before opening the files makes some itself.
+    machine = bench.here()
+    named = zip(bench.labels(models), models, strict=True)
+    sessions = {label: Session(path, provider, threads) for label, path in named}
+    _refuse_useless(sessions, shapes)
+    _open(machine, sessions, threads, provider)
+    rows: list[Row] = []
+    for height, width in shapes:
+        rows += bench.measure(sessions, height, width, batch=batch, seconds=seconds, note=_note)
+    if not rows:
+        raise RunError("no file could compute pictures of these sizes", where="--sizes")
+    _print(rows)
+    if target is not None:
+        files = {label: _told(session) for label, session in sessions.items()}
+        figures = bench.told(
+            machine, rows, threads=threads or machine.cores, wanted_provider=provider, files=files
+        )
+        replace_file(target, (json_.dumps(figures, indent=1) + "\n").encode())
+
+
+def _target(json: Path) -> Path:
+    """Return where the figures go; minutes of measuring are not lost to a wrong name."""
+    path = json.expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError("no file can be written there", where=f"--json {json}", hint="name a file")
+    return path
+
+
+def _refuse_useless(sessions: Mapping[str, Session], shapes: Sequence[tuple[int, int]]) -> None:
+    from pipelines.deploy.bench import fits
+    from pipelines.deploy.session import sizes
+
+    if not any(fits(session, *shape) for session in sessions.values() for shape in shapes):
+        taken = "; ".join(f"{label} takes {sizes(each.deployed)}" for label, each in sessions.items())
+        raise ConfigError("no file takes any of these sizes", where="--sizes", hint=taken)
+
+
+def _open(machine: Machine, sessions: Mapping[str, Session], threads: int | None, provider: str) -> None:
+    """Say where and how is measured, and what may spoil it."""
+    from pipelines.deploy.bench import provider_of
+
+    cores = "core" if machine.cores == 1 else "cores"
+    sets = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
+    _say(f"{machine.processor}{sets}, {machine.cores} {cores}, {machine.system}")
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    _say(f"{versions}; threads {threads or machine.cores}, load at the start {machine.load:.1f}")
+    if machine.warning:
+        _say(f"warning: {machine.warning}")
+    for label, session in sessions.items():
+        used = provider_of(session)
+        lack = "" if provider in ("auto", used) else f" ({provider} is not to be had here)"
+        _say(f"{label}: {session.deployed.variant}, {session.deployed.chain}, on {used}{lack}")
+
+
+def _say(line: str) -> None:
+    console().print(line, markup=False, soft_wrap=True)
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(f"note {line}\n")
+
+
+def _print(rows: Sequence[Row]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for at, head in enumerate(HEADS):
+        table.add_column(head, justify="left" if at == 0 else "right")
+    for before, row in zip((None, *rows), rows, strict=False):
+        if before is not None and (before.height, before.width) != (row.height, row.width):
+            table.add_section()
+        found = row.speed
+        ratio = ""
+        if found.ratio is not None and found.interval is not None:
+            low, high = found.interval
+            ratio = f"{found.ratio:.2f}x [{low:.2f}, {high:.2f}]"
+        table.add_row(
+            row.file,
+            f"{row.width}x{row.height}",
+            str(row.batch),
+            f"{found.p50:.2f}",
+            f"{found.p95:.2f}",
+            f"{found.rate:.1f}",
+            ratio,
+            str(found.calls),
+        )
+    console().print(table)
+
+
+def _told(session: Session) -> dict[str, object]:
+    """Return what a file is, for the figures."""
+    from hashlib import file_digest
+
+    with session.path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    deployed = session.deployed
+    return {
+        "path": str(session.path),
+        "sha256": digest,
+        "variant": deployed.variant,
+        "chain": deployed.chain,
+        "providers": list(session.providers),
+    }

@@ -1,0 +1,80 @@
+"""``clearsight serve``: a deployed file that answers over HTTP."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.contract.errors import ConfigError
+from pipelines.deploy.providers import NAMES, check_provider
+from pipelines.serving.limits import Limits
+
+if TYPE_CHECKING:
+    from pipelines.deploy.session import Session
+
+__all__ = ["Limits", "command"]
+
+EXTRA = ("fastapi", "starlette", "uvicorn", "h11", "prometheus_client", "pydantic")
+
+
+def command(
+    model: Path,
+    host: str,
+    port: int,
+    limits: Limits,
+    *,
+    top: int,
+    size: int | None,
+    provider: str,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Serve a deployed file until a signal comes.
+
+    Raises:
+        ConfigError: the extra is not installed, the address cannot be used, or the file cannot.
+    """
+    check_provider(provider)
+    try:
+        from pipelines.serving.app import create_app
+        from pipelines.serving.server import is_local, listening, server, url
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        raise ConfigError(
+            f"needs {error.name}", where="serve", hint="pip install clearsight[serve]"
+        ) from None
+    from PIL import Image
+
+    from pipelines.deploy.session import Session
+    from pipelines.serving.desk import Desk
+    from pipelines.serving.door import LOCAL
+
+    # Pixels are counted before anything is decoded.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    desk = Desk(Session(model, provider, threads), limits, size)
+    try:
+        with listening(host, port) as made:
+            local = is_local(made)
+            if not local:
+                sys.stderr.write(
+                    "warning: other machines reach this server, and it does not ask who they are\n"
+                )
+            deployed = desk.session.deployed
+            sys.stderr.write(f"serving {deployed.name} ({_place(desk.session, provider)}) on {url(made)}\n")
+            sys.stderr.flush()
+            running = server(create_app(desk, top, LOCAL if local else ()), limits.waiting)
+            running.run(sockets=[made])
+        if not quiet:
+            sys.stderr.write("stopped\n")
+    finally:
+        desk.close()
+
+
+def _place(session: Session, wanted: str) -> str:
+    """Say where it is computed."""
+    used = [name for name, known in NAMES.items() if known == session.providers[0]]
+    place = used[0] if used else session.providers[0]
+    return f"{place}, {wanted} is not to be had here" if wanted not in ("auto", place) else place

@@ -1,0 +1,110 @@
+"""Waiting pictures of one size are computed together, by one thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pipelines.deploy.compute import Computed, Computer
+from pipelines.deploy.pictures_in import Arrived
+from pipelines.deploy.session import Session
+
+
+@dataclass(eq=False)
+class Waiting:
+    """One picture, and what is asked of it.
+
+    Attributes:
+        picture: that is computed.
+        top: classes that are wanted.
+        image: whether the restored picture is wanted.
+        done: gets what came out.
+    """
+
+    picture: Arrived
+    top: int
+    image: bool
+    done: Future[Computed] = field(default_factory=Future)
+
+    @property
+    def form(self) -> tuple[object, ...]:
+        """Return what pictures must share to be computed in one call."""
+        return tuple((each.shape, each.dtype) for each in self.picture.inputs)
+
+
+class Batching:
+    """The queue of pictures and the thread that computes them.
+
+    Nothing waits for company: while one batch is computed the next one gathers. The oldest picture is always
+    in the next batch, with those of its size that came since.
+    """
+
+    def __init__(self, session: Session, on_batch: Callable[[int], None] = lambda count: None) -> None:
+        """Start the thread.
+
+        Args:
+            session: computes.
+            on_batch: told how many pictures a batch has.
+        """
+        self.session, self.on_batch = session, on_batch
+        self.queue: deque[Waiting] = deque()
+        self.lock = threading.Lock()
+        self.worker = ThreadPoolExecutor(1, "compute")
+
+    def submit(self, picture: Arrived, *, top: int, image: bool) -> Future[Computed]:
+        """Queue a picture; its future can be cancelled until it is computed."""
+        waiting = Waiting(picture, top, image)
+        with self.lock:
+            self.queue.append(waiting)
+        self.worker.submit(self._next)
+        return waiting.done
+
+    def close(self) -> None:
+        """Finish the running batch; what waits is cancelled."""
+        with self.lock:
+            for each in self.queue:
+                each.done.cancel()
+            self.queue.clear()
+        self.worker.shutdown()
+
+    def _next(self) -> None:
+        batch = self._batch()
+        if not batch:
+            # Its picture went along with an earlier one, or was cancelled.
+            return
+        self.on_batch(len(batch))
+        try:
+            computer = Computer(
+                self.session,
+                top=max(each.top for each in batch),
+                batch=None,
+                images=any(each.image for each in batch),
+            )
+            found = computer([each.picture for each in batch])
+        except BaseException as error:
+            for each in batch:
+                each.done.set_exception(error)
+            raise
+        for each, computed in zip(batch, found, strict=True):
+            image = computed.image if each.image else None
+            each.done.set_result(Computed(computed.ranked[: each.top], image, computed.error))
+
+    def _batch(self) -> list[Waiting]:
+        """Take the oldest picture and those that can be computed with it; a cancelled one is dropped."""
+        batch: list[Waiting] = []
+        with self.lock:
+            rest: deque[Waiting] = deque()
+            most = 1
+            for each in self.queue:
+                if batch and (len(batch) == most or each.form != batch[0].form):
+                    rest.append(each)
+                elif each.done.set_running_or_notify_cancel():
+                    if not batch:
+                        height, width = each.picture.inputs[0].shape[:2]
+                        most = self.session.batch(height, width)
+                    batch.append(each)
+            self.queue = rest
+        return batch

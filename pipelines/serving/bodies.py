@@ -1,0 +1,99 @@
+"""The body of a request, counted while it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Receive
+
+from pipelines.serving.desk import Desk
+from pipelines.serving.limits import RefusedError, busy
+
+SENT_TOO_MUCH = 4
+"""Bodies up to this many times the limit are read to their end before they are refused."""
+DISCARD_SECONDS = 5
+ALONE = "send the bytes of a picture as the body: curl --data-binary @picture.jpg"
+
+
+@asynccontextmanager
+async def body(request: Request, desk: Desk) -> AsyncIterator[bytes]:
+    """Yield the whole body; its bytes are counted until the request is answered.
+
+    Raises:
+        RefusedError: too large, too slow, empty, a client that left, or too many bytes are held already.
+    """
+    data = bytearray()
+    try:
+        await _collect(request, desk, data)
+        if not data:
+            raise RefusedError(422, "the body is empty", hint=ALONE)
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            raise RefusedError(422, "the body is a form", hint=ALONE)
+        yield bytes(data)
+    finally:
+        desk.bytes.remove(len(data))
+
+
+async def _collect(request: Request, desk: Desk, data: bytearray) -> None:
+    # What a client announces is believed only where it is too much.
+    refused = _too_large(desk) if _announced(request.headers) > desk.limits.body else None
+    seconds, more = desk.limits.body_seconds, True
+    try:
+        async with asyncio.timeout(seconds):
+            while more and refused is None:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise RefusedError(499, "the client has left")
+                more = message.get("more_body", False)
+                refused = _added(message.get("body", b""), data, desk)
+    except TimeoutError:
+        raise RefusedError(408, f"the body did not come within {seconds:g} seconds", close=True) from None
+    if refused is not None:
+        if more:
+            await discard(request.headers, request.receive, desk)
+        raise refused
+
+
+def _added(chunk: bytes, data: bytearray, desk: Desk) -> RefusedError | None:
+    """Keep a chunk, or return why it is not wanted."""
+    if len(data) + len(chunk) > desk.limits.body:
+        return _too_large(desk)
+    if not desk.bytes.add(len(chunk)):
+        return busy("too many large requests at a time")
+    data += chunk
+    return None
+
+
+async def discard(headers: Headers, receive: Receive, desk: Desk) -> None:
+    """Read what is left of a body, up to a limit: clients that are still sending do not see an answer."""
+    most = SENT_TOO_MUCH * desk.limits.body
+    if _announced(headers) > most or "expect" in headers:
+        # The client waits for leave to send, or it would take too long.
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while most > 0:
+                message = await receive()
+                if not message.get("more_body", False):
+                    return
+                most -= len(message["body"])
+
+
+def _announced(headers: Headers) -> int:
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+def _too_large(desk: Desk) -> RefusedError:
+    most = desk.limits.body / 2**20
+    return RefusedError(413, f"the body has more than {most:.3g} MB", hint="send a smaller file", close=True)
+
+
+async def left(request: Request) -> None:
+    """Wait until the client has left; only after the body is there."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

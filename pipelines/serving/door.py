@@ -1,0 +1,126 @@
+"""What every request passes: who may ask, how many at a time, how fast answers are taken, and the count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipelines.serving.bodies import discard
+from pipelines.serving.desk import Desk
+from pipelines.serving.limits import Place, RefusedError, busy
+
+CHUNK = 2**16
+"""Bytes of an answer that are sent at a time, so that slow readers are noticed."""
+RETRY_SECONDS = 1
+PLACE = "clearsight.place"
+"""Where the place of a request is found in its scope."""
+WORK = ("/v1/predict", "/v1/restore")
+"""Paths whose requests take a place."""
+LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names by which a server on this machine is called by pages of its own."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class SlowReaderError(Exception):
+    """A client that does not take its answer."""
+
+
+def refusal(refused: RefusedError) -> JSONResponse:
+    """Return the answer to a request that is refused."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 503 else {}
+    if refused.close:
+        headers["Connection"] = "close"
+    content = {"error": {"what": refused.what, "hint": refused.hint}}
+    return JSONResponse(content, refused.status, headers)
+
+
+class Door:
+    """Stands before the application."""
+
+    def __init__(self, app: ASGIApp, desk: Desk, hosts: Collection[str], known: Collection[str]) -> None:
+        """Keep what decides.
+
+        Args:
+            app: answers those that may pass.
+            desk: knows how many there are.
+            hosts: names that requests may call the server by; empty: any. Without this a page of a stranger
+                whose name was pointed at this machine could read the answers.
+            known: paths that are counted by name.
+        """
+        self.app, self.desk, self.hosts, self.known = app, desk, hosts, known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(HEADERS)
+            await self._send(message, send)
+
+        try:
+            await self._admitted(scope, receive, counted)
+        except SlowReaderError:
+            # The server closes connections whose answer is not complete.
+            status = 499
+        finally:
+            endpoint = scope["path"] if scope["path"] in self.known else "other"
+            self.desk.metrics.answered(endpoint, status, time.perf_counter() - began)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self._stranger(Headers(scope=scope))
+        if refused is not None:
+            await refusal(refused)(scope, receive, send)
+        elif scope["path"] not in WORK or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+        elif self.desk.places.full:
+            await discard(Headers(scope=scope), receive, self.desk)
+            await refusal(busy("too many requests at a time"))(scope, receive, send)
+        else:
+            # It is taken once the body is there: slow clients keep nobody out. It is given back when the
+            # answer is gone.
+            scope[PLACE] = place = Place(self.desk.places)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                place.give()
+
+    def _stranger(self, headers: Headers) -> RefusedError | None:
+        host = headers.get("host", "").lower()
+        name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+        if self.hosts and name not in self.hosts:
+            known = " or ".join(sorted(self.hosts))
+            return RefusedError(421, "the server is not known by that name", hint=f"call it {known}")
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return RefusedError(403, "pages of other sites are not answered")
+        return None
+
+    async def _send(self, message: Message, send: Send) -> None:
+        body = message.get("body", b"")
+        try:
+            async with asyncio.timeout(self.desk.limits.send_seconds):
+                for start in range(0, len(body) - CHUNK, CHUNK):
+                    part = body[start : start + CHUNK]
+                    await send({"type": message["type"], "body": part, "more_body": True})
+                rest = body[max(0, (len(body) - 1) // CHUNK * CHUNK) :]
+                await send({**message, "body": rest} if "body" in message else message)
+        except TimeoutError:
+            raise SlowReaderError from None

@@ -1,0 +1,131 @@
+"""The server process: a socket, signals, and connections that never say anything."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from data.contract.errors import ConfigError
+
+HEAD_SECONDS = 15
+"""In which the head of a request must come; an idle connection is closed by uvicorn after 5."""
+CLOSING_SECONDS = 30
+"""For what is running when the server is stopped."""
+CONNECTIONS = 512
+"""Open ones beside those of the requests that wait; more get a plain 503."""
+
+
+class Connection(H11Protocol):
+    """One connection; closed where a head does not come."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch."""
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to watch."""
+        super().connection_lost(exc)
+        self.timer.cancel()
+
+    def _watch(self) -> None:
+        self.timer = self.loop.call_later(HEAD_SECONDS, self._look, self.cycle)
+
+    def _look(self, before: Any) -> None:
+        if self.transport.is_closing():
+            # What is sent already is not taken; closing would wait for it.
+            self.timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+            return
+        if self.cycle is before and self.conn.our_state is h11.IDLE:
+            self.transport.close()
+        self._watch()
+
+
+class Server(uvicorn.Server):
+    """Ends quietly on Ctrl-C and SIGTERM, once what is running is done."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop on signals; uvicorn itself would raise them once more afterwards."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def server(app: ASGIApp, waiting: int) -> Server:
+    """Return a server that is not started.
+
+    Args:
+        app: answers.
+        waiting: requests at a time.
+    """
+    # It says what is no business of whoever started it, and repeats what strangers send.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return Server(
+        uvicorn.Config(
+            app,
+            loop="asyncio",
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=waiting + CONNECTIONS,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
+    )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigError: no such address, or the port is in use.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(2048)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen: {error.strerror or error}",
+            where=f"{host}:{port}",
+            hint="choose another --host or --port; --port 0 takes a free one",
+        ) from None
+    return made
+
+
+def is_local(made: socket.socket) -> bool:
+    """Return whether only this machine reaches a socket."""
+    return ipaddress.ip_address(made.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def url(made: socket.socket) -> str:
+    """Return where a browser on this machine finds a socket."""
+    host, port = made.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = "[::1]" if made.family == socket.AF_INET6 else "127.0.0.1"
+        return f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if made.family == socket.AF_INET6 else f"http://{host}:{port}"

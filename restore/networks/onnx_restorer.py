@@ -1,0 +1,48 @@
+"""A restorer in an ONNX file."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from data.contract.errors import ConfigError
+from data.onnx_part import OnnxPart
+from restore.base import RestorerFacts, RestorerSpec
+
+TRIAL = 32
+"""Side of the black picture that tells the scale of a file that does not say it."""
+
+
+class OnnxRestorer(OnnxPart, RestorerSpec):
+    """A restorer that onnxruntime runs: images to images, in [0, 1] or uint8, channels first or last.
+
+    A file of ``clearsight export --taps`` gives restored pictures beside logits: named here it is measured
+    by PSNR, named as ``onnx`` by accuracy. Of other files the scale is found by trying.
+    """
+
+    gives: ClassVar[Literal["logits", "image"]] = "image"
+    purpose: ClassVar[str] = "a restorer in an ONNX file (no gradients)"
+
+    kind: Literal["onnx_restorer"] = "onnx_restorer"
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return what the file says, or what a trial shows.
+
+        Raises:
+            ConfigError: its output is not its input enlarged by a whole number.
+            WeightsError: the file is missing, damaged or no ONNX model.
+        """
+        import torch
+
+        network = self.network()
+        told = network.input
+        height, width = (size or max(TRIAL, told.minimum) for size in (told.height, told.width))
+        out = network(torch.zeros(1, told.channels, height, width))
+        scale = out.shape[2] // height
+        if scale < 1 or tuple(out.shape[1:]) != (told.channels, height * scale, width * scale):
+            raise ConfigError(
+                f"gives {tuple(out.shape)} for {(1, told.channels, height, width)}, not images enlarged by a"
+                " whole number",
+                where=self.place,
+            )
+        return RestorerFacts(scale=scale, channels=(told.channels,), minimum=told.minimum)

@@ -1,0 +1,114 @@
+"""An exported file is measured and attacked again like any other system."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.contract.errors import AttackError, ConfigError
+from data.contract.rng import Rng
+from pipelines.config import Evaluate
+from pipelines.deploy.export import Options, export
+from pipelines.run import run
+
+TOY = Path(__file__).parent / "toy.py"
+PARTS = {
+    "sharpen": {"kind": "unsharp_mask"},
+    "classify": {"kind": "python", "call": f"{TOY}:brightest", "classes": 3},
+}
+ATTACKS = {
+    "none": {"kind": "none"},
+    "square": {"kind": "square", "eps": 0.1, "queries": 20},
+    "moved": {"kind": "pgd", "eps": 0.1, "steps": 5, "threat": "transfer", "source": "torch"},
+}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(9):
+        noise = Rng(7).at("picture", i).numpy().integers(0, 120, (16, 18, 3))
+        noise[:, :, i % 3] += 25
+        (folder / f"class{i % 3}").mkdir(exist_ok=True)
+        Image.fromarray(noise.astype(np.uint8)).save(folder / f"class{i % 3}" / f"{i}.png")
+    return folder
+
+
+def config(pictures: Path, file: Path, **changes: Any) -> Evaluate:
+    base: dict[str, Any] = {
+        "task": "evaluate",
+        "name": "again",
+        "data": {"kind": "folder", "path": str(pictures)},
+        "parts": PARTS
+        | {
+            "file": {"kind": "onnx", "path": str(file)},
+            "picture": {"kind": "onnx_restorer", "path": str(file)},
+        },
+        "systems": {"torch": ["sharpen", "classify"], "file": ["file"], "half": ["picture", "classify"]},
+        "conditions": {"clean": {"kind": "identity"}, "noise": {"kind": "gaussian_noise", "severity": 1}},
+        "attacks": ATTACKS,
+        "measure": [{"conditions": ["clean", "noise"], "attacks": list(ATTACKS)}],
+        "metrics": ["accuracy", "nll"],
+        "pictures": 0,
+    }
+    return Evaluate.model_validate(base | changes)
+
+
+@pytest.fixture(scope="module")
+def file(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sharpening and the classifier in one file, with the restored picture as an output."""
+    folder = tmp_path_factory.mktemp("deploy")
+    graph = config(pictures, folder).graphs()["torch"]
+    return export(graph, folder, name="torch", options=Options(taps=("sharpen",))).path
+
+
+def figures(folder: Path) -> dict[tuple[str, ...], float]:
+    cells = json.loads((folder / "summary.json").read_text())["cells"]
+    return {
+        (c["condition"], c["attack"], metric, c["system"]): float(found["value"])
+        for c in cells
+        for metric, found in c["metrics"].items()
+    }
+
+
+def test_file_gives_the_figures_of_its_system(pictures: Path, file: Path, tmp_path: Path) -> None:
+    found = figures(run(config(pictures, file), root=tmp_path, workers=1).path)
+    for condition in ("clean", "noise"):
+        for attack in ATTACKS:
+            for metric in ("accuracy", "nll"):
+                wanted = found[condition, attack, metric, "torch"]
+                for system in ("file", "half"):
+                    assert found[condition, attack, metric, system] == pytest.approx(wanted, abs=1e-5)
+        # The attacks did something, on the file itself and carried over.
+        for attack in ("square", "moved"):
+            assert found[condition, attack, "nll", "file"] > found[condition, "none", "nll", "file"] + 0.01
+
+
+def test_attack_that_needs_gradients_is_refused(pictures: Path, file: Path, tmp_path: Path) -> None:
+    asked = config(
+        pictures,
+        file,
+        attacks={"none": {"kind": "none"}, "pgd": {"kind": "pgd", "eps": 0.1}},
+        measure=[{"conditions": ["clean"], "attacks": ["pgd"]}],
+    )
+    with pytest.raises(AttackError, match="threat: transfer") as error:
+        run(asked, root=tmp_path, workers=1)
+    assert "file" in str(error.value)
+
+
+def test_another_number_of_classes_is_refused(pictures: Path, file: Path, tmp_path: Path) -> None:
+    parts = PARTS | {"file": {"kind": "onnx", "path": str(file), "classes": 4}, "picture": PARTS["sharpen"]}
+    with pytest.raises(ConfigError, match="gives 3 classes, not 4"):
+        run(config(pictures, file, parts=parts), root=tmp_path, workers=1)
+
+
+def test_exported_file_is_not_exported_again(file: Path, tmp_path: Path, pictures: Path) -> None:
+    graph = config(pictures, file).graphs()["half"]
+    with pytest.raises(ConfigError, match="it already is an ONNX file"):
+        export(graph, tmp_path, name="x")
+    assert not list(tmp_path.iterdir())
