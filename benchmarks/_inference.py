@@ -186,7 +186,7 @@ def _compiled(graph: Graph, shape: tuple[int, int, int, int]) -> Ready:
 
 
 def _onnxruntime(path: Path, threads: int) -> Ready:
-    session = open_session(path, "cpu", threads)
+    session = open_session(path, "cpu", threads, spin=False)
     name = session.get_inputs()[0].name
     return Ready(lambda x: session.run(None, {name: x})[0], lambda x: x.numpy())
 

@@ -47,13 +47,14 @@ def check_provider(name: str) -> None:
         raise ConfigError(f"unknown provider '{name}'", where="--provider", hint=near_miss(name, ORDER))
 
 
-def open_session(path: Path, provider: str, threads: int | None) -> ort.InferenceSession:
+def open_session(path: Path, provider: str, threads: int | None, *, spin: bool) -> ort.InferenceSession:
     """Open a file; where a provider is not to be had, the next in its order is used.
 
     Args:
         path: the ONNX file.
         provider: a key of `ORDER`.
         threads: that one operator may use; None: one for each core that this process may use.
+        spin: whether threads stay awake for a moment when they have nothing to do.
 
     Raises:
         ConfigError: an unknown provider, less than one thread, or no such file.
@@ -73,17 +74,17 @@ def open_session(path: Path, provider: str, threads: int | None) -> ort.Inferenc
         _load_libraries(ort)
     while len(left) > 1:
         try:
-            return _opened(path, left, threads)
+            return _opened(path, left, threads, spin=spin)
         except Exception as error:
             # A library of the provider is missing or too old; a bad file fails again below.
             if not _by_onnxruntime(error):
                 raise
             left = left[1:]
     with plain(path, "onnxruntime cannot open it", "is it a whole ONNX file?", WeightsError):
-        return _opened(path, left, threads)
+        return _opened(path, left, threads, spin=spin)
 
 
-def _opened(path: Path, providers: list[str], threads: int | None) -> ort.InferenceSession:
+def _opened(path: Path, providers: list[str], threads: int | None, *, spin: bool) -> ort.InferenceSession:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -93,8 +94,8 @@ def _opened(path: Path, providers: list[str], threads: int | None) -> ort.Infere
     options.log_severity_level = QUIET
     # A plan of the memory is kept for every size of pictures that ever came: memory would grow with them.
     options.enable_mem_pattern = False
-    # Waiting threads would take the cores from those that decode pictures: 62 s became 90 s for 120 sizes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Spinning takes the cores from those that decode pictures: 62 s became 90 s for 120 sizes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     # onnxruntime's own way back to the processor prints to standard output.
     return ort.InferenceSession(
         str(path), options, providers=[(name, OPTIONS[name]) for name in providers], enable_fallback=0
