@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -217,7 +219,8 @@ def int8(model: bytes, form: Form, samples: Sequence[Sample], method: Method) ->
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        with TemporaryDirectory() as scratch:
+        # It prints its progress.
+        with TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
             out = Path(scratch) / "int8.onnx"
             quantize_static(
                 proto,

@@ -475,6 +475,7 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     app(["export", str(path), "-o", str(out), *small], standalone_mode=False)
     said = " ".join(capsys.readouterr().out.split())
     assert (out / "twice-int8.onnx").is_file()
+    assert "histogram" not in said
     for words in (
         "int8 on clean pictures: accuracy ",
         "same class ",
