@@ -145,7 +145,7 @@ def take_turns(
     pause: float = 0.0,
     clock: Callable[[], float] = perf_counter,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the milliseconds of every call: each contestant once a turn, as many turns for all.
+    """Return the milliseconds of every call: each contestant once a turn, in an order that is drawn for each.
 
     Args:
         calls: name -> what is timed.
@@ -160,12 +160,13 @@ def take_turns(
         for _ in range(WARM_UP):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    order, spent = list(calls), 0.0
+    names, spent = list(calls), 0.0
     for turn in range(most):
         if turn >= least and spent >= seconds * len(calls):
             break
-        # Each comes behind each of the others now and then: caches are what the one before left.
-        for name in order:
+        # Each comes behind each of the others now and then: it finds the caches and threads that they leave.
+        for place in Rng(0).at("turn", turn).numpy().permutation(len(names)):
+            name = names[place]
             if pause:
                 sleep(pause)
             for _ in range(lead):
@@ -175,7 +176,6 @@ def take_turns(
             took = clock() - start
             times[name].append(1000.0 * took)
             spent += took
-        order = order[1:] + order[:1]
     return {name: np.array(each) for name, each in times.items()}
 
 

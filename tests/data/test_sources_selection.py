@@ -141,7 +141,9 @@ def test_subset_without_rule_and_empty_results() -> None:
         Toy(labels=(0,), subset="train")
     with pytest.raises(ConfigError, match="2 pictures of each class are held out, and one class has 1"):
         Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="train").index()
-    assert len(Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="held_out").index().entries) == 3
+    assert (
+        len(Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="held_out").index().entries) == 3
+    )
     with pytest.raises(DataError, match="no pictures are left"):
         Toy(labels=(0, 1), label_map={"plain": 1}).index()
     with pytest.raises(DataError, match="there are no pictures"):

@@ -50,13 +50,17 @@ class Clock:
         return run
 
 
-def test_every_contestant_has_its_turn_and_comes_first_in_turn() -> None:
+def test_every_contestant_has_its_turn_and_comes_behind_each_of_the_others() -> None:
     clock = Clock()
-    calls = {"a": clock.call("a", 0.002), "b": clock.call("b", 0.004)}
-    times = take_turns(calls, seconds=0.0, least=4, clock=clock)
-    assert clock.log == ["a"] * 3 + ["b"] * 3 + list("abbaabba")
-    np.testing.assert_allclose(times["a"], [2.0] * 4)
-    np.testing.assert_allclose(times["b"], [4.0] * 4)
+    calls = {name: clock.call(name, at / 1000) for at, name in enumerate("abc", 1)}
+    times = take_turns(calls, seconds=0.0, least=12, clock=clock)
+    assert clock.log[:9] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+    turns = ["".join(clock.log[at : at + 3]) for at in range(9, len(clock.log), 3)]
+    assert len(turns) == 12
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in turns)
+    assert {turn[at : at + 2] for turn in turns for at in (0, 1)} == {"ab", "ac", "ba", "bc", "ca", "cb"}
+    for at, name in enumerate("abc", 1):
+        np.testing.assert_allclose(times[name], [at] * 12)
 
 
 def test_turns_go_on_until_the_time_is_spent_or_there_are_enough() -> None:
