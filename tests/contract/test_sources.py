@@ -160,7 +160,7 @@ def test_pictures_are_rgb_and_alone_equal_to_in_a_batch(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("rule", [{"per_class": 2}, {"fraction": 0.3}])
+@pytest.mark.parametrize("rule", [{"per_class": 1}, {"fraction": 0.3}])
 def test_subsets_are_disjoint_and_complete(kind: str, rule: dict[str, float], tmp_path: Path) -> None:
     fields = {"hold_out": rule}
     whole = make(kind, tmp_path).index()
