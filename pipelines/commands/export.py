@@ -130,6 +130,6 @@ def _agreement(found: Mapping[str, Any]) -> str:
 
 def _figure(value: Mapping[str, Any]) -> str:
     if "share" in value:
-        return f"{value['share']:.3g} of {value['of']}"
+        return f"{100 * value['share']:.1f} % of {value['of']}"
     low, high = value["interval"]
     return f"{value['after']:.4g} ({value['difference']:+.3g}, {low:+.3g} to {high:+.3g})"
