@@ -479,7 +479,7 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     for words in (
         "int8 on clean pictures: accuracy ",
         "same class ",
-        " of 20",
+        " % of 20",
         "int8 on gaussian_noise pictures",
     ):
         assert words in said
