@@ -222,8 +222,3 @@ def line(error: Exception) -> str:
     """Return an error in one line, its own words first."""
     words = [word.strip() for word in str(error).splitlines() if word.strip()]
     return (words[0] if words else type(error).__name__)[:300]
-
-
-def pictures_of(graph: Graph) -> bool:
-    """Return True where a system gives pictures."""
-    return graph.gives != "logits"

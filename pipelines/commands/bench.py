@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from data.contract.errors import ConfigError, RunError
 from data.home import replace_file
 from pipelines.commands.console import console
-from pipelines.deploy.providers import check_provider
+from pipelines.deploy.providers import check_provider, lack, short_name
 
 if TYPE_CHECKING:
     from pipelines.deploy.bench import Machine, Row
@@ -76,8 +76,6 @@ def _refuse_useless(sessions: Mapping[str, Session], shapes: Sequence[tuple[int,
 
 def _open(machine: Machine, sessions: Mapping[str, Session], threads: int | None, provider: str) -> None:
     """Say where and how is measured, and what may spoil it."""
-    from pipelines.deploy.bench import provider_of
-
     cores = "core" if machine.cores == 1 else "cores"
     sets = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
     _say(f"{machine.processor}{sets}, {machine.cores} {cores}, {machine.system}")
@@ -86,9 +84,10 @@ def _open(machine: Machine, sessions: Mapping[str, Session], threads: int | None
     if machine.warning:
         _say(f"warning: {machine.warning}")
     for label, session in sessions.items():
-        used = provider_of(session)
-        lack = "" if provider in ("auto", used) else f" ({provider} is not to be had here)"
-        _say(f"{label}: {session.deployed.variant}, {session.deployed.chain}, on {used}{lack}")
+        used = short_name(session.providers[0])
+        missing = lack(provider, used)
+        where = f"{used} ({missing})" if missing else used
+        _say(f"{label}: {session.deployed.variant}, {session.deployed.chain}, on {where}")
 
 
 def _say(line: str) -> None:
@@ -128,14 +127,12 @@ def _print(rows: Sequence[Row]) -> None:
 
 def _told(session: Session) -> dict[str, object]:
     """Return what a file is, for the figures."""
-    from hashlib import file_digest
+    from data.weights import digest
 
-    with session.path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
     deployed = session.deployed
     return {
         "path": str(session.path),
-        "sha256": digest,
+        "sha256": digest(session.path),
         "variant": deployed.variant,
         "chain": deployed.chain,
         "providers": list(session.providers),

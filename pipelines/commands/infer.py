@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from data.contract.errors import ConfigError, DataError
 from pipelines.commands.console import Bars, progress
-from pipelines.deploy.providers import NAMES, check_provider
+from pipelines.deploy.providers import check_provider, lack, short_name
 from pipelines.deploy.table import Lines, Table, shown
 
 if TYPE_CHECKING:
@@ -121,10 +121,9 @@ def _top(session: Session, top: int, csv: Path | None, restored: Path | None) ->
 
 def _key(session: Session, size: int | None, batch: int | None) -> str:
     """Return the key of all that decides the rows."""
-    from hashlib import file_digest
+    from data.weights import digest
 
-    with session.path.open("rb") as file:
-        return f"{file_digest(file, 'sha256').hexdigest()} {size} {batch} {session.providers[0]}"
+    return f"{digest(session.path)} {size} {batch} {session.providers[0]}"
 
 
 def _missing(target: Path | None) -> bool:
@@ -133,11 +132,11 @@ def _missing(target: Path | None) -> bool:
 
 def _closing(session: Session, provider: str, outcome: Outcome, held: int, seconds: float) -> None:
     """Say what was done, how fast, and where."""
-    used = [name for name, known in NAMES.items() if known == session.providers[0]]
-    place = used[0] if used else session.providers[0]
-    lack = f" ({provider} is not to be had here)" if provider not in ("auto", place) else ""
+    place = short_name(session.providers[0])
+    missing = lack(provider, place)
+    where = f"{place} ({missing})" if missing else place
     before = f", {held} were there" if held else ""
     rate = (outcome.made + outcome.failed) / max(seconds, 1e-9)
     sys.stderr.write(
-        f"{outcome.made} done{before}, {outcome.failed} failed, {rate:.1f} a second on {place}{lack}\n"
+        f"{outcome.made} done{before}, {outcome.failed} failed, {rate:.1f} a second on {where}\n"
     )

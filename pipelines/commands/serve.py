@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.contract.errors import ConfigError
-from pipelines.deploy.providers import NAMES, check_provider
+from pipelines.deploy.providers import check_provider, lack, short_name
 from pipelines.serving.limits import Limits
 
 if TYPE_CHECKING:
@@ -75,6 +75,6 @@ def command(
 
 def _place(session: Session, wanted: str) -> str:
     """Say where it is computed."""
-    used = [name for name, known in NAMES.items() if known == session.providers[0]]
-    place = used[0] if used else session.providers[0]
-    return f"{place}, {wanted} is not to be had here" if wanted not in ("auto", place) else place
+    place = short_name(session.providers[0])
+    missing = lack(wanted, place)
+    return f"{place}, {missing}" if missing else place

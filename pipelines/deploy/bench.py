@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from data.contract.errors import ClearsightError, ConfigError
 from data.contract.rng import Rng
-from pipelines.deploy.providers import NAMES, usable_cores
+from pipelines.deploy.providers import usable_cores
 from pipelines.deploy.session import Session, sizes
 
 WARM_UP = 3
@@ -227,12 +227,6 @@ def labels(paths: Sequence[Path]) -> tuple[str, ...]:
         f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name
         for at, name in enumerate(names)
     )
-
-
-def provider_of(session: Session) -> str:
-    """Return the short name of the provider that a session really uses first."""
-    first = session.providers[0]
-    return next((name for name, known in NAMES.items() if known == first), first)
 
 
 def fits(session: Session, height: int, width: int) -> bool:

@@ -47,6 +47,16 @@ def check_provider(name: str) -> None:
         raise ConfigError(f"unknown provider '{name}'", where="--provider", hint=near_miss(name, ORDER))
 
 
+def short_name(provider: str) -> str:
+    """Return what a user calls one of onnxruntime's providers."""
+    return next((name for name, known in NAMES.items() if known == provider), provider)
+
+
+def lack(wanted: str, used: str) -> str:
+    """Return what is to be said where another provider is used than was asked for, else ''."""
+    return "" if wanted in ("auto", used) else f"{wanted} is not to be had here"
+
+
 def open_session(path: Path, provider: str, threads: int | None, *, spin: bool) -> ort.InferenceSession:
     """Open a file; where a provider is not to be had, the next in its order is used.
 
