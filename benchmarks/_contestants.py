@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
-from data.contract.errors import WeightsError
-from data.weights import Weights, shipped
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.errors import WeightsError
+from clearsight.data.weights import Weights, shipped
+from clearsight.restore.catalogue import RESTORERS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from restore.base import RestorerSpec
+    from clearsight.restore.base import RestorerSpec
 
 # The best mean PSNR over colour squares from 8 photos of the BSDS500 training part, out of the grids that
 # `python benchmarks/restoration.py --tune` goes through; the test sets decided nothing.

@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.catalogue import SOURCES
-from data.contract.errors import DataError, RunError
-from data.sources.base import Source
-from data.sources.signs import Signs
-from data.weights import find
-from pipelines.catalogue import PARTS
-from pipelines.deploy.export import OPSET, traced
-from pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted, gather
-from pipelines.deploy.providers import open_session
-from pipelines.deploy.quantise import int8
-from pipelines.deploy.wrap import Form, form
-from pipelines.graph import Graph, chain
+from clearsight.data.catalogue import SOURCES
+from clearsight.data.contract.errors import DataError, RunError
+from clearsight.data.sources.base import Source
+from clearsight.data.sources.signs import Signs
+from clearsight.data.weights import find
+from clearsight.pipelines.catalogue import PARTS
+from clearsight.pipelines.deploy.export import OPSET, traced
+from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted, gather
+from clearsight.pipelines.deploy.providers import open_session
+from clearsight.pipelines.deploy.quantise import int8
+from clearsight.pipelines.deploy.wrap import Form, form
+from clearsight.pipelines.graph import Graph, chain
 
 EAGER, LAST, COMPILED = "eager torch", "eager torch, channels last", "torch.compile"
 FP32, INT8, OPENCV = "onnxruntime fp32", "onnxruntime int8", "cv2.dnn fp32"

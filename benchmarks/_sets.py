@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from data.contract.errors import DataError
-from data.images import SUFFIXES, decode, to_float
+from clearsight.data.contract.errors import DataError
+from clearsight.data.images import SUFFIXES, decode, to_float
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from _contestants import INPUT, Contestant
 
-from data.contract.rng import Rng
-from data.images import encode_png, to_uint8
-from data.statistics import bootstrap_mean
+from clearsight.data.contract.rng import Rng
+from clearsight.data.images import encode_png, to_uint8
+from clearsight.data.statistics import bootstrap_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

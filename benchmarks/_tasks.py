@@ -15,13 +15,13 @@ from _contestants import INPUT, Contestant, blind, deconvolvers, denoisers, enla
 from _sets import pictures
 from _table import Case, Judge
 
-from data.contract.errors import DataError
-from data.contract.rng import Rng
-from restore.degradations.blur import blurred
-from restore.degradations.kernels import defocus_kernel, motion_kernel
-from restore.protocols import cropped, y_psnr
-from restore.quality import luminance, psnr, ssim
-from restore.resize import resize_bicubic, to_8_bit
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.degradations.blur import blurred
+from clearsight.restore.degradations.kernels import defocus_kernel, motion_kernel
+from clearsight.restore.protocols import cropped, y_psnr
+from clearsight.restore.quality import luminance, psnr, ssim
+from clearsight.restore.resize import resize_bicubic, to_8_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -217,6 +217,6 @@ def _dark(folder: Path, count: int | None) -> Iterator[Case]:
 
 
 def _naturalness(out: Tensor, case: Case) -> dict[str, float]:
-    from restore.niqe import niqe
+    from clearsight.restore.niqe import niqe
 
     return {"NIQE": float(niqe(out)), "mean luma": float(luminance(out).mean())}

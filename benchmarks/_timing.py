@@ -9,7 +9,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 SIDE = 256
 """Side of the picture that comes out (a super-resolver gets ``SIDE // scale``)."""

@@ -10,8 +10,8 @@ import torch
 from _contestants import Contestant
 from _sets import pictures
 
-from data.contract.rng import Rng
-from restore.quality import psnr
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.quality import psnr
 
 PHOTOS, SIDE = 8, 96
 """Photos of the BSDS500 training part, and side in pixels of the squares cut from their middles."""

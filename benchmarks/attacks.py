@@ -22,20 +22,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.home import replace_file
-from data.sources.parquet import Parquet
-from defend.attacks.autoattack import AutoAttack
-from defend.attacks.base import BallAttack
-from defend.attacks.pgd import PGD
-from defend.attacks.swift import Swift
-from defend.catalogue import CLASSIFIERS
-from defend.target import Victims
-from pipelines.graph import chain
-from pipelines.rows import to_tensor
-from pipelines.system import System
-from pipelines.target import SystemTarget
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.home import replace_file
+from clearsight.data.sources.parquet import Parquet
+from clearsight.defend.attacks.autoattack import AutoAttack
+from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.defend.attacks.swift import Swift
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.target import Victims
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.rows import to_tensor
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget
 
 CHUNK = 64
 """Pictures attacked together, by all contestants."""

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from data.benchmark.sets import SETS
-from data.catalogue import CORRUPTIONS
-from data.contract.rng import Rng
+from clearsight.data.benchmark.sets import SETS
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.rng import Rng
 
 if TYPE_CHECKING:
     import numpy as np

@@ -39,11 +39,11 @@ from scipy.ndimage import shift as moved
 from scipy.ndimage import spline_filter
 from torch import Tensor
 
-from data.contract.errors import ClearsightError
-from data.contract.rng import Rng
-from data.statistics import bootstrap_mean, paired_bootstrap
-from restore.catalogue import RESTORERS
-from restore.quality import psnr, ssim
+from clearsight.data.contract.errors import ClearsightError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import bootstrap_mean, paired_bootstrap
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.quality import psnr, ssim
 
 TURNED = frozenset({1, 2, 3, 5, 6, 7})
 """Kernels that are stored turned by 180 degrees."""

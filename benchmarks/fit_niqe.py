@@ -14,7 +14,7 @@ import cv2
 import torch
 from safetensors.torch import save_file
 
-from restore.niqe import PARAMETERS, fit
+from clearsight.restore.niqe import PARAMETERS, fit
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.errors import ClearsightError
-from data.contract.rng import Rng
-from data.home import replace_file
-from pipelines.deploy.bench import Speed, here, speed, take_turns
+from clearsight.data.contract.errors import ClearsightError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.home import replace_file
+from clearsight.pipelines.deploy.bench import Speed, here, speed, take_turns
 
 if TYPE_CHECKING:
     from _inference import Ready, Subject

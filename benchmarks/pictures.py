@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.contract.errors import WeightsError
-from data.contract.rng import Rng
-from data.sources.photos import Photos
-from data.weights import find
-from restore.catalogue import RESTORERS
-from restore.degradations.blur import blurred
-from restore.degradations.exposure import short_exposure
-from restore.degradations.kernels import defocus_kernel, motion_kernel
-from restore.quality import psnr
-from restore.resize import resize_bicubic, to_8_bit
+from clearsight.data.contract.errors import WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.sources.photos import Photos
+from clearsight.data.weights import find
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.degradations.blur import blurred
+from clearsight.restore.degradations.exposure import short_exposure
+from clearsight.restore.degradations.kernels import defocus_kernel, motion_kernel
+from clearsight.restore.quality import psnr
+from clearsight.restore.resize import resize_bicubic, to_8_bit
 
 SIDE, FONT = 224, cv2.FONT_HERSHEY_SIMPLEX
 CROPS = {"astronaut": (10, 130), "chelsea": (50, 110), "coffee": (100, 190), "rocket": (180, 220)}

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ClearsightError
+from clearsight.data.contract.errors import ClearsightError
 
 if TYPE_CHECKING:
     from _table import Column

@@ -12,10 +12,10 @@ import json
 
 import torch
 
-from data.home import replace_file
-from data.weights import CARD, find, shipped
-from pipelines.catalogue import PARTS
-from pipelines.speed import speed
+from clearsight.data.home import replace_file
+from clearsight.data.weights import CARD, find, shipped
+from clearsight.pipelines.catalogue import PARTS
+from clearsight.pipelines.speed import speed
 
 
 def main() -> None:

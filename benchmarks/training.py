@@ -20,18 +20,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from data.contract.method import MODEL, Method, TrainBatch
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.initial import initialise
-from data.sources.parquet import Parquet
-from defend.catalogue import CLASSIFIERS
-from defend.training.adversarial import Adversarial
-from defend.training.fat import FAT
-from pipelines.device import choose_device, layout, machine
-from pipelines.rows import to_tensor
-from pipelines.training.config import SGD
-from pipelines.training.optimiser import optimiser
+from clearsight.data.contract.method import MODEL, Method, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.initial import initialise
+from clearsight.data.sources.parquet import Parquet
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.training.adversarial import Adversarial
+from clearsight.defend.training.fat import FAT
+from clearsight.pipelines.device import choose_device, layout, machine
+from clearsight.pipelines.rows import to_tensor
+from clearsight.pipelines.training.config import SGD
+from clearsight.pipelines.training.optimiser import optimiser
 
 CLASSES, EPS, STEPS, SIZE = 10, 8 / 255, 10, 2 / 255
 BASE = "torchattacks PGD-10"

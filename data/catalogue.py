@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from data.contract.registry import Registry
-from data.corruptions.base import Corruption
-from data.sources.base import Source
+from clearsight.data.contract.registry import Registry
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.sources.base import Source
 
-CORRUPTIONS = Registry("corruption", Corruption, "data.corruptions")
-SOURCES = Registry("source", Source, "data.sources")
+CORRUPTIONS = Registry("corruption", Corruption, "clearsight.data.corruptions")
+SOURCES = Registry("source", Source, "clearsight.data.sources")

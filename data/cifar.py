@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.errors import DataError
-from data.python_batches import read_batch
+from clearsight.data.contract.errors import DataError
+from clearsight.data.python_batches import read_batch
 
 PIXELS = 3 * 32 * 32
 Split = Literal["train", "test"]

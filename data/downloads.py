@@ -18,8 +18,8 @@ from typing import Protocol
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from data.contract.errors import DataError, near_miss
-from data.home import home
+from clearsight.data.contract.errors import DataError, near_miss
+from clearsight.data.home import home
 
 CHUNK = 1 << 18
 """Bytes read at a time: 256 KiB."""

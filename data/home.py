@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError
 
 
 def home() -> Path:

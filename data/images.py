@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.contract.errors import DataError, ShapeError
+from clearsight.data.contract.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

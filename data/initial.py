@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 M = TypeVar("M", bound=nn.Module)
 

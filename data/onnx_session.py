@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from data.contract.deployed import KEY, Deployed, Input, read
-from data.contract.errors import ConfigError, ShapeError, WeightsError
+from clearsight.data.contract.deployed import KEY, Deployed, Input, read
+from clearsight.data.contract.errors import ConfigError, ShapeError, WeightsError
 
 if TYPE_CHECKING:
     import onnxruntime as ort

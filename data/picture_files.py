@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.contract.errors import DataError
-from data.images import SUFFIXES
+from clearsight.data.contract.errors import DataError
+from clearsight.data.images import SUFFIXES
 
 
 def pictures(folder: Path, pattern: str = "**/*") -> list[str]:

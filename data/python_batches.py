@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError
 
 RECONSTRUCT = {"numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct"}
 NAMES = RECONSTRUCT | {"numpy ndarray", "numpy dtype"}

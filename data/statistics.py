@@ -9,8 +9,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from data.contract.errors import DataError
-from data.contract.rng import Rng
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.rng import Rng
 
 RESAMPLES = 2000
 """Bootstrap resamples: enough for the ends of a 95 % interval (Efron & Tibshirani 1993, section 14.2)."""

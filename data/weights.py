@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.contract.errors import WeightsError, near_miss
-from data.home import home, replace_file
+from clearsight.data.contract.errors import WeightsError, near_miss
+from clearsight.data.home import home, replace_file
 
 if TYPE_CHECKING:
     from torch import Tensor

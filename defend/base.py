@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from data.contract.spec import Number, PartSpec
+from clearsight.data.contract.spec import Number, PartSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from defend.classifier import Classifier
+    from clearsight.defend.classifier import Classifier
 
 Triple = tuple[Number, Number, Number]
 
@@ -44,6 +44,6 @@ class ClassifierSpec(PartSpec):
 
     def build(self) -> Classifier:
         """Return the module that runs this spec, with its weights loaded, in eval mode."""
-        from defend.classifier import Classifier
+        from clearsight.defend.classifier import Classifier
 
         return Classifier(self)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from data.contract.registry import Registry
-from defend.attacks.base import Attack
-from defend.base import ClassifierSpec
+from clearsight.data.contract.registry import Registry
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.base import ClassifierSpec
 
-CLASSIFIERS = Registry("classifier", ClassifierSpec, "defend.classifiers")
-ATTACKS = Registry("attack", Attack, "defend.attacks")
+CLASSIFIERS = Registry("classifier", ClassifierSpec, "clearsight.defend.classifiers")
+ATTACKS = Registry("attack", Attack, "clearsight.defend.attacks")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from data.contract.errors import ConfigError
-from data.contract.part import Part, check_images
-from data.weights import state
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.part import Part, check_images
+from clearsight.data.weights import state
 
 if TYPE_CHECKING:
-    from defend.base import ClassifierSpec
+    from clearsight.defend.base import ClassifierSpec
 
 
 class Classifier(Part):

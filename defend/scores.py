@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError
 
 Floats = NDArray[np.float64]
 SLACK = 1e-4

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.errors import RunError
-from data.contract.spec import kind_of
-from defend.attacks.base import Attack
-from pipelines.evidence import Evidence, Facts
-from pipelines.measured import Columns, Measured, Triple
-from pipelines.threats import is_attack, victim_of
+from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.spec import kind_of
+from clearsight.defend.attacks.base import Attack
+from clearsight.pipelines.evidence import Evidence, Facts
+from clearsight.pipelines.measured import Columns, Measured, Triple
+from clearsight.pipelines.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
-    from pipelines.graph import Graph
-    from pipelines.grid import Cell
-    from pipelines.store import RunFolder
+    from clearsight.pipelines.graph import Graph
+    from clearsight.pipelines.grid import Cell
+    from clearsight.pipelines.store import RunFolder
 
 COUNTS = ("tried", "broken", "queries", "backwards")
 

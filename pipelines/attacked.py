@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.contract.rng import Rng
-from defend.attacks.base import Attack
-from defend.search.balls import size
-from defend.target import Victims
-from pipelines.gradients import find_path
-from pipelines.graph import OUT
-from pipelines.rows import Batch
-from pipelines.system import System
-from pipelines.target import SystemTarget, View
-from restore.quality import psnr
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.search.balls import size
+from clearsight.defend.target import Victims
+from clearsight.pipelines.gradients import find_path
+from clearsight.pipelines.graph import OUT
+from clearsight.pipelines.rows import Batch
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget, View
+from clearsight.restore.quality import psnr
 
 Column = list[float | None]
 

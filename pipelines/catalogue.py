@@ -8,18 +8,18 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
-from data.catalogue import CORRUPTIONS, SOURCES
-from data.contract.method import Method
-from data.contract.registry import Registry
-from data.contract.spec import PartSpec
-from defend.catalogue import ATTACKS, CLASSIFIERS
-from pipelines.joins.base import JoinSpec
-from pipelines.metrics.base import Metric
-from restore.catalogue import RESTORERS
+from clearsight.data.catalogue import CORRUPTIONS, SOURCES
+from clearsight.data.contract.method import Method
+from clearsight.data.contract.registry import Registry
+from clearsight.data.contract.spec import PartSpec
+from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
+from clearsight.pipelines.joins.base import JoinSpec
+from clearsight.pipelines.metrics.base import Metric
+from clearsight.restore.catalogue import RESTORERS
 
-JOINS = Registry("join", JoinSpec, "pipelines.joins")
-METRICS = Registry("metric", Metric, "pipelines.metrics")
-METHODS = Registry("training method", Method, "defend.training", "restore.training")
+JOINS = Registry("join", JoinSpec, "clearsight.pipelines.joins")
+METRICS = Registry("metric", Metric, "clearsight.pipelines.metrics")
+METHODS = Registry("training method", Method, "clearsight.defend.training", "clearsight.restore.training")
 PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *JOINS.packages)
 
 GROUPS: dict[str, Registry[Any]] = {

@@ -7,18 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from data.benchmark.sets import SETS
-from data.catalogue import CORRUPTIONS, SOURCES
-from data.contract.errors import ConfigError, near_miss
-from data.contract.spec import PartSpec, Spec
-from data.corruptions.base import Corruption, Table
-from data.sources.base import Source
-from defend.attacks.base import Attack
-from defend.attacks.none import NoAttack
-from defend.catalogue import ATTACKS
-from pipelines.catalogue import METRICS, PARTS, Choice
-from pipelines.graph import Graph, Node, wire
-from pipelines.metrics.base import Metric
+from clearsight.data.benchmark.sets import SETS
+from clearsight.data.catalogue import CORRUPTIONS, SOURCES
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.spec import PartSpec, Spec
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.sources.base import Source
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.attacks.none import NoAttack
+from clearsight.defend.catalogue import ATTACKS
+from clearsight.pipelines.catalogue import METRICS, PARTS, Choice
+from clearsight.pipelines.graph import Graph, Node, wire
+from clearsight.pipelines.metrics.base import Metric
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Severity = Annotated[int, Field(ge=0, le=5)]

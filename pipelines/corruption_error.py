@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
-from data.contract.rng import Rng
-from data.contract.spec import kind_of
-from pipelines.metrics.base import Estimate
+from clearsight.data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import kind_of
+from clearsight.pipelines.metrics.base import Estimate
 
 if TYPE_CHECKING:
-    from pipelines.measured import Measured
+    from clearsight.pipelines.measured import Measured
 
 RESAMPLES = 2000
 BLOCK = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import memory_format, nn

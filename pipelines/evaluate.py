@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.contract.spec import PartSpec, kind_of
-from data.corruptions.base import Corruption
-from data.sources.base import Source
-from defend.attacks.base import Attack
-from pipelines.config import Compare, Evaluate
-from pipelines.graph import Graph, chain
+from clearsight.data.contract.spec import PartSpec, kind_of
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.sources.base import Source
+from clearsight.defend.attacks.base import Attack
+from clearsight.pipelines.config import Compare, Evaluate
+from clearsight.pipelines.graph import Graph, chain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.plan import Progress
+    from clearsight.pipelines.plan import Progress
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Report:
         """Return the headline table as text."""
         from rich.console import Console
 
-        from pipelines.report.terminal import headline
+        from clearsight.pipelines.report.terminal import headline
 
         console = Console(width=160, highlight=False)
         with console.capture() as capture:
@@ -45,7 +45,7 @@ class Report:
 
     def to_html(self) -> Path:
         """Write ``report.html`` into the run folder again and return its path."""
-        from pipelines.report.page import write_report
+        from clearsight.pipelines.report.page import write_report
 
         return write_report(self.folder)
 
@@ -94,8 +94,8 @@ def evaluate(
         pydantic.ValidationError: a name or value that does not fit.
         ClearsightError: pictures, weights or files that do not fit; the message says what to do.
     """
-    from pipelines.run import run
-    from pipelines.store import RunFolder
+    from clearsight.pipelines.run import run
+    from clearsight.pipelines.store import RunFolder
 
     graphs = {label: item if isinstance(item, Graph) else chain(item) for label, item in systems.items()}
     parts: dict[str, PartSpec] = {}

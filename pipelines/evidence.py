@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.spec import kind_of
-from defend.attacks.base import Attack
-from pipelines.measured import Columns
+from clearsight.data.contract.spec import kind_of
+from clearsight.defend.attacks.base import Attack
+from clearsight.pipelines.measured import Columns
 
 Verdict = Literal["fine", "suspect", "unreliable"]
 ONE_STEP = frozenset({"fgsm"})

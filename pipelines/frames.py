@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Literal
 
-from data.contract.errors import ConfigError, near_miss
-from data.contract.spec import PartSpec, Spec, content_key
-from defend.base import ClassifierSpec
-from pipelines.joins.base import JoinSpec
-from restore.base import RestorerSpec
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.spec import PartSpec, Spec, content_key
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.joins.base import JoinSpec
+from clearsight.restore.base import RestorerSpec
 
 if TYPE_CHECKING:
-    from pipelines.system import System
+    from clearsight.pipelines.system import System
 
 Flow = Literal["images", "logits"]
 IMAGE, OUT = "image", "out"
@@ -89,7 +89,7 @@ class Graph:
 
     def build(self) -> System:
         """Return the torch module, with all weights loaded, in eval mode."""
-        from pipelines.system import System
+        from clearsight.pipelines.system import System
 
         return System(self)
 

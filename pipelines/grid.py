@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data.contract.errors import ConfigError
-from data.contract.spec import content_key
-from defend.attacks.base import Attack
-from pipelines.config import Condition, Evaluate
-from pipelines.graph import Graph
-from pipelines.threats import is_attack, victim_of
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import content_key
+from clearsight.defend.attacks.base import Attack
+from clearsight.pipelines.config import Condition, Evaluate
+from clearsight.pipelines.graph import Graph
+from clearsight.pipelines.threats import is_attack, victim_of
 
 
 @dataclass(frozen=True)

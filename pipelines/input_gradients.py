@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.contract.errors import AttackError, ClearsightError
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.home import replace_file
-from data.images import encode_png
-from pipelines.gradients import find_path
-from pipelines.measure import one_thread
-from pipelines.rows import to_tensor, to_uint8
-from pipelines.target import SystemTarget
-from pipelines.threats import is_attack, refuse
+from clearsight.data.contract.errors import AttackError, ClearsightError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.home import replace_file
+from clearsight.data.images import encode_png
+from clearsight.pipelines.gradients import find_path
+from clearsight.pipelines.measure import one_thread
+from clearsight.pipelines.rows import to_tensor, to_uint8
+from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.threats import is_attack, refuse
 
 if TYPE_CHECKING:
-    from pipelines.plan import Plan
-    from pipelines.system import System
+    from clearsight.pipelines.plan import Plan
+    from clearsight.pipelines.system import System
 
 INDEX = "gradients.json"
 PICTURES = 2

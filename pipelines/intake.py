@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.sample import Sample, Skipped
-from data.sources.base import Entry, Source
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.sources.base import Entry, Source
 
 STEP = 256
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
-from data.contract.errors import ConfigError, DataError
-from data.images import SUFFIXES
-from pipelines.restoring.pictures import REPLACED, WRITTEN
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.images import SUFFIXES
+from clearsight.pipelines.restoring.pictures import REPLACED, WRITTEN
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """Codec that is written for each ending of videos."""

@@ -19,25 +19,25 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.home import replace_file
-from data.images import encode_png
-from data.sources.base import Entry, Source
-from defend.attacks.base import Attack
-from pipelines.attacked import Attacked, judge_streams, loss_before, majority, under_attack
-from pipelines.graph import OUT, Graph
-from pipelines.grid import Cell
-from pipelines.rows import Batch, by_shape, rows_of, to_uint8
-from pipelines.store import Row, RunFolder, write_rows
-from pipelines.system import System
-from pipelines.threats import is_attack, victim_of
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.home import replace_file
+from clearsight.data.images import encode_png
+from clearsight.data.sources.base import Entry, Source
+from clearsight.defend.attacks.base import Attack
+from clearsight.pipelines.attacked import Attacked, judge_streams, loss_before, majority, under_attack
+from clearsight.pipelines.graph import OUT, Graph
+from clearsight.pipelines.grid import Cell
+from clearsight.pipelines.rows import Batch, by_shape, rows_of, to_uint8
+from clearsight.pipelines.store import Row, RunFolder, write_rows
+from clearsight.pipelines.system import System
+from clearsight.pipelines.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.corruptions.base import Corruption
+    from clearsight.data.corruptions.base import Corruption
 
 ATTACK = "(attack)"
 """What the timings call the time of an attack; no part can have this name."""

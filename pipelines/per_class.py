@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.rng import Rng
-from data.statistics import wilson
-from pipelines.measured import Measured
-from pipelines.scenes import Numbers, clean_condition, scenes
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import wilson
+from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.scenes import Numbers, clean_condition, scenes
 
 MOST_CLASSES = 100
 """Classes up to which the summary lists each one."""

@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.contract.errors import AttackError, ClearsightError, ConfigError
-from data.contract.spec import content_key, kind_of
-from data.corruptions.base import MINIMUM
-from defend.classifier import Classifier
-from pipelines.catalogue import METRICS
-from pipelines.config import Evaluate
-from pipelines.device import choose_device
-from pipelines.grid import Cell, Grid, make_grid
-from pipelines.intake import Intake, check_labels, take_in
-from pipelines.measure import Job, Task
-from pipelines.metrics.base import Metric
-from pipelines.store import open_folder
-from pipelines.system import System
-from pipelines.threats import is_attack
-from pipelines.versions import library_versions
-from restore.niqe import PATCH
-from restore.quality import WINDOW
+from clearsight.data.contract.errors import AttackError, ClearsightError, ConfigError
+from clearsight.data.contract.spec import content_key, kind_of
+from clearsight.data.corruptions.base import MINIMUM
+from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.catalogue import METRICS
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.device import choose_device
+from clearsight.pipelines.grid import Cell, Grid, make_grid
+from clearsight.pipelines.intake import Intake, check_labels, take_in
+from clearsight.pipelines.measure import Job, Task
+from clearsight.pipelines.metrics.base import Metric
+from clearsight.pipelines.store import open_folder
+from clearsight.pipelines.system import System
+from clearsight.pipelines.threats import is_attack
+from clearsight.pipelines.versions import library_versions
+from clearsight.restore.niqe import PATCH
+from clearsight.restore.quality import WINDOW
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, all)."""

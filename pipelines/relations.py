@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.statistics import mcnemar_exact
-from defend.attacks.base import SLACK
-from pipelines.evidence import ITERATIVE, LEAD, ONE_STEP, Check, Evidence, Verdict, points
+from clearsight.data.statistics import mcnemar_exact
+from clearsight.defend.attacks.base import SLACK
+from clearsight.pipelines.evidence import ITERATIVE, LEAD, ONE_STEP, Check, Evidence, Verdict, points
 
 REPLAY = "replay"
 SETTLED = 0.01

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.spec import PartSpec, kind_of
-from data.home import replace_file
-from pipelines.attack_facts import describe, load_facts
-from pipelines.graph import part_facts
-from pipelines.input_gradients import keep_gradients
-from pipelines.measure import ATTACK
-from pipelines.measured import Measured, columns_of
-from pipelines.part_training import training_of
-from pipelines.report.page import write_report
-from pipelines.store import Row, assemble, write_table
-from pipelines.summary import Summary
-from pipelines.threats import is_attack
+from clearsight.data.contract.spec import PartSpec, kind_of
+from clearsight.data.home import replace_file
+from clearsight.pipelines.attack_facts import describe, load_facts
+from clearsight.pipelines.graph import part_facts
+from clearsight.pipelines.input_gradients import keep_gradients
+from clearsight.pipelines.measure import ATTACK
+from clearsight.pipelines.measured import Measured, columns_of
+from clearsight.pipelines.part_training import training_of
+from clearsight.pipelines.report.page import write_report
+from clearsight.pipelines.store import Row, assemble, write_table
+from clearsight.pipelines.summary import Summary
+from clearsight.pipelines.threats import is_attack
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.grid import Cell
-    from pipelines.plan import Plan
+    from clearsight.pipelines.grid import Cell
+    from clearsight.pipelines.plan import Plan
 
 
 def finish(plan: Plan, *, seconds: float, workers: int) -> None:
@@ -104,7 +104,7 @@ def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> 
 
 
 def _part(name: str, spec: PartSpec, parameters: int) -> dict[str, Any]:
-    from data.weights import find
+    from clearsight.data.weights import find
 
     weights = find(spec.weights) if spec.weights else None
     return {

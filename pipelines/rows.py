@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.contract.sample import Sample
-from pipelines.graph import Graph
-from pipelines.store import Row
-from restore.niqe import niqe
-from restore.quality import luminance, psnr, ssim
+from clearsight.data.contract.sample import Sample
+from clearsight.pipelines.graph import Graph
+from clearsight.pipelines.store import Row
+from clearsight.restore.niqe import niqe
+from clearsight.restore.quality import luminance, psnr, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,13 +20,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from data.contract.errors import RunError
-from pipelines.config import Evaluate
-from pipelines.measure import Bench, Job, Task, one_thread, start_worker, work
-from pipelines.plan import Plan, Progress, prepare
-from pipelines.results import finish
-from pipelines.store import RunFolder
-from pipelines.versions import library_versions
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.measure import Bench, Job, Task, one_thread, start_worker, work
+from clearsight.pipelines.plan import Plan, Progress, prepare
+from clearsight.pipelines.results import finish
+from clearsight.pipelines.store import RunFolder
+from clearsight.pipelines.versions import library_versions
 
 log = logging.getLogger("clearsight")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.statistics import mcnemar_exact
-from pipelines.measured import Measured
-from pipelines.worst import survivors, unions
+from clearsight.data.statistics import mcnemar_exact
+from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.worst import survivors, unions
 
 Numbers = NDArray[np.float64]
 

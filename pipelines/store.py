@@ -9,13 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.contract.errors import RunError
-from data.home import replace_file
+from clearsight.data.contract.errors import RunError
+from clearsight.data.home import replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.grid import Cell
+    from clearsight.pipelines.grid import Cell
 
 Row = dict[str, Any]
 FLOATS = (

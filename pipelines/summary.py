@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.rng import Rng
-from data.contract.spec import kind_of
-from data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
-from pipelines.attack_facts import cost, evidence_of
-from pipelines.corruption_error import corruption_errors
-from pipelines.evidence import Check, Evidence, Facts
-from pipelines.measured import Measured, Triple
-from pipelines.metrics.base import Estimate, Metric
-from pipelines.per_class import per_class
-from pipelines.scenes import pairs
-from pipelines.truth import checks_of, reliable
-from pipelines.worst import worst_cases
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
+from clearsight.pipelines.attack_facts import cost, evidence_of
+from clearsight.pipelines.corruption_error import corruption_errors
+from clearsight.pipelines.evidence import Check, Evidence, Facts
+from clearsight.pipelines.measured import Measured, Triple
+from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.per_class import per_class
+from clearsight.pipelines.scenes import pairs
+from clearsight.pipelines.truth import checks_of, reliable
+from clearsight.pipelines.worst import worst_cases
 
 if TYPE_CHECKING:
-    from pipelines.grid import Cell
+    from clearsight.pipelines.grid import Cell
 
 ALL = "all corruptions"
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from data.contract.errors import ShapeError
-from data.contract.part import Part
-from defend.classifier import Classifier
-from pipelines.graph import IMAGE, Graph
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.part import Part
+from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.graph import IMAGE, Graph
 
 if TYPE_CHECKING:
-    from data.contract.rng import Rng
-    from pipelines.joins.base import JoinSpec
+    from clearsight.data.contract.rng import Rng
+    from clearsight.pipelines.joins.base import JoinSpec
 
 
 Around = Callable[[str, Callable[[], Tensor]], Tensor]

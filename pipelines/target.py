@@ -13,12 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from data.contract.errors import AttackError, RunError
-from data.contract.rng import Rng
-from data.home import replace_file
-from defend.classifier import Classifier
-from defend.target import Loss, Slope
-from pipelines.system import StandIn, System
+from clearsight.data.contract.errors import AttackError, RunError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.home import replace_file
+from clearsight.defend.classifier import Classifier
+from clearsight.defend.target import Loss, Slope
+from clearsight.pipelines.system import StandIn, System
 
 View = Literal["gradient", "scores", "labels"]
 
@@ -82,7 +82,7 @@ class SystemTarget:
         return int(self.queries.sum()), int(self.backwards.sum())
 
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Return logits; see `defend.target.Target`."""
+        """Return logits; see `clearsight.defend.target.Target`."""
         with torch.no_grad():
             found = torch.stack([self._forward(x, rows) for _ in range(self._repeats)]).mean(0)
         if self.view == "labels":
@@ -90,7 +90,7 @@ class SystemTarget:
         return found
 
     def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
-        """Return logits, losses and gradients; see `defend.target.Target`."""
+        """Return logits, losses and gradients; see `clearsight.defend.target.Target`."""
         return self._slope(x, rows, lambda leaf: self._with_logits(leaf, rows, loss))
 
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from data.contract.errors import AttackError, ConfigError, near_miss
-from data.contract.spec import Gradient, kind_of
-from defend.attacks.base import Attack
-from defend.base import ClassifierSpec
-from pipelines.graph import Graph, chain
+from clearsight.data.contract.errors import AttackError, ConfigError, near_miss
+from clearsight.data.contract.spec import Gradient, kind_of
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.graph import Graph, chain
 
 NONE = "none"
 

@@ -1,4 +1,4 @@
-"""The one training loop. Methods (``defend.training``) say what a step minimises; this file says the rest.
+"""The one training loop. A method says what a step minimises, this file says the rest.
 
 Everything random is a function of (seed, step), so a run that was killed and started again ends with the
 same weights as one that was not, when its budget is in epochs.
@@ -16,24 +16,24 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from data.contract.errors import ConfigError, RunError
-from data.contract.method import Tally, TrainBatch
-from data.contract.rng import Rng
-from data.home import replace_file
-from data.initial import initialise
-from data.weights import state as weights_of
-from defend.base import ClassifierSpec
-from pipelines.device import choose_device, layout
-from pipelines.training.average import Average
-from pipelines.training.classifying import Classifying
-from pipelines.training.config import TrainConfig
-from pipelines.training.curve import Check, Counts, write_curve
-from pipelines.training.optimiser import factor, optimiser, set_rate
-from pipelines.training.publishing import Trained, publish
-from pipelines.training.restoring import Restoring
-from pipelines.training.state import State
-from pipelines.training.task import Score, Task
-from restore.base import RestorerSpec
+from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.method import Tally, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.home import replace_file
+from clearsight.data.initial import initialise
+from clearsight.data.weights import state as weights_of
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.device import choose_device, layout
+from clearsight.pipelines.training.average import Average
+from clearsight.pipelines.training.classifying import Classifying
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.training.curve import Check, Counts, write_curve
+from clearsight.pipelines.training.optimiser import factor, optimiser, set_rate
+from clearsight.pipelines.training.publishing import Trained, publish
+from clearsight.pipelines.training.restoring import Restoring
+from clearsight.pipelines.training.state import State
+from clearsight.pipelines.training.task import Score, Task
+from clearsight.restore.base import RestorerSpec
 
 SAVE_SECONDS = 10.0
 """Between checkpoints, beside those after checks; longer where writing one takes over a fifth of a second."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.rng import Rng
-from data.statistics import holm, mcnemar_exact, paired_bootstrap, wilson
-from pipelines.measured import Columns, Measured, Triple
-from pipelines.metrics.base import Estimate
-from pipelines.threats import is_attack
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, wilson
+from clearsight.pipelines.measured import Columns, Measured, Triple
+from clearsight.pipelines.metrics.base import Estimate
+from clearsight.pipelines.threats import is_attack
 
 Radius = tuple[str, float]
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.errors import ConfigError, near_miss
 
 Place = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from data.contract.spec import Gradient, PartSpec
+from clearsight.data.contract.spec import Gradient, PartSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from data.contract.types import Images
-    from restore.restorer import Restorer
+    from clearsight.data.contract.types import Images
+    from clearsight.restore.restorer import Restorer
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class RestorerSpec(PartSpec):
         """
         if not self.noise_map or getattr(self, "sigma", None) != "auto":
             return self
-        from restore.noise import estimate_sigma
+        from clearsight.restore.noise import estimate_sigma
 
         return self.model_copy(update={"sigma": estimate_sigma(x).item()})
 
@@ -103,7 +103,7 @@ class RestorerSpec(PartSpec):
 
     def build(self) -> Restorer:
         """Return the module that runs this spec, with its weights loaded, in eval mode."""
-        from restore.restorer import Restorer
+        from clearsight.restore.restorer import Restorer
 
         return Restorer(self)
 

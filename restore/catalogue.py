@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.contract.registry import Registry
-from restore.base import RestorerSpec
+from clearsight.data.contract.registry import Registry
+from clearsight.restore.base import RestorerSpec
 
-RESTORERS = Registry("restorer", RestorerSpec, "restore.classical", "restore.networks")
+RESTORERS = Registry("restorer", RestorerSpec, "clearsight.restore.classical", "clearsight.restore.networks")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError, near_miss
-from restore.learning import Pair, RestorerMethod
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.restore.learning import Pair, RestorerMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 CONDITIONS = {"dark": (2.2, 0.8), "very_dark": (2.8, 0.5)}
 """Name -> exponent and gain."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Spec
+from clearsight.data.contract.spec import Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,8 +95,8 @@ class FileKernel(KernelSpec):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields and the sha256 of the file, so that another kernel is another key."""
-        from data.home import locate
-        from data.weights import digest
+        from clearsight.data.home import locate
+        from clearsight.data.weights import digest
 
         return super().identity() | {"sha256": digest(locate(self.path))}
 
@@ -108,7 +108,7 @@ class FileKernel(KernelSpec):
         """
         import numpy as np
 
-        from data.contract.errors import DataError
+        from clearsight.data.contract.errors import DataError
 
         taps = _read(self.path)
         if taps.ndim != 2 or not 1 <= max(taps.shape) <= LARGEST:
@@ -129,8 +129,8 @@ def _read(path: str) -> NDArray[np.float64]:
     import cv2
     import numpy as np
 
-    from data.contract.errors import DataError
-    from data.home import locate
+    from clearsight.data.contract.errors import DataError
+    from clearsight.data.home import locate
 
     file = locate(path)
     if file.suffix == ".npy":

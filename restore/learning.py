@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from data.contract.method import MODEL, Method, TrainBatch
-from data.contract.spec import Number
+from clearsight.data.contract.method import MODEL, Method, TrainBatch
+from clearsight.data.contract.spec import Number
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 
 @dataclass(frozen=True)

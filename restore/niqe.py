@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.contract.errors import DataError, ShapeError
-from data.contract.part import check_images
-from restore.filtering import extend, separable
-from restore.tone import luma
+from clearsight.data.contract.errors import DataError, ShapeError
+from clearsight.data.contract.part import check_images
+from clearsight.restore.filtering import extend, separable
+from clearsight.restore.tone import luma
 
 PARAMETERS = Path(__file__).with_name("niqe_parameters.safetensors")
 """Mean (36,) and covariance (36, 36) of the features of sharp patches; its header says what of."""

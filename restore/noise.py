@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.contract.part import check_images
-from restore.restorer import pad
+from clearsight.data.contract.part import check_images
+from clearsight.restore.restorer import pad
 
 LOW_PASS = (
     0.23037781330885523,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from data.contract.errors import ShapeError
-from restore.filtering import separable
+from clearsight.data.contract.errors import ShapeError
+from clearsight.restore.filtering import separable
 
 CEILING = 100.0
 """PSNR in dB of identical images, and the most that is returned."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from data.contract.errors import ShapeError
+from clearsight.data.contract.errors import ShapeError
 
 SLOPE = -0.5
 """Keys' a: slope of the kernel at distance one."""

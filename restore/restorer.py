@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.contract.errors import ShapeError
-from data.contract.part import Part, check_images
-from data.weights import state
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.part import Part, check_images
+from clearsight.data.weights import state
 
 if TYPE_CHECKING:
-    from restore.base import RestorerSpec
+    from clearsight.restore.base import RestorerSpec
 
 
 class Restorer(Part):

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from data.contract.errors import ConfigError, RunError
-from data.contract.part import check_images
-from restore.restorer import pad
-from restore.spans import spans, up
+from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.part import check_images
+from clearsight.restore.restorer import pad
+from clearsight.restore.spans import spans, up
 
 if TYPE_CHECKING:
-    from restore.base import RestorerFacts, RestorerSpec
-    from restore.restorer import Restorer
+    from clearsight.restore.base import RestorerFacts, RestorerSpec
+    from clearsight.restore.restorer import Restorer
 
 Tile: TypeAlias = int | Literal["auto"] | None
 """Side of a tile in input pixels; ``auto`` tiles large pictures only, None never tiles."""

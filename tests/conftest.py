@@ -41,7 +41,9 @@ def no_global_rng(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def refuse(name: str) -> object:
         def fail(*_: object, **__: object) -> None:
-            raise AssertionError(f"{name} draws from a global generator: use data.contract.rng.Rng")
+            raise AssertionError(
+                f"{name} draws from a global generator: use clearsight.data.contract.rng.Rng"
+            )
 
         return fail
 
@@ -53,7 +55,7 @@ def no_global_rng(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     for name, (then, now) in {k: (before[k], v) for k, v in _states().items()}.items():
-        assert then == now, f"the global generator of {name} was used: use data.contract.rng.Rng"
+        assert then == now, f"the global generator of {name} was used: use clearsight.data.contract.rng.Rng"
 
 
 def _states() -> dict[str, object]:

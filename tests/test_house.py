@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ LONGEST = 350
 
 SCAN = """
 import sys
-from pipelines.catalogue import GROUPS
+from clearsight.pipelines.catalogue import GROUPS
 for registry in GROUPS.values():
     for spec in registry:
         spec.model_json_schema()
@@ -68,12 +69,22 @@ def test_registries_import_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
-def test_arrows_point_down() -> None:
+def test_arrows_point_down(tmp_path: Path) -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     if not lint.is_file():
         pytest.skip("import-linter is not installed (pip install clearsight[dev])")
+    # import-linter finds no package through setup.py's mapping and follows no links: it gets a copy.
+    package = tmp_path / "clearsight"
+    for room in ROOMS:
+        shutil.copytree(HOUSE / room, package / room, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copy(HOUSE / "clearsight" / "__init__.py", package)
     done = subprocess.run(
-        [lint, "--no-cache"], cwd=HOUSE, capture_output=True, text=True, timeout=120, check=False
+        [lint, "--no-cache", "--config", HOUSE / "pyproject.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -85,7 +96,9 @@ def test_rooms_below_do_not_name_rooms_above() -> None:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and name_of(node.func).endswith("import_module"):
                     told = [a.value for a in node.args if isinstance(a, ast.Constant)]
-                    assert not any(str(t).split(".")[0] in (*above, "pipelines") for t in told), path
+                    assert not any(
+                        str(t).split(".")[1:2] in ([room] for room in (*above, "pipelines")) for t in told
+                    ), path
 
 
 def test_files_are_short() -> None:
@@ -101,7 +114,7 @@ def test_init_files_are_empty() -> None:
     told = [
         str(p.relative_to(HOUSE)) for p in sources(*ROOMS) if p.name == "__init__.py" and p.stat().st_size
     ]
-    assert told == [str(Path("pipelines") / "__init__.py")]
+    assert not told
 
 
 def test_every_folder_with_code_is_a_package() -> None:
@@ -193,36 +206,3 @@ def test_the_scan_finds(code: str) -> None:
 )
 def test_the_scan_allows(code: str) -> None:
     assert not list(faults(ast.parse(code)))
-
-
-@pytest.mark.parametrize("room", ["data", "restore", "defend"])
-def test_a_module_that_hides_a_room_is_named(tmp_path: Path, room: str) -> None:
-    (tmp_path / f"{room}.py").write_text("x = 1\n")
-    done = run("import pipelines", tmp_path, f"{tmp_path}{os.pathsep}{HOUSE}")
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: clearsight's room")
-    assert str(tmp_path / f"{room}.py") in last
-    assert "rename" in last
-
-
-def test_a_folder_of_pictures_called_data_hides_nothing(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    done = run("import pipelines, data; print(data.__file__)", tmp_path, f"{tmp_path}{os.pathsep}{HOUSE}")
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()) == HOUSE / "data" / "__init__.py"
-
-
-def test_missing_rooms_are_named(tmp_path: Path) -> None:
-    (tmp_path / "pipelines").mkdir()
-    code = (HOUSE / "pipelines" / "__init__.py").read_text(encoding="utf-8")
-    (tmp_path / "pipelines" / "__init__.py").write_text(code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", "import pipelines"],
-        cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Python finds nothing of that name" in done.stderr

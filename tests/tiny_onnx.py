@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from data.contract.deployed import KEY, Deployed, Input, Output
+from clearsight.data.contract.deployed import KEY, Deployed, Input, Output
 
 CLASSES = ("red", "green", "blue")
 KERNEL = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 16

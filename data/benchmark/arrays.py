@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
-from data.contract.errors import DataError
-from data.contract.sample import Sample, Skipped
-from data.contract.spec import kind_of
-from data.home import replace_file
+from clearsight.data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.home import replace_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import DataError
-from data.contract.rng import Rng
-from data.contract.sample import Sample, Skipped
-from data.corruptions.base import Corruption
-from data.sources.base import Entry, Source
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.sources.base import Entry, Source
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark.arrays import PARTS, write_arrays
-from data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
-from data.benchmark.names import file_names, folder_names
-from data.contract.errors import RunError, ShapeError
-from data.contract.sample import Sample, Skipped
-from data.contract.spec import kind_of
-from data.home import replace_file
-from data.sources.base import Entry
+from clearsight.data.benchmark.arrays import PARTS, write_arrays
+from clearsight.data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
+from clearsight.data.benchmark.names import file_names, folder_names
+from clearsight.data.contract.errors import RunError, ShapeError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.home import replace_file
+from clearsight.data.sources.base import Entry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +158,7 @@ def _write_files(job: Job, task: Task) -> Report:
 
 
 def _encode(image: NDArray[np.uint8], image_format: str) -> bytes:
-    from data.images import encode_jpeg
+    from clearsight.data.images import encode_jpeg
 
     if image_format == "jpeg":
         return encode_jpeg(image, QUALITY)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from data.benchmark.arrays import finish_cifar
-from data.benchmark.job import Job, Report
-from data.benchmark.sets import SETS
-from data.benchmark.work import run_all, tidy
-from data.contract.errors import ConfigError, DataError, near_miss
-from data.contract.sample import Skipped
-from data.contract.spec import content_key, kind_of
-from data.corruptions.base import Corruption, Table
-from data.sources.base import Index, Source
+from clearsight.data.benchmark.arrays import finish_cifar
+from clearsight.data.benchmark.job import Job, Report
+from clearsight.data.benchmark.sets import SETS
+from clearsight.data.benchmark.work import run_all, tidy
+from clearsight.data.contract.errors import ConfigError, DataError, near_miss
+from clearsight.data.contract.sample import Skipped
+from clearsight.data.contract.spec import content_key, kind_of
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.sources.base import Index, Source
 
 Layout = Literal["imagenet_c", "cifar_c"]
 ImageFormat = Literal["png", "jpeg"]
@@ -52,12 +52,12 @@ class Written:
 def expand(
     names: Iterable[str], *, severities: Sequence[int] = SEVERITIES, table: Table = "imagenet_c"
 ) -> list[Corruption]:
-    """Return the corruptions that kinds or names of sets (`data.benchmark.sets.SETS`) stand for.
+    """Return the corruptions that kinds or names of sets (`clearsight.data.benchmark.sets.SETS`) stand for.
 
     Raises:
         ConfigError: a name that is neither.
     """
-    from data.catalogue import CORRUPTIONS
+    from clearsight.data.catalogue import CORRUPTIONS
 
     kinds: dict[str, None] = {}
     for name in names:
@@ -215,7 +215,7 @@ def _open(out: Path, key: str, config: dict[str, Any]) -> bool:
     """Claim the folder; return whether an equal call has worked there before."""
     import json
 
-    from data.home import replace_file
+    from clearsight.data.home import replace_file
 
     out.mkdir(parents=True, exist_ok=True)
     for name in (MANIFEST, PLAN):
@@ -257,7 +257,7 @@ def _json(value: Any) -> bytes:
 def _close(
     out: Path, key: str, config: dict[str, Any], report: Report, entries: int, corruptions: int
 ) -> Written:
-    from data.home import replace_file
+    from clearsight.data.home import replace_file
 
     pictures = entries - len(report.skipped)
     manifest = {

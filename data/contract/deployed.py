@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError
 
 KEY = "clearsight"
 """Name of the metadata entry that holds all this as JSON."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from data.contract.spec import Spec
+from clearsight.data.contract.spec import Spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 MODEL = "model"
 """Name of the player that is being trained for keeps."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from data.contract.errors import ShapeError
-from data.contract.rng import Rng
-from data.contract.spec import PartSpec
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import PartSpec
 
 
 class Part(nn.Module):

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Generic, TypeVar, Union
 
 from pydantic import Field
 
-from data.contract.errors import ConfigError, near_miss
-from data.contract.spec import Spec
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.spec import Spec
 
 S = TypeVar("S", bound=Spec)
 ENTRY_POINTS = "clearsight"

@@ -43,7 +43,7 @@ class Rng:
 
     def numpy(self) -> np.random.Generator:
         """Return a fresh numpy generator (Philox 4x64, Salmon et al. 2011) at the start of this stream."""
-        from data.contract.philox import generator
+        from clearsight.data.contract.philox import generator
 
         return generator(self.digest())
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from data.contract.errors import near_miss
+from clearsight.data.contract.errors import near_miss
 
 
 def _number(value: Any) -> Any:
@@ -133,7 +133,7 @@ class PartSpec(Spec):
 
     def fingerprint(self) -> str:
         """Return the key of the resolved spec together with the sha256 of its weights."""
-        from data.weights import find
+        from clearsight.data.weights import find
 
         if self.weights is None:
             return self.key()
@@ -145,8 +145,8 @@ class PartSpec(Spec):
         Raises:
             WeightsError: the weights were trained for other values than those the user wrote.
         """
-        from data.contract.errors import WeightsError
-        from data.weights import find
+        from clearsight.data.contract.errors import WeightsError
+        from clearsight.data.weights import find
 
         if self.weights is None:
             return self

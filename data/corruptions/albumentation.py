@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import ConfigError, near_miss
-from data.corruptions.base import Corruption
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.corruptions.base import Corruption
 
 if TYPE_CHECKING:
     import numpy as np

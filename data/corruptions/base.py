@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from data.contract.errors import ShapeError
-from data.contract.spec import Spec, kind_of
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.spec import Spec, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 Table = Literal["imagenet_c", "cifar_c"]
 MINIMUM = 16
@@ -76,6 +76,6 @@ class Corruption(Spec):
 @cache
 def _no_stream() -> np.random.Generator:
     """Return what types that draw nothing are handed: naming a stream costs more than some of them do."""
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
     return Rng(0).numpy()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption
-from data.corruptions.pixels import lookup
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.pixels import lookup
 
 if TYPE_CHECKING:
     import numpy as np

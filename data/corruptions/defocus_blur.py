@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption, Table
-from data.corruptions.kernels import DIRECT, disk, truncated
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.kernels import DIRECT, disk, truncated
 
 if TYPE_CHECKING:
     import numpy as np

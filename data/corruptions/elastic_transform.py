@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption
-from data.corruptions.fields import normal
-from data.corruptions.pixels import truncate
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.fields import normal
+from clearsight.data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption
-from data.corruptions.fields import words
-from data.corruptions.pixels import like, truncate
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.fields import words
+from clearsight.data.corruptions.pixels import like, truncate
 
 if TYPE_CHECKING:
     import numpy as np

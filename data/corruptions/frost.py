@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.contract.errors import ConfigError
-from data.corruptions.base import Corruption
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.corruptions.base import Corruption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ class Frost(Corruption):
         return np.asarray(out, np.uint8).reshape(image.shape)
 
     def _texture(self, rng: np.random.Generator) -> int | str:
-        from data.corruptions.frost_textures import PANES
+        from clearsight.data.corruptions.frost_textures import PANES
 
         if self.textures == "procedural":
             return int(rng.integers(len(PANES)))
@@ -79,7 +79,7 @@ class Frost(Corruption):
 
 def texture_of(name: int | str) -> NDArray[np.uint8]:
     """Return a drawn texture by its number, or a photograph by its name; uint8 (h, w, 3) RGB."""
-    from data.corruptions.frost_textures import procedural
+    from clearsight.data.corruptions.frost_textures import procedural
 
     return procedural(name) if isinstance(name, int) else photograph(name)
 

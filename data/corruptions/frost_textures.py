@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import words
-from data.corruptions.kernels import smooth, truncated
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.fields import words
+from clearsight.data.corruptions.kernels import smooth, truncated
 
 if TYPE_CHECKING:
     import numpy as np

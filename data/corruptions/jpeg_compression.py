@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption
+from clearsight.data.corruptions.base import Corruption
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import blocks, words
-from data.corruptions.shot_noise import slots
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.fields import blocks, words
+from clearsight.data.corruptions.shot_noise import slots
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def level_counts(factor: float) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=10)
 def alias_table(factor: float) -> tuple[int, NDArray[np.uint32]]:
-    """Return the table that words are looked up in: see `data.corruptions.shot_noise.alias_table`."""
+    """Return the table that words are looked up in: see its twin in `shot_noise`."""
     import numpy as np
 
     counts = level_counts(factor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption
+from clearsight.data.corruptions.base import Corruption
 
 if TYPE_CHECKING:
     import numpy as np

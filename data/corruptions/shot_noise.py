@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption, Table
-from data.corruptions.fields import blocks, words
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.fields import blocks, words
 
 if TYPE_CHECKING:
     import numpy as np

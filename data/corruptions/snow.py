@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from data.corruptions.base import Corruption
-from data.corruptions.fields import normal
-from data.corruptions.kernels import line, streak
-from data.corruptions.pixels import like, truncate
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.fields import normal
+from clearsight.data.corruptions.kernels import line, streak
+from clearsight.data.corruptions.pixels import like, truncate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from data.corruptions.base import Corruption
-from data.corruptions.fields import normal
-from data.corruptions.pixels import GREY, truncate
+from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.fields import normal
+from clearsight.data.corruptions.pixels import GREY, truncate
 
 if TYPE_CHECKING:
     import numpy as np

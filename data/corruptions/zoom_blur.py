@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.corruptions.base import Corruption, Table
-from data.corruptions.kernels import truncated
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.kernels import truncated
 
 if TYPE_CHECKING:
     import numpy as np

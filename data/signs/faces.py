@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.signs.glyphs import Stroke, arc, line, text
+from clearsight.data.signs.glyphs import Stroke, arc, line, text
 
 RED, WHITE, BLACK = (196, 24, 36), (242, 242, 238), (22, 22, 26)
 BLUE, YELLOW, GREY = (24, 82, 168), (246, 196, 22), (120, 122, 124)

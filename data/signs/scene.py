@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.images import decode
-from data.signs.faces import GREY, face
-from data.sources.photos import folder
+from clearsight.data.images import decode
+from clearsight.data.signs.faces import GREY, face
+from clearsight.data.sources.photos import folder
 
 Picture = NDArray[np.float32]
 BACKGROUNDS = {
@@ -37,7 +37,7 @@ def render(name: str, split: str, pixels: int, rng: np.random.Generator) -> NDAr
     """Draw one picture.
 
     Args:
-        name: class, a key of `data.signs.faces.FACES`.
+        name: class, a key of `clearsight.data.signs.faces.FACES`.
         split: ``train`` or ``test``: which photographs may lie behind the sign.
         pixels: side of the picture.
         rng: the picture's own stream.

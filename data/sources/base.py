@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
 
 from pydantic import Field, model_validator
 
-from data.contract.sample import Sample, Skipped
-from data.contract.spec import Number, Spec
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.spec import Number, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,20 +97,20 @@ class Source(Spec):
     @final
     def index(self) -> Index:
         """Return the pictures that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``."""
-        from data.sources.selection import select
+        from clearsight.data.sources.selection import select
 
         return select(self, self.scan())
 
     @final
     def read(self, entries: Sequence[Entry]) -> list[Sample | Skipped]:
         """Decode (and resize) pictures; one that cannot be used becomes a `Skipped` with the reason."""
-        from data.sources.selection import read
+        from clearsight.data.sources.selection import read
 
         return read(self, entries)
 
     def fingerprint(self, entries: Sequence[Entry]) -> str:
         """Return a key of what the pictures hold (not of where they lie): it goes into the cells' keys."""
-        from data.sources.selection import fingerprint
+        from clearsight.data.sources.selection import fingerprint
 
         return fingerprint(self, entries)
 

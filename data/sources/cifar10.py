@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.cifar import Rows
+    from clearsight.data.cifar import Rows
 
 
 class Cifar10(Source):
@@ -28,7 +28,7 @@ class Cifar10(Source):
     """Which of the two published parts."""
 
     def _rows(self) -> Rows:
-        from data.cifar import CIFAR10, rows
+        from clearsight.data.cifar import CIFAR10, rows
 
         return rows(locate(self.path), CIFAR10, self.split)
 

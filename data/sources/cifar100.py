@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.cifar import Rows
+    from clearsight.data.cifar import Rows
 
 
 class Cifar100(Source):
@@ -30,7 +30,7 @@ class Cifar100(Source):
     """The 100 classes, or the 20 superclasses."""
 
     def _rows(self) -> Rows:
-        from data.cifar import cifar100, rows
+        from clearsight.data.cifar import cifar100, rows
 
         return rows(locate(self.path), cifar100(self.labels), self.split)
 

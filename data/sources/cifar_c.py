@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError, near_miss
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError, near_miss
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class CifarC(Source):
         Raises:
             DataError: files that are missing, damaged or do not fit together.
         """
-        from data.cifar import NAMES10, NAMES100
+        from clearsight.data.cifar import NAMES10, NAMES100
 
         root = locate(self.path)
         total = self._pixels().shape[0]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Files(Source):
         Raises:
             DataError: there are none.
         """
-        from data.picture_files import pictures
+        from clearsight.data.picture_files import pictures
 
         root, pattern = _parts(self.path)
         names = [root.name] if root.is_file() else pictures(root, pattern or "**/*")
@@ -47,13 +47,13 @@ class Files(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
-        from data.images import decode
+        from clearsight.data.images import decode
 
         return decode(self._file(entry))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from data.picture_files import content
+        from clearsight.data.picture_files import content
 
         return content(self._file(entry))
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ class Folder(Source):
         Raises:
             DataError: no such folder, or one without class folders.
         """
-        from data.picture_files import pictures, subfolders
+        from clearsight.data.picture_files import pictures, subfolders
 
         root = locate(self.path)
         folders = subfolders(root)
@@ -48,12 +48,12 @@ class Folder(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
-        from data.images import decode
+        from clearsight.data.images import decode
 
         return decode(locate(self.path) / str(entry.place))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from data.picture_files import content
+        from clearsight.data.picture_files import content
 
         return content(locate(self.path) / str(entry.place))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError, near_miss
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError, near_miss
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class ImageNetC(Source):
         Raises:
             DataError: no such folder, corruption or severity.
         """
-        from data.picture_files import pictures, subfolders
+        from clearsight.data.picture_files import pictures, subfolders
 
         corruptions = [folder.name for folder in subfolders(locate(self.path))]
         if self.corruption not in corruptions:
@@ -59,12 +59,12 @@ class ImageNetC(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
-        from data.images import decode
+        from clearsight.data.images import decode
 
         return decode(self._root() / str(entry.place))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from data.picture_files import content
+        from clearsight.data.picture_files import content
 
         return content(self._root() / str(entry.place))

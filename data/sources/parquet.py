@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError, near_miss
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError, near_miss
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ class Parquet(Source):
     purpose: ClassVar[str] = "a parquet file of encoded pictures (Hugging Face layout)"
 
     path: Annotated[str, Field(min_length=1)]
-    """The file; where it may lie says `data.home.locate`."""
+    """The file; where it may lie says `clearsight.data.home.locate`."""
     image_column: str = "image"
     """Column that holds the encoded pictures."""
     label_column: str | None = "label"
@@ -59,7 +59,7 @@ class Parquet(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one row."""
-        from data.images import decode
+        from clearsight.data.images import decode
 
         return decode(self.content(entry), name=entry.id)
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.contract.errors import DataError
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,13 +36,13 @@ class Photos(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one photograph."""
-        from data.images import decode
+        from clearsight.data.images import decode
 
         return decode(folder() / str(entry.place))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from data.picture_files import content
+        from clearsight.data.picture_files import content
 
         return content(folder() / str(entry.place))
 

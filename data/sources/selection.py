@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError, DataError, near_miss
-from data.contract.sample import Sample, Skipped
-from data.contract.spec import kind_of
-from data.sources.base import Entry, HoldOut, Index, Source
+from clearsight.data.contract.errors import ConfigError, DataError, near_miss
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.sources.base import Entry, HoldOut, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.u
         uint8 (size, size, 3), area-averaged when it shrinks, bicubic when it grows. A picture that has the
         size already comes back as it is.
     """
-    from data.fitting import covering, middle
+    from clearsight.data.fitting import covering, middle
 
     if size is None:
         side = max(1, round(min(image.shape[:2]) * crop))

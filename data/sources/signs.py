@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.sources.base import Entry, Index, Source
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ CLASSES = (
     "danger",
     "crossroads",
 )
-"""The classes in the order of the labels: the keys of `data.signs.faces.FACES`, which would load OpenCV."""
+"""The classes in the order of the labels: the keys of `FACES` in `signs.faces`, which loads OpenCV."""
 
 
 class Signs(Source):
@@ -64,8 +64,8 @@ class Signs(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Draw one picture."""
-        from data.contract.rng import Rng
-        from data.signs.scene import render
+        from clearsight.data.contract.rng import Rng
+        from clearsight.data.signs.scene import render
 
         number = int(entry.place)
         name = CLASSES[number % len(CLASSES)]

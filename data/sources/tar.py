@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import DataError
-from data.home import locate
-from data.sources.base import Entry, Index, Source
+from clearsight.data.contract.errors import DataError
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ class Tar(Source):
         Raises:
             DataError: the file is no tar file, is compressed, or holds no picture that matches.
         """
-        from data.images import SUFFIXES
+        from clearsight.data.images import SUFFIXES
 
         path = locate(self.path)
         found = []
@@ -50,7 +50,7 @@ class Tar(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one member."""
-        from data.images import decode
+        from clearsight.data.images import decode
 
         return decode(self.content(entry), name=entry.name)
 

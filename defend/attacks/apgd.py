@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.base import BallAttack, needs_classes
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import BallAttack, needs_classes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class APGD(BallAttack):
@@ -56,8 +56,8 @@ class APGD(BallAttack):
         """Return, for each picture, the misclassified point, or else the one nearest to that."""
         import torch
 
-        from defend.search.apgd import Settings, ascend, raised_by, ranked_targets
-        from defend.search.streams import Streams
+        from clearsight.defend.search.apgd import Settings, ascend, raised_by, ranked_targets
+        from clearsight.defend.search.streams import Streams
 
         settings = Settings(self.norm, self.eps, self.steps, self.rho, widened=self.widened)
         streams, labels = Streams(rng, victims.ids), victims.labels

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from defend.attacks.apgd import APGD
-from defend.attacks.base import Attack, BallAttack, needs_classes
-from defend.attacks.fab import FAB
-from defend.attacks.square import Square
+from clearsight.defend.attacks.apgd import APGD
+from clearsight.defend.attacks.base import Attack, BallAttack, needs_classes
+from clearsight.defend.attacks.fab import FAB
+from clearsight.defend.attacks.square import Square
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 TARGETS = 9
 """Classes that the targeted members try, at most."""
@@ -75,7 +75,7 @@ class AutoAttack(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Run the members on whatever the ones before left."""
-        from defend.search.compose import compose
+        from clearsight.defend.search.compose import compose
 
         members = [(name, attack.run) for name, attack in self.members(target.classes).items()]
         return compose(target, victims, members, rng)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import AttackError
-from data.contract.spec import Number, Spec, kind_of
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.spec import Number, Spec, kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 Threat = Literal["adaptive", "oblivious", "transfer", "scores", "labels"]
 Sees = Literal["nothing", "labels", "scores", "gradient"]
@@ -115,7 +115,7 @@ class Attack(Spec):
         return kind_of(self)
 
     def _checked(self, found: Tensor, victims: Victims) -> Tensor:
-        from defend.search.balls import size
+        from clearsight.defend.search.balls import size
 
         if found.shape != victims.images.shape or not found.isfinite().all():
             raise AttackError(

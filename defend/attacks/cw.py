@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.spec import Number
-from defend.attacks.base import BallAttack
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import BallAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.search.streams import Streams
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.streams import Streams
+    from clearsight.defend.target import Target, Victims
 
 IN_BALL, MINIMAL = ("restarts", "step", "random_start"), ("searches", "c", "rate")
 """Fields of one of the two forms only."""
@@ -74,7 +74,7 @@ class CarliniWagner(BallAttack):
         """Return the misclassified points, or those of the largest margin."""
         import torch
 
-        from defend.search.streams import Streams
+        from clearsight.defend.search.streams import Streams
 
         if self.minimal:
             return self._nearest(target, victims)
@@ -91,8 +91,8 @@ class CarliniWagner(BallAttack):
         return out
 
     def _nearest(self, target: Target, victims: Victims) -> Tensor:
-        from defend.search.balls import project
-        from defend.search.carlini_wagner import nearest
+        from clearsight.defend.search.balls import project
+        from clearsight.defend.search.carlini_wagner import nearest
 
         found = nearest(
             target,
@@ -114,8 +114,8 @@ class CarliniWagner(BallAttack):
         """Return the points of the largest margin seen, those margins, and which reached kappa."""
         import torch
 
-        from defend.search.balls import ascent, project, random_point
-        from defend.search.losses import margin
+        from clearsight.defend.search.balls import ascent, project, random_point
+        from clearsight.defend.search.losses import margin
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number, kind_of
-from defend.attacks.base import BallAttack, needs_classes
+from clearsight.data.contract.spec import Number, kind_of
+from clearsight.defend.attacks.base import BallAttack, needs_classes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class FAB(BallAttack):
@@ -49,8 +49,8 @@ class FAB(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the misclassified point within eps; else the nearest one, scaled to eps."""
-        from defend.search.balls import per_picture
-        from defend.search.fab import Pace, nearest
+        from clearsight.defend.search.balls import per_picture
+        from clearsight.defend.search.fab import Pace, nearest
 
         found, distance = nearest(
             target,

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.base import BallAttack
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import BallAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.search.streams import Streams
-    from defend.target import Slope, Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.streams import Streams
+    from clearsight.defend.target import Slope, Target, Victims
 
 
 class FeaturePerturbation(BallAttack):
@@ -55,7 +55,7 @@ class FeaturePerturbation(BallAttack):
         """Return, for each picture, the misclassified point, or else the end of the last start."""
         import torch
 
-        from defend.search.streams import Streams
+        from clearsight.defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
         guides = self._guides(victims, rng)
@@ -101,8 +101,8 @@ class FeaturePerturbation(BallAttack):
 
         ``goal``: features (n, d), and (n,) 1 to move away from them or -1 to move there.
         """
-        from defend.search.balls import ascent, project, random_point
-        from defend.search.descent import descend
+        from clearsight.defend.search.balls import ascent, project, random_point
+        from clearsight.defend.search.descent import descend
 
         centre, (features, sign) = victims.images, goal
         x = random_point(centre, self.norm, self.eps, streams, at)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from defend.attacks.base import BallAttack
+from clearsight.defend.attacks.base import BallAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class FGSM(BallAttack):
@@ -28,8 +28,8 @@ class FGSM(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the pictures after one step of length eps."""
-        from defend.search.balls import ascent, project
-        from defend.search.losses import cross_entropy
+        from clearsight.defend.search.balls import ascent, project
+        from clearsight.defend.search.losses import cross_entropy
 
         slope = target.gradient(victims.images, victims.rows, cross_entropy(victims.labels))
         step = self.eps * ascent(slope.gradient, self.norm, x=victims.images)

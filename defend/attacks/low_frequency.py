@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.base import BallAttack
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import BallAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.search.streams import Streams
-    from defend.target import Slope, Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.streams import Streams
+    from clearsight.defend.target import Slope, Target, Victims
 
 
 class LowFrequency(BallAttack):
@@ -48,8 +48,8 @@ class LowFrequency(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the end of the last start."""
-        from defend.search.descent import retried
-        from defend.search.streams import Streams
+        from clearsight.defend.search.descent import retried
+        from clearsight.defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
         return retried(
@@ -60,10 +60,10 @@ class LowFrequency(BallAttack):
         self, target: Target, victims: Victims, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
-        from defend.search import losses
-        from defend.search.balls import ascent
-        from defend.search.descent import descend
-        from defend.search.frequencies import low_pass
+        from clearsight.defend.search import losses
+        from clearsight.defend.search.balls import ascent
+        from clearsight.defend.search.descent import descend
+        from clearsight.defend.search.frequencies import low_pass
 
         centre, labels = victims.images, victims.labels
         x = self._start(centre, streams, at) if self.random_start else centre.clone()
@@ -80,8 +80,8 @@ class LowFrequency(BallAttack):
         return descend(target, victims, x, steps=self.steps, look=look, move=move)
 
     def _start(self, centre: Tensor, streams: Streams, at: Tensor) -> Tensor:
-        from defend.search.balls import TINY, per_picture, random_point, size
-        from defend.search.frequencies import low_pass
+        from clearsight.defend.search.balls import TINY, per_picture, random_point, size
+        from clearsight.defend.search.frequencies import low_pass
 
         point = random_point(centre, self.norm, self.eps, streams, at)
         smooth = low_pass(point - centre, self.share)
@@ -91,7 +91,7 @@ class LowFrequency(BallAttack):
 
     def _kept(self, x: Tensor, centre: Tensor) -> Tensor:
         """Return the point without high frequencies, then cut to ball and cube."""
-        from defend.search.balls import project
-        from defend.search.frequencies import low_pass
+        from clearsight.defend.search.balls import project
+        from clearsight.defend.search.frequencies import low_pass
 
         return project(centre + low_pass(x - centre, self.share), centre, self.norm, self.eps)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from defend.attacks.base import Attack, Sees
+from clearsight.defend.attacks.base import Attack, Sees
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class NoAttack(Attack):

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.base import Attack
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import Attack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.search.streams import Streams
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.streams import Streams
+    from clearsight.defend.target import Target, Victims
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 
@@ -51,7 +51,7 @@ class Patch(Attack):
         """Return the misclassified pictures, or else those of the highest loss that was seen."""
         import torch
 
-        from defend.search.streams import Streams
+        from clearsight.defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
         out = victims.images.clone()
@@ -89,7 +89,7 @@ class Patch(Attack):
         """Return the best points of one restart, their losses, and which are misclassified."""
         import torch
 
-        from defend.search import losses
+        from clearsight.defend.search import losses
 
         clean, labels = victims.images, victims.labels
         inside = self.squares(clean, streams, at)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.base import BallAttack
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import BallAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.search.streams import Streams
-    from defend.target import Slope, Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.streams import Streams
+    from clearsight.defend.target import Slope, Target, Victims
 
 
 class PGD(BallAttack):
@@ -45,8 +45,8 @@ class PGD(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the end of the last start."""
-        from defend.search.descent import retried
-        from defend.search.streams import Streams
+        from clearsight.defend.search.descent import retried
+        from clearsight.defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
         return retried(
@@ -59,9 +59,9 @@ class PGD(BallAttack):
         """Return the ends of one start and which of them are misclassified."""
         import torch
 
-        from defend.search import losses
-        from defend.search.balls import ascent, per_picture, project, random_point, size
-        from defend.search.descent import descend
+        from clearsight.defend.search import losses
+        from clearsight.defend.search.balls import ascent, per_picture, project, random_point, size
+        from clearsight.defend.search.descent import descend
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.base import BallAttack
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import BallAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class EarlyPGD(BallAttack):
@@ -44,10 +44,10 @@ class EarlyPGD(BallAttack):
         """Return where each picture stopped, or the point before where it was misclassified only there."""
         import torch
 
-        from defend.search.balls import random_point
-        from defend.search.early_stop import early_stopped
-        from defend.search.losses import cross_entropy
-        from defend.search.streams import Streams
+        from clearsight.defend.search.balls import random_point
+        from clearsight.defend.search.early_stop import early_stopped
+        from clearsight.defend.search.losses import cross_entropy
+        from clearsight.defend.search.streams import Streams
 
         centre, labels = victims.images, victims.labels
         everyone = torch.arange(len(victims), device=centre.device)

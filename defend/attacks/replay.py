@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import AttackError, ConfigError, DataError, RunError, near_miss
-from defend.attacks.base import Attack, Sees
+from clearsight.data.contract.errors import AttackError, ConfigError, DataError, RunError, near_miss
+from clearsight.defend.attacks.base import Attack, Sees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 PLACES = ("system", "attack", "condition")
 """What names a cell of a run; of no account for the result, which hangs on the pictures alone."""
@@ -49,7 +49,7 @@ class Replay(Attack):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields, with the pictures' checksums in place of what names them."""
-        from data.weights import digest
+        from clearsight.data.weights import digest
 
         fields = {name: v for name, v in super().identity().items() if name not in ("path", *PLACES)}
         return fields | {"pictures": [digest(path) for path in self.files()]}
@@ -124,7 +124,7 @@ class Replay(Attack):
         return out
 
     def _folder(self) -> Path:
-        from data.home import locate
+        from clearsight.data.home import locate
 
         try:
             folder = locate(self.path)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.spec import Number
-from defend.attacks.base import Attack, Sees
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.base import Attack, Sees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class Spatial(Attack):
@@ -75,7 +75,7 @@ class Spatial(Attack):
         """Return each picture in the first misclassified pose, or as it was."""
         import torch
 
-        from defend.search.turning import turned
+        from clearsight.defend.search.turning import turned
 
         out = victims.images.clone()
         left = torch.arange(len(victims), device=out.device)
@@ -93,7 +93,7 @@ class Spatial(Attack):
         """Yield the poses (n, 3) of one try of each picture after the other."""
         import torch
 
-        from defend.search.streams import Streams
+        from clearsight.defend.search.streams import Streams
 
         if self.search == "grid":
             for pose in self.poses():

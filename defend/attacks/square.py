@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number, kind_of
-from defend.attacks.base import BallAttack, Sees, needs_classes
+from clearsight.data.contract.spec import Number, kind_of
+from clearsight.defend.attacks.base import BallAttack, Sees, needs_classes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.target import Target, Victims
 
 
 class Square(BallAttack):
@@ -49,7 +49,7 @@ class Square(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return, for each picture, the misclassified point, or else the best one of the last start."""
-        from defend.search.square import random_squares
+        from clearsight.defend.search.square import random_squares
 
         found, _ = random_squares(
             target,

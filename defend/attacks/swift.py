@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.attacks.autoattack import TARGETS, AutoAttack
-from defend.attacks.base import BallAttack, needs_classes
-from defend.attacks.square import Square
+from clearsight.data.contract.spec import Number
+from clearsight.defend.attacks.autoattack import TARGETS, AutoAttack
+from clearsight.defend.attacks.base import BallAttack, needs_classes
+from clearsight.defend.attacks.square import Square
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from defend.search.compose import Chase
-    from defend.target import Target, Victims
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.compose import Chase
+    from clearsight.defend.target import Target, Victims
 
 
 class Swift(BallAttack):
@@ -64,7 +64,7 @@ class Swift(BallAttack):
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Run the stages on whatever the ones before left."""
-        from defend.search.compose import Chase
+        from clearsight.defend.search.compose import Chase
 
         chase = Chase(target, victims)
         count = min(TARGETS, target.classes - 1)
@@ -103,8 +103,8 @@ class Swift(BallAttack):
         """Keep the survivors' classes by distance, and the margins that they began with."""
         import torch
 
-        from defend.search.losses import margin
-        from defend.search.ranking import nearest_classes
+        from clearsight.defend.search.losses import margin
+        from clearsight.defend.search.ranking import nearest_classes
 
         some = chase.victims.of(chase.left)
         classes, _ = nearest_classes(chase.target, some, self.norm, TARGETS)
@@ -121,8 +121,8 @@ class Swift(BallAttack):
         """Run one start of APGD, away from the true class or towards one of the others."""
         import torch
 
-        from defend.search.apgd import Settings, ascend, raised_by
-        from defend.search.streams import Streams
+        from clearsight.defend.search.apgd import Settings, ascend, raised_by
+        from clearsight.defend.search.streams import Streams
 
         steps = self.sieve if towards is None else self.steps
         raised = raised_by("margin" if towards is None else "dlr_targeted", victims.labels, towards)

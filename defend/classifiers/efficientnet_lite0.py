@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from data import lite0
-from data.contract.spec import content_key
-from data.lite0 import IMAGENET
-from defend.base import ClassifierSpec, Triple
+from clearsight.data import lite0
+from clearsight.data.contract.spec import content_key
+from clearsight.data.lite0 import IMAGENET
+from clearsight.defend.base import ClassifierSpec, Triple
 
 if TYPE_CHECKING:
     from torch import nn

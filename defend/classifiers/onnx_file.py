@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from data.contract.errors import ConfigError
-from data.onnx_part import OnnxPart
-from defend.base import ClassifierSpec, Triple
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.onnx_part import OnnxPart
+from clearsight.defend.base import ClassifierSpec, Triple
 
 
 class OnnxFile(OnnxPart, ClassifierSpec):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.spec import content_key
-from defend.base import ClassifierSpec, Triple
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.spec import content_key
+from clearsight.defend.base import ClassifierSpec, Triple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class PythonClassifier(ClassifierSpec):
         import torch
         from torch import nn
 
-        from data.contract.rng import Rng
+        from clearsight.data.contract.rng import Rng
 
         make = self._callable(self._module())
         with torch.random.fork_rng(devices=[]):
@@ -79,7 +79,7 @@ class PythonClassifier(ClassifierSpec):
         """Return a key of the fields, of the source file and of every tensor of the module's state."""
         from pathlib import Path
 
-        from data.weights import digest
+        from clearsight.data.weights import digest
 
         source = getattr(self._module(), "__file__", None)
         code = digest(Path(source)) if source else ""
@@ -102,7 +102,7 @@ class PythonClassifier(ClassifierSpec):
             ) from error
 
     def _from_file(self, name: str) -> ModuleType:
-        from data.home import locate
+        from clearsight.data.home import locate
 
         try:
             path = locate(name)
@@ -114,7 +114,7 @@ class PythonClassifier(ClassifierSpec):
             raise ConfigError(f"cannot import {path}: {error}", where=self.place) from error
 
     def _callable(self, module: ModuleType) -> Callable[..., object]:
-        from data.contract.errors import near_miss
+        from clearsight.data.contract.errors import near_miss
 
         found: object = module
         for step in self.call.rpartition(":")[2].split("."):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.errors import ConfigError
-from defend.base import ClassifierSpec
+from clearsight.data.contract.errors import ConfigError
+from clearsight.defend.base import ClassifierSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +34,8 @@ class SmallConvNet(ClassifierSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from defend.nets.small_convnet import SmallConvNet as Network
+        from clearsight.data.initial import fresh
+        from clearsight.defend.nets.small_convnet import SmallConvNet as Network
 
         classes = self.classes
         if classes is None:

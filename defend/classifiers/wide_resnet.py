@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from data.contract.errors import ConfigError
-from defend.base import ClassifierSpec
+from clearsight.data.contract.errors import ConfigError
+from clearsight.defend.base import ClassifierSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,8 +42,8 @@ class WideResNet(ClassifierSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from defend.nets.wide_resnet import WideResNet as Network
+        from clearsight.data.initial import fresh
+        from clearsight.defend.nets.wide_resnet import WideResNet as Network
 
         classes = self.classes
         if classes is None:

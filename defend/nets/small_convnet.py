@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from defend.nets.blocks import PreActNet
+from clearsight.defend.nets.blocks import PreActNet
 
 
 class SmallConvNet(PreActNet):

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from defend.search import losses
-from defend.search.balls import Norm, ascent, flat, per_picture, project, random_point
-from defend.search.streams import Streams
-from defend.target import Loss, Target, Victims
+from clearsight.defend.search import losses
+from clearsight.defend.search.balls import Norm, ascent, flat, per_picture, project, random_point
+from clearsight.defend.search.streams import Streams
+from clearsight.defend.target import Loss, Target, Victims
 
 Raised = Callable[[Tensor], Loss]
 """Positions (m,) of victims, int64, to the loss that is raised for these."""

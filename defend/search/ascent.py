@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
-from defend.search.balls import per_picture, size
-from defend.search.early_stop import EarlyStopped, early_stopped
-from defend.search.modes import attacked
+from clearsight.defend.search.balls import per_picture, size
+from clearsight.defend.search.early_stop import EarlyStopped, early_stopped
+from clearsight.defend.search.modes import attacked
 
 if TYPE_CHECKING:
-    from data.contract.method import Tally
-    from data.contract.rng import Rng
+    from clearsight.data.contract.method import Tally
+    from clearsight.data.contract.rng import Rng
 
 TINY = 1e-12
 

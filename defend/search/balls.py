@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from defend.search.streams import Streams
+from clearsight.defend.search.streams import Streams
 
 Norm = Literal["linf", "l2", "l1"]
 TINY = 1e-12

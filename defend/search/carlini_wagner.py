@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from defend.search.balls import per_picture, size
-from defend.search.losses import margin
-from defend.target import Target, Victims
+from clearsight.defend.search.balls import per_picture, size
+from clearsight.defend.search.losses import margin
+from clearsight.defend.target import Target, Victims
 
 INSIDE = 1.0 - 1e-6
 """Pixels at 0 or 1 would have an infinite atanh; they start this share of the way to the bound."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from data.contract.rng import Rng
-from defend.search.losses import margin
-from defend.target import Target, Victims
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.losses import margin
+from clearsight.defend.target import Target, Victims
 
 Run = Callable[[Target, Victims, Rng], Tensor]
 Member = tuple[str, Run]

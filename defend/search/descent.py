@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from defend.target import Slope, Target, Victims
+from clearsight.defend.target import Slope, Target, Victims
 
 Look = Callable[[Tensor, Tensor], Slope]
 """Points (m, c, h, w) and their positions (m,) among the victims, to the gradient that is followed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from defend.search.balls import Norm, ascent, project
+from clearsight.defend.search.balls import Norm, ascent, project
 
 Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Pictures (m, c, h, w) and their positions in the batch (m,), to logits (m, classes) and gradients of the

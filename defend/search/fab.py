@@ -8,12 +8,12 @@ from math import inf, isfinite
 import torch
 from torch import Tensor
 
-from data.contract.rng import Rng
-from defend.search.balls import TINY, Norm, per_picture, size
-from defend.search.halfspace import step_onto
-from defend.search.losses import difference, margin
-from defend.search.streams import Streams
-from defend.target import Target, Victims
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.balls import TINY, Norm, per_picture, size
+from clearsight.defend.search.halfspace import step_onto
+from clearsight.defend.search.losses import difference, margin
+from clearsight.defend.search.streams import Streams
+from clearsight.defend.target import Target, Victims
 
 POLISH = 3
 """Steps of the final search along the line to the picture (section 3 of the paper)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from defend.search.balls import Norm, flat
+from clearsight.defend.search.balls import Norm, flat
 
 
 def step_onto(x: Tensor, slope: Tensor, value: Tensor, norm: Norm) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from defend.search.balls import Norm, size
-from defend.target import Target, Victims
+from clearsight.defend.search.balls import Norm, size
+from clearsight.defend.target import Target, Victims
 
 DUAL: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
 

@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from data.contract.rng import Rng
-from defend.search import losses
-from defend.search.balls import TINY, Norm, flat, per_picture, project, size
-from defend.search.streams import Streams
-from defend.target import Target, Victims
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search import losses
+from clearsight.defend.search.balls import TINY, Norm, flat, per_picture, project, size
+from clearsight.defend.search.streams import Streams
+from clearsight.defend.target import Target, Victims
 
 BLOCK = 128
 """Queries that one draw of random numbers serves."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 
 class Streams:

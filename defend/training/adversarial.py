@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.spec import Number
-from defend.training.base import BallMethod, Prepared
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.base import BallMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
-    from defend.search.ascent import Ascent
+    from clearsight.data.contract.method import TrainBatch
+    from clearsight.defend.search.ascent import Ascent
 
 
 class Adversarial(BallMethod):
@@ -41,7 +41,7 @@ class Adversarial(BallMethod):
 
     def ascent(self, share: float = 1.0) -> Ascent:
         """Return the attack of a training step at this share (0 to 1) of the budget."""
-        from defend.search.ascent import Ascent
+        from clearsight.defend.search.ascent import Ascent
 
         guard = self.guard or ("noise" if self.steps == 1 else "none")
         if guard == "noise":
@@ -55,7 +55,7 @@ class Adversarial(BallMethod):
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
         """Return the mean cross-entropy of the attacked batch, with that of the clean one where asked."""
-        from defend.search.modes import unrecorded
+        from clearsight.defend.search.modes import unrecorded
 
         loss = self.cross_entropy(model(made.images), made.labels)
         if not self.natural:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.training.base import ClassifierMethod, Prepared
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.base import ClassifierMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
-    from data.contract.rng import Rng
+    from clearsight.data.contract.method import TrainBatch
+    from clearsight.data.contract.rng import Rng
 
 
 class AugMix(ClassifierMethod):
@@ -39,7 +39,7 @@ class AugMix(ClassifierMethod):
         """Return the pictures and two versions of each, one after the other; or one version alone."""
         import torch
 
-        from defend.training.chains.mixing import mixed
+        from clearsight.defend.training.chains.mixing import mixed
 
         versions = mixed(
             batch.images,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, Method, TrainBatch
-from data.contract.spec import Number, kind_of
-from defend.training.weight_perturbation import WeightPerturbation
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import MODEL, Method, TrainBatch
+from clearsight.data.contract.spec import Number, kind_of
+from clearsight.defend.training.weight_perturbation import WeightPerturbation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.rng import Rng
-    from defend.search.ascent import Ascent
+    from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.ascent import Ascent
 
 Norm = Literal["linf", "l2"]
 
@@ -132,13 +132,13 @@ class BallMethod(ClassifierMethod):
 
     def ascent(self, share: float = 1.0) -> Ascent:
         """Return the attack of a training step at this share (0 to 1) of the budget."""
-        from defend.search.ascent import Ascent
+        from clearsight.defend.search.ascent import Ascent
 
         return Ascent(self.norm, self.eps, self.steps, self.size, self.eps, divergence=self.divergence)
 
     def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
         """Return the pictures after the attack that `examination` names."""
-        from defend.search.ascent import Ascent
+        from clearsight.defend.search.ascent import Ascent
 
         size = 2.5 * self.eps / self.examined_steps
         return Ascent(self.norm, self.eps, self.examined_steps, size, self.eps).applied(
@@ -158,8 +158,8 @@ class BallMethod(ClassifierMethod):
         """Return the objective, and the penalty on curvature where it has a weight."""
         loss = self.objective(model, batch, made)
         if self.local_linearity:
-            from defend.search.linearity import linearity_gap
-            from defend.search.modes import unrecorded
+            from clearsight.defend.search.linearity import linearity_gap
+            from clearsight.defend.search.modes import unrecorded
 
             with unrecorded(model):
                 gap = linearity_gap(model, batch.images, made.images, made.labels)

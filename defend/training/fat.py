@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from defend.training.base import BallMethod
-from defend.training.friendly import Friendly
+from clearsight.defend.training.base import BallMethod
+from clearsight.defend.training.friendly import Friendly
 
 if TYPE_CHECKING:
-    from defend.search.ascent import Ascent
+    from clearsight.defend.search.ascent import Ascent
 
 
 class FAT(Friendly, BallMethod):
@@ -27,7 +27,7 @@ class FAT(Friendly, BallMethod):
 
     def ascent(self, share: float = 1.0) -> Ascent:
         """Return the attack, with the tau of this share of the budget."""
-        from defend.search.ascent import Ascent
+        from clearsight.defend.search.ascent import Ascent
 
         jitter = 0.001 if self.faithful == "repo" else 0.0
         return Ascent(

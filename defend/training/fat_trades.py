@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from defend.training.friendly import Friendly, Share, Steps
-from defend.training.trades import TradesMethod
+from clearsight.defend.training.friendly import Friendly, Share, Steps
+from clearsight.defend.training.trades import TradesMethod
 
 if TYPE_CHECKING:
-    from defend.search.ascent import Ascent
+    from clearsight.defend.search.ascent import Ascent
 
 
 class FatTrades(Friendly, TradesMethod):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, TrainBatch
-from defend.training.base import BallMethod
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.defend.training.base import BallMethod
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 
 class Free(BallMethod):
@@ -41,8 +41,8 @@ class Free(BallMethod):
         self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of the batch ``replays`` times, at a perturbation that follows its gradient."""
-        from defend.search.ascent import Ascent
-        from defend.search.balls import ascent, project
+        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.balls import ascent, project
 
         labels, images = batch.labels, batch.images
         if labels is None:

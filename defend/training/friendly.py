@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.spec import Number, Spec
-from defend.training.base import stage
+from clearsight.data.contract.spec import Number, Spec
+from clearsight.defend.training.base import stage
 
 Steps = Annotated[int, Field(ge=0, le=200)]
 Share = Annotated[Number, Field(ge=0, le=1)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.contract.spec import Number
-from defend.training.friendly import Friendly, Share, Steps
-from defend.training.gairat import GeometryAware
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.friendly import Friendly, Share, Steps
+from clearsight.defend.training.gairat import GeometryAware
 
 if TYPE_CHECKING:
-    from defend.search.ascent import Ascent
+    from clearsight.defend.search.ascent import Ascent
 
 
 class GairFat(Friendly, GeometryAware):

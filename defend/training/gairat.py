@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.spec import Number
-from defend.training.base import BallMethod, Prepared
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.base import BallMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
+    from clearsight.data.contract.method import TrainBatch
 
 
 class GeometryAware(BallMethod):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.training.base import START, BallMethod, Prepared
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.base import START, BallMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
-    from defend.search.ascent import Ascent
+    from clearsight.data.contract.method import TrainBatch
+    from clearsight.defend.search.ascent import Ascent
 
 FLOORS = (1.0001, 1e-12, 1.0000001)
 """The authors' constants: 1.0001 in place of 1 in the margin, 1e-12 within logarithms, 1.0000001 in place of
@@ -38,7 +38,7 @@ class Mart(BallMethod):
 
     def ascent(self, share: float = 1.0) -> Ascent:
         """Return the attack."""
-        from defend.search.ascent import Ascent
+        from clearsight.defend.search.ascent import Ascent
 
         if self.faithful == "paper":
             return super().ascent(share)

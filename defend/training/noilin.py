@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.spec import Number
-from defend.training.base import BallMethod, Prepared
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.base import BallMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
-    from data.contract.rng import Rng
+    from clearsight.data.contract.method import TrainBatch
+    from clearsight.data.contract.rng import Rng
 
 Rate = Annotated[Number, Field(ge=0, le=1)]
 
@@ -67,7 +67,7 @@ class Noilin(BallMethod):
         """Return the attacked pictures with flipped labels."""
         import torch
 
-        from defend.search.modes import attacked
+        from clearsight.defend.search.modes import attacked
 
         with attacked(model), torch.no_grad():
             classes = model(batch.images[:1]).shape[1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from defend.training.base import ClassifierMethod, Prepared
+from clearsight.defend.training.base import ClassifierMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
+    from clearsight.data.contract.method import TrainBatch
 
 
 class Standard(ClassifierMethod):

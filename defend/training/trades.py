@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from defend.training.base import START, BallMethod, Prepared
+from clearsight.data.contract.spec import Number
+from clearsight.defend.training.base import START, BallMethod, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.method import TrainBatch
-    from defend.search.ascent import Ascent
+    from clearsight.data.contract.method import TrainBatch
+    from clearsight.defend.search.ascent import Ascent
 
 
 class TradesMethod(BallMethod):
@@ -35,7 +35,7 @@ class TradesMethod(BallMethod):
 
     def ascent(self, share: float = 1.0) -> Ascent:
         """Return the attack: the divergence from the natural prediction, from a tiny normal start."""
-        from defend.search.ascent import Ascent
+        from clearsight.defend.search.ascent import Ascent
 
         return Ascent(
             self.norm, self.eps, self.steps, self.size, START, spread="normal", divergence=self.divergence

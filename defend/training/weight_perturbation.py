@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from data.contract.spec import Number, Spec
+from clearsight.data.contract.spec import Number, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,7 +36,7 @@ class WeightPerturbation(Spec):
         """
         import torch
 
-        from defend.search.modes import unrecorded
+        from clearsight.defend.search.modes import unrecorded
 
         weights = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
         with unrecorded(model):

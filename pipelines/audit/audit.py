@@ -9,23 +9,23 @@ from typing import Any
 
 import torch
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from defend.attacks.base import LARGEST
-from pipelines.audit.careless import careless
-from pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of
-from pipelines.audit.probes import Pictures, Probed, probe
-from pipelines.audit.verdict import judge
-from pipelines.config import Evaluate
-from pipelines.device import choose_device
-from pipelines.measure import one_thread
-from pipelines.plan import Progress
-from pipelines.report.page import write_report
-from pipelines.rows import to_tensor
-from pipelines.run import run
-from pipelines.store import RunFolder
-from pipelines.system import System
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.defend.attacks.base import LARGEST
+from clearsight.pipelines.audit.careless import careless
+from clearsight.pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of
+from clearsight.pipelines.audit.probes import Pictures, Probed, probe
+from clearsight.pipelines.audit.verdict import judge
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.device import choose_device
+from clearsight.pipelines.measure import one_thread
+from clearsight.pipelines.plan import Progress
+from clearsight.pipelines.report.page import write_report
+from clearsight.pipelines.rows import to_tensor
+from clearsight.pipelines.run import run
+from clearsight.pipelines.store import RunFolder
+from clearsight.pipelines.system import System
 
 PROBED = 16
 """Pictures that the probes look at."""

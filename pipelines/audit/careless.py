@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from data.contract.rng import Rng
-from data.contract.spec import kind_of
-from defend.attacks.pgd import PGD
-from defend.target import Victims
-from pipelines.attacked import majority
-from pipelines.audit.derive import Threat
-from pipelines.audit.probes import Pictures, masked, target_of
-from pipelines.evidence import Check, points
-from pipelines.gradients import Path
-from pipelines.system import System
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import kind_of
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.defend.target import Victims
+from clearsight.pipelines.attacked import majority
+from clearsight.pipelines.audit.derive import Threat
+from clearsight.pipelines.audit.probes import Pictures, masked, target_of
+from clearsight.pipelines.evidence import Check, points
+from clearsight.pipelines.gradients import Path
+from clearsight.pipelines.system import System
 
 STEPS = 20
 GAP = 0.1

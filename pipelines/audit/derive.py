@@ -6,16 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data.contract.errors import ConfigError, near_miss
-from data.contract.spec import Gradient
-from defend.attacks.base import LARGEST
-from defend.attacks.cw import CarliniWagner
-from defend.base import ClassifierSpec
-from pipelines.config import Condition, Evaluate
-from pipelines.graph import IMAGE, OUT, Graph, Node, wire
-from pipelines.joins.base import JoinSpec
-from pipelines.report.words import radius
-from restore.base import RestorerSpec
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.spec import Gradient
+from clearsight.defend.attacks.base import LARGEST
+from clearsight.defend.attacks.cw import CarliniWagner
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.config import Condition, Evaluate
+from clearsight.pipelines.graph import IMAGE, OUT, Graph, Node, wire
+from clearsight.pipelines.joins.base import JoinSpec
+from clearsight.pipelines.report.words import radius
+from clearsight.restore.base import RestorerSpec
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}
 """Radii at which no picture survives: half the range of pixels can turn every picture into plain grey."""

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from data.contract.part import Part
-from data.contract.rng import Rng
-from data.contract.spec import Gradient
-from pipelines.evidence import Check, Verdict, points
-from pipelines.gradients import Path
-from pipelines.system import System
-from pipelines.truth import SPARSE
+from clearsight.data.contract.part import Part
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Gradient
+from clearsight.pipelines.evidence import Check, Verdict, points
+from clearsight.pipelines.gradients import Path
+from clearsight.pipelines.system import System
+from clearsight.pipelines.truth import SPARSE
 
 STEP = 0.02
 """Euclidean length of the step: float32 resolves what it changes, and no kink of an honest part matters."""

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from defend.search.balls import ascent, project
-from defend.search.losses import margin
-from pipelines.audit.derive import Threat, blocked
-from pipelines.audit.part_probes import part_gradients
-from pipelines.evidence import Check, Verdict, points
-from pipelines.gradients import Path, find_path
-from pipelines.graph import OUT
-from pipelines.system import System
-from pipelines.target import SystemTarget
-from pipelines.truth import DEAD, SPARSE
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.balls import ascent, project
+from clearsight.defend.search.losses import margin
+from clearsight.pipelines.audit.derive import Threat, blocked
+from clearsight.pipelines.audit.part_probes import part_gradients
+from clearsight.pipelines.evidence import Check, Verdict, points
+from clearsight.pipelines.gradients import Path, find_path
+from clearsight.pipelines.graph import OUT
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.truth import DEAD, SPARSE
 
 EQUAL = 1e-4
 """Difference of logits, relative to the largest one, that sums in another order explain."""

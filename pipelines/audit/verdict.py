@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from data.statistics import wilson
-from pipelines.audit.derive import Subjects, Threat
-from pipelines.evidence import Check, points
+from clearsight.data.statistics import wilson
+from clearsight.pipelines.audit.derive import Subjects, Threat
+from clearsight.pipelines.evidence import Check, points
 
 if TYPE_CHECKING:
-    from pipelines.audit.probes import Probed
+    from clearsight.pipelines.audit.probes import Probed
 
 GAP = 0.1
 """Share of pictures that an attacker who knows less may leave more, before it is called false security."""

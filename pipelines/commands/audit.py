@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from data.contract.errors import ClearsightError, ConfigError
-from data.contract.spec import Number
-from pipelines.commands.configs import read_evaluate
-from pipelines.commands.console import console, progress
-from pipelines.report.words import radius
+from clearsight.data.contract.errors import ClearsightError, ConfigError
+from clearsight.data.contract.spec import Number
+from clearsight.pipelines.commands.configs import read_evaluate
+from clearsight.pipelines.commands.console import console, progress
+from clearsight.pipelines.report.words import radius
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,7 +61,7 @@ def _audit(
 ) -> tuple[Path, dict[str, Any]]:
     radius = _number(eps)
     _, evaluate = read_evaluate(config)
-    from pipelines.audit.audit import audit
+    from clearsight.pipelines.audit.audit import audit
 
     with progress(quiet=quiet) as tell:
         folder, verdict = audit(

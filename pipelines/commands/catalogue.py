@@ -5,13 +5,13 @@ from __future__ import annotations
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
-from data.contract.errors import ConfigError, near_miss
-from data.contract.field_docs import describe_fields
-from data.contract.spec import PartSpec, Spec
-from data.weights import MODEL, shipped
-from pipelines.catalogue import GROUPS
-from pipelines.commands.console import console
-from pipelines.commands.weights import headline
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.field_docs import describe_fields
+from clearsight.data.contract.spec import PartSpec, Spec
+from clearsight.data.weights import MODEL, shipped
+from clearsight.pipelines.catalogue import GROUPS
+from clearsight.pipelines.commands.console import console
+from clearsight.pipelines.commands.weights import headline
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defend.attacks.none import NoAttack
-from defend.base import ClassifierSpec
-from pipelines.commands.configs import read_evaluate, read_task, shipped
-from pipelines.commands.console import console
-from pipelines.threats import NONE, is_attack, victim_of
+from clearsight.defend.attacks.none import NoAttack
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.commands.configs import read_evaluate, read_task, shipped
+from clearsight.pipelines.commands.console import console
+from clearsight.pipelines.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
-    from pipelines.config import Evaluate
-    from pipelines.grid import Grid
+    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.grid import Grid
 
 
 CLASSES = 10
@@ -22,19 +22,19 @@ CLASSES = 10
 
 def command(path: Path, *, measure: bool) -> None:
     """Check a config of any task and print its cost."""
-    from pipelines.yamlio import load
+    from clearsight.pipelines.yamlio import load
 
     path = shipped(path)
     document = load(path)
     if isinstance(document.value, dict) and document.value.get("task") == "train":
-        from pipelines.training.config import TrainConfig
+        from clearsight.pipelines.training.config import TrainConfig
 
         config = read_task(path, "train").parse(TrainConfig)
         config.data.index()
         console().print(f"{path}: fine; trains '{config.name}'", markup=False)
         return
     _, evaluate = read_evaluate(path)
-    from pipelines.grid import make_grid
+    from clearsight.pipelines.grid import make_grid
 
     evaluate.ready()
     grid = make_grid(evaluate)
@@ -95,11 +95,11 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
     from tempfile import TemporaryDirectory
     from time import perf_counter
 
-    from data.contract.rng import Rng
-    from data.contract.sample import Sample
-    from pipelines.config import Measure
-    from pipelines.measure import Bench, Task, one_thread
-    from pipelines.plan import prepare
+    from clearsight.data.contract.rng import Rng
+    from clearsight.data.contract.sample import Sample
+    from clearsight.pipelines.config import Measure
+    from clearsight.pipelines.measure import Bench, Task, one_thread
+    from clearsight.pipelines.plan import prepare
 
     used = tuple(dict.fromkeys(name for block in config.blocks() for name in block.conditions))
     small = config.model_copy(

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError, near_miss
-from pipelines.commands.overrides import overridden
-from pipelines.yamlio import Document, load
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.pipelines.commands.overrides import overridden
+from clearsight.pipelines.yamlio import Document, load
 
 if TYPE_CHECKING:
-    from pipelines.config import Evaluate
+    from clearsight.pipelines.config import Evaluate
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 COMMANDS = {"evaluate": "run", "train": "train"}
@@ -62,7 +62,7 @@ def _found(path: Path, task: str) -> Path:
 
 def read_evaluate(path: Path) -> tuple[Document, Evaluate]:
     """Return a config of ``task: evaluate`` with its document."""
-    from pipelines.config import Evaluate
+    from clearsight.pipelines.config import Evaluate
 
     document = read_task(path, "evaluate")
     return document, document.parse(Evaluate)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from data.benchmark.write import expand, write_benchmark
-from data.catalogue import SOURCES
-from data.contract.errors import ConfigError, DataError, near_miss
-from data.home import locate
-from data.sources.base import Source
-from pipelines.commands.console import console, progress
+from clearsight.data.benchmark.write import expand, write_benchmark
+from clearsight.data.catalogue import SOURCES
+from clearsight.data.contract.errors import ConfigError, DataError, near_miss
+from clearsight.data.home import locate
+from clearsight.data.sources.base import Source
+from clearsight.pipelines.commands.console import console, progress
 
 if TYPE_CHECKING:
-    from data.benchmark.write import ImageFormat, Layout
-    from data.corruptions.base import Table
+    from clearsight.data.benchmark.write import ImageFormat, Layout
+    from clearsight.data.corruptions.base import Table
 
 
 def command(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data.downloads import get
-from pipelines.commands.console import console, progress
+from clearsight.data.downloads import get
+from clearsight.pipelines.commands.console import console, progress
 
 
 def command(name: str, *, quiet: bool) -> None:

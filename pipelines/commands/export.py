@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from data.contract.errors import ConfigError, near_miss
-from pipelines.commands.configs import read_evaluate
-from pipelines.commands.console import console
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.pipelines.commands.configs import read_evaluate
+from clearsight.pipelines.commands.console import console
 
 if TYPE_CHECKING:
-    from pipelines.config import Evaluate
-    from pipelines.deploy.export import Options
-    from pipelines.deploy.manifest import Variant
-    from pipelines.graph import Graph
+    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.deploy.export import Options
+    from clearsight.pipelines.deploy.manifest import Variant
+    from clearsight.pipelines.graph import Graph
 
 VARIANTS = ("fp32", "fp16", "int8")
 
@@ -50,8 +50,8 @@ def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
     # Everything that can be known beforehand is, so that no half of the systems is written.
     for name, graph in graphs.items():
         _ready(name, graph)
-    from pipelines.deploy.export import export
-    from pipelines.deploy.wrap import refuse_unexportable
+    from clearsight.pipelines.deploy.export import export
+    from clearsight.pipelines.deploy.wrap import refuse_unexportable
 
     for name, graph in graphs.items():
         refuse_unexportable(graph, name)
@@ -86,7 +86,7 @@ def _ready(name: str, graph: Graph) -> None:
 
 
 def _options(wanted: Wanted) -> Options:
-    from pipelines.deploy.export import MEASURED, OPSET, Options
+    from clearsight.pipelines.deploy.export import MEASURED, OPSET, Options
 
     return Options(
         variant=cast("Variant", wanted.variant),

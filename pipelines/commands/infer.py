@@ -8,14 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError, DataError
-from pipelines.commands.console import Bars, progress
-from pipelines.deploy.providers import check_provider, lack, short_name
-from pipelines.deploy.table import Lines, Table, shown
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.pipelines.commands.console import Bars, progress
+from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
+from clearsight.pipelines.deploy.table import Lines, Table, shown
 
 if TYPE_CHECKING:
-    from pipelines.deploy.infer import Outcome
-    from pipelines.deploy.session import Session
+    from clearsight.pipelines.deploy.infer import Outcome
+    from clearsight.pipelines.deploy.session import Session
 
 MOST_NOTES = 3
 """Remarks of one kind that are printed; the others are counted."""
@@ -40,11 +40,11 @@ def command(
     most = _batch(batch)
     if resume is not None and csv is None:
         raise ConfigError("goes on with a CSV file", where="--resume", hint="give --csv too")
-    from pipelines.deploy.compute import Computer
-    from pipelines.deploy.infer import Inference
-    from pipelines.deploy.listing import find, targets
-    from pipelines.deploy.pictures_in import wanted
-    from pipelines.deploy.session import Session
+    from clearsight.pipelines.deploy.compute import Computer
+    from clearsight.pipelines.deploy.infer import Inference
+    from clearsight.pipelines.deploy.listing import find, targets
+    from clearsight.pipelines.deploy.pictures_in import wanted
+    from clearsight.pipelines.deploy.session import Session
 
     session = Session(model, provider, threads)
     want = wanted(session.deployed, size)
@@ -121,7 +121,7 @@ def _top(session: Session, top: int, csv: Path | None, restored: Path | None) ->
 
 def _key(session: Session, size: int | None, batch: int | None) -> str:
     """Return the key of all that decides the rows."""
-    from data.weights import digest
+    from clearsight.data.weights import digest
 
     return f"{digest(session.path)} {size} {batch} {session.providers[0]}"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.contract.errors import ConfigError
-from pipelines.yamlio import Document, parse
+from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.yamlio import Document, parse
 
 OPTION = "--set"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError, DataError
-from pipelines.commands.console import Bars, console, progress
-from pipelines.restoring.chain import Chain, read_chain
-from pipelines.restoring.plan import read_plan
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.pipelines.commands.console import Bars, console, progress
+from clearsight.pipelines.restoring.chain import Chain, read_chain
+from clearsight.pipelines.restoring.plan import read_plan
 
 if TYPE_CHECKING:
-    from pipelines.restoring.worker import Worker
-    from restore.tiling import Tile
+    from clearsight.pipelines.restoring.worker import Worker
+    from clearsight.restore.tiling import Tile
 
 
 def command(
@@ -30,7 +30,7 @@ def command(
     side = _side(tile)
     plan = read_plan(given, out.expanduser())
     chain = read_chain(words, sigma)
-    from pipelines.restoring.job import restore_files
+    from clearsight.pipelines.restoring.job import restore_files
 
     with progress(quiet=quiet) as bars:
         outcome = restore_files(
@@ -57,8 +57,8 @@ def _print(line: str) -> None:
 
 
 def _worker(chain: Chain, tile: Tile, device: str, bars: Bars, *, quiet: bool) -> Worker:
-    from pipelines.device import choose_device
-    from pipelines.restoring.worker import Worker
+    from clearsight.pipelines.device import choose_device
+    from clearsight.pipelines.restoring.worker import Worker
 
     return Worker(chain, tile, choose_device(device), None if quiet else bars.note)
 

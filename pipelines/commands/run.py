@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipelines.commands.configs import read_evaluate
-from pipelines.commands.console import console, progress
+from clearsight.pipelines.commands.configs import read_evaluate
+from clearsight.pipelines.commands.console import console, progress
 
 
 def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
     """Run a config and print its table and where the report is."""
     document, evaluate = read_evaluate(config)
-    from pipelines.run import run
+    from clearsight.pipelines.run import run
 
     with progress(quiet=quiet) as tell:
         folder = run(
@@ -29,9 +29,9 @@ def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, 
 
 def report_command(path: Path, *, markdown: bool) -> None:
     """Write ``report.html`` of a run folder again and print its table."""
-    from pipelines.report.markdown import markdown as tables
-    from pipelines.report.page import write_report
-    from pipelines.store import RunFolder
+    from clearsight.pipelines.report.markdown import markdown as tables
+    from clearsight.pipelines.report.page import write_report
+    from clearsight.pipelines.store import RunFolder
 
     summary = RunFolder(path).read_json("summary.json")
     write_report(path)
@@ -42,8 +42,8 @@ def report_command(path: Path, *, markdown: bool) -> None:
 
 
 def _print(path: Path) -> None:
-    from pipelines.report.terminal import headline
-    from pipelines.store import RunFolder
+    from clearsight.pipelines.report.terminal import headline
+    from clearsight.pipelines.store import RunFolder
 
     summary = RunFolder(path).read_json("summary.json")
     screen = console()

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data.contract.errors import ConfigError, near_miss
-from data.contract.field_docs import describe_fields
-from data.contract.spec import Spec
-from data.home import replace_file
-from pipelines.catalogue import GROUPS
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.field_docs import describe_fields
+from clearsight.data.contract.spec import Spec
+from clearsight.data.home import replace_file
+from clearsight.pipelines.catalogue import GROUPS
 
 TASKS = ("evaluate", "train")
 
@@ -26,10 +26,10 @@ def schema_of(task: str) -> dict[str, Any]:
 
 def _model(task: str) -> type[Spec]:
     if task == "train":
-        from pipelines.training.config import TrainConfig
+        from clearsight.pipelines.training.config import TrainConfig
 
         return TrainConfig
-    from pipelines.config import Evaluate
+    from clearsight.pipelines.config import Evaluate
 
     return Evaluate
 

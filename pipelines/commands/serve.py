@@ -7,12 +7,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.contract.errors import ConfigError
-from pipelines.deploy.providers import check_provider, lack, short_name
-from pipelines.serving.limits import Limits
+from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
+from clearsight.pipelines.serving.limits import Limits
 
 if TYPE_CHECKING:
-    from pipelines.deploy.session import Session
+    from clearsight.pipelines.deploy.session import Session
 
 __all__ = ["Limits", "command"]
 
@@ -38,8 +38,8 @@ def command(
     """
     check_provider(provider)
     try:
-        from pipelines.serving.app import create_app
-        from pipelines.serving.server import is_local, listening, server, url
+        from clearsight.pipelines.serving.app import create_app
+        from clearsight.pipelines.serving.server import is_local, listening, server, url
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
@@ -48,9 +48,9 @@ def command(
         ) from None
     from PIL import Image
 
-    from pipelines.deploy.session import Session
-    from pipelines.serving.desk import Desk
-    from pipelines.serving.door import LOCAL
+    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.serving.desk import Desk
+    from clearsight.pipelines.serving.door import LOCAL
 
     # Pixels are counted before anything is decoded.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.contract.errors import ConfigError
-from data.contract.spec import kind_of
-from pipelines.commands.configs import read_task
-from pipelines.commands.console import console, progress
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import kind_of
+from clearsight.pipelines.commands.configs import read_task
+from clearsight.pipelines.commands.console import console, progress
 
 if TYPE_CHECKING:
-    from pipelines.train import Progress
-    from pipelines.training.config import TrainConfig
+    from clearsight.pipelines.train import Progress
+    from clearsight.pipelines.training.config import TrainConfig
 
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
@@ -40,12 +40,12 @@ class Own:
 
 def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
     """Train as a recipe says and print where the weights are and what they reach."""
-    from pipelines.training.config import TrainConfig
+    from clearsight.pipelines.training.config import TrainConfig
 
     config = adapted(read_task(path, "train", own.changes).parse(TrainConfig), own).within(minutes)
     folder = out / f"train_{config.name}_{config.key()[:10]}"
-    from pipelines.train import train
-    from pipelines.training.curve import CHART
+    from clearsight.pipelines.train import train
+    from clearsight.pipelines.training.curve import CHART
 
     screen = console()
     with progress(quiet=quiet) as tell:

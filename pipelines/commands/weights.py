@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.contract.errors import ClearsightError, WeightsError
-from data.weights import find, shipped, verify
-from pipelines.commands.console import console
+from clearsight.data.contract.errors import ClearsightError, WeightsError
+from clearsight.data.weights import find, shipped, verify
+from clearsight.pipelines.commands.console import console
 
 
 def list_command() -> None:
@@ -56,7 +56,7 @@ def verify_command(names: Sequence[str]) -> None:
 
 
 def _load(folder: str, spec: dict[str, object]) -> None:
-    from pipelines.catalogue import PARTS
+    from clearsight.pipelines.catalogue import PARTS
 
     try:
         PARTS.parse(spec | {"weights": folder}).build()  # type: ignore[attr-defined]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.errors import ClearsightError, ConfigError
-from data.contract.rng import Rng
-from pipelines.deploy.providers import usable_cores
-from pipelines.deploy.session import Session, sizes
+from clearsight.data.contract.errors import ClearsightError, ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.pipelines.deploy.providers import usable_cores
+from clearsight.pipelines.deploy.session import Session, sizes
 
 WARM_UP = 3
 """Calls that are not counted: the first plan memory and fill caches."""

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.contract.spec import kind_of
-from data.statistics import paired_bootstrap, wilson
-from pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted
-from pipelines.deploy.verify import Runner
-from pipelines.deploy.wrap import Form
-from restore.quality import psnr
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.statistics import paired_bootstrap, wilson
+from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted
+from clearsight.pipelines.deploy.verify import Runner
+from clearsight.pipelines.deploy.wrap import Form
+from clearsight.restore.quality import psnr
 
 BATCH = 16
 

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.contract.errors import ConfigError, RunError
-from data.contract.rng import Rng
-from data.sources.base import Source
-from pipelines.deploy.lower import lowered, translations
-from pipelines.deploy.manifest import Variant, described, entry, labelled, read_manifest, write
-from pipelines.deploy.pictures import Pictures, gather
-from pipelines.deploy.quantise import convert
-from pipelines.deploy.verify import Agreement, Runner, check, check_finite, compare
-from pipelines.deploy.wrap import Deployable, Form, form, refuse_unexportable
-from pipelines.graph import Graph
-from pipelines.system import System
+from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.sources.base import Source
+from clearsight.pipelines.deploy.lower import lowered, translations
+from clearsight.pipelines.deploy.manifest import Variant, described, entry, labelled, read_manifest, write
+from clearsight.pipelines.deploy.pictures import Pictures, gather
+from clearsight.pipelines.deploy.quantise import convert
+from clearsight.pipelines.deploy.verify import Agreement, Runner, check, check_finite, compare
+from clearsight.pipelines.deploy.wrap import Deployable, Form, form, refuse_unexportable
+from clearsight.pipelines.graph import Graph
+from clearsight.pipelines.system import System
 
 OPSET = 20
 """What torch 2.13 writes without converting."""

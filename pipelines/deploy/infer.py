@@ -11,16 +11,16 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from data.contract.errors import ClearsightError, RunError
-from data.home import replace_file
-from pipelines.deploy.compute import Computed, Computer
-from pipelines.deploy.frames import frames
-from pipelines.deploy.listing import Item
-from pipelines.deploy.pictures_in import Arrived, Want, arrived, read
-from pipelines.deploy.providers import usable_cores
-from pipelines.deploy.table import Row, Sink
-from pipelines.restoring.pictures import Picture, encode, restored
-from pipelines.restoring.video import restore_video
+from clearsight.data.contract.errors import ClearsightError, RunError
+from clearsight.data.home import replace_file
+from clearsight.pipelines.deploy.compute import Computed, Computer
+from clearsight.pipelines.deploy.frames import frames
+from clearsight.pipelines.deploy.listing import Item
+from clearsight.pipelines.deploy.pictures_in import Arrived, Want, arrived, read
+from clearsight.pipelines.deploy.providers import usable_cores
+from clearsight.pipelines.deploy.table import Row, Sink
+from clearsight.pipelines.restoring.pictures import Picture, encode, restored
+from clearsight.pipelines.restoring.video import restore_video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

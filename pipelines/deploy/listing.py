@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from data.contract.errors import DataError
-from pipelines.listing import found, is_video, protect, written
+from clearsight.data.contract.errors import DataError
+from clearsight.pipelines.listing import found, is_video, protect, written
 
 LIST = "-"
 """Stands for a list of files on standard input."""

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import onnx
 
-from data.contract.deployed import KEY, Deployed
-from data.contract.errors import ConfigError
-from data.home import replace_file
-from data.weights import find
-from pipelines.deploy.wrap import Form
-from pipelines.graph import Graph
-from pipelines.versions import library_versions
+from clearsight.data.contract.deployed import KEY, Deployed
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.home import replace_file
+from clearsight.data.weights import find
+from clearsight.pipelines.deploy.wrap import Form
+from clearsight.pipelines.graph import Graph
+from clearsight.pipelines.versions import library_versions
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -84,7 +84,7 @@ def entry(model: bytes, file: str, deployed: Deployed, findings: Mapping[str, An
         **findings,
         "run": {
             "command": f"clearsight infer {file} PICTURES",
-            "python": f"from pipelines.deploy.session import Session; Session('{file}')",
+            "python": f"from clearsight.pipelines.deploy.session import Session; Session('{file}')",
         },
     }
 

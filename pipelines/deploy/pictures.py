@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from data.contract.errors import AttackError, DataError
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.corruptions.base import MINIMUM, Corruption
-from data.corruptions.defocus_blur import DefocusBlur
-from data.corruptions.gaussian_noise import GaussianNoise
-from data.sources.base import Entry, Source
-from data.sources.signs import Signs
-from pipelines.gradients import find_path
-from pipelines.rows import to_tensor
-from pipelines.system import StandIn, System
+from clearsight.data.contract.errors import AttackError, DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.corruptions.base import MINIMUM, Corruption
+from clearsight.data.corruptions.defocus_blur import DefocusBlur
+from clearsight.data.corruptions.gaussian_noise import GaussianNoise
+from clearsight.data.sources.base import Entry, Source
+from clearsight.data.sources.signs import Signs
+from clearsight.pipelines.gradients import find_path
+from clearsight.pipelines.rows import to_tensor
+from clearsight.pipelines.system import StandIn, System
 
 LOOK = 3
 """Pictures that agreement is checked on, at every size: as many as the larger batch."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.deployed import Deployed
-from data.contract.errors import ConfigError, DataError
-from data.fitting import covering, middle
-from data.images import decode, opened
-from data.picture_files import content
-from pipelines.deploy.session import sizes
-from pipelines.deploy.tiles import tiled
-from pipelines.restoring.pictures import Picture, decode_picture
+from clearsight.data.contract.deployed import Deployed
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.fitting import covering, middle
+from clearsight.data.images import decode, opened
+from clearsight.data.picture_files import content
+from clearsight.pipelines.deploy.session import sizes
+from clearsight.pipelines.deploy.tiles import tiled
+from clearsight.pipelines.restoring.pictures import Picture, decode_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.contract.errors import ConfigError, RunError, WeightsError, near_miss
+from clearsight.data.contract.errors import ConfigError, RunError, WeightsError, near_miss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from data.contract.deployed import Deployed, read
-from data.contract.errors import ConfigError, RunError, ShapeError
-from data.images import to_float, to_uint8
-from pipelines.deploy.providers import CPU, open_session, plain
+from clearsight.data.contract.deployed import Deployed, read
+from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
+from clearsight.data.images import to_float, to_uint8
+from clearsight.pipelines.deploy.providers import CPU, open_session, plain
 
 if TYPE_CHECKING:
     import onnxruntime as ort

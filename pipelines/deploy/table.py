@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from data.contract.errors import ConfigError, RunError
-from data.home import replace_file
+from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.home import replace_file
 
 BYTES = "surrogateescape"
 """Names of files that are no text keep their bytes."""

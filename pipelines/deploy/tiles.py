@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.deployed import Deployed
-from restore.spans import spans, up
+from clearsight.data.contract.deployed import Deployed
+from clearsight.restore.spans import spans, up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

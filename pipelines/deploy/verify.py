@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.contract.deployed import Input
-from data.contract.errors import RunError
-from data.contract.spec import kind_of
-from pipelines.deploy.pictures import CORRUPTIONS, Pictures, adversarial, at_size, batch, corrupted
-from pipelines.deploy.wrap import Form
-from pipelines.system import System
+from clearsight.data.contract.deployed import Input
+from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.spec import kind_of
+from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, adversarial, at_size, batch, corrupted
+from clearsight.pipelines.deploy.wrap import Form
+from clearsight.pipelines.system import System
 
 TOLERANCE = 1e-4
 """Largest difference: of a pixel, and of a logit relative to the largest of its picture (or 1)."""

@@ -10,16 +10,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from data.contract.deployed import Input, Output
-from data.contract.errors import ConfigError, near_miss
-from data.contract.rng import Rng
-from data.contract.spec import PartSpec
-from defend.base import ClassifierSpec
-from defend.classifier import Classifier
-from pipelines.graph import IMAGE, Graph, Step
-from pipelines.system import System
-from restore.base import ArrayRestorerSpec, RestorerSpec
-from restore.restorer import Restorer
+from clearsight.data.contract.deployed import Input, Output
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import PartSpec
+from clearsight.defend.base import ClassifierSpec
+from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.graph import IMAGE, Graph, Step
+from clearsight.pipelines.system import System
+from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
+from clearsight.restore.restorer import Restorer
 
 INPUT, LOGITS, RESTORED = "input", "logits", "image"
 """Names of the input and of the system's own output."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from data.contract.spec import PartSpec
+from clearsight.data.contract.spec import PartSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipelines.system import Join
+    from clearsight.pipelines.system import Join
 
 
 class JoinSpec(PartSpec):
@@ -25,6 +25,6 @@ class JoinSpec(PartSpec):
 
     def build(self) -> Join:
         """Return the module that runs this spec."""
-        from pipelines.system import Join
+        from clearsight.pipelines.system import Join
 
         return Join(self)

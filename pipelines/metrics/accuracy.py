@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.metrics.base import Estimate, Metric
 
 if TYPE_CHECKING:
-    from data.contract.rng import Rng
-    from pipelines.metrics.base import Rows
+    from clearsight.data.contract.rng import Rng
+    from clearsight.pipelines.metrics.base import Rows
 
 
 class Accuracy(Metric):
@@ -21,7 +21,7 @@ class Accuracy(Metric):
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the share of right predictions."""
-        from data.statistics import wilson
+        from clearsight.data.statistics import wilson
 
         right, n = int(rows["correct"].sum()), len(rows["correct"])
         low, high = wilson(right, n)

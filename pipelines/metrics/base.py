@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data.contract.spec import Spec
+from clearsight.data.contract.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
     Rows = Mapping[str, NDArray[np.float64]]
 
@@ -69,7 +69,7 @@ class MeanMetric(Metric):
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the mean with a percentile-bootstrap interval over samples."""
-        from data.statistics import bootstrap_mean
+        from clearsight.data.statistics import bootstrap_mean
 
         column = rows[self.columns[0]]
         low, high = bootstrap_mean(column, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pipelines.metrics.base import MeanMetric
+from clearsight.pipelines.metrics.base import MeanMetric
 
 
 class Confidence(MeanMetric):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.metrics.base import Estimate, Metric
 
 if TYPE_CHECKING:
-    from data.contract.rng import Rng
-    from pipelines.metrics.base import Rows
+    from clearsight.data.contract.rng import Rng
+    from clearsight.pipelines.metrics.base import Rows
 
 
 class Ece(Metric):
@@ -33,7 +33,7 @@ class Ece(Metric):
         """Return the calibration error in [0, 1]."""
         import numpy as np
 
-        from defend.scores import ece
+        from clearsight.defend.scores import ece
 
         confidence, correct = rows["confidence"], rows["correct"]
         value = ece(confidence, correct, bins=self.bins, adaptive=self.adaptive)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.report.attack_tables import Side, sides, worst_entries
-from pipelines.report.figures import Figures, value
-from pipelines.report.words import count, listed, quantity, radius
+from clearsight.pipelines.report.attack_tables import Side, sides, worst_entries
+from clearsight.pipelines.report.figures import Figures, value
+from clearsight.pipelines.report.words import count, listed, quantity, radius
 
 MOST = 3
 """Attacks, or unions of attacks, that get a sentence."""

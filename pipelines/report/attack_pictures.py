@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.report.attack_tables import facts
-from pipelines.report.figures import Figures
-from pipelines.report.pictures import Album, Guess, Strip, Tile, class_name, guess_of, listing, read, show
+from clearsight.pipelines.report.attack_tables import facts
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.pictures import (
+    Album,
+    Guess,
+    Strip,
+    Tile,
+    class_name,
+    guess_of,
+    listing,
+    read,
+    show,
+)
 
 STRIPS = 24
 """Strips of attacked pictures on a page, at most."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.doubts import judged
-from pipelines.report.figures import Entry, Figures, value
-from pipelines.report.tables import Gap, gap
-from pipelines.report.words import NONE, NORMS, THREATS, number, quantity, radius, size, span
+from clearsight.pipelines.report.doubts import judged
+from clearsight.pipelines.report.figures import Entry, Figures, value
+from clearsight.pipelines.report.tables import Gap, gap
+from clearsight.pipelines.report.words import NONE, NORMS, THREATS, number, quantity, radius, size, span
 
 NORM_FIELDS = ("linf", "l2", "l1")
 

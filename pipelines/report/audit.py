@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data.contract.errors import RunError
-from pipelines.report.doubts import ORDER
-from pipelines.report.words import count, listed, plain, quantity, radius, span
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.report.doubts import ORDER
+from clearsight.pipelines.report.words import count, listed, plain, quantity, radius, span
 
 EXPOSING = {"careless", "false security"}
 """Checks that expose what attackers who know less would report."""

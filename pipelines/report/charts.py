@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.report.figures import Figures, Row, value
-from pipelines.report.svg import SENTINELS, clean, series_colour
-from pipelines.report.words import plain, quantity, style
+from clearsight.pipelines.report.figures import Figures, Row, value
+from clearsight.pipelines.report.svg import SENTINELS, clean, series_colour
+from clearsight.pipelines.report.words import plain, quantity, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.figures import Figures
-from pipelines.report.pictures import class_name
-from pipelines.report.tables import Heat
-from pipelines.report.words import count, listed, number, quantity, radius, span
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.pictures import class_name
+from clearsight.pipelines.report.tables import Heat
+from clearsight.pipelines.report.words import count, listed, number, quantity, radius, span
 
 TABLES = 3
 """Heat tables on a page, at most: without an attack, and the first worst cases."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.report.figures import Entry, Figures
+    from clearsight.pipelines.report.figures import Entry, Figures
 
 LIMITED = frozenset({"oblivious", "transfer"})
 """Threat models in which the attacker works on something else than the system."""

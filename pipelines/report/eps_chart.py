@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.report.attack_tables import Level, curve_size, level
-from pipelines.report.charts import look, panel_settings, to_svg
-from pipelines.report.figures import Entry, Figures, value
-from pipelines.report.svg import SENTINELS
-from pipelines.report.words import NORMS, THREATS, quantity, size
+from clearsight.pipelines.report.attack_tables import Level, curve_size, level
+from clearsight.pipelines.report.charts import look, panel_settings, to_svg
+from clearsight.pipelines.report.figures import Entry, Figures, value
+from clearsight.pipelines.report.svg import SENTINELS
+from clearsight.pipelines.report.words import NORMS, THREATS, quantity, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

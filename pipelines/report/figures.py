@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from data.contract.errors import RunError
-from pipelines.report.doubts import LIMITED, doubt_of, judged, worst_of
-from pipelines.report.words import plain, radius
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.report.doubts import LIMITED, doubt_of, judged, worst_of
+from clearsight.pipelines.report.words import plain, radius
 
 ALL = "all corruptions"
 """The group of every corrupted condition."""

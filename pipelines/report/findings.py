@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.attack_findings import under_attack
-from pipelines.report.figures import ALL, Column, Figures, value, versus
-from pipelines.report.words import count, listed, number, point_span, points, quantity, span
+from clearsight.pipelines.report.attack_findings import under_attack
+from clearsight.pipelines.report.figures import ALL, Column, Figures, value, versus
+from clearsight.pipelines.report.words import count, listed, number, point_span, points, quantity, span
 
 FEW = 2
 """Up to so many compared systems each get sentences of their own."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.report.figures import Figures
-from pipelines.report.pictures import Album, Strip, Tile, class_name, listing, read, show
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.pictures import Album, Strip, Tile, class_name, listing, read, show
 
 INDEX = "gradients.json"
 BUDGET = 1_000_000

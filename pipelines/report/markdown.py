@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.report.attack_tables import worst_entries
-from pipelines.report.figures import Figures
-from pipelines.report.method_table import BEST, MARKS, Cell, method_table
-from pipelines.report.words import SYMBOLS, marked, radius
+from clearsight.pipelines.report.attack_tables import worst_entries
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
+from clearsight.pipelines.report.words import SYMBOLS, marked, radius
 
 
 def markdown(summary: Mapping[str, Any]) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data.benchmark.sets import SETS
-from data.statistics import holm
-from pipelines.report.attack_tables import overrated, worst_entries
-from pipelines.report.doubts import LIMITED
-from pipelines.report.figures import Column, Entry, Figures, value
-from pipelines.report.words import count, number, plain, quantity, radius, span
+from clearsight.data.benchmark.sets import SETS
+from clearsight.data.statistics import holm
+from clearsight.pipelines.report.attack_tables import overrated, worst_entries
+from clearsight.pipelines.report.doubts import LIMITED
+from clearsight.pipelines.report.figures import Column, Entry, Figures, value
+from clearsight.pipelines.report.words import count, number, plain, quantity, radius, span
 
 BEST, NEAR = "best", "near"
 MARKS = {BEST: "\u25cf", NEAR: "\u25cb"}

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.contract.errors import RunError
-from data.home import replace_file
-from pipelines.report import attack_tables, charts, tables
-from pipelines.report.attack_pictures import attack_album
-from pipelines.report.audit import Audit, audit_of
-from pipelines.report.class_tables import by_class
-from pipelines.report.doubts import VOID, doubts
-from pipelines.report.eps_chart import MOST, curves
-from pipelines.report.figures import Figures, value, versus
-from pipelines.report.findings import findings, tallies
-from pipelines.report.gradient_pictures import gradient_album
-from pipelines.report.method_table import MARKS, method_table
-from pipelines.report.pictures import album
-from pipelines.report.words import DOUBTS, SYMBOLS, count, plain, style
+from clearsight.data.contract.errors import RunError
+from clearsight.data.home import replace_file
+from clearsight.pipelines.report import attack_tables, charts, tables
+from clearsight.pipelines.report.attack_pictures import attack_album
+from clearsight.pipelines.report.audit import Audit, audit_of
+from clearsight.pipelines.report.class_tables import by_class
+from clearsight.pipelines.report.doubts import VOID, doubts
+from clearsight.pipelines.report.eps_chart import MOST, curves
+from clearsight.pipelines.report.figures import Figures, value, versus
+from clearsight.pipelines.report.findings import findings, tallies
+from clearsight.pipelines.report.gradient_pictures import gradient_album
+from clearsight.pipelines.report.method_table import MARKS, method_table
+from clearsight.pipelines.report.pictures import album
+from clearsight.pipelines.report.words import DOUBTS, SYMBOLS, count, plain, style
 
 REPORT = "report.html"
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
@@ -74,7 +74,9 @@ def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
         lstrip_blocks=True,
     )
     engine.filters["plain"] = plain
-    engine.filters["svg"] = Markup  # only for what pipelines.report.charts drew: labels in it are escaped
+    engine.filters["svg"] = (
+        Markup  # only for what clearsight.pipelines.report.charts drew: labels in it are escaped
+    )
     engine.globals["doubts"] = DOUBTS
     return engine.get_template("page.html").render(**context, audit=audit)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.contract.errors import RunError
-from pipelines.report.figures import Figures
-from pipelines.report.words import plain
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.words import plain
 
 STRIPS = 14
 """Strips on a page, at most."""

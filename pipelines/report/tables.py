@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.figures import Column, Entry, Figures, Row, value, versus
-from pipelines.report.words import (
+from clearsight.pipelines.report.figures import Column, Entry, Figures, Row, value, versus
+from clearsight.pipelines.report.words import (
     NONE,
     SYMBOLS,
     VERDICTS,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipelines.report.attack_tables import worst
-from pipelines.report.figures import Figures
-from pipelines.report.tables import Box
-from pipelines.report.tables import headline as blocks
-from pipelines.report.words import DOUBTS, marked, style
+from clearsight.pipelines.report.attack_tables import worst
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.tables import Box
+from clearsight.pipelines.report.tables import headline as blocks
+from clearsight.pipelines.report.words import DOUBTS, marked, style
 
 if TYPE_CHECKING:
     from rich.table import Table

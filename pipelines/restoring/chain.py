@@ -9,18 +9,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from data.contract.errors import ConfigError, WeightsError, near_miss
-from data.contract.spec import content_key
-from data.weights import CARD, find, shipped
-from restore.base import RestorerSpec
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.errors import ConfigError, WeightsError, near_miss
+from clearsight.data.contract.spec import content_key
+from clearsight.data.weights import CARD, find, shipped
+from clearsight.restore.base import RestorerSpec
+from clearsight.restore.catalogue import RESTORERS
 
 REVISION = 1
 """Raised when equal words come to give other files."""
 VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}
 """Variants of a task's weights by channels of the picture, the best first."""
-TRAINED = "restore.networks"
+TRAINED = "clearsight.restore.networks"
 
 
 @dataclass(frozen=True)

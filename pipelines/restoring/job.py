@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.errors import ClearsightError, ConfigError, DataError, RunError
-from data.home import replace_file
-from pipelines.restoring.chain import Chain
-from pipelines.restoring.journal import Journal, Record, record_of
-from pipelines.restoring.pictures import Picture, encode, read_picture
-from pipelines.restoring.plan import Item, Plan
-from pipelines.restoring.video import restore_video
+from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
+from clearsight.data.home import replace_file
+from clearsight.pipelines.restoring.chain import Chain
+from clearsight.pipelines.restoring.journal import Journal, Record, record_of
+from clearsight.pipelines.restoring.pictures import Picture, encode, read_picture
+from clearsight.pipelines.restoring.plan import Item, Plan
+from clearsight.pipelines.restoring.video import restore_video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipelines.restoring.worker import Worker
+    from clearsight.pipelines.restoring.worker import Worker
 
 AHEAD = 2
 """Pictures that are read before their turn, and that may wait to be written."""
@@ -59,8 +59,8 @@ def restore_files(
     time.
 
     Args:
-        plan: from `pipelines.restoring.plan.read_plan`.
-        chain: from `pipelines.restoring.chain.read_chain`.
+        plan: from `clearsight.pipelines.restoring.plan.read_plan`.
+        chain: from `clearsight.pipelines.restoring.chain.read_chain`.
         worker: builds what applies the chain; called once, and not at all where nothing is left to do.
         fresh: restore again what is there already, and replace files that others made.
         on_progress: called with a stage, how far it is and its length.

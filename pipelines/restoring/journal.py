@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from data.contract.errors import ConfigError
-from data.home import replace_file
-from pipelines.restoring.chain import Chain
-from pipelines.restoring.plan import Item
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.home import replace_file
+from clearsight.pipelines.restoring.chain import Chain
+from clearsight.pipelines.restoring.plan import Item
 
 NAME = ".clearsight-restore.jsonl"
 """First line: the chain; each further line: a finished result and the size and time of its input."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.errors import DataError
-from data.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
-from data.picture_files import content
+from clearsight.data.contract.errors import DataError
+from clearsight.data.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
+from clearsight.data.picture_files import content
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.contract.errors import ConfigError
-from pipelines.listing import CODECS, KNOWN, found, is_video, protect, split, written
-from pipelines.restoring.pictures import WRITTEN
+from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.listing import CODECS, KNOWN, found, is_video, protect, split, written
+from clearsight.pipelines.restoring.pictures import WRITTEN
 
 
 @dataclass(frozen=True)

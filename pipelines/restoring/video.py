@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contract.errors import RunError
-from pipelines.frames import empty, frames, opened
-from pipelines.listing import CODECS
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.frames import empty, frames, opened
+from clearsight.pipelines.listing import CODECS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def restore_video(
 
     Args:
         source: a file that OpenCV can read.
-        target: its ending decides on the codec, see `pipelines.restoring.plan.CODECS`.
+        target: its ending decides on the codec, see `clearsight.pipelines.restoring.plan.CODECS`.
         work: restores a frame, uint8 (h, w, 3), RGB.
         on_frame: called with the frames done and their number, None where nobody knows it.
 

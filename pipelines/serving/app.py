@@ -14,13 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from pipelines.serving.answers import Failure, Health, LimitsTold, Predicted, Prediction
-from pipelines.serving.bodies import body, left
-from pipelines.serving.desk import Desk, Served
-from pipelines.serving.door import PLACE, Door, refusal
-from pipelines.serving.limits import RefusedError
-from pipelines.serving.metrics import CONTENT_TYPE
-from pipelines.versions import clearsight_version
+from clearsight.pipelines.serving.answers import Failure, Health, LimitsTold, Predicted, Prediction
+from clearsight.pipelines.serving.bodies import body, left
+from clearsight.pipelines.serving.desk import Desk, Served
+from clearsight.pipelines.serving.door import PLACE, Door, refusal
+from clearsight.pipelines.serving.limits import RefusedError
+from clearsight.pipelines.serving.metrics import CONTENT_TYPE
+from clearsight.pipelines.versions import clearsight_version
 
 PAGES = {
     "/": ("page.html", "text/html"),
@@ -157,7 +157,7 @@ def _state(app: FastAPI, desk: Desk, top: int) -> None:
 
 
 def _pages(app: FastAPI) -> None:
-    folder = files("pipelines.serving")
+    folder = files("clearsight.pipelines.serving")
     for path, (name, kind) in PAGES.items():
         page = _always((folder / name).read_bytes(), kind)
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False)

@@ -10,8 +10,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive
 
-from pipelines.serving.desk import Desk
-from pipelines.serving.limits import RefusedError, busy
+from clearsight.pipelines.serving.desk import Desk
+from clearsight.pipelines.serving.limits import RefusedError, busy
 
 SENT_TOO_MUCH = 4
 """Bodies up to this many times the limit are read to their end before they are refused."""

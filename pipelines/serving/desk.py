@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from data.contract.deployed import Deployed
-from data.contract.errors import ClearsightError, DataError, ShapeError
-from data.images import opened
-from pipelines.deploy.pictures_in import GIVE_SIZE, Arrived, Want, read_bytes, wanted
-from pipelines.deploy.providers import usable_cores
-from pipelines.deploy.session import Session
-from pipelines.restoring.pictures import encode, restored
-from pipelines.serving.batching import Batching
-from pipelines.serving.limits import Budget, Counter, Limits, RefusedError, busy, returned
-from pipelines.serving.metrics import Metrics
+from clearsight.data.contract.deployed import Deployed
+from clearsight.data.contract.errors import ClearsightError, DataError, ShapeError
+from clearsight.data.images import opened
+from clearsight.pipelines.deploy.pictures_in import GIVE_SIZE, Arrived, Want, read_bytes, wanted
+from clearsight.pipelines.deploy.providers import usable_cores
+from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.restoring.pictures import encode, restored
+from clearsight.pipelines.serving.batching import Batching
+from clearsight.pipelines.serving.limits import Budget, Counter, Limits, RefusedError, busy, returned
+from clearsight.pipelines.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

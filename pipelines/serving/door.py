@@ -10,9 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.serving.bodies import discard
-from pipelines.serving.desk import Desk
-from pipelines.serving.limits import Place, RefusedError, busy
+from clearsight.pipelines.serving.bodies import discard
+from clearsight.pipelines.serving.desk import Desk
+from clearsight.pipelines.serving.limits import Place, RefusedError, busy
 
 CHUNK = 2**16
 """Bytes of an answer that are sent at a time, so that slow readers are noticed."""

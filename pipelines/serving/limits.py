@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from data.contract.errors import ClearsightError
+from clearsight.data.contract.errors import ClearsightError
 
 LEAST_PIXELS = 2**25
 """Pixels of all pictures that are decoded at once: 100 MB as bytes."""

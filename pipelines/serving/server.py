@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError
 
 HEAD_SECONDS = 15
 """In which the head of a request must come; an idle connection is closed by uvicorn after 5."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from data.contract.spec import kind_of
-from pipelines.device import machine
-from pipelines.training.config import TrainConfig
-from pipelines.training.state import State
-from pipelines.training.task import Score, Task
+from clearsight.data.contract.spec import kind_of
+from clearsight.pipelines.device import machine
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.training.state import State
+from clearsight.pipelines.training.task import Score, Task
 
 
 def card(
@@ -24,7 +24,7 @@ def card(
     device: str,
     time: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the card without the checksum, which `data.weights.save` adds.
+    """Return the card without the checksum, which `clearsight.data.weights.save` adds.
 
     Args:
         config: what was run.

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from data.contract.errors import RunError
-from data.home import replace_file
+from clearsight.data.contract.errors import RunError
+from clearsight.data.home import replace_file
 
 HEAD = "clearsight"
 

@@ -6,17 +6,17 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from data.corruptions.base import MINIMUM
-from defend.base import ClassifierSpec
-from pipelines.training.augment import as_floats, augmented
-from pipelines.training.config import TrainConfig
-from pipelines.training.pictures import Pictures, decode, split
-from pipelines.training.scoring import Score, score
-from pipelines.training.task import Task
-from pipelines.training.through import put_behind
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.base import MINIMUM
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.training.augment import as_floats, augmented
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.training.pictures import Pictures, decode, split
+from clearsight.pipelines.training.scoring import Score, score
+from clearsight.pipelines.training.task import Task
+from clearsight.pipelines.training.through import put_behind
 
 LOOKED_AT = 4
 """Pictures that the gradient of restorers is looked at with."""

@@ -6,21 +6,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.catalogue import SOURCES
-from data.contract.errors import ConfigError
-from data.contract.method import Method
-from data.contract.registry import Registry
-from data.contract.spec import Gradient, Number, PartSpec, Spec, kind_of
-from data.sources.base import HoldOut, Source
-from defend.catalogue import CLASSIFIERS
-from defend.training.standard import Standard
-from pipelines.catalogue import METHODS, Choice
-from pipelines.training.mixture import CorruptionMixture
-from restore.base import RestorerSpec
-from restore.catalogue import RESTORERS
-from restore.learning import RestorerMethod
+from clearsight.data.catalogue import SOURCES
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import Method
+from clearsight.data.contract.registry import Registry
+from clearsight.data.contract.spec import Gradient, Number, PartSpec, Spec, kind_of
+from clearsight.data.sources.base import HoldOut, Source
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.training.standard import Standard
+from clearsight.pipelines.catalogue import METHODS, Choice
+from clearsight.pipelines.training.mixture import CorruptionMixture
+from clearsight.restore.base import RestorerSpec
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.learning import RestorerMethod
 
-TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "restore.networks")
+TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "clearsight.restore.networks")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Share = Annotated[Number, Field(ge=0, le=1)]

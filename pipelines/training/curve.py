@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data.home import replace_file
-from pipelines.training.curve_chart import drawn
+from clearsight.data.home import replace_file
+from clearsight.pipelines.training.curve_chart import drawn
 
 NUMBERS, CHART = "curve.json", "curve.svg"
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from data.benchmark.sets import IMAGENET_C_15
-from data.catalogue import CORRUPTIONS
-from data.contract.errors import near_miss
-from data.contract.spec import Number, Spec
-from data.corruptions.base import Corruption, Table
+from clearsight.data.benchmark.sets import IMAGENET_C_15
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.errors import near_miss
+from clearsight.data.contract.spec import Number, Spec
+from clearsight.data.corruptions.base import Corruption, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 Severity = Annotated[int, Field(ge=1, le=5)]
 

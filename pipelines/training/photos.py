@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.sample import Sample, Skipped
-from data.contract.spec import kind_of
-from data.sources.base import Entry, Source
-from pipelines.training.augment import as_floats
-from pipelines.training.config import Augment
-from restore.tone import luma
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.sources.base import Entry, Source
+from clearsight.pipelines.training.augment import as_floats
+from clearsight.pipelines.training.config import Augment
+from clearsight.restore.tone import luma
 
 
 @dataclass(frozen=True)

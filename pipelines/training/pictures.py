@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.sample import Sample, Skipped
-from data.contract.spec import kind_of
-from data.sources.base import Entry, HoldOut, Index, Source
-from data.sources.selection import select
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.sources.base import Entry, HoldOut, Index, Source
+from clearsight.data.sources.selection import select
 
 CHUNK = 512
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.weights import Weights, save
-from pipelines.speed import speed
-from pipelines.training.card import card
-from pipelines.training.config import TrainConfig
-from pipelines.training.curve import write_curve
-from pipelines.training.state import State
-from pipelines.training.task import Score, Task
-from pipelines.training.through import Behind, network_of, publish_restorers
-from restore.restorer import Restorer
+from clearsight.data.weights import Weights, save
+from clearsight.pipelines.speed import speed
+from clearsight.pipelines.training.card import card
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.training.curve import write_curve
+from clearsight.pipelines.training.state import State
+from clearsight.pipelines.training.task import Score, Task
+from clearsight.pipelines.training.through import Behind, network_of, publish_restorers
+from clearsight.restore.restorer import Restorer
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from data.statistics import bootstrap_mean
-from pipelines.training.config import TrainConfig
-from pipelines.training.photos import Photos, decode_photos
-from pipelines.training.pictures import split
-from pipelines.training.scoring import evaluated
-from pipelines.training.task import Task
-from restore.base import RestorerSpec
-from restore.learning import RestorerMethod
-from restore.quality import psnr
-from restore.restorer import Restorer
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import bootstrap_mean
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.training.photos import Photos, decode_photos
+from clearsight.pipelines.training.pictures import split
+from clearsight.pipelines.training.scoring import evaluated
+from clearsight.pipelines.training.task import Task
+from clearsight.restore.base import RestorerSpec
+from clearsight.restore.learning import RestorerMethod
+from clearsight.restore.quality import psnr
+from clearsight.restore.restorer import Restorer
 
 SIDE = 192
 """Pixels a side of what validation looks at: the centre of each photograph; divisible by 8 and by 3."""

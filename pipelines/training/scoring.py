@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from data.contract.errors import DataError
-from data.contract.method import Method
-from data.contract.rng import Rng
-from data.statistics import wilson
-from pipelines.training.augment import as_floats
-from pipelines.training.pictures import Pictures
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import Method
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import wilson
+from clearsight.pipelines.training.augment import as_floats
+from clearsight.pipelines.training.pictures import Pictures
 
 SEED = 20_000
 """Seed of what a method draws to examine pictures: the same in every run, so that figures can be compared."""

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from data.contract.errors import RunError
-from data.contract.method import MODEL
-from pipelines.training.average import Average
-from pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
-from pipelines.training.curve import Check, Counts, from_facts
+from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.method import MODEL
+from clearsight.pipelines.training.average import Average
+from clearsight.pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
+from clearsight.pipelines.training.curve import Check, Counts, from_facts
 
 
 @dataclass

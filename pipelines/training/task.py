@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from data.contract.spec import PartSpec
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import PartSpec
 
 
 class Score(Protocol):

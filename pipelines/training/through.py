@@ -9,17 +9,17 @@ from typing import Any, cast
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError
-from data.contract.rng import Rng
-from data.initial import initialise
-from data.weights import Weights, save
-from defend.classifier import Classifier
-from pipelines.device import layout
-from pipelines.gradients import find_path
-from pipelines.graph import chain
-from pipelines.system import System
-from restore.base import RestorerSpec
-from restore.restorer import Restorer
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import initialise
+from clearsight.data.weights import Weights, save
+from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.device import layout
+from clearsight.pipelines.gradients import find_path
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.system import System
+from clearsight.restore.base import RestorerSpec
+from clearsight.restore.restorer import Restorer
 
 
 class Behind(nn.Module):

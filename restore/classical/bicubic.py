@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class Bicubic(RestorerSpec):
@@ -41,7 +41,7 @@ class Bicubic(RestorerSpec):
     def _enlarge(self, x: Tensor, axis: int) -> Tensor:
         import torch
 
-        from restore.filtering import mirror
+        from clearsight.restore.filtering import mirror
 
         size = x.shape[axis]
         around = x.index_select(axis, mirror(size, 2, x.device))

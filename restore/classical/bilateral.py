@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class Bilateral(RestorerSpec):
@@ -40,7 +40,7 @@ class Bilateral(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the weighted means; the image is mirrored at its borders."""
-        from restore.filtering import neighbour_mean
+        from clearsight.restore.filtering import neighbour_mean
 
         colour, space = 2 * (self.tolerance * self.sigma) ** 2, 2 * self.reach**2
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerSpec
+from clearsight.restore.base import RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class Clahe(RestorerSpec):
@@ -32,7 +32,7 @@ class Clahe(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return images of higher local contrast."""
-        from restore.tone import luma, recolour, tone_map
+        from clearsight.restore.tone import luma, recolour, tone_map
 
         y = luma(x)
         return recolour(x, y, tone_map(y, tiles=self.tiles, clip_limit=self.clip_limit))

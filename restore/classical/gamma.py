@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 TOE = 0.25 / 255
 """Below this value, a quarter of a grey level, the curve is a straight line through zero."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class HistogramEqualization(RestorerSpec):
@@ -30,7 +30,7 @@ class HistogramEqualization(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the equalised images."""
-        from restore.tone import luma, recolour, tone_map
+        from clearsight.restore.tone import luma, recolour, tone_map
 
         y = luma(x)
         return recolour(x, y, y + self.blend * (tone_map(y, tiles=1, clip_limit=None) - y))

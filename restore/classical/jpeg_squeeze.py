@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Gradient
-from restore.base import ArrayRestorerSpec, RestorerFacts
+from clearsight.data.contract.spec import Gradient
+from clearsight.restore.base import ArrayRestorerSpec, RestorerFacts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class JpegSqueeze(ArrayRestorerSpec):
@@ -60,7 +60,7 @@ class JpegSqueeze(ArrayRestorerSpec):
         """Return the differentiable JPEG (colour always at half resolution)."""
         from kornia.enhance import jpeg_codec_differentiable
 
-        from restore.restorer import pad
+        from clearsight.restore.restorer import pad
 
         height, width = x.shape[2:]
         colour = x if x.shape[1] == 3 else x.expand(-1, 3, -1, -1)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class Median(RestorerSpec):
@@ -36,7 +36,7 @@ class Median(RestorerSpec):
         """Return the medians; the image is mirrored at its borders."""
         import torch
 
-        from restore.filtering import extend
+        from clearsight.restore.filtering import extend
 
         height, width = x.shape[2:]
         around = extend(x, self.size // 2)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class NonLocalMeans(RestorerSpec):
@@ -41,7 +41,7 @@ class NonLocalMeans(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the weighted means; the image is mirrored at its borders."""
-        from restore.filtering import neighbour_mean
+        from clearsight.restore.filtering import neighbour_mean
 
         noise, width = 2 * self.sigma**2, (self.tolerance * self.sigma) ** 2
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerFacts, RestorerSpec
-from restore.kernels import GaussianKernel, Kernel
+from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.kernels import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +36,6 @@ class RichardsonLucySpec(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the iteration with its kernel; nothing in it is learned."""
-        from restore.nets.deconvolution import RichardsonLucy
+        from clearsight.restore.nets.deconvolution import RichardsonLucy
 
         return RichardsonLucy(self.kernel.taps(), self.iterations)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
-from restore.kernels import GaussianKernel, Kernel
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.kernels import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class Tikhonov(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: the reach of the inverse filter, and of blur and filter in every round."""
-        from restore.inverse import filter_radius
+        from clearsight.restore.inverse import filter_radius
 
         side = self.kernel.taps().shape[0]
         inverse = filter_radius(side)
@@ -49,7 +49,7 @@ class Tikhonov(RestorerSpec):
     def _taps(self) -> NDArray[np.float64]:
         import numpy as np
 
-        from restore.inverse import inverse_filter, laplacian
+        from clearsight.restore.inverse import inverse_filter, laplacian
 
         shape = laplacian()
         return inverse_filter(
@@ -59,6 +59,6 @@ class Tikhonov(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the module with both kernels; nothing in it is learned."""
-        from restore.nets.deconvolution import InverseFilter
+        from clearsight.restore.nets.deconvolution import InverseFilter
 
         return InverseFilter(self.kernel.taps(), self._taps(), self.border_rounds)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 BLOCK = 10
 """Iterations that are recomputed together on the way back."""
@@ -45,7 +45,7 @@ class TotalVariation(RestorerSpec):
         """Return the minimiser, as far as the iterations reach."""
         import torch
 
-        from restore.filtering import thrifty
+        from clearsight.restore.filtering import thrifty
 
         weight = self.strength * self.sigma
         zero = torch.zeros_like(x)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class UnsharpMask(RestorerSpec):
@@ -37,7 +37,7 @@ class UnsharpMask(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the sharpened images; they are mirrored at their borders."""
-        from restore.filtering import extend, gaussian_taps, separable
+        from clearsight.restore.filtering import extend, gaussian_taps, separable
 
         blurred = separable(extend(x, self._radius), gaussian_taps(self.sigma).to(x))
         return x + self.amount * (x - blurred)

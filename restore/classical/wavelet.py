@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 ROOT2, ROOT3 = 2.0**0.5, 3.0**0.5
 LOW_PASS: dict[str, tuple[float, ...]] = {
@@ -57,7 +57,7 @@ class Wavelet(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the denoised images; they are mirrored at their borders."""
-        from restore.filtering import extend
+        from clearsight.restore.filtering import extend
 
         height, width = x.shape[2:]
         planes = extend(_turn(x), self._reach)
@@ -85,7 +85,7 @@ class Wavelet(RestorerSpec):
     def _shrink(self, band: Tensor, level: int) -> Tensor:
         from torch.nn.functional import pad
 
-        from restore.filtering import separable
+        from clearsight.restore.filtering import separable
 
         reach = WINDOW * 2**level
         taps = band.new_full((2 * WINDOW + 1,), 1.0 / (2 * WINDOW + 1))

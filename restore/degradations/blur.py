@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from data.contract.errors import ShapeError
-from restore.degradations.noise import gaussian_noise
-from restore.filtering import convolve, extend
+from clearsight.data.contract.errors import ShapeError
+from clearsight.restore.degradations.noise import gaussian_noise
+from clearsight.restore.filtering import convolve, extend
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 
 def blur(images: Tensor, kernels: Tensor) -> Tensor:

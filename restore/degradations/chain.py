@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restore.degradations.blur import blur, eight_bits
-from restore.degradations.jpeg import GRID, jpeg, jpeg_on_device
-from restore.degradations.kernels import gaussian_kernels
-from restore.degradations.noise import camera_noise, gaussian_noise, poisson_noise
-from restore.degradations.resize import DOWN, UP, down_up
+from clearsight.restore.degradations.blur import blur, eight_bits
+from clearsight.restore.degradations.jpeg import GRID, jpeg, jpeg_on_device
+from clearsight.restore.degradations.kernels import gaussian_kernels
+from clearsight.restore.degradations.noise import camera_noise, gaussian_noise, poisson_noise
+from clearsight.restore.degradations.resize import DOWN, UP, down_up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 Span = tuple[float, float]
 SIDE = 13

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from restore.degradations.blur import eight_bits
-from restore.light import from_linear, to_linear
+from clearsight.restore.degradations.blur import eight_bits
+from clearsight.restore.light import from_linear, to_linear
 
 if TYPE_CHECKING:
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 
 def short_exposure(images: Tensor, factor: Tensor, white: Tensor, read: Tensor, rng: Rng) -> Tensor:

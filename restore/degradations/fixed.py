@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restore.degradations.blur import blur, eight_bits
-from restore.degradations.jpeg import jpeg
-from restore.degradations.kernels import gaussian_kernels
-from restore.degradations.noise import camera_noise, gaussian_noise
+from clearsight.restore.degradations.blur import blur, eight_bits
+from clearsight.restore.degradations.jpeg import jpeg
+from clearsight.restore.degradations.kernels import gaussian_kernels
+from clearsight.restore.degradations.noise import camera_noise, gaussian_noise
 
 if TYPE_CHECKING:
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 
 def mild(images: Tensor, rng: Rng) -> Tensor:

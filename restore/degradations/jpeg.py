@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

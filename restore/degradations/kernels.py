@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 POINTS = 192
 """Points that a path is drawn with: below half a pixel apart up to 96 pixels of length."""

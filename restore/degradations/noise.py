@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from data.contract.rng import Rng
+    from clearsight.data.contract.rng import Rng
 
 GAMMA = 2.2
 """Exponent between encoded values and light."""

@@ -12,10 +12,10 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore.filtering import extend
+from clearsight.restore.filtering import extend
 
 if TYPE_CHECKING:
-    from restore.restorer import Restorer
+    from clearsight.restore.restorer import Restorer
 
 STRIDE = 8
 """Sides of the canvas are multiples of this, so that denoisers need not pad it."""

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.errors import ConfigError, WeightsError
 
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
 """Modules that spandrel imports names from, for two of its forty architectures."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
-from restore.classical.auto_exposure import gain_of, with_gain
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.classical.auto_exposure import gain_of, with_gain
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 SMOOTHING = 2
 """Pixels beyond the network's reach that the map of the noise depends on."""
@@ -49,7 +49,7 @@ class AmplifiedUNet(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
-        from restore.nets.unet_denoiser import STRIDE, reach
+        from clearsight.restore.nets.unet_denoiser import STRIDE, reach
 
         field = 2 * (reach(self.blocks) + SMOOTHING) + 1
         return RestorerFacts(channels=(self.channels,), multiple_of=STRIDE, receptive_field=field)
@@ -64,14 +64,14 @@ class AmplifiedUNet(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets.unet_denoiser import UNetDenoiser as Network
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.unet_denoiser import UNetDenoiser as Network
 
         return fresh(lambda: Network(self.channels, self.width, self.blocks, blind=False))
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return brightened and denoised images."""
-        from restore.light import HEADROOM, from_linear, raised_noise, to_linear
+        from clearsight.restore.light import HEADROOM, from_linear, raised_noise, to_linear
 
         if network is None:
             raise NotImplementedError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,7 @@ class Enlighten(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights, which return their input."""
-        from data.initial import fresh
-        from restore.nets.enlighten import EnlightenNet
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.enlighten import EnlightenNet
 
         return fresh(lambda: EnlightenNet(self.width))

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class FFDNet(RestorerSpec):
@@ -49,14 +49,14 @@ class FFDNet(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets.ffdnet import FFDNet as Network
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.ffdnet import FFDNet as Network
 
         return fresh(lambda: Network(self.channels, self.depth, self.width))
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return denoised images."""
-        from restore.networks.unet_denoiser import noise_of
+        from clearsight.restore.networks.unet_denoiser import noise_of
 
         if network is None:
             raise NotImplementedError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +53,7 @@ class NAFNet(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets.nafnet import NAFNet as Network
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.nafnet import NAFNet as Network
 
         return fresh(lambda: Network(self.channels, self.width, self.encoder, self.middle, self.decoder))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from data.contract.errors import ConfigError
-from data.onnx_part import OnnxPart
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.onnx_part import OnnxPart
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 TRIAL = 32
 """Side of the black picture that tells the scale of a file that does not say it."""

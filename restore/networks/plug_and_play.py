@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import WeightsError
-from data.contract.spec import Number, content_key
-from restore.base import RestorerFacts, RestorerSpec
-from restore.kernels import GaussianKernel, Kernel
+from clearsight.data.contract.errors import WeightsError
+from clearsight.data.contract.spec import Number, content_key
+from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.kernels import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +66,7 @@ class PlugAndPlay(RestorerSpec):
 
     def fingerprint(self) -> str:
         """Return a key of the fields and of the sha256 of the denoisers' weights."""
-        from data.weights import find
+        from clearsight.data.weights import find
 
         # By content: where the weights lie changes no result.
         fields = {key: value for key, value in self.identity().items() if not key.startswith("denoiser")}
@@ -77,8 +77,8 @@ class PlugAndPlay(RestorerSpec):
         """Return the iteration with the denoisers' weights loaded."""
         import numpy as np
 
-        from restore.classical.wiener import Wiener
-        from restore.nets.plug_and_play import PlugAndPlay as Iteration
+        from clearsight.restore.classical.wiener import Wiener
+        from clearsight.restore.nets.plug_and_play import PlugAndPlay as Iteration
 
         steps = np.geomspace(self.sigma, max(COARSEST, self.sigma), self.iterations)
         levels = [float(level) for level in steps[::-1]]
@@ -99,8 +99,8 @@ class PlugAndPlay(RestorerSpec):
 
     def _denoiser(self, channels: int) -> RestorerSpec | None:
         """Return the resolved spec of the denoiser for so many channels, or None."""
-        from data.weights import find
-        from restore.catalogue import RESTORERS
+        from clearsight.data.weights import find
+        from clearsight.restore.catalogue import RESTORERS
 
         field = "denoiser" if channels == 3 else "denoiser_gray"
         name = cast("str | None", getattr(self, field))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,7 +37,7 @@ class Span(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets.span import Span as Network
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.span import Span as Network
 
         return fresh(lambda: Network(self.scale, self.width, self.blocks))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import ConfigError, DataError, WeightsError
-from data.contract.spec import content_key
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.errors import ConfigError, DataError, WeightsError
+from clearsight.data.contract.spec import content_key
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ class SpandrelCheckpoint(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return what spandrel knows of the network; how far its pixels see it does not know."""
-        from restore.nets.spandrel import load
+        from clearsight.restore.nets.spandrel import load
 
         network = load(self._file())
         return RestorerFacts(
@@ -75,13 +75,13 @@ class SpandrelCheckpoint(RestorerSpec):
                 hint="pip install clearsight[spandrel], or without torchvision:"
                 " pip install einops && pip install --no-deps spandrel",
             )
-        from restore.nets.spandrel import load
+        from clearsight.restore.nets.spandrel import load
 
         load(self._file())
 
     def fingerprint(self) -> str:
         """Return a key of the fields and of the file's sha256."""
-        from data.weights import digest
+        from clearsight.data.weights import digest
 
         # Where the file lies changes no result.
         fields = {name: value for name, value in self.identity().items() if name not in ("path", "sha256")}
@@ -89,13 +89,13 @@ class SpandrelCheckpoint(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with the checkpoint's weights."""
-        from restore.nets.spandrel import load
+        from clearsight.restore.nets.spandrel import load
 
         return load(self._file())
 
     def _file(self) -> Path:
-        from data.home import locate
-        from data.weights import digest
+        from clearsight.data.home import locate
+        from clearsight.data.weights import digest
 
         try:
             path = locate(self.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,8 +25,8 @@ class SRCNN(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: what the three kernels reach at the large size, and the cubic one."""
-        from restore.nets.cubic import reach
-        from restore.nets.srcnn import FIRST, LAST
+        from clearsight.restore.nets.cubic import reach
+        from clearsight.restore.nets.srcnn import FIRST, LAST
 
         around = FIRST // 2 + self.middle // 2 + LAST // 2
         return RestorerFacts(
@@ -35,7 +35,7 @@ class SRCNN(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets import srcnn
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets import srcnn
 
         return fresh(lambda: srcnn.SRCNN(self.scale, self.middle))

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from data.contract.types import Images
+    from clearsight.data.contract.types import Images
 
 
 class UNetDenoiser(RestorerSpec):
@@ -41,7 +41,7 @@ class UNetDenoiser(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
-        from restore.nets.unet_denoiser import STRIDE, reach
+        from clearsight.restore.nets.unet_denoiser import STRIDE, reach
 
         return RestorerFacts(
             channels=(self.channels,), multiple_of=STRIDE, receptive_field=2 * reach(self.blocks) + 1
@@ -54,8 +54,8 @@ class UNetDenoiser(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets.unet_denoiser import UNetDenoiser as Network
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.unet_denoiser import UNetDenoiser as Network
 
         return fresh(lambda: Network(self.channels, self.width, self.blocks, blind=self.blind))
 
@@ -69,6 +69,6 @@ class UNetDenoiser(RestorerSpec):
 
 def noise_of(x: Images, sigma: float | Literal["auto"]) -> Images:
     """Return the noise to tell the network, (n, 1, 1, 1): the given one, or the estimate."""
-    from restore.noise import estimate_sigma
+    from clearsight.restore.noise import estimate_sigma
 
     return estimate_sigma(x) if sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), sigma)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,14 +29,14 @@ class VDSR(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: one large pixel more on each side a convolution, and the cubic kernel."""
-        from restore.nets.cubic import reach
+        from clearsight.restore.nets.cubic import reach
 
         side = 2 * reach(self.scale, self.depth) + 1
         return RestorerFacts(scale=self.scale, channels=(3,), receptive_field=side)
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        from data.initial import fresh
-        from restore.nets import vdsr
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets import vdsr
 
         return fresh(lambda: vdsr.VDSR(self.scale, self.depth, self.width))

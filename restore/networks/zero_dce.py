@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ class ZeroDCE(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights, which return their input."""
-        from data.initial import fresh
-        from restore.nets.zero_dce import ZeroDCENet
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.zero_dce import ZeroDCENet
 
         return fresh(ZeroDCENet)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import ConfigError
-from data.contract.spec import Number
-from restore.learning import Pair, Supervised
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import Number
+from clearsight.restore.learning import Pair, Supervised
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 KINDS = ("motion", "defocus", "gaussian")
 Length = Annotated[Number, Field(ge=0, le=96)]
@@ -70,7 +70,7 @@ class Deblur(Supervised):
         """Blur validation pictures with kernels of the middle strength, and add the middle noise."""
         import numpy as np
 
-        from restore.degradations.kernels import defocus_kernels, motion_kernels
+        from clearsight.restore.degradations.kernels import defocus_kernels, motion_kernels
 
         count = len(images)
         if condition == "motion":
@@ -84,7 +84,7 @@ class Deblur(Supervised):
     def _kernels(self, count: int, rng: Rng) -> NDArray[np.float64]:
         import numpy as np
 
-        from restore.degradations.kernels import defocus_kernels, gaussian_kernels, motion_kernels
+        from clearsight.restore.degradations.kernels import defocus_kernels, gaussian_kernels, motion_kernels
 
         draw = rng.at("kernels").numpy()
         kind = np.searchsorted(np.cumsum(self.shares[:2]), draw.random(count), side="right")
@@ -110,8 +110,8 @@ class Deblur(Supervised):
     ) -> Pair:
         import torch
 
-        from restore.degradations.blur import blur, eight_bits
-        from restore.degradations.noise import gaussian_noise
+        from clearsight.restore.degradations.blur import blur, eight_bits
+        from clearsight.restore.degradations.noise import gaussian_noise
 
         if model.facts.scale != 1:
             raise ConfigError("trains restorers that keep the size of a picture", where=self.kind)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from data.contract.spec import Number
-from restore.learning import Pair, Supervised
+from clearsight.data.contract.spec import Number
+from clearsight.restore.learning import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 LEVELS = (15, 25, 50)
 """What the papers report: standard deviations in levels of 255."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import ConfigError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.spec import Number
-from restore.darkening import LowLight
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.spec import Number
+from clearsight.restore.darkening import LowLight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 GLOBAL, LOCAL, FEATURES = "global_discriminator", "local_discriminator", "features"
 BLOCKS = 11
@@ -79,8 +79,8 @@ class EnlightenGAN(LowLight):
             ConfigError: the package with the feature network's weights is missing.
             WeightsError: its file is not the one that was checked.
         """
-        from data.initial import fresh
-        from restore.nets.discriminators import PatchDiscriminator
+        from clearsight.data.initial import fresh
+        from clearsight.restore.nets.discriminators import PatchDiscriminator
 
         found: dict[str, nn.Module] = {
             MODEL: model,
@@ -214,7 +214,7 @@ def _judged(judge: nn.Module, x: Tensor) -> Tensor:
 
 
 def _features() -> nn.Module:
-    from data.lite0 import lite0
-    from restore.nets.features import FrozenFeatures, lite0_layers
+    from clearsight.data.lite0 import lite0
+    from clearsight.restore.nets.features import FrozenFeatures, lite0_layers
 
     return FrozenFeatures(lite0_layers(lite0(), BLOCKS))

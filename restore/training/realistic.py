@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import ConfigError
-from data.contract.spec import Number
-from restore.learning import Pair, Supervised
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import Number
+from clearsight.restore.learning import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from restore.degradations.chain import Ranges
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.degradations.chain import Ranges
+    from clearsight.restore.restorer import Restorer
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(ge=1e-3, le=1)]
@@ -87,7 +87,7 @@ class Realistic(Supervised):
     @property
     def ranges(self) -> Ranges:
         """Return what the chain is told."""
-        from restore.degradations.chain import Ranges
+        from clearsight.restore.degradations.chain import Ranges
 
         names = (name for name in SPANS if name != "soft_width")
         return Ranges(
@@ -107,7 +107,7 @@ class Realistic(Supervised):
         """Soften some pictures, which become the target, then send all through the chain."""
         import torch
 
-        from restore.degradations.chain import second_order, soften
+        from clearsight.restore.degradations.chain import second_order, soften
 
         self._check(model)
         target = images
@@ -119,7 +119,7 @@ class Realistic(Supervised):
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
         """Degrade validation pictures with one of two fixed chains, whatever the fields say."""
-        from restore.degradations.fixed import mild, strong
+        from clearsight.restore.degradations.fixed import mild, strong
 
         self._check(model)
         chains = {"mild": mild, "strong": strong}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.errors import ConfigError
-from data.contract.spec import Number
-from restore.learning import Pair, Supervised
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import Number
+from clearsight.restore.learning import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 Range = tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]]
 
@@ -60,7 +60,7 @@ class ShortExposure(Supervised):
         """Darken each picture of a batch by a factor of its own."""
         import torch
 
-        from restore.degradations.exposure import short_exposure
+        from clearsight.restore.degradations.exposure import short_exposure
 
         chance = torch.rand(3, images.shape[0], 1, 1, 1, generator=rng.at("strength").torch())
         ranges = (self.factor, self.white, self.read)
@@ -73,7 +73,7 @@ class ShortExposure(Supervised):
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
         """Darken by a fixed factor, with 4,000 electrons at white and 3 of read noise."""
-        from restore.degradations.exposure import short_exposure
+        from clearsight.restore.degradations.exposure import short_exposure
 
         told = (float(condition.removeprefix("factor")), 4000.0, 3.0)
         factor, white, read = (images.new_full((images.shape[0], 1, 1, 1), each) for each in told)
@@ -92,8 +92,8 @@ def amplified(model: Restorer, images: Tensor, dark: Tensor, factor: Tensor) -> 
     Raises:
         ConfigError: the model has no gain.
     """
-    from restore.light import from_linear, to_linear
-    from restore.networks.amplified_unet import AmplifiedUNet
+    from clearsight.restore.light import from_linear, to_linear
+    from clearsight.restore.networks.amplified_unet import AmplifiedUNet
 
     if not isinstance(model.spec, AmplifiedUNet):
         raise ConfigError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from restore.learning import Pair, Supervised
+from clearsight.restore.learning import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 
 class SuperResolution(Supervised):
@@ -38,8 +38,8 @@ class SuperResolution(Supervised):
         """
         from fractions import Fraction
 
-        from data.contract.errors import ConfigError
-        from restore.resize import resize_bicubic, to_8_bit
+        from clearsight.data.contract.errors import ConfigError
+        from clearsight.restore.resize import resize_bicubic, to_8_bit
 
         scale = model.facts.scale
         if scale == 1:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from data.contract.errors import ConfigError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.spec import Number
-from restore.darkening import LowLight
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.spec import Number
+from clearsight.restore.darkening import LowLight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from data.contract.rng import Rng
-    from restore.restorer import Restorer
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
 
 REGION = 4
 """Side in pixels of the regions whose contrast to their neighbours is kept."""
@@ -60,7 +60,7 @@ class ZeroReference(LowLight):
         Raises:
             ConfigError: the model is of another kind, or the crops are smaller than a region.
         """
-        from restore.nets.zero_dce import ZeroDCENet, applied
+        from clearsight.restore.nets.zero_dce import ZeroDCENet, applied
 
         network = cast("Restorer", players[MODEL]).network
         if not isinstance(network, ZeroDCENet):

@@ -15,15 +15,15 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from defend.attacks.base import Attack, BallAttack
-from defend.catalogue import ATTACKS, CLASSIFIERS
-from defend.target import Slope, Victims
-from pipelines.graph import chain
-from pipelines.measure import keep_pictures
-from pipelines.system import System
-from pipelines.target import SystemTarget, View
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.attacks.base import Attack, BallAttack
+from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
+from clearsight.defend.target import Slope, Victims
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.measure import keep_pictures
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget, View
 
 CLASSES, SIZE = 5, (12, 12)
 RADIUS = {"linf": 0.006, "l2": 0.08, "l1": 0.8}

@@ -14,13 +14,13 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from data.contract.errors import ShapeError, WeightsError
-from data.contract.rng import Rng
-from data.contract.spec import Gradient
-from data.weights import save, shipped
-from defend.base import ClassifierSpec
-from defend.catalogue import CLASSIFIERS
-from defend.classifier import Classifier
+from clearsight.data.contract.errors import ShapeError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Gradient
+from clearsight.data.weights import save, shipped
+from clearsight.defend.base import ClassifierSpec
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.classifier import Classifier
 
 KINDS = list(CLASSIFIERS.kinds)
 FIELDS: dict[str, dict[str, Any]] = {

@@ -15,10 +15,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.catalogue import CORRUPTIONS
-from data.contract.errors import ShapeError
-from data.contract.rng import Rng
-from data.corruptions.base import Corruption
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.base import Corruption
 
 KINDS = [kind for kind in CORRUPTIONS.kinds if kind != "identity"]
 TABLES = ("imagenet_c", "cifar_c")
@@ -218,7 +218,7 @@ def test_any_picture_of_any_size(kind, height, width, channels, seed):
 
 def test_the_registry_needs_no_heavy_library():
     code = (
-        "import sys; from data.catalogue import CORRUPTIONS; assert len(CORRUPTIONS.kinds) > 1; "
+        "import sys; from clearsight.data.catalogue import CORRUPTIONS; assert len(CORRUPTIONS.kinds) > 1; "
         "print([m for m in ('torch', 'cv2', 'numpy', 'scipy', 'PIL', 'skimage') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,16 +7,16 @@ import json
 import onnxruntime
 import pytest
 
-from data.contract.deployed import read
-from data.contract.errors import ConfigError
-from data.weights import Weights, shipped
-from defend.catalogue import CLASSIFIERS
-from pipelines.catalogue import PARTS
-from pipelines.deploy import verify
-from pipelines.deploy.export import Options, export
-from pipelines.deploy.wrap import refuse_unexportable
-from pipelines.graph import Graph, Node, chain, wire
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.deployed import read
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.weights import Weights, shipped
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.pipelines.catalogue import PARTS
+from clearsight.pipelines.deploy import verify
+from clearsight.pipelines.deploy.export import Options, export
+from clearsight.pipelines.deploy.wrap import refuse_unexportable
+from clearsight.pipelines.graph import Graph, Node, chain, wire
+from clearsight.restore.catalogue import RESTORERS
 
 FAST = ("signs-standard-v1", "zero-dce-v1")
 """A part of either room; the others take ten seconds and more, most of them torch's."""

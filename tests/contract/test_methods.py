@@ -14,15 +14,15 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from data.initial import initialise
-from defend.catalogue import CLASSIFIERS
-from defend.training.base import BallMethod, ClassifierMethod
-from defend.training.weight_perturbation import WeightPerturbation
-from pipelines.catalogue import METHODS
-from restore.learning import RestorerMethod
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import initialise
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.training.base import BallMethod, ClassifierMethod
+from clearsight.defend.training.weight_perturbation import WeightPerturbation
+from clearsight.pipelines.catalogue import METHODS
+from clearsight.restore.learning import RestorerMethod
 
 CLASSES, SIDE = 5, 8
 ROWS: dict[str, list[dict[str, Any]]] = {

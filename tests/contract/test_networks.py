@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.contract.rng import Rng
-from restore.base import RestorerSpec
-from restore.catalogue import RESTORERS
-from restore.resize import resize_bicubic
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.base import RestorerSpec
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.resize import resize_bicubic
 
 SMALL = {"amplified_unet": {"gain": 1}, "enlighten": {"width": 16}}
 """Fields that make a kind cheaper to test; the others are tested with their defaults."""
 KINDS = tuple(
     kind
     for kind, spec in RESTORERS.kinds.items()
-    if spec.__module__.startswith("restore.networks.") and spec.fixed_by_weights
+    if spec.__module__.startswith("clearsight.restore.networks.") and spec.fixed_by_weights
 )
 
 

@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 from tiny_onnx import tiny
 from torch import Tensor
 
-from data.contract.field_docs import describe_fields
-from data.contract.rng import Rng
-from data.contract.spec import Gradient
-from data.weights import save
-from restore.base import ArrayRestorerSpec, RestorerSpec
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.field_docs import describe_fields
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Gradient
+from clearsight.data.weights import save
+from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
+from clearsight.restore.catalogue import RESTORERS
 
 SMALL = {
     "amplified_unet": {"width": 4, "gain": 4},
@@ -311,7 +311,7 @@ def test_receptive_field_claim(kind):
 
 def test_specs_load_without_heavy_imports():
     code = (
-        "import sys; from restore.catalogue import RESTORERS; RESTORERS.kinds;"
+        "import sys; from clearsight.restore.catalogue import RESTORERS; RESTORERS.kinds;"
         "print([m for m in ('torch', 'cv2', 'numpy', 'scipy', 'skimage', 'kornia') if m in sys.modules])"
     )
     out = subprocess.run(

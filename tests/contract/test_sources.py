@@ -1,4 +1,4 @@
-"""Every kind of source keeps the promises of `data.sources.base`. A new kind needs one row in CASES."""
+"""Every kind of source keeps the promises of `clearsight.data.sources.base`. A new kind needs one row in CASES."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.catalogue import SOURCES
-from data.contract.errors import ClearsightError, DataError
-from data.contract.sample import Sample, Skipped
-from data.images import encode_png
-from data.sources.base import HoldOut, Source
+from clearsight.data.catalogue import SOURCES
+from clearsight.data.contract.errors import ClearsightError, DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.images import encode_png
+from clearsight.data.sources.base import HoldOut, Source
 
 CLASSES = ("cat", "dog", "fox")
 PER_CLASS = 4

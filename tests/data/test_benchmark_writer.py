@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import skimage.data
 
-from data.benchmark.names import file_names, folder_names, safe
-from data.benchmark.sets import ALEXNET_ERRORS, SETS
-from data.benchmark.write import expand, write_benchmark
-from data.catalogue import CORRUPTIONS
-from data.contract.errors import ConfigError, DataError
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.images import decode, encode_png
-from data.sources.base import Entry
-from data.sources.cifar_c import CifarC
-from data.sources.files import Files
-from data.sources.folder import Folder
-from data.sources.imagenet_c import ImageNetC
+from clearsight.data.benchmark.names import file_names, folder_names, safe
+from clearsight.data.benchmark.sets import ALEXNET_ERRORS, SETS
+from clearsight.data.benchmark.write import expand, write_benchmark
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.images import decode, encode_png
+from clearsight.data.sources.base import Entry
+from clearsight.data.sources.cifar_c import CifarC
+from clearsight.data.sources.files import Files
+from clearsight.data.sources.folder import Folder
+from clearsight.data.sources.imagenet_c import ImageNetC
 
 KINDS = ("gaussian_noise", "fog", "contrast")
 

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data.contract import registry as registries
-from data.contract.errors import ClearsightError, ConfigError, WeightsError, near_miss
-from data.contract.registry import Registry
-from data.contract.rng import Rng
-from data.contract.spec import Number, Spec
-from data.home import locate, replace_file
-from data.weights import CARD, MODEL, find, save, shipped, state, verify
+from clearsight.data.contract import registry as registries
+from clearsight.data.contract.errors import ClearsightError, ConfigError, WeightsError, near_miss
+from clearsight.data.contract.registry import Registry
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Number, Spec
+from clearsight.data.home import locate, replace_file
+from clearsight.data.weights import CARD, MODEL, find, save, shipped, state, verify
 
 HOUSE = Path(__file__).parents[2]
 
@@ -105,7 +105,7 @@ def test_errors_are_one_line_with_place_and_advice() -> None:
 
 def test_a_package_of_the_users_joins_by_entry_point(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from typing import Literal\nfrom data.corruptions.base import Corruption\n"
+        "from typing import Literal\nfrom clearsight.data.corruptions.base import Corruption\n"
         "class Soot(Corruption):\n    kind: Literal['soot'] = 'soot'\n    purpose = 'soot on the lens'\n"
     )
     info = tmp_path / "mine-1.0.dist-info"
@@ -113,7 +113,7 @@ def test_a_package_of_the_users_joins_by_entry_point(tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[clearsight]\nparts = mine\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "list", "corruptions"],
+        [sys.executable, "-m", "clearsight.pipelines.cli", "list", "corruptions"],
         env=os.environ | {"PYTHONPATH": f"{HOUSE}{os.pathsep}{tmp_path}"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -12,9 +12,9 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from data import downloads
-from data.contract.errors import DataError
-from data.downloads import DOWNLOADS, Download, get
+from clearsight.data import downloads
+from clearsight.data.contract.errors import DataError
+from clearsight.data.downloads import DOWNLOADS, Download, get
 
 
 def archive(members: dict[str, bytes], *, link: str = "") -> bytes:

@@ -7,9 +7,16 @@ import pytest
 import scipy.stats
 import skimage.data
 
-from data.benchmark.sets import SETS
-from data.contract.rng import Rng
-from data.corruptions.low_light import READ_NOISE, WHITE, LowLight, alias_table, level_counts, to_linear
+from clearsight.data.benchmark.sets import SETS
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.low_light import (
+    READ_NOISE,
+    WHITE,
+    LowLight,
+    alias_table,
+    level_counts,
+    to_linear,
+)
 
 EVERY = [factors[place] for factors in LowLight.FACTORS.values() for place in (0, 4)]
 

@@ -9,14 +9,14 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.catalogue import CORRUPTIONS
-from data.contract.rng import Rng
-from data.corruptions.fields import normal, normal_table, words
-from data.corruptions.glass_blur import displacements, visited, walk
-from data.corruptions.impulse_noise import ImpulseNoise
-from data.corruptions.kernels import disk, gaussian_taps, line, smooth, streak
-from data.corruptions.shot_noise import ShotNoise, alias_table, level_counts
-from data.corruptions.zoom_blur import ZoomBlur
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.fields import normal, normal_table, words
+from clearsight.data.corruptions.glass_blur import displacements, visited, walk
+from clearsight.data.corruptions.impulse_noise import ImpulseNoise
+from clearsight.data.corruptions.kernels import disk, gaussian_taps, line, smooth, streak
+from clearsight.data.corruptions.shot_noise import ShotNoise, alias_table, level_counts
+from clearsight.data.corruptions.zoom_blur import ZoomBlur
 
 
 def test_words_are_uniform():

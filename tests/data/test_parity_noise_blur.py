@@ -8,11 +8,11 @@ import pytest
 import scipy.stats
 import skimage.data
 
-from data.catalogue import CORRUPTIONS
-from data.contract.rng import Rng
-from data.corruptions.fields import normal, words
-from data.corruptions.glass_blur import displacements
-from data.corruptions.impulse_noise import ImpulseNoise
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.fields import normal, words
+from clearsight.data.corruptions.glass_blur import displacements
+from clearsight.data.corruptions.impulse_noise import ImpulseNoise
 
 pytest.importorskip("imagecorruptions", reason="the peer library imagecorruptions is not installed")
 from imagecorruptions import corrupt

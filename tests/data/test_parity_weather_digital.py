@@ -11,13 +11,13 @@ import pytest
 import skimage.data
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from data.catalogue import CORRUPTIONS
-from data.contract.rng import Rng
-from data.corruptions.elastic_transform import ElasticTransform, smooth_field
-from data.corruptions.fields import normal, words
-from data.corruptions.frost import PHOTOGRAPHS, photograph
-from data.corruptions.frost_textures import PANES, procedural
-from data.corruptions.snow import Snow
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.elastic_transform import ElasticTransform, smooth_field
+from clearsight.data.corruptions.fields import normal, words
+from clearsight.data.corruptions.frost import PHOTOGRAPHS, photograph
+from clearsight.data.corruptions.frost_textures import PANES, procedural
+from clearsight.data.corruptions.snow import Snow
 
 peer = pytest.importorskip("imagecorruptions", reason="the peer imagecorruptions is not installed")
 

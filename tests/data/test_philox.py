@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 
 @given(seed=st.integers(-(2**63), 2**63), name=st.text(max_size=8))

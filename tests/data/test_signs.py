@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.signs.faces import FACES, face
-from data.signs.scene import BACKGROUNDS, render
-from data.sources.signs import CLASSES, Signs
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.signs.faces import FACES, face
+from clearsight.data.signs.scene import BACKGROUNDS, render
+from clearsight.data.sources.signs import CLASSES, Signs
 
 GOLDEN = np.array([[79.53, 56.42, 58.65], [134.22, 118.48, 111.08], [126.17, 105.77, 117.83]])
 """Mean colour of pictures 0, 5 and 16 of the test split."""

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.cifar import NAMES10, NAMES100
-from data.contract.errors import DataError
-from data.contract.sample import Sample
-from data.downloads import DOWNLOADS
-from data.python_batches import read_batch
-from data.sources.base import Source
-from data.sources.cifar10 import Cifar10
-from data.sources.cifar100 import Cifar100
-from data.sources.cifar_c import CifarC
+from clearsight.data.cifar import NAMES10, NAMES100
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Sample
+from clearsight.data.downloads import DOWNLOADS
+from clearsight.data.python_batches import read_batch
+from clearsight.data.sources.base import Source
+from clearsight.data.sources.cifar10 import Cifar10
+from clearsight.data.sources.cifar100 import Cifar100
+from clearsight.data.sources.cifar_c import CifarC
 
 COUNT = 12
 PIXELS = np.random.Generator(np.random.Philox(key=5)).integers(0, 256, (COUNT, 3072), np.uint8)

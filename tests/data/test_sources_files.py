@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.contract.errors import DataError
-from data.contract.sample import Sample, Skipped
-from data.images import encode_jpeg, encode_png
-from data.sources.files import Files
-from data.sources.folder import Folder
-from data.sources.imagenet_c import ImageNetC
-from data.sources.parquet import Parquet
-from data.sources.photos import NAMES, Photos
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.images import encode_jpeg, encode_png
+from clearsight.data.sources.files import Files
+from clearsight.data.sources.folder import Folder
+from clearsight.data.sources.imagenet_c import ImageNetC
+from clearsight.data.sources.parquet import Parquet
+from clearsight.data.sources.photos import NAMES, Photos
 
 
 def png(shade: int) -> bytes:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.sample import Sample, Skipped
-from data.sources.base import Entry, HoldOut, Index, Source
-from data.sources.selection import fit
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.sources.base import Entry, HoldOut, Index, Source
+from clearsight.data.sources.selection import fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,8 +229,8 @@ def test_fit_averages_when_it_shrinks() -> None:
 
 
 def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from data.images import encode_png
-    from data.sources.files import Files
+    from clearsight.data.images import encode_png
+    from clearsight.data.sources.files import Files
 
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.png").write_bytes(encode_png(np.zeros((4, 4, 3), np.uint8)))

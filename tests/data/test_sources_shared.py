@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.cifar import NAMES10
-from data.contract.sample import Sample
-from data.sources.base import HoldOut
-from data.sources.parquet import Parquet
+from clearsight.data.cifar import NAMES10
+from clearsight.data.contract.sample import Sample
+from clearsight.data.sources.base import HoldOut
+from clearsight.data.sources.parquet import Parquet
 
 pytestmark = [
     pytest.mark.shared,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.contract.errors import DataError
-from data.contract.sample import Sample, Skipped
-from data.sources.tar import Tar
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.sources.tar import Tar
 
 
 def png(value: int, height: int = 5, width: int = 7) -> bytes:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from data import statistics
-from data.contract.errors import DataError
-from data.contract.rng import Rng
-from data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap, wilson
+from clearsight.data import statistics
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap, wilson
 
 
 @given(st.integers(1, 5000), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.999]))

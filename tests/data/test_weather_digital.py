@@ -11,22 +11,22 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.catalogue import CORRUPTIONS
-from data.contract.errors import ConfigError, ShapeError
-from data.contract.rng import Rng
-from data.corruptions import frost as frost_module
-from data.corruptions.albumentation import Albumentation
-from data.corruptions.brightness import Brightness
-from data.corruptions.contrast import Contrast
-from data.corruptions.elastic_transform import ElasticTransform
-from data.corruptions.fog import Fog, plasma
-from data.corruptions.frost import Frost
-from data.corruptions.frost_textures import PANES, procedural
-from data.corruptions.jpeg_compression import JpegCompression
-from data.corruptions.pixelate import Pixelate
-from data.corruptions.saturate import Saturate
-from data.corruptions.snow import Snow
-from data.corruptions.spatter import Spatter
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions import frost as frost_module
+from clearsight.data.corruptions.albumentation import Albumentation
+from clearsight.data.corruptions.brightness import Brightness
+from clearsight.data.corruptions.contrast import Contrast
+from clearsight.data.corruptions.elastic_transform import ElasticTransform
+from clearsight.data.corruptions.fog import Fog, plasma
+from clearsight.data.corruptions.frost import Frost
+from clearsight.data.corruptions.frost_textures import PANES, procedural
+from clearsight.data.corruptions.jpeg_compression import JpegCompression
+from clearsight.data.corruptions.pixelate import Pixelate
+from clearsight.data.corruptions.saturate import Saturate
+from clearsight.data.corruptions.snow import Snow
+from clearsight.data.corruptions.spatter import Spatter
 
 RNG = Rng(0).at("corrupt", "sample")
 STOCHASTIC = ("snow", "frost", "fog", "elastic_transform", "spatter")

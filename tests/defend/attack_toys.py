@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from defend.target import Loss, Slope, Victims
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.target import Loss, Slope, Victims
 
 
 class ToyTarget:

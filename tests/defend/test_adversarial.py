@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from data.initial import fresh
-from defend.search.ascent import Ascent
-from defend.training.adversarial import Adversarial
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh
+from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.training.adversarial import Adversarial
 
 CLASSES = 5
 SIDE = 8

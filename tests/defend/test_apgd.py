@@ -8,13 +8,13 @@ from attack_toys import Precise, ToyTarget, flattened, linear, pictures, victims
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from defend.attacks.apgd import APGD
-from defend.search.apgd import Climbed, Settings, ascend, raised_by, ranked_targets
-from defend.search.balls import Norm, size
-from defend.search.streams import Streams
-from defend.target import Victims
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.attacks.apgd import APGD
+from clearsight.defend.search.apgd import Climbed, Settings, ascend, raised_by, ranked_targets
+from clearsight.defend.search.balls import Norm, size
+from clearsight.defend.search.streams import Streams
+from clearsight.defend.target import Victims
 
 SHAPE = (3, 6, 6)
 BALLS: dict[str, tuple[Norm, float]] = {"linf": ("linf", 0.01), "l2": ("l2", 0.2), "l1": ("l1", 0.3)}
@@ -202,8 +202,8 @@ def test_bad_fields(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 4 / 255), ("l2", 1.0), ("l1", 12.0)], ids=BALLS)
 def test_parity_with_the_reference(norm: Norm, eps: float, loss: Any) -> None:
     reference = pytest.importorskip("pyautoattack.autopgd_base")
-    from data.sources.signs import Signs
-    from defend.classifiers.small_convnet import SmallConvNet
+    from clearsight.data.sources.signs import Signs
+    from clearsight.defend.classifiers.small_convnet import SmallConvNet
 
     steps, samples = 30, Signs(count=34).read(Signs(count=34).scan().entries)
     images = torch.stack([torch.from_numpy(each.image).permute(2, 0, 1) / 255 for each in samples])  # type: ignore[union-attr]

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from defend.training.augmix import AugMix, jensen_shannon
-from defend.training.chains.mixing import draw, mixed
-from defend.training.chains.operations import OPERATIONS, apply_operations
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.training.augmix import AugMix, jensen_shannon
+from clearsight.defend.training.chains.mixing import draw, mixed
+from clearsight.defend.training.chains.operations import OPERATIONS, apply_operations
 
 
 def pictures(n: int = 6, size: int = 32, seed: int = 0) -> Tensor:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data.contract.rng import Rng
-from defend.search.balls import Norm, ascent, project, random_point, size
-from defend.search.streams import Streams
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.balls import Norm, ascent, project, random_point, size
+from clearsight.defend.search.streams import Streams
 
 norms = pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 SHAPE = (3, 4, 5)

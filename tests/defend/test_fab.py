@@ -7,16 +7,16 @@ import torch
 from attack_toys import ToyTarget, flattened, linear, pictures, victims_of
 from torch import Tensor, nn
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from data.initial import fresh
-from data.sources.signs import Signs
-from defend.attacks.fab import FAB
-from defend.classifiers.small_convnet import SmallConvNet
-from defend.search.balls import Norm, size
-from defend.search.fab import POLISH, Pace, nearest
-from defend.search.halfspace import step_onto
-from defend.target import Victims
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh
+from clearsight.data.sources.signs import Signs
+from clearsight.defend.attacks.fab import FAB
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
+from clearsight.defend.search.balls import Norm, size
+from clearsight.defend.search.fab import POLISH, Pace, nearest
+from clearsight.defend.search.halfspace import step_onto
+from clearsight.defend.target import Victims
 
 NORMS = ("linf", "l2", "l1")
 DUAL = {"linf": 1, "l2": 2, "l1": torch.inf}

@@ -11,11 +11,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from data import lite0 as lite0_file
-from data.contract.errors import ConfigError, WeightsError
-from data.contract.rng import Rng
-from defend.classifiers.efficientnet_lite0 import EfficientNetLite0
-from defend.classifiers.python import PythonClassifier
+from clearsight.data import lite0 as lite0_file
+from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.classifiers.efficientnet_lite0 import EfficientNetLite0
+from clearsight.defend.classifiers.python import PythonClassifier
 
 IMAGENETTE = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
 CODE = """

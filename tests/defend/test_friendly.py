@@ -22,14 +22,14 @@ from training_toys import (
     walk,
 )
 
-from data.contract.method import Tally, TrainBatch
-from data.contract.rng import Rng
-from defend.search.ascent import Ascent
-from defend.training.adversarial import Adversarial
-from defend.training.base import BallMethod
-from defend.training.fat import FAT
-from defend.training.fat_trades import FatTrades
-from defend.training.gair_fat import GairFat
+from clearsight.data.contract.method import Tally, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.training.adversarial import Adversarial
+from clearsight.defend.training.base import BallMethod
+from clearsight.defend.training.fat import FAT
+from clearsight.defend.training.fat_trades import FatTrades
+from clearsight.defend.training.gair_fat import GairFat
 
 EPS, SIZE = 0.2, 0.04
 

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from torch.nn.functional import cross_entropy
 from training_toys import RATE, assert_same_weights, batch, labels_of, losses, optimised, start_of, tiny, walk
 
-from data.contract.rng import Rng
-from defend.training.gair_fat import GairFat
-from defend.training.gairat import Gairat
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.training.gair_fat import GairFat
+from clearsight.defend.training.gairat import Gairat
 
 EPS, SIZE = 0.2, 0.04
 

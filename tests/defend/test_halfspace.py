@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
-from data.contract.rng import Rng
-from defend.search.balls import Norm, size
-from defend.search.halfspace import step_onto
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.balls import Norm, size
+from clearsight.defend.search.halfspace import step_onto
 
 NORMS = ("linf", "l2", "l1")
 

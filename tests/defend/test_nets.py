@@ -7,16 +7,16 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from data.contract.errors import ConfigError
-from data.contract.rng import Rng
-from data.initial import fresh, initialise
-from defend.classifiers.preact_resnet import PreActResNet
-from defend.classifiers.small_convnet import SmallConvNet
-from defend.classifiers.wide_resnet import WideResNet
-from defend.nets.blocks import PreActBlock
-from defend.nets.preact_resnet import PreActResNet as PreActResNetNet
-from defend.nets.small_convnet import SmallConvNet as SmallConvNetNet
-from defend.nets.wide_resnet import WideResNet as WideResNetNet
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh, initialise
+from clearsight.defend.classifiers.preact_resnet import PreActResNet
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
+from clearsight.defend.classifiers.wide_resnet import WideResNet
+from clearsight.defend.nets.blocks import PreActBlock
+from clearsight.defend.nets.preact_resnet import PreActResNet as PreActResNetNet
+from clearsight.defend.nets.small_convnet import SmallConvNet as SmallConvNetNet
+from clearsight.defend.nets.wide_resnet import WideResNet as WideResNetNet
 
 
 def parameters(module: nn.Module) -> int:

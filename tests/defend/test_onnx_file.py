@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from tiny_onnx import CLASSES, KERNEL, tiny
 from torch import nn
 
-from data.contract.errors import ConfigError, ShapeError, WeightsError
-from data.contract.rng import Rng
-from defend.classifiers.efficientnet_lite0 import EfficientNetLite0
-from defend.classifiers.onnx_file import OnnxFile
+from clearsight.data.contract.errors import ConfigError, ShapeError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.classifiers.efficientnet_lite0 import EfficientNetLite0
+from clearsight.defend.classifiers.onnx_file import OnnxFile
 
 
 def images(*shape: int) -> torch.Tensor:

@@ -18,26 +18,26 @@ from pydantic import ValidationError
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from defend.attacks.cw import CarliniWagner
-from defend.attacks.feature import FeaturePerturbation
-from defend.attacks.low_frequency import LowFrequency
-from defend.attacks.patch import Patch
-from defend.attacks.pgd import PGD
-from defend.attacks.pgd_early import EarlyPGD
-from defend.attacks.spatial import Spatial
-from defend.classifiers.python import PythonClassifier
-from defend.search.balls import size
-from defend.search.carlini_wagner import nearest
-from defend.search.early_stop import early_stopped
-from defend.search.frequencies import cosines, low_pass
-from defend.search.streams import Streams
-from defend.search.turning import turned
-from defend.target import Slope, Victims
-from pipelines.graph import chain
-from pipelines.system import System
-from pipelines.target import SystemTarget
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.attacks.cw import CarliniWagner
+from clearsight.defend.attacks.feature import FeaturePerturbation
+from clearsight.defend.attacks.low_frequency import LowFrequency
+from clearsight.defend.attacks.patch import Patch
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.defend.attacks.pgd_early import EarlyPGD
+from clearsight.defend.attacks.spatial import Spatial
+from clearsight.defend.classifiers.python import PythonClassifier
+from clearsight.defend.search.balls import size
+from clearsight.defend.search.carlini_wagner import nearest
+from clearsight.defend.search.early_stop import early_stopped
+from clearsight.defend.search.frequencies import cosines, low_pass
+from clearsight.defend.search.streams import Streams
+from clearsight.defend.search.turning import turned
+from clearsight.defend.target import Slope, Victims
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget
 
 
 @dataclass

@@ -26,13 +26,13 @@ from training_toys import (
     walk,
 )
 
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from defend.search.ascent import Ascent
-from defend.training.adversarial import Adversarial
-from defend.training.free import Free
-from defend.training.gaussian import Gaussian
-from defend.training.noilin import Noilin
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.training.adversarial import Adversarial
+from clearsight.defend.training.free import Free
+from clearsight.defend.training.gaussian import Gaussian
+from clearsight.defend.training.noilin import Noilin
 
 EPS, SIZE = 0.2, 0.04
 

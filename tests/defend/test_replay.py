@@ -14,12 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from data.contract.errors import AttackError, ConfigError, RunError
-from data.contract.rng import Rng
-from defend.attacks.replay import Replay
-from defend.target import Victims
-from pipelines.config import Evaluate
-from pipelines.run import run
+from clearsight.data.contract.errors import AttackError, ConfigError, RunError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.attacks.replay import Replay
+from clearsight.defend.target import Victims
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.run import run
 
 TOY = Path(__file__).parents[1] / "pipelines" / "toy.py"
 CLASSIFY = {"kind": "python", "call": f"{TOY}:brightest", "classes": 3}

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from data.contract.errors import DataError
-from data.contract.rng import Rng
-from defend.scores import accuracy, brier, ece, nll
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.scores import accuracy, brier, ece, nll
 
 
 def table(n: int = 200, k: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -8,14 +8,14 @@ from attack_toys import ToyTarget, flattened, linear, pictures, victims_of
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from data.sources.signs import Signs
-from defend.attacks.square import Square
-from defend.classifiers.small_convnet import SmallConvNet
-from defend.search.balls import Norm, size
-from defend.search.square import oriented, random_squares, share_at
-from defend.target import Victims
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.sources.signs import Signs
+from clearsight.defend.attacks.square import Square
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
+from clearsight.defend.search.balls import Norm, size
+from clearsight.defend.search.square import oriented, random_squares, share_at
+from clearsight.defend.target import Victims
 
 NORMS = ("linf", "l2", "l1")
 SHAPE = (3, 8, 8)

@@ -24,11 +24,11 @@ from training_toys import (
     walk,
 )
 
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from defend.training.base import Prepared
-from defend.training.mart import Mart
-from defend.training.trades import Trades
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.training.base import Prepared
+from clearsight.defend.training.mart import Mart
+from clearsight.defend.training.trades import Trades
 
 EPS, SIZE = 0.1, 0.02
 Faithful = Literal["paper", "repo"]

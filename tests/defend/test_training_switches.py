@@ -25,24 +25,24 @@ from training_toys import (
     walk,
 )
 
-from data.contract.errors import DataError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from defend.search.linearity import linearity_gap
-from defend.search.modes import attacked, unrecorded
-from defend.training.adversarial import Adversarial
-from defend.training.augmix import AugMix
-from defend.training.fat import FAT
-from defend.training.fat_trades import FatTrades
-from defend.training.free import Free
-from defend.training.gair_fat import GairFat
-from defend.training.gairat import Gairat
-from defend.training.gaussian import Gaussian
-from defend.training.mart import Mart
-from defend.training.noilin import Noilin
-from defend.training.standard import Standard
-from defend.training.trades import Trades
-from defend.training.weight_perturbation import WeightPerturbation
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.search.linearity import linearity_gap
+from clearsight.defend.search.modes import attacked, unrecorded
+from clearsight.defend.training.adversarial import Adversarial
+from clearsight.defend.training.augmix import AugMix
+from clearsight.defend.training.fat import FAT
+from clearsight.defend.training.fat_trades import FatTrades
+from clearsight.defend.training.free import Free
+from clearsight.defend.training.gair_fat import GairFat
+from clearsight.defend.training.gairat import Gairat
+from clearsight.defend.training.gaussian import Gaussian
+from clearsight.defend.training.mart import Mart
+from clearsight.defend.training.noilin import Noilin
+from clearsight.defend.training.standard import Standard
+from clearsight.defend.training.trades import Trades
+from clearsight.defend.training.weight_perturbation import WeightPerturbation
 
 EPS, SIZE = 0.2, 0.04
 BALL: dict[str, Any] = {"eps": EPS, "step_size": SIZE, "steps": 2}

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from data.contract.method import MODEL, Method, TrainBatch
-from data.contract.rng import Rng
-from data.initial import fresh
-from defend.search.ascent import Ascent
+from clearsight.data.contract.method import MODEL, Method, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh
+from clearsight.defend.search.ascent import Ascent
 
 CLASSES, SIDE = 5, 6
 RATE = 0.1

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 HOUSE = Path(__file__).parents[2]
 TOYS = HOUSE / "tests" / "pipelines"
-CLI = [sys.executable, "-m", "pipelines.cli"]
+CLI = [sys.executable, "-m", "clearsight.pipelines.cli"]
 
 
 def environment() -> dict[str, str]:
@@ -80,7 +80,7 @@ def change(path: Path, old: str, new: str) -> None:
 )
 def test_quick_commands_load_neither_torch_nor_opencv(arguments: list[str], config: Path) -> None:
     code = (
-        "import sys\nfrom pipelines.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "import sys\nfrom clearsight.pipelines.cli import main\ntry:\n    main(sys.argv[1:])\n"
         "except SystemExit as e:\n    assert not e.code, e.code\n"
         "heavy = {'torch', 'cv2', 'kornia', 'skimage', 'albumentations', 'onnxruntime'} & set(sys.modules)\n"
         "assert not heavy, heavy"
@@ -124,7 +124,7 @@ def test_mistakes_are_one_line_and_a_bad_exit(config: Path, old: str, new: str, 
 
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
-    from pipelines.versions import clearsight_version
+    from clearsight.pipelines.versions import clearsight_version
 
     assert clearsight("--version", cwd=tmp_path).stdout.strip() == f"clearsight {clearsight_version()}"
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 
 def pixels(name: str, *shape: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from restore.base import RestorerSpec
+from clearsight.restore.base import RestorerSpec
 
 
 class HardClamp(RestorerSpec):

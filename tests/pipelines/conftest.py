@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.contract.rng import Rng
-from pipelines.config import Evaluate
+from clearsight.data.contract.rng import Rng
+from clearsight.pipelines.config import Evaluate
 
 CLASSES = ("blue", "green", "red")
 

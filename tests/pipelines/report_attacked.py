@@ -10,7 +10,7 @@ from typing import Any
 import report_fixture as fixture
 from test_report import Page
 
-from pipelines.report.page import write_report
+from clearsight.pipelines.report.page import write_report
 
 LEVELS = {
     ("plain", "none"): 0.90,

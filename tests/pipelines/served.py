@@ -39,7 +39,7 @@ def served(model: Path, *options: object, port: int = 0) -> Iterator[Served]:
     call = [
         sys.executable,
         "-m",
-        "pipelines.cli",
+        "clearsight.pipelines.cli",
         "serve",
         model,
         "--port",

@@ -12,17 +12,17 @@ import pytest
 import torch
 import yaml
 
-from data.contract.errors import ConfigError
-from data.contract.rng import Rng
-from defend.catalogue import CLASSIFIERS
-from pipelines.audit.audit import audit
-from pipelines.audit.careless import OneDraw
-from pipelines.audit.derive import Threat, derive, subjects_of, without_restorers
-from pipelines.audit.probes import Pictures, probe
-from pipelines.cli import main
-from pipelines.config import Evaluate
-from pipelines.graph import chain, wire
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.pipelines.audit.audit import audit
+from clearsight.pipelines.audit.careless import OneDraw
+from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, without_restorers
+from clearsight.pipelines.audit.probes import Pictures, probe
+from clearsight.pipelines.cli import main
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.graph import chain, wire
+from clearsight.restore.catalogue import RESTORERS
 
 Make = Callable[..., Evaluate]
 HERE = Path(__file__).parent
@@ -117,7 +117,7 @@ def test_without_restorers_keeps_the_classifiers(make_config: Make) -> None:
         "l2": {"use": "two", "of": "a"},
         "out": {"use": "vote", "of": ("l1", "l2")},
     }
-    from pipelines.graph import Node
+    from clearsight.pipelines.graph import Node
 
     graph = wire({name: Node.model_validate(node) for name, node in nodes.items()}, parts)
     bare = without_restorers(graph)
@@ -256,7 +256,7 @@ def test_six_broken_toys_are_flagged_and_fall(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path / "site"), str(HERE), str(HERE.parents[1])])
     words = f"audit {tmp_path / 'toys.yaml'} -q --take 8 --eps 16/255 --workers 1 --out {tmp_path / 'runs'}"
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *words.split()],
+        [sys.executable, "-m", "clearsight.pipelines.cli", *words.split()],
         capture_output=True,
         text=True,
         check=False,

@@ -9,21 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from defend.attacks.apgd import APGD
-from defend.attacks.autoattack import AutoAttack
-from defend.attacks.base import BallAttack
-from defend.attacks.fab import FAB
-from defend.attacks.square import Square
-from defend.attacks.swift import Swift
-from defend.classifiers.small_convnet import SmallConvNet
-from defend.search.compose import compose
-from defend.search.ranking import nearest_classes
-from defend.target import Target, Victims
-from pipelines.graph import chain
-from pipelines.system import System
-from pipelines.target import SystemTarget
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.attacks.apgd import APGD
+from clearsight.defend.attacks.autoattack import AutoAttack
+from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.fab import FAB
+from clearsight.defend.attacks.square import Square
+from clearsight.defend.attacks.swift import Swift
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
+from clearsight.defend.search.compose import compose
+from clearsight.defend.search.ranking import nearest_classes
+from clearsight.defend.target import Target, Victims
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget
 
 N = 4
 

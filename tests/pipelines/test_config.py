@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from data.contract.errors import ConfigError
-from pipelines.commands.schema import TASKS
-from pipelines.config import Evaluate
-from pipelines.grid import make_grid
-from pipelines.yamlio import parse
+from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.commands.schema import TASKS
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.grid import make_grid
+from clearsight.pipelines.yamlio import parse
 
 HOUSE = Path(__file__).parents[2]
 BASE: dict[str, Any] = {
@@ -161,7 +161,9 @@ def test_mistakes_name_line_field_and_near_miss(changes: dict[str, Any], place: 
 def test_the_shipped_schemas_are_fresh(tmp_path: Path) -> None:
     # In a process of its own: descriptions are filled in before anything is built.
     subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "schema", "--out", str(tmp_path)], check=True, cwd=HOUSE
+        [sys.executable, "-m", "clearsight.pipelines.cli", "schema", "--out", str(tmp_path)],
+        check=True,
+        cwd=HOUSE,
     )
     for task in TASKS:
         shipped = (HOUSE / "pipelines" / "schema" / f"{task}.json").read_text(encoding="utf-8")

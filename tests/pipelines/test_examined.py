@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from data.contract.method import Method
-from data.contract.rng import Rng
-from defend.catalogue import CLASSIFIERS
-from defend.training.adversarial import Adversarial
-from defend.training.standard import Standard
-from pipelines.train import Progress, train
-from pipelines.training.config import TrainConfig
-from pipelines.training.pictures import Pictures, decode
-from pipelines.training.scoring import Score, score
+from clearsight.data.contract.method import Method
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.training.adversarial import Adversarial
+from clearsight.defend.training.standard import Standard
+from clearsight.pipelines.train import Progress, train
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.training.pictures import Pictures, decode
+from clearsight.pipelines.training.scoring import Score, score
 
 
 class Inverting(Method):

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from data.contract.errors import ConfigError, ShapeError
-from data.contract.rng import Rng
-from defend.base import ClassifierSpec
-from pipelines.graph import Node, chain, wire
-from pipelines.joins.mean_images import MeanImages
-from pipelines.joins.mean_logits import MeanLogits
-from pipelines.system import System
-from restore.classical.bicubic import Bicubic
-from restore.classical.gamma import Gamma
+from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.graph import Node, chain, wire
+from clearsight.pipelines.joins.mean_images import MeanImages
+from clearsight.pipelines.joins.mean_logits import MeanLogits
+from clearsight.pipelines.system import System
+from clearsight.restore.classical.bicubic import Bicubic
+from clearsight.restore.classical.gamma import Gamma
 
 
 class Means(ClassifierSpec):

@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 from tiny_onnx import CLASSES, tiny
 
-from data.contract.errors import ConfigError, DataError
-from data.contract.rng import Rng
-from data.images import decode
-from data.sources.selection import fit
-from pipelines.cli import app, main
-from pipelines.deploy import compute, infer, tiles
-from pipelines.deploy.listing import find, targets
-from pipelines.deploy.pictures_in import arrived, read, wanted
-from pipelines.deploy.session import Session
-from pipelines.restoring.pictures import Picture, read_picture
+from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.images import decode
+from clearsight.data.sources.selection import fit
+from clearsight.pipelines.cli import app, main
+from clearsight.pipelines.deploy import compute, infer, tiles
+from clearsight.pipelines.deploy.listing import find, targets
+from clearsight.pipelines.deploy.pictures_in import arrived, read, wanted
+from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.restoring.pictures import Picture, read_picture
 
 
 def noise(name: str, *shape: int, deep: bool = False) -> np.ndarray:

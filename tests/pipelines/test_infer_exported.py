@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from data.contract.rng import Rng
-from data.images import to_float
-from pipelines.cli import app
-from pipelines.commands.configs import read_evaluate
-from pipelines.deploy.session import Session
+from clearsight.data.contract.rng import Rng
+from clearsight.data.images import to_float
+from clearsight.pipelines.cli import app
+from clearsight.pipelines.commands.configs import read_evaluate
+from clearsight.pipelines.deploy.session import Session
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.contract.errors import RunError
+from clearsight.data.contract.errors import RunError
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 

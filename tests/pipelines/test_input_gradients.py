@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from data.contract.errors import AttackError
-from data.contract.rng import Rng
-from data.contract.sample import Sample
-from data.contract.spec import Gradient
-from defend.classifiers.python import PythonClassifier
-from pipelines.config import Evaluate
-from pipelines.graph import chain
-from pipelines.input_gradients import INDEX, colours, input_gradient, keep_gradients
-from pipelines.plan import prepare
-from pipelines.rows import to_tensor
-from pipelines.run import run
-from pipelines.system import System
-from restore.base import RestorerSpec
-from restore.classical.gamma import Gamma
+from clearsight.data.contract.errors import AttackError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.contract.spec import Gradient
+from clearsight.defend.classifiers.python import PythonClassifier
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.input_gradients import INDEX, colours, input_gradient, keep_gradients
+from clearsight.pipelines.plan import prepare
+from clearsight.pipelines.rows import to_tensor
+from clearsight.pipelines.run import run
+from clearsight.pipelines.system import System
+from clearsight.restore.base import RestorerSpec
+from clearsight.restore.classical.gamma import Gamma
 
 CLASSIFY = PythonClassifier(call="toy:brightest", classes=3)
 ATTACKED = {

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.contract.rng import Rng
-from pipelines.deploy.lower import lowered, translations
+from clearsight.data.contract.rng import Rng
+from clearsight.pipelines.deploy.lower import lowered, translations
 
 SIZES = ((1, 9, 9), (2, 17, 30), (3, 40, 11))
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from data.contract.errors import ConfigError
-from pipelines.commands.overrides import overridden
-from pipelines.yamlio import Document, parse
+from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.commands.overrides import overridden
+from clearsight.pipelines.yamlio import Document, parse
 
 TEXT = """
 task: train

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.corruptions.identity import Identity
-from data.statistics import mcnemar_exact, wilson
-from defend.attacks.base import Attack
-from defend.attacks.fgsm import FGSM
-from defend.attacks.none import NoAttack
-from defend.attacks.pgd import PGD
-from pipelines.config import Condition, Evaluate
-from pipelines.grid import Grid
-from pipelines.measured import Measured
-from pipelines.per_class import MOST_CLASSES, per_class
-from pipelines.run import run
-from pipelines.scenes import pairs, scenes
+from clearsight.data.corruptions.identity import Identity
+from clearsight.data.statistics import mcnemar_exact, wilson
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.attacks.fgsm import FGSM
+from clearsight.defend.attacks.none import NoAttack
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.pipelines.config import Condition, Evaluate
+from clearsight.pipelines.grid import Grid
+from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.per_class import MOST_CLASSES, per_class
+from clearsight.pipelines.run import run
+from clearsight.pipelines.scenes import pairs, scenes
 
 ATTACKS: dict[str, Attack] = {"none": NoAttack(), "fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1)}
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import report_fixture as fixture
 
-from data.contract.errors import RunError
-from pipelines.report.figures import Figures
-from pipelines.report.findings import findings, tallies
-from pipelines.report.page import write_report
-from pipelines.report.terminal import headline
-from pipelines.report.words import number, point_span, points, probability, quantity
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.findings import findings, tallies
+from clearsight.pipelines.report.page import write_report
+from clearsight.pipelines.report.terminal import headline
+from clearsight.pipelines.report.words import number, point_span, points, probability, quantity
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -337,7 +337,7 @@ def test_terminal_table_says_the_same(usual: tuple[dict[str, Any], str, Page]) -
 
 
 def test_report_needs_no_torch() -> None:
-    code = "import sys, pipelines.report.page, pipelines.report.terminal; "
+    code = "import sys, clearsight.pipelines.report.page, clearsight.pipelines.report.terminal; "
     code += "assert not {'torch', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 

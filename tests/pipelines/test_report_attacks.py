@@ -27,20 +27,20 @@ from report_attacked import (
 )
 from test_report import Page
 
-from data.contract.errors import RunError
-from pipelines.config import Evaluate
-from pipelines.report.attack_pictures import attack_album, magnified
-from pipelines.report.attack_tables import places, sides, worst
-from pipelines.report.doubts import VOID, doubts
-from pipelines.report.eps_chart import curves
-from pipelines.report.figures import Figures, versus
-from pipelines.report.findings import findings
-from pipelines.report.markdown import markdown
-from pipelines.report.page import write_report
-from pipelines.report.pictures import album
-from pipelines.report.terminal import headline
-from pipelines.report.words import quantity, size
-from pipelines.run import run
+from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.report.attack_pictures import attack_album, magnified
+from clearsight.pipelines.report.attack_tables import places, sides, worst
+from clearsight.pipelines.report.doubts import VOID, doubts
+from clearsight.pipelines.report.eps_chart import curves
+from clearsight.pipelines.report.figures import Figures, versus
+from clearsight.pipelines.report.findings import findings
+from clearsight.pipelines.report.markdown import markdown
+from clearsight.pipelines.report.page import write_report
+from clearsight.pipelines.report.pictures import album
+from clearsight.pipelines.report.terminal import headline
+from clearsight.pipelines.report.words import quantity, size
+from clearsight.pipelines.run import run
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import report_fixture as fixture
 from report_attacked import attacked, cell_of, condemn, page_of, section
 from test_report import Page
 
-from data.benchmark.sets import SETS
-from pipelines.part_training import training_of
-from pipelines.report.class_tables import CLASSES, by_class
-from pipelines.report.figures import Figures
-from pipelines.report.gradient_pictures import INDEX, gradient_album
-from pipelines.report.markdown import markdown
-from pipelines.report.method_table import Cell, MethodTable, method_table
-from pipelines.report.page import write_report
+from clearsight.data.benchmark.sets import SETS
+from clearsight.pipelines.part_training import training_of
+from clearsight.pipelines.report.class_tables import CLASSES, by_class
+from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.gradient_pictures import INDEX, gradient_album
+from clearsight.pipelines.report.markdown import markdown
+from clearsight.pipelines.report.method_table import Cell, MethodTable, method_table
+from clearsight.pipelines.report.page import write_report
 
 CARD = {
     "minutes": 36.44,

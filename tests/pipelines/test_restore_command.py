@@ -12,20 +12,20 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from data.contract.errors import ClearsightError, ConfigError, DataError, WeightsError
-from data.contract.rng import Rng
-from data.images import decode, to_float, to_uint8
-from data.weights import save, shipped
-from pipelines.cli import app, main
-from pipelines.restoring import chain as chains
-from pipelines.restoring import worker as workers
-from pipelines.restoring.chain import read_chain
-from pipelines.restoring.journal import NAME
-from pipelines.restoring.pictures import Picture, encode, read_picture
-from pipelines.restoring.plan import read_plan
-from pipelines.restoring.worker import Worker
-from restore.classical.median import Median
-from restore.networks.unet_denoiser import UNetDenoiser
+from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.images import decode, to_float, to_uint8
+from clearsight.data.weights import save, shipped
+from clearsight.pipelines.cli import app, main
+from clearsight.pipelines.restoring import chain as chains
+from clearsight.pipelines.restoring import worker as workers
+from clearsight.pipelines.restoring.chain import read_chain
+from clearsight.pipelines.restoring.journal import NAME
+from clearsight.pipelines.restoring.pictures import Picture, encode, read_picture
+from clearsight.pipelines.restoring.plan import read_plan
+from clearsight.pipelines.restoring.worker import Worker
+from clearsight.restore.classical.median import Median
+from clearsight.restore.networks.unet_denoiser import UNetDenoiser
 
 HOUSE = Path(__file__).parents[2]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -96,7 +96,7 @@ def test_the_program_ends_with_one_line_and_one(folder, tmp_path, capsys):
 
 def test_the_help_needs_no_torch():
     code = (
-        "import sys\nfrom pipelines.cli import main\ntry:\n    main(['restore', '--help'])\n"
+        "import sys\nfrom clearsight.pipelines.cli import main\ntry:\n    main(['restore', '--help'])\n"
         "except SystemExit as e:\n    assert not e.code\nassert not {'torch', 'cv2'} & set(sys.modules)"
     )
     done = subprocess.run(
@@ -268,7 +268,17 @@ def test_plans(folder, tmp_path):
 def test_a_killed_call_leaves_whole_files_and_goes_on(tmp_path):
     for i in range(20):
         write(tmp_path / "in" / f"{i:02}.png", noise(str(i), 48, 48, 3))
-    call = [sys.executable, "-m", "pipelines.cli", "restore", "in", "out", "--with", "non_local_means", "-q"]
+    call = [
+        sys.executable,
+        "-m",
+        "clearsight.pipelines.cli",
+        "restore",
+        "in",
+        "out",
+        "--with",
+        "non_local_means",
+        "-q",
+    ]
     process = subprocess.Popen(
         call, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(HOUSE), "OMP_NUM_THREADS": "1"}
     )

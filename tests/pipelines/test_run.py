@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from data.contract.errors import ClearsightError, ConfigError, DataError, RunError
-from data.contract.rng import Rng
-from pipelines import run as runner
-from pipelines.config import Evaluate
-from pipelines.plan import Plan, prepare
-from pipelines.report.markdown import markdown
-from pipelines.run import run
+from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
+from clearsight.data.contract.rng import Rng
+from clearsight.pipelines import run as runner
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.plan import Plan, prepare
+from clearsight.pipelines.report.markdown import markdown
+from clearsight.pipelines.run import run
 
 Make = Callable[..., Evaluate]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.contract.errors import AttackError, ConfigError
-from data.contract.rng import Rng
-from pipelines.config import Evaluate
-from pipelines.deploy.export import Options, export
-from pipelines.run import run
+from clearsight.data.contract.errors import AttackError, ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.deploy.export import Options, export
+from clearsight.pipelines.run import run
 
 TOY = Path(__file__).parent / "toy.py"
 PARTS = {

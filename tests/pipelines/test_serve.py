@@ -16,14 +16,14 @@ from asking import Answer, ask, pixels, png, stored
 from PIL import Image
 from tiny_onnx import CLASSES, tiny
 
-from data.contract.errors import RunError
-from data.images import decode
-from pipelines.deploy.session import Session
-from pipelines.serving import desk as desks
-from pipelines.serving.app import create_app
-from pipelines.serving.desk import Desk
-from pipelines.serving.door import LOCAL
-from pipelines.serving.limits import Limits
+from clearsight.data.contract.errors import RunError
+from clearsight.data.images import decode
+from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.serving import desk as desks
+from clearsight.pipelines.serving.app import create_app
+from clearsight.pipelines.serving.desk import Desk
+from clearsight.pipelines.serving.door import LOCAL
+from clearsight.pipelines.serving.limits import Limits
 
 PICTURE = png("a", 10, 12, 3)
 
@@ -224,7 +224,7 @@ def test_large_bodies_are_413_whatever_they_announce(serving):
 
 
 def test_all_bodies_together_are_bounded(serving, monkeypatch):
-    monkeypatch.setattr("pipelines.serving.limits.LEAST_BYTES", 1000)
+    monkeypatch.setattr("clearsight.pipelines.serving.limits.LEAST_BYTES", 1000)
     app = serving(Limits(body=1000))
 
     async def work() -> list[Answer]:
@@ -265,7 +265,7 @@ def test_slow_bodies_take_no_place(serving):
 
 
 def test_refused_bodies_are_read_to_their_end_but_not_for_ever(serving, monkeypatch):
-    monkeypatch.setattr("pipelines.serving.bodies.DISCARD_SECONDS", 0.3)
+    monkeypatch.setattr("clearsight.pipelines.serving.bodies.DISCARD_SECONDS", 0.3)
     app = serving(Limits(body=100))
 
     async def left_over(chunks: list[bytes], **given: Any) -> int:
@@ -396,7 +396,7 @@ def test_answers_that_take_too_long_are_503_and_their_pixels_are_held_to_the_end
 
 
 def test_decoded_pictures_are_bounded_together(serving, monkeypatch):
-    monkeypatch.setattr("pipelines.serving.limits.LEAST_PIXELS", 300)
+    monkeypatch.setattr("clearsight.pipelines.serving.limits.LEAST_PIXELS", 300)
     app = serving(Limits(pixels=300))
     lowest = []
     inner = desks.read_bytes

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_onnx import CLASSES, tiny
 
-from data.contract.errors import DataError
-from pipelines.deploy import compute
-from pipelines.deploy.pictures_in import Arrived, arrived, wanted
-from pipelines.deploy.session import Session
-from pipelines.restoring.pictures import Picture
-from pipelines.serving.batching import Batching
-from pipelines.serving.limits import Budget, Counter, returned
+from clearsight.data.contract.errors import DataError
+from clearsight.pipelines.deploy import compute
+from clearsight.pipelines.deploy.pictures_in import Arrived, arrived, wanted
+from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.restoring.pictures import Picture
+from clearsight.pipelines.serving.batching import Batching
+from clearsight.pipelines.serving.limits import Budget, Counter, returned
 
 
 @pytest.fixture

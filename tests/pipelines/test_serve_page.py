@@ -10,8 +10,8 @@ from browser import CHROMIUM, Browser, browser
 from served import Served, served
 from tiny_onnx import tiny
 
-from data.images import decode
-from pipelines.deploy.session import Session
+from clearsight.data.images import decode
+from clearsight.pipelines.deploy.session import Session
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from onnx import helper
 from tiny_onnx import CLASSES, KERNEL, tiny
 
-from data.contract.deployed import KEY
-from data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
-from data.contract.rng import Rng
-from data.images import to_float
-from pipelines.deploy import providers, session
-from pipelines.deploy.session import Session
+from clearsight.data.contract.deployed import KEY
+from clearsight.data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.images import to_float
+from clearsight.pipelines.deploy import providers, session
+from clearsight.pipelines.deploy.session import Session
 
 HOUSE = Path(__file__).parents[2]
 
@@ -222,7 +222,7 @@ def test_neither_session_nor_command_imports_torch(tmp_path):
 
     Image.fromarray(noise("a", 8, 8, 3)).save(tmp_path / "a.png")
     code = (
-        "import sys\nfrom pipelines.cli import main\n"
+        "import sys\nfrom clearsight.pipelines.cli import main\n"
         f"main(['infer', {str(file)!r}, {str(tmp_path / 'a.png')!r}, '--provider', 'cpu',"
         f" '--size', '6', '--save-restored', {str(tmp_path / 'out')!r}, '--csv', {str(tmp_path / 'o.csv')!r}])"
     )

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.benchmark.sets import ALEXNET_ERRORS, SETS
-from data.catalogue import CORRUPTIONS
-from data.contract.rng import Rng
-from data.statistics import holm
-from pipelines.config import Condition
-from pipelines.corruption_error import corruption_errors
-from pipelines.grid import Cell, Grid
-from pipelines.measured import Measured
-from pipelines.metrics.accuracy import Accuracy
-from pipelines.metrics.ece import Ece
-from pipelines.metrics.psnr import Psnr
-from pipelines.summary import Summary
+from clearsight.data.benchmark.sets import ALEXNET_ERRORS, SETS
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.rng import Rng
+from clearsight.data.statistics import holm
+from clearsight.pipelines.config import Condition
+from clearsight.pipelines.corruption_error import corruption_errors
+from clearsight.pipelines.grid import Cell, Grid
+from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.metrics.accuracy import Accuracy
+from clearsight.pipelines.metrics.ece import Ece
+from clearsight.pipelines.metrics.psnr import Psnr
+from clearsight.pipelines.summary import Summary
 
 Rows = Mapping[tuple[str, str], Sequence[float] | NDArray[np.float64]]
 FIVE = (1, 2, 3, 4, 5)

@@ -12,29 +12,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.contract.errors import AttackError, ConfigError
-from data.contract.rng import Rng
-from data.contract.spec import Gradient
-from data.corruptions.identity import Identity
-from defend.attacks.apgd import APGD
-from defend.attacks.base import BallAttack
-from defend.attacks.fgsm import FGSM
-from defend.attacks.none import NoAttack
-from defend.attacks.pgd import PGD
-from defend.classifiers.python import PythonClassifier
-from defend.search.losses import cross_entropy
-from defend.target import Victims
-from pipelines.config import Evaluate
-from pipelines.evaluate import evaluate
-from pipelines.gradients import find_path
-from pipelines.graph import chain
-from pipelines.run import run
-from pipelines.system import System
-from pipelines.target import SystemTarget
-from restore.base import ArrayRestorerSpec, RestorerSpec
-from restore.classical.gamma import Gamma
-from restore.classical.total_variation import TotalVariation
-from restore.classical.unsharp_mask import UnsharpMask
+from clearsight.data.contract.errors import AttackError, ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Gradient
+from clearsight.data.corruptions.identity import Identity
+from clearsight.defend.attacks.apgd import APGD
+from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.fgsm import FGSM
+from clearsight.defend.attacks.none import NoAttack
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.defend.classifiers.python import PythonClassifier
+from clearsight.defend.search.losses import cross_entropy
+from clearsight.defend.target import Victims
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.evaluate import evaluate
+from clearsight.pipelines.gradients import find_path
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.run import run
+from clearsight.pipelines.system import System
+from clearsight.pipelines.target import SystemTarget
+from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
+from clearsight.restore.classical.gamma import Gamma
+from clearsight.restore.classical.total_variation import TotalVariation
+from clearsight.restore.classical.unsharp_mask import UnsharpMask
 
 if TYPE_CHECKING:
     from torch import nn
@@ -249,7 +249,7 @@ def test_a_run_measures_threat_models_side_by_side(
     assert accuracy("plain", "pgd") <= accuracy("plain", "none")
     assert accuracy("plain", "blind") == accuracy("plain", "pgd") == accuracy("plain", "moved")
     assert accuracy("restored", "pgd") <= accuracy("restored", "blind") == accuracy("restored", "moved")
-    from pipelines.store import read_rows
+    from clearsight.pipelines.store import read_rows
 
     rows = read_rows(next((folder.path / "cells").glob("*/chunk-00000.parquet"))).column_names
     assert {"linf", "l2", "l1", "queries", "backwards", "zero_gradients", "loss_before"} <= set(rows)
@@ -312,7 +312,7 @@ def test_a_blocked_part_and_an_exact_attack_on_a_surrogate_are_refused(
 
 
 def test_python_and_yaml_attack_alike(pictures: Path, tmp_path: Path) -> None:
-    from data.sources.folder import Folder
+    from clearsight.data.sources.folder import Folder
 
     report = evaluate(
         Folder(path=str(pictures)),

@@ -17,21 +17,21 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError, DataError, RunError
-from data.contract.method import MODEL, Method, TrainBatch
-from data.contract.rng import Rng
-from data.sources.base import HoldOut
-from data.sources.folder import Folder
-from data.weights import REQUIRED, find, state, verify
-from defend.catalogue import CLASSIFIERS
-from pipelines.train import CHECKPOINT, Progress, Trained, train
-from pipelines.training.augment import as_floats, augmented, mirrored
-from pipelines.training.average import Average
-from pipelines.training.checkpoint import Checkpoint, read, write
-from pipelines.training.config import SGD, AdamW, Augment, Schedule, TrainConfig
-from pipelines.training.optimiser import factor, optimiser
-from pipelines.training.pictures import Pictures, decode, split
-from pipelines.training.scoring import score
+from clearsight.data.contract.errors import ConfigError, DataError, RunError
+from clearsight.data.contract.method import MODEL, Method, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.sources.base import HoldOut
+from clearsight.data.sources.folder import Folder
+from clearsight.data.weights import REQUIRED, find, state, verify
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
+from clearsight.pipelines.training.augment import as_floats, augmented, mirrored
+from clearsight.pipelines.training.average import Average
+from clearsight.pipelines.training.checkpoint import Checkpoint, read, write
+from clearsight.pipelines.training.config import SGD, AdamW, Augment, Schedule, TrainConfig
+from clearsight.pipelines.training.optimiser import factor, optimiser
+from clearsight.pipelines.training.pictures import Pictures, decode, split
+from clearsight.pipelines.training.scoring import score
 
 CLASSES = ("blue", "green", "red")
 
@@ -117,7 +117,7 @@ def test_labels_that_mean_nothing_are_not_learned(
         labels = torch.tensor([sample.label for sample in samples])
         return labels[torch.randperm(len(labels), generator=Rng(0).at(len(labels)).torch())]
 
-    monkeypatch.setattr("pipelines.training.pictures._labels", shuffled)
+    monkeypatch.setattr("clearsight.pipelines.training.pictures._labels", shuffled)
     done = train(make(epochs=3), folder=tmp_path, device="cpu")
     assert done.scores["test"].accuracy < 0.65
 
@@ -127,7 +127,7 @@ def test_labels_that_mean_nothing_are_not_learned(
 def test_resume_is_exact(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, method: str
 ) -> None:
-    monkeypatch.setattr("pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
     config = make(optimiser={"kind": kind, "rate": 0.01}, method={"kind": method})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     for step in (1, 4, 5, 7):
@@ -145,17 +145,17 @@ def test_resume_is_exact(
 KILL = """
 import os, signal, sys
 from pathlib import Path
-import pipelines.train
-from pipelines.training.config import TrainConfig
+import clearsight.pipelines.train
+from clearsight.pipelines.training.config import TrainConfig
 
-pipelines.train.SAVE_SECONDS = 0.0
+clearsight.pipelines.train.SAVE_SECONDS = 0.0
 
 def kill(progress):
     if progress.step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
 config = TrainConfig.model_validate_json(Path(sys.argv[1]).read_text())
-pipelines.train.train(config, folder=Path(sys.argv[2]), device="cpu", on_progress=kill)
+clearsight.pipelines.train.train(config, folder=Path(sys.argv[2]), device="cpu", on_progress=kill)
 """
 
 
@@ -355,7 +355,7 @@ class TwoPlayers(Method):
 def test_players_have_optimisers_of_their_own_and_resume(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
     config = make().model_copy(update={"method": TwoPlayers()})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     groups = read(tmp_path / "whole" / CHECKPOINT).tensors.keys()
@@ -484,7 +484,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes" / "train")
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_valid(path: Path) -> None:
-    from pipelines.yamlio import load
+    from clearsight.pipelines.yamlio import load
 
     config = TrainConfig.model_validate(load(path).value)
     assert config.test is not None or config.reference is not None

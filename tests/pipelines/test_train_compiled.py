@@ -7,9 +7,9 @@ import pytest
 import torch
 from training_toy import signs
 
-from data.contract.errors import ConfigError
-from data.weights import state
-from pipelines.train import train
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.weights import state
+from clearsight.pipelines.train import train
 
 MODEL = {"kind": "small_convnet", "width": 8, "blocks": 1}
 

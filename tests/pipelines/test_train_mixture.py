@@ -12,14 +12,14 @@ import training_toy as toy
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.catalogue import CORRUPTIONS
-from data.contract.errors import ConfigError
-from data.contract.rng import Rng
-from data.weights import state
-from pipelines.train import train
-from pipelines.training.average import Average
-from pipelines.training.config import Augment, TrainConfig
-from pipelines.training.mixture import CorruptionMixture
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.weights import state
+from clearsight.pipelines.train import train
+from clearsight.pipelines.training.average import Average
+from clearsight.pipelines.training.config import Augment, TrainConfig
+from clearsight.pipelines.training.mixture import CorruptionMixture
 
 IDS = tuple(f"picture/{number}" for number in range(40))
 
@@ -141,7 +141,7 @@ def test_swa_begins_at_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_swa_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
     config = toy.signs(ema=..., swa=0.4)
     whole = train(config, folder=tmp_path / "whole")
     for step in (2, 6):

@@ -11,21 +11,21 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError, WeightsError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from data.sources.files import Files
-from data.weights import REQUIRED, find, state
-from pipelines.commands.train import Own, adapted
-from pipelines.train import CHECKPOINT, Progress, Trained, train
-from pipelines.training.config import Augment, TrainConfig
-from pipelines.training.photos import Photos, as_images, decode_photos
-from pipelines.training.restoring import score_restorer
-from restore.learning import Pair, RestorerMethod
-from restore.networks.unet_denoiser import UNetDenoiser
-from restore.quality import psnr
-from restore.restorer import Restorer
-from restore.training.denoise import Denoise
+from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.sources.files import Files
+from clearsight.data.weights import REQUIRED, find, state
+from clearsight.pipelines.commands.train import Own, adapted
+from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
+from clearsight.pipelines.training.config import Augment, TrainConfig
+from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
+from clearsight.pipelines.training.restoring import score_restorer
+from clearsight.restore.learning import Pair, RestorerMethod
+from clearsight.restore.networks.unet_denoiser import UNetDenoiser
+from clearsight.restore.quality import psnr
+from clearsight.restore.restorer import Restorer
+from clearsight.restore.training.denoise import Denoise
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +111,7 @@ def test_the_stored_weights_are_those_that_were_measured(
 
 
 def _held_out(config: TrainConfig) -> set[str]:
-    from pipelines.training.pictures import split
+    from clearsight.pipelines.training.pictures import split
 
     return {entry.id for entry in split(config.data, config.validation).validation}
 
@@ -119,7 +119,7 @@ def _held_out(config: TrainConfig) -> set[str]:
 def test_a_killed_run_ends_with_the_same_weights(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
     whole = tensors(train(make(), folder=tmp_path / "whole", device="cpu"))
     with pytest.raises(KilledError):
         train(make(), folder=tmp_path / "parts", device="cpu", on_progress=stop_after(3))

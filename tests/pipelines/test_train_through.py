@@ -14,17 +14,17 @@ import training_toy as toy
 from pydantic import ValidationError
 from torch import Tensor
 
-from data.contract.errors import ConfigError
-from data.contract.rng import Rng
-from data.weights import REQUIRED, state, verify
-from defend.catalogue import CLASSIFIERS
-from defend.classifier import Classifier
-from pipelines.graph import chain
-from pipelines.train import Trained, train
-from pipelines.training.pictures import decode
-from pipelines.training.scoring import score
-from pipelines.training.through import Behind, network_of, put_behind
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.weights import REQUIRED, state, verify
+from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.graph import chain
+from clearsight.pipelines.train import Trained, train
+from clearsight.pipelines.training.pictures import decode
+from clearsight.pipelines.training.scoring import score
+from clearsight.pipelines.training.through import Behind, network_of, put_behind
+from clearsight.restore.catalogue import RESTORERS
 
 GREY = {"width": 4, "channels": 1}
 
@@ -144,7 +144,7 @@ def test_trained_restorers_learn_and_are_published(
 def test_resume_is_exact(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: bool
 ) -> None:
-    monkeypatch.setattr("pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
     config = toy.signs(through=[tiny], train_through=trained)
     whole = train(config, folder=tmp_path / "whole")
     for step in (3, 6):
@@ -218,7 +218,7 @@ def test_grey_restorers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_hidden_block_is_named(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from restore.networks.unet_denoiser import UNetDenoiser
+    from clearsight.restore.networks.unet_denoiser import UNetDenoiser
 
     restore = UNetDenoiser.restore
     monkeypatch.setattr(UNetDenoiser, "restore", lambda self, x, network: restore(self, x.detach(), network))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.contract.rng import Rng
+from clearsight.data.contract.rng import Rng
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defend.attacks.base import Attack
-from defend.attacks.fgsm import FGSM
-from defend.attacks.pgd import PGD
-from defend.attacks.replay import Replay
-from pipelines.attack_facts import add_up, cost
-from pipelines.evidence import Check, Evidence, Facts
-from pipelines.truth import checks_of, reliable
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.attacks.fgsm import FGSM
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.defend.attacks.replay import Replay
+from clearsight.pipelines.attack_facts import add_up, cost
+from clearsight.pipelines.evidence import Check, Evidence, Facts
+from clearsight.pipelines.truth import checks_of, reliable
 
 N = 200
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.statistics import wilson
-from defend.attacks.base import Attack
-from defend.attacks.fgsm import FGSM
-from defend.attacks.none import NoAttack
-from defend.attacks.pgd import PGD
-from pipelines.config import Evaluate
-from pipelines.grid import Grid
-from pipelines.measured import Measured
-from pipelines.run import run
-from pipelines.worst import survivors, unions, worst_cases
+from clearsight.data.statistics import wilson
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.attacks.fgsm import FGSM
+from clearsight.defend.attacks.none import NoAttack
+from clearsight.defend.attacks.pgd import PGD
+from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.grid import Grid
+from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.run import run
+from clearsight.pipelines.worst import survivors, unions, worst_cases
 
 ATTACKS: dict[str, Attack] = {
     "none": NoAttack(),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.contract.errors import ClearsightError, ConfigError
-from data.contract.spec import Number, Spec
-from pipelines.yamlio import load, parse
+from clearsight.data.contract.errors import ClearsightError, ConfigError
+from clearsight.data.contract.spec import Number, Spec
+from clearsight.pipelines.yamlio import load, parse
 
 HERE = Path("x.yaml")
 

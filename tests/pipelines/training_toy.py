@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from data.contract.method import MODEL, Method, TrainBatch
-from data.contract.rng import Rng
-from data.weights import save
-from pipelines.train import Progress
-from pipelines.training.config import TrainConfig
-from restore.networks.unet_denoiser import UNetDenoiser
+from clearsight.data.contract.method import MODEL, Method, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.weights import save
+from clearsight.pipelines.train import Progress
+from clearsight.pipelines.training.config import TrainConfig
+from clearsight.restore.networks.unet_denoiser import UNetDenoiser
 
 CARD = dict.fromkeys(("data", "recipe", "seed", "minutes", "machine", "figures", "limits", "licence"), "")
 

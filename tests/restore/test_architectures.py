@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from data.contract.rng import Rng
-from data.initial import fresh, initialise
-from restore.nets.cubic import Cubic, reach
-from restore.nets.dncnn import DnCNN as DnCNNNet
-from restore.nets.dncnn import folded, from_published
-from restore.nets.span import FusedConv
-from restore.nets.span import Span as SpanNet
-from restore.networks.dncnn import DnCNN
-from restore.networks.ffdnet import FFDNet
-from restore.networks.nafnet import NAFNet
-from restore.networks.span import Span
-from restore.networks.srcnn import SRCNN
-from restore.networks.vdsr import VDSR
-from restore.resize import resize_bicubic
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh, initialise
+from clearsight.restore.nets.cubic import Cubic, reach
+from clearsight.restore.nets.dncnn import DnCNN as DnCNNNet
+from clearsight.restore.nets.dncnn import folded, from_published
+from clearsight.restore.nets.span import FusedConv
+from clearsight.restore.nets.span import Span as SpanNet
+from clearsight.restore.networks.dncnn import DnCNN
+from clearsight.restore.networks.ffdnet import FFDNet
+from clearsight.restore.networks.nafnet import NAFNet
+from clearsight.restore.networks.span import Span
+from clearsight.restore.networks.srcnn import SRCNN
+from clearsight.restore.networks.vdsr import VDSR
+from clearsight.restore.resize import resize_bicubic
 
 
 def images(*shape: int) -> torch.Tensor:

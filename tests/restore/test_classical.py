@@ -16,12 +16,12 @@ import skimage.data
 import skimage.restoration
 import torch
 
-from data.contract.errors import DataError
-from data.contract.rng import Rng
-from restore.catalogue import RESTORERS
-from restore.classical.median import comparators
-from restore.kernels import DiskKernel, FileKernel, GaussianKernel, MotionKernel
-from restore.quality import luminance, psnr
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.classical.median import comparators
+from clearsight.restore.kernels import DiskKernel, FileKernel, GaussianKernel, MotionKernel
+from clearsight.restore.quality import luminance, psnr
 
 KERNELS = (GaussianKernel(sigma=1.5), DiskKernel(radius=4), MotionKernel(length=13, angle=30))
 shared = pytest.mark.skipif("CLEARSIGHT_DATA" not in os.environ, reason="CLEARSIGHT_DATA is not set")

@@ -11,33 +11,33 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.signal import convolve2d
 
-from data.contract.errors import ConfigError, ShapeError
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from restore.catalogue import RESTORERS
-from restore.degradations.blur import blur, blurred, eight_bits
-from restore.degradations.chain import STEPS, second_order
-from restore.degradations.exposure import short_exposure
-from restore.degradations.jpeg import jpeg, jpeg_on_device
-from restore.degradations.kernels import (
+from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.degradations.blur import blur, blurred, eight_bits
+from clearsight.restore.degradations.chain import STEPS, second_order
+from clearsight.restore.degradations.exposure import short_exposure
+from clearsight.restore.degradations.jpeg import jpeg, jpeg_on_device
+from clearsight.restore.degradations.kernels import (
     defocus_kernel,
     defocus_kernels,
     gaussian_kernels,
     motion_kernel,
     motion_kernels,
 )
-from restore.degradations.noise import (
+from clearsight.restore.degradations.noise import (
     camera_noise,
     gaussian_noise,
     grain,
     poisson_noise,
     tone_spread,
 )
-from restore.degradations.resize import DOWN, UP, down_up
-from restore.light import from_linear, to_linear
-from restore.training.deblur import Deblur
-from restore.training.realistic import Realistic
-from restore.training.short_exposure import ShortExposure
+from clearsight.restore.degradations.resize import DOWN, UP, down_up
+from clearsight.restore.light import from_linear, to_linear
+from clearsight.restore.training.deblur import Deblur
+from clearsight.restore.training.realistic import Realistic
+from clearsight.restore.training.short_exposure import ShortExposure
 
 MODEL = SimpleNamespace(facts=SimpleNamespace(scale=1))
 METHODS = [Deblur(), Realistic()]

@@ -15,17 +15,17 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.contract.errors import ConfigError
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from data.initial import fresh, initialise
-from restore.darkening import CONDITIONS, darkened
-from restore.nets.discriminators import PatchDiscriminator
-from restore.nets.enlighten import EnlightenNet, darkness
-from restore.nets.features import FrozenFeatures
-from restore.networks.enlighten import Enlighten
-from restore.restorer import Restorer
-from restore.training.enlighten_gan import EnlightenGAN, _Cutter, preserved, relativistic
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh, initialise
+from clearsight.restore.darkening import CONDITIONS, darkened
+from clearsight.restore.nets.discriminators import PatchDiscriminator
+from clearsight.restore.nets.enlighten import EnlightenNet, darkness
+from clearsight.restore.nets.features import FrozenFeatures
+from clearsight.restore.networks.enlighten import Enlighten
+from clearsight.restore.restorer import Restorer
+from clearsight.restore.training.enlighten_gan import EnlightenGAN, _Cutter, preserved, relativistic
 
 TINY = EnlightenGAN(
     feature_network="none", filters=4, global_layers=2, local_layers=2, patches=2, patch_size=32
@@ -375,7 +375,7 @@ def test_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_imagenet_features_are_those_of_the_classifier() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
-    from data.lite0 import lite0
+    from clearsight.data.lite0 import lite0
 
     features = TINY.model_copy(update={"feature_network": "efficientnet_lite0"}).players(
         Enlighten(width=16).build()

@@ -8,16 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contract.errors import ConfigError
-from data.contract.rng import Rng
-from restore.catalogue import RESTORERS
-from restore.degradations.exposure import short_exposure
-from restore.light import TARGET, exposure_gain, from_linear, raised_noise, to_linear
-from restore.nets.unet_denoiser import UNetDenoiser
-from restore.quality import psnr
-from restore.tiling import restore_tiled
-from restore.tone import luma
-from restore.training.short_exposure import ShortExposure
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.degradations.exposure import short_exposure
+from clearsight.restore.light import TARGET, exposure_gain, from_linear, raised_noise, to_linear
+from clearsight.restore.nets.unet_denoiser import UNetDenoiser
+from clearsight.restore.quality import psnr
+from clearsight.restore.tiling import restore_tiled
+from clearsight.restore.tone import luma
+from clearsight.restore.training.short_exposure import ShortExposure
 
 SMALL = {
     "auto_exposure": {"kind": "auto_exposure"},

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contract.errors import ShapeError
-from data.contract.rng import Rng
-from restore.noise import FLOOR, estimate_sigma
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.noise import FLOOR, estimate_sigma
 
 
 def photo(name: str, height: int = 192, width: int = 200) -> torch.Tensor:

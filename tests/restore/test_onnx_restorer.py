@@ -11,9 +11,9 @@ import torch
 from onnx import TensorProto, helper
 from tiny_onnx import KERNEL, tiny
 
-from data.contract.errors import ConfigError, ShapeError, WeightsError
-from data.contract.rng import Rng
-from restore.networks.onnx_restorer import OnnxRestorer
+from clearsight.data.contract.errors import ConfigError, ShapeError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.networks.onnx_restorer import OnnxRestorer
 
 
 def images(*shape: int) -> torch.Tensor:

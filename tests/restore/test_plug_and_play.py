@@ -12,14 +12,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from data.contract.errors import ShapeError, WeightsError
-from data.contract.rng import Rng
-from data.weights import find, save
-from restore.catalogue import RESTORERS
-from restore.filtering import convolve
-from restore.kernels import GaussianKernel, MotionKernel
-from restore.nets.plug_and_play import PlugAndPlay as Iteration
-from restore.quality import psnr
+from clearsight.data.contract.errors import ShapeError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.weights import find, save
+from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.filtering import convolve
+from clearsight.restore.kernels import GaussianKernel, MotionKernel
+from clearsight.restore.nets.plug_and_play import PlugAndPlay as Iteration
+from clearsight.restore.quality import psnr
 
 CARD = dict.fromkeys(
     ("id", "data", "recipe", "seed", "minutes", "machine", "figures", "limits", "licence"), ""

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from data.contract.errors import ShapeError
-from data.contract.rng import Rng
-from restore.quality import luminance, psnr, ssim
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.quality import luminance, psnr, ssim
 
 
 def photo(size: int = 96) -> torch.Tensor:

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.contract.errors import ShapeError
-from data.contract.rng import Rng
-from data.contract.spec import Gradient
-from restore.base import ArrayRestorerSpec, RestorerFacts, RestorerSpec
-from restore.classical.gamma import Gamma
-from restore.restorer import pad
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Gradient
+from clearsight.restore.base import ArrayRestorerSpec, RestorerFacts, RestorerSpec
+from clearsight.restore.classical.gamma import Gamma
+from clearsight.restore.restorer import pad
 
 
 class Picky(RestorerSpec):

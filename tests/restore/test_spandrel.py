@@ -11,10 +11,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from data.contract.errors import ConfigError, WeightsError
-from data.contract.rng import Rng
-from data.weights import digest
-from restore.catalogue import RESTORERS
+from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.weights import digest
+from clearsight.restore.catalogue import RESTORERS
 
 needs_spandrel = pytest.mark.skipif(
     importlib.util.find_spec("spandrel") is None or importlib.util.find_spec("einops") is None,
@@ -199,9 +199,10 @@ def test_torchvision_is_neither_needed_nor_faked_for_others(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "restore.nets.spandrel.find_spec", lambda name: None if name == "torchvision" else find(name)
+        "clearsight.restore.nets.spandrel.find_spec",
+        lambda name: None if name == "torchvision" else find(name),
     )
-    from restore.nets.spandrel import library
+    from clearsight.restore.nets.spandrel import library
 
     assert library().MAIN_REGISTRY
     assert not [name for name in sys.modules if name.split(".")[0] == "torchvision"]

@@ -10,16 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contract.errors import ConfigError, ShapeError
-from data.contract.method import MODEL, TrainBatch
-from data.contract.rng import Rng
-from restore.classical.bicubic import Bicubic
-from restore.networks.dncnn import DnCNN
-from restore.networks.span import Span
-from restore.protocols import cropped, y_psnr
-from restore.quality import psnr
-from restore.resize import resize_bicubic, to_8_bit
-from restore.training.super_resolution import SuperResolution
+from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.restore.classical.bicubic import Bicubic
+from clearsight.restore.networks.dncnn import DnCNN
+from clearsight.restore.networks.span import Span
+from clearsight.restore.protocols import cropped, y_psnr
+from clearsight.restore.quality import psnr
+from clearsight.restore.resize import resize_bicubic, to_8_bit
+from clearsight.restore.training.super_resolution import SuperResolution
 
 
 def images(*shape: int) -> torch.Tensor:

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from data.contract.errors import ConfigError, RunError, ShapeError
-from data.contract.rng import Rng
-from data.initial import fresh
-from restore.base import RestorerFacts, RestorerSpec
-from restore.classical.bicubic import Bicubic
-from restore.classical.clahe import Clahe
-from restore.classical.gamma import Gamma
-from restore.classical.histogram_equalization import HistogramEqualization
-from restore.classical.median import Median
-from restore.classical.non_local_means import NonLocalMeans
-from restore.classical.unsharp_mask import UnsharpMask
-from restore.classical.wavelet import Wavelet
-from restore.classical.wiener import Wiener
-from restore.spans import spans
-from restore.tiling import AUTO_PIXELS, LEAST_TILE, check_tile, restore_chain, restore_tiled
+from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh
+from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.classical.bicubic import Bicubic
+from clearsight.restore.classical.clahe import Clahe
+from clearsight.restore.classical.gamma import Gamma
+from clearsight.restore.classical.histogram_equalization import HistogramEqualization
+from clearsight.restore.classical.median import Median
+from clearsight.restore.classical.non_local_means import NonLocalMeans
+from clearsight.restore.classical.unsharp_mask import UnsharpMask
+from clearsight.restore.classical.wavelet import Wavelet
+from clearsight.restore.classical.wiener import Wiener
+from clearsight.restore.spans import spans
+from clearsight.restore.tiling import AUTO_PIXELS, LEAST_TILE, check_tile, restore_chain, restore_tiled
 
 
 class Strided(nn.Module):

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from data.contract.errors import ConfigError
-from data.contract.method import TrainBatch
-from data.contract.rng import Rng
-from data.initial import fresh
-from restore.nets.zero_dce import ZeroDCENet, applied
-from restore.networks.enlighten import Enlighten
-from restore.networks.zero_dce import ZeroDCE
-from restore.training.zero_dce import (
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.initial import fresh
+from clearsight.restore.nets.zero_dce import ZeroDCENet, applied
+from clearsight.restore.networks.enlighten import Enlighten
+from clearsight.restore.networks.zero_dce import ZeroDCE
+from clearsight.restore.training.zero_dce import (
     ZeroReference,
     colour_constancy,
     exposure_control,

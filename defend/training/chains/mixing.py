@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.contract.rng import Rng
-from defend.training.chains.operations import OPERATIONS, apply_operations
+from clearsight.data.contract.rng import Rng
+from clearsight.defend.training.chains.operations import OPERATIONS, apply_operations
 
 
 @dataclass(frozen=True)
