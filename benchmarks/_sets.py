@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.images import SUFFIXES, decode, to_float
+from clearsight.data.media.images import SUFFIXES, decode, to_float
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ import torch
 from _contestants import INPUT, Contestant
 
 from clearsight.data.contract.rng import Rng
-from clearsight.data.images import encode_png, to_uint8
+from clearsight.data.media.images import encode_png, to_uint8
 from clearsight.data.statistics import bootstrap_mean
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from clearsight.data.contract.errors import AttackError, ClearsightError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
-from clearsight.data.images import encode_png
+from clearsight.data.media.images import encode_png
 from clearsight.pipelines.gradients import find_path
 from clearsight.pipelines.measure import one_thread
 from clearsight.pipelines.rows import to_tensor, to_uint8

@@ -22,7 +22,7 @@ from torch import Tensor
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
-from clearsight.data.images import encode_png
+from clearsight.data.media.images import encode_png
 from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.attacked import Attacked, judge_streams, loss_before, majority, under_attack

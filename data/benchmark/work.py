@@ -158,7 +158,7 @@ def _write_files(job: Job, task: Task) -> Report:
 
 
 def _encode(image: NDArray[np.uint8], image_format: str) -> bytes:
-    from clearsight.data.images import encode_jpeg
+    from clearsight.data.media.images import encode_jpeg
 
     if image_format == "jpeg":
         return encode_jpeg(image, QUALITY)

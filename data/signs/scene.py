@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.images import decode
+from clearsight.data.media.images import decode
 from clearsight.data.signs.faces import GREY, face
 from clearsight.data.sources.photos import folder
 

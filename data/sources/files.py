@@ -33,7 +33,7 @@ class Files(Source):
         Raises:
             DataError: there are none.
         """
-        from clearsight.data.picture_files import pictures
+        from clearsight.data.media.files import pictures
 
         root, pattern = _parts(self.path)
         names = [root.name] if root.is_file() else pictures(root, pattern or "**/*")
@@ -47,13 +47,13 @@ class Files(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
-        from clearsight.data.images import decode
+        from clearsight.data.media.images import decode
 
         return decode(self._file(entry))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from clearsight.data.picture_files import content
+        from clearsight.data.media.files import content
 
         return content(self._file(entry))
 

@@ -30,7 +30,7 @@ class Folder(Source):
         Raises:
             DataError: no such folder, or one without class folders.
         """
-        from clearsight.data.picture_files import pictures, subfolders
+        from clearsight.data.media.files import pictures, subfolders
 
         root = locate(self.path)
         folders = subfolders(root)
@@ -48,12 +48,12 @@ class Folder(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
-        from clearsight.data.images import decode
+        from clearsight.data.media.images import decode
 
         return decode(locate(self.path) / str(entry.place))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from clearsight.data.picture_files import content
+        from clearsight.data.media.files import content
 
         return content(locate(self.path) / str(entry.place))

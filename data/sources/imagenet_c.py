@@ -38,7 +38,7 @@ class ImageNetC(Source):
         Raises:
             DataError: no such folder, corruption or severity.
         """
-        from clearsight.data.picture_files import pictures, subfolders
+        from clearsight.data.media.files import pictures, subfolders
 
         corruptions = [folder.name for folder in subfolders(locate(self.path))]
         if self.corruption not in corruptions:
@@ -59,12 +59,12 @@ class ImageNetC(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
-        from clearsight.data.images import decode
+        from clearsight.data.media.images import decode
 
         return decode(self._root() / str(entry.place))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from clearsight.data.picture_files import content
+        from clearsight.data.media.files import content
 
         return content(self._root() / str(entry.place))

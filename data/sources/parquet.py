@@ -59,7 +59,7 @@ class Parquet(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one row."""
-        from clearsight.data.images import decode
+        from clearsight.data.media.images import decode
 
         return decode(self.content(entry), name=entry.id)
 

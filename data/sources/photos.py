@@ -36,13 +36,13 @@ class Photos(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one photograph."""
-        from clearsight.data.images import decode
+        from clearsight.data.media.images import decode
 
         return decode(folder() / str(entry.place))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
-        from clearsight.data.picture_files import content
+        from clearsight.data.media.files import content
 
         return content(folder() / str(entry.place))
 

@@ -99,7 +99,7 @@ def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.u
         uint8 (size, size, 3), area-averaged when it shrinks, bicubic when it grows. A picture that has the
         size already comes back as it is.
     """
-    from clearsight.data.fitting import covering, middle
+    from clearsight.data.media.resize import covering, middle
 
     if size is None:
         side = max(1, round(min(image.shape[:2]) * crop))

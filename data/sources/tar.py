@@ -34,7 +34,7 @@ class Tar(Source):
         Raises:
             DataError: the file is no tar file, is compressed, or holds no picture that matches.
         """
-        from clearsight.data.images import SUFFIXES
+        from clearsight.data.media.images import SUFFIXES
 
         path = locate(self.path)
         found = []
@@ -50,7 +50,7 @@ class Tar(Source):
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one member."""
-        from clearsight.data.images import decode
+        from clearsight.data.media.images import decode
 
         return decode(self.content(entry), name=entry.name)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.pipelines import frames as video
+from clearsight.data.media import video as video
 
 if TYPE_CHECKING:
     import numpy as np

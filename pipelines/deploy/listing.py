@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from clearsight.data.contract.errors import DataError
-from clearsight.pipelines.listing import found, is_video, protect, written
+from clearsight.data.media.listing import found, is_video, protect, written
 
 LIST = "-"
 """Stands for a list of files on standard input."""

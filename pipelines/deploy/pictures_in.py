@@ -12,12 +12,12 @@ import numpy as np
 
 from clearsight.data.contract.deployed import Deployed
 from clearsight.data.contract.errors import ConfigError, DataError
-from clearsight.data.fitting import covering, middle
-from clearsight.data.images import decode, opened
-from clearsight.data.picture_files import content
+from clearsight.data.media.files import content
+from clearsight.data.media.images import decode, opened
+from clearsight.data.media.lossless import Picture, decode_picture
+from clearsight.data.media.resize import covering, middle
 from clearsight.pipelines.deploy.session import sizes
 from clearsight.pipelines.deploy.tiles import tiled
-from clearsight.pipelines.restoring.pictures import Picture, decode_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

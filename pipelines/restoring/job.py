@@ -13,9 +13,9 @@ import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.home import replace_file
+from clearsight.data.media.lossless import Picture, encode, read_picture
 from clearsight.pipelines.restoring.chain import Chain
 from clearsight.pipelines.restoring.journal import Journal, Record, record_of
-from clearsight.pipelines.restoring.pictures import Picture, encode, read_picture
 from clearsight.pipelines.restoring.plan import Item, Plan
 from clearsight.pipelines.restoring.video import restore_video
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.pipelines.listing import CODECS, KNOWN, found, is_video, protect, split, written
-from clearsight.pipelines.restoring.pictures import WRITTEN
+from clearsight.data.media.listing import CODECS, KNOWN, found, is_video, protect, split, written
+from clearsight.data.media.lossless import WRITTEN
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import RunError
-from clearsight.pipelines.frames import empty, frames, opened
-from clearsight.pipelines.listing import CODECS
+from clearsight.data.media.listing import CODECS
+from clearsight.data.media.video import empty, frames, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

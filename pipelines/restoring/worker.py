@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.images import to_float, to_uint8
+from clearsight.data.media.images import to_float, to_uint8
 from clearsight.pipelines.restoring.chain import Chain, Step
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.noise import estimate_sigma

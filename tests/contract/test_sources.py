@@ -17,7 +17,7 @@ import pytest
 from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ClearsightError, DataError
 from clearsight.data.contract.sample import Sample, Skipped
-from clearsight.data.images import encode_png
+from clearsight.data.media.images import encode_png
 from clearsight.data.sources.base import HoldOut, Source
 
 CLASSES = ("cat", "dog", "fox")

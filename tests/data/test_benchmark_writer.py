@@ -17,7 +17,7 @@ from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
-from clearsight.data.images import decode, encode_png
+from clearsight.data.media.images import decode, encode_png
 from clearsight.data.sources.base import Entry
 from clearsight.data.sources.cifar_c import CifarC
 from clearsight.data.sources.files import Files

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clearsight.data.contract.errors import DataError, ShapeError
-from clearsight.data.images import decode, encode_jpeg, encode_png, to_float, to_uint8
+from clearsight.data.media.images import decode, encode_jpeg, encode_png, to_float, to_uint8
 
 
 def noise(*shape: int) -> np.ndarray:

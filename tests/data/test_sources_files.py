@@ -13,7 +13,7 @@ import pytest
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
-from clearsight.data.images import encode_jpeg, encode_png
+from clearsight.data.media.images import encode_jpeg, encode_png
 from clearsight.data.sources.files import Files
 from clearsight.data.sources.folder import Folder
 from clearsight.data.sources.imagenet_c import ImageNetC

@@ -229,7 +229,7 @@ def test_fit_averages_when_it_shrinks() -> None:
 
 
 def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clearsight.data.images import encode_png
+    from clearsight.data.media.images import encode_png
     from clearsight.data.sources.files import Files
 
     (tmp_path / "in").mkdir()

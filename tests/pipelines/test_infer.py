@@ -13,14 +13,14 @@ from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.rng import Rng
-from clearsight.data.images import decode
+from clearsight.data.media.images import decode
+from clearsight.data.media.lossless import Picture, read_picture
 from clearsight.data.sources.selection import fit
 from clearsight.pipelines.cli import app, main
 from clearsight.pipelines.deploy import compute, infer, tiles
 from clearsight.pipelines.deploy.listing import find, targets
 from clearsight.pipelines.deploy.pictures_in import arrived, read, wanted
 from clearsight.pipelines.deploy.session import Session
-from clearsight.pipelines.restoring.pictures import Picture, read_picture
 
 
 def noise(name: str, *shape: int, deep: bool = False) -> np.ndarray:

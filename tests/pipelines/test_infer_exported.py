@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from clearsight.data.contract.rng import Rng
-from clearsight.data.images import to_float
+from clearsight.data.media.images import to_float
 from clearsight.pipelines.cli import app
 from clearsight.pipelines.commands.configs import read_evaluate
 from clearsight.pipelines.deploy.session import Session

@@ -14,14 +14,14 @@ from PIL import Image, ImageCms
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, WeightsError
 from clearsight.data.contract.rng import Rng
-from clearsight.data.images import decode, to_float, to_uint8
+from clearsight.data.media.images import decode, to_float, to_uint8
+from clearsight.data.media.lossless import Picture, encode, read_picture
 from clearsight.data.weights import save, shipped
 from clearsight.pipelines.cli import app, main
 from clearsight.pipelines.restoring import chain as chains
 from clearsight.pipelines.restoring import worker as workers
 from clearsight.pipelines.restoring.chain import read_chain
 from clearsight.pipelines.restoring.journal import NAME
-from clearsight.pipelines.restoring.pictures import Picture, encode, read_picture
 from clearsight.pipelines.restoring.plan import read_plan
 from clearsight.pipelines.restoring.worker import Worker
 from clearsight.restore.classical.median import Median

@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import RunError
-from clearsight.data.images import decode
+from clearsight.data.media.images import decode
 from clearsight.pipelines.deploy.session import Session
 from clearsight.pipelines.serving import desk as desks
 from clearsight.pipelines.serving.app import create_app

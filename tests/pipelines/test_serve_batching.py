@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import DataError
+from clearsight.data.media.lossless import Picture
 from clearsight.pipelines.deploy import compute
 from clearsight.pipelines.deploy.pictures_in import Arrived, arrived, wanted
 from clearsight.pipelines.deploy.session import Session
-from clearsight.pipelines.restoring.pictures import Picture
 from clearsight.pipelines.serving.batching import Batching
 from clearsight.pipelines.serving.limits import Budget, Counter, returned
 

@@ -10,7 +10,7 @@ from browser import CHROMIUM, Browser, browser
 from served import Served, served
 from tiny_onnx import tiny
 
-from clearsight.data.images import decode
+from clearsight.data.media.images import decode
 from clearsight.pipelines.deploy.session import Session
 
 pytestmark = [

@@ -18,7 +18,7 @@ from test_serve import bomb
 from tiny_onnx import tiny
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
-from clearsight.data.images import decode
+from clearsight.data.media.images import decode
 from clearsight.pipelines.commands.serve import Limits, command
 from clearsight.pipelines.deploy.session import Session
 from clearsight.pipelines.serving.server import is_local, listening, url

@@ -16,7 +16,7 @@ from tiny_onnx import CLASSES, KERNEL, tiny
 from clearsight.data.contract.deployed import KEY
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
-from clearsight.data.images import to_float
+from clearsight.data.media.images import to_float
 from clearsight.pipelines.deploy import providers, session
 from clearsight.pipelines.deploy.session import Session
 

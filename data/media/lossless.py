@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
-from clearsight.data.picture_files import content
+from clearsight.data.media.files import content
+from clearsight.data.media.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

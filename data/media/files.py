@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.images import SUFFIXES
+from clearsight.data.media.images import SUFFIXES
 
 
 def pictures(folder: Path, pattern: str = "**/*") -> list[str]:

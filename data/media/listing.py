@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 from clearsight.data.contract.errors import ConfigError, DataError
-from clearsight.data.images import SUFFIXES
-from clearsight.pipelines.restoring.pictures import REPLACED, WRITTEN
+from clearsight.data.media.images import SUFFIXES
+from clearsight.data.media.lossless import REPLACED, WRITTEN
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """Codec that is written for each ending of videos."""
