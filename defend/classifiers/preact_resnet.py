@@ -35,7 +35,7 @@ class PreActResNet(ClassifierSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.defend.nets.preact_resnet import PreActResNet as Network
+        from clearsight.defend.networks.preact_resnet import PreActResNet as Network
 
         classes = self.classes
         if classes is None:

@@ -35,7 +35,7 @@ class SmallConvNet(ClassifierSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.defend.nets.small_convnet import SmallConvNet as Network
+        from clearsight.defend.networks.small_convnet import SmallConvNet as Network
 
         classes = self.classes
         if classes is None:

@@ -43,7 +43,7 @@ class WideResNet(ClassifierSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.defend.nets.wide_resnet import WideResNet as Network
+        from clearsight.defend.networks.wide_resnet import WideResNet as Network
 
         classes = self.classes
         if classes is None:

@@ -13,10 +13,10 @@ from clearsight.data.initial import fresh, initialise
 from clearsight.defend.classifiers.preact_resnet import PreActResNet
 from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.classifiers.wide_resnet import WideResNet
-from clearsight.defend.nets.blocks import PreActBlock
-from clearsight.defend.nets.preact_resnet import PreActResNet as PreActResNetNet
-from clearsight.defend.nets.small_convnet import SmallConvNet as SmallConvNetNet
-from clearsight.defend.nets.wide_resnet import WideResNet as WideResNetNet
+from clearsight.defend.networks.blocks import PreActBlock
+from clearsight.defend.networks.preact_resnet import PreActResNet as PreActResNetNet
+from clearsight.defend.networks.small_convnet import SmallConvNet as SmallConvNetNet
+from clearsight.defend.networks.wide_resnet import WideResNet as WideResNetNet
 
 
 def parameters(module: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearsight.defend.nets.blocks import PreActNet
+from clearsight.defend.networks.blocks import PreActNet
 
 
 class SmallConvNet(PreActNet):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearsight.defend.nets.blocks import PreActNet
+from clearsight.defend.networks.blocks import PreActNet
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Depth -> basic blocks of the four stages."""
