@@ -12,15 +12,15 @@ import numpy as np
 
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.home import replace_file
+from clearsight.pipelines.analysis.summary import Summary
+from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.attack_facts import describe, load_facts
 from clearsight.pipelines.graph import part_facts
 from clearsight.pipelines.input_gradients import keep_gradients
 from clearsight.pipelines.measure import ATTACK
 from clearsight.pipelines.measured import Measured, columns_of
-from clearsight.pipelines.part_training import training_of
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.store import Row, assemble, write_table
-from clearsight.pipelines.summary import Summary
 from clearsight.pipelines.threats import is_attack
 
 if TYPE_CHECKING:

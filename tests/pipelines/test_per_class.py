@@ -18,12 +18,12 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
+from clearsight.pipelines.analysis.per_class import MOST_CLASSES, per_class
+from clearsight.pipelines.analysis.scenarios import pairs, scenes
 from clearsight.pipelines.config import Condition, Evaluate
 from clearsight.pipelines.grid import Grid
 from clearsight.pipelines.measured import Measured
-from clearsight.pipelines.per_class import MOST_CLASSES, per_class
 from clearsight.pipelines.run import run
-from clearsight.pipelines.scenes import pairs, scenes
 
 ATTACKS: dict[str, Attack] = {"none": NoAttack(), "fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1)}
 

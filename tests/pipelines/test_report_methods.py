@@ -12,7 +12,7 @@ from report_attacked import attacked, cell_of, condemn, page_of, section
 from test_report import Page
 
 from clearsight.data.benchmark.sets import SETS
-from clearsight.pipelines.part_training import training_of
+from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.report.class_tables import CLASSES, by_class
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.gradient_pictures import INDEX, gradient_album

@@ -10,14 +10,14 @@ from clearsight.data.benchmark.sets import ALEXNET_ERRORS, SETS
 from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import holm
+from clearsight.pipelines.analysis.corruption_error import corruption_errors
+from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.config import Condition
-from clearsight.pipelines.corruption_error import corruption_errors
 from clearsight.pipelines.grid import Cell, Grid
 from clearsight.pipelines.measured import Measured
 from clearsight.pipelines.metrics.accuracy import Accuracy
 from clearsight.pipelines.metrics.ece import Ece
 from clearsight.pipelines.metrics.psnr import Psnr
-from clearsight.pipelines.summary import Summary
 
 Rows = Mapping[tuple[str, str], Sequence[float] | NDArray[np.float64]]
 FIVE = (1, 2, 3, 4, 5)

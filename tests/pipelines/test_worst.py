@@ -13,11 +13,11 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
+from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_cases
 from clearsight.pipelines.config import Evaluate
 from clearsight.pipelines.grid import Grid
 from clearsight.pipelines.measured import Measured
 from clearsight.pipelines.run import run
-from clearsight.pipelines.worst import survivors, unions, worst_cases
 
 ATTACKS: dict[str, Attack] = {
     "none": NoAttack(),

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
+from clearsight.pipelines.analysis.worst_case import survivors, unions
 from clearsight.pipelines.measured import Measured
-from clearsight.pipelines.worst import survivors, unions
 
 Numbers = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
+from clearsight.pipelines.analysis.scenarios import Numbers, clean_condition, scenes
 from clearsight.pipelines.measured import Measured
-from clearsight.pipelines.scenes import Numbers, clean_condition, scenes
 
 MOST_CLASSES = 100
 """Classes up to which the summary lists each one."""

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
+from clearsight.pipelines.analysis.corruption_error import corruption_errors
+from clearsight.pipelines.analysis.per_class import per_class
+from clearsight.pipelines.analysis.scenarios import pairs
+from clearsight.pipelines.analysis.worst_case import worst_cases
 from clearsight.pipelines.attack_facts import cost, evidence_of
-from clearsight.pipelines.corruption_error import corruption_errors
 from clearsight.pipelines.evidence import Check, Evidence, Facts
 from clearsight.pipelines.measured import Measured, Triple
 from clearsight.pipelines.metrics.base import Estimate, Metric
-from clearsight.pipelines.per_class import per_class
-from clearsight.pipelines.scenes import pairs
 from clearsight.pipelines.truth import checks_of, reliable
-from clearsight.pipelines.worst import worst_cases
 
 if TYPE_CHECKING:
     from clearsight.pipelines.grid import Cell
