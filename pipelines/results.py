@@ -14,7 +14,7 @@ from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.home import replace_file
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.analysis.training_cost import training_of
-from clearsight.pipelines.attack_facts import describe, load_facts
+from clearsight.pipelines.checks.attack_facts import describe, load_facts
 from clearsight.pipelines.graph import part_facts
 from clearsight.pipelines.input_gradients import keep_gradients
 from clearsight.pipelines.measure import ATTACK

@@ -16,11 +16,11 @@ from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
 from clearsight.pipelines.analysis.worst_case import worst_cases
-from clearsight.pipelines.attack_facts import cost, evidence_of
-from clearsight.pipelines.evidence import Check, Evidence, Facts
+from clearsight.pipelines.checks.attack_facts import cost, evidence_of
+from clearsight.pipelines.checks.evidence import Check, Evidence, Facts
+from clearsight.pipelines.checks.single import checks_of, reliable
 from clearsight.pipelines.measured import Measured, Triple
 from clearsight.pipelines.metrics.base import Estimate, Metric
-from clearsight.pipelines.truth import checks_of, reliable
 
 if TYPE_CHECKING:
     from clearsight.pipelines.grid import Cell

@@ -11,7 +11,7 @@ from clearsight.defend.target import Victims
 from clearsight.pipelines.attacked import majority
 from clearsight.pipelines.audit.derive import Threat
 from clearsight.pipelines.audit.probes import Pictures, masked, target_of
-from clearsight.pipelines.evidence import Check, points
+from clearsight.pipelines.checks.evidence import Check, points
 from clearsight.pipelines.gradients import Path
 from clearsight.pipelines.system import System
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from clearsight.data.contract.part import Part
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
-from clearsight.pipelines.evidence import Check, Verdict, points
+from clearsight.pipelines.checks.evidence import Check, Verdict, points
+from clearsight.pipelines.checks.single import SPARSE
 from clearsight.pipelines.gradients import Path
 from clearsight.pipelines.system import System
-from clearsight.pipelines.truth import SPARSE
 
 STEP = 0.02
 """Euclidean length of the step: float32 resolves what it changes, and no kink of an honest part matters."""

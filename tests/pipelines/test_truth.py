@@ -9,9 +9,9 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.replay import Replay
-from clearsight.pipelines.attack_facts import add_up, cost
-from clearsight.pipelines.evidence import Check, Evidence, Facts
-from clearsight.pipelines.truth import checks_of, reliable
+from clearsight.pipelines.checks.attack_facts import add_up, cost
+from clearsight.pipelines.checks.evidence import Check, Evidence, Facts
+from clearsight.pipelines.checks.single import checks_of, reliable
 
 N = 200
 

@@ -11,7 +11,7 @@ import numpy as np
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.base import Attack
-from clearsight.pipelines.evidence import Evidence, Facts
+from clearsight.pipelines.checks.evidence import Evidence, Facts
 from clearsight.pipelines.measured import Columns, Measured, Triple
 from clearsight.pipelines.threats import is_attack, victim_of
 

@@ -11,9 +11,9 @@ from math import e
 import numpy as np
 
 from clearsight.data.statistics import mcnemar_exact
-from clearsight.pipelines.evidence import LEAD, Check, Evidence, Verdict, outcome, points
+from clearsight.pipelines.checks.evidence import LEAD, Check, Evidence, Verdict, outcome, points
+from clearsight.pipelines.checks.pairwise import RELATIONS
 from clearsight.pipelines.measured import Columns
-from clearsight.pipelines.relations import RELATIONS
 
 SPARSE = 0.5
 """Share of useless values above which a gradient is suspect. Honest networks and filters stay far below: a
@@ -126,7 +126,7 @@ def _eot(cell: Evidence) -> Check | None:
 def _chance(cell: Evidence) -> Check | None:
     """At a quarter of the range of pixels nothing can survive a strong attack."""
     from clearsight.data.statistics import wilson
-    from clearsight.pipelines.evidence import ITERATIVE
+    from clearsight.pipelines.checks.evidence import ITERATIVE
 
     norm, eps = cell.attack.radius or ("", 0.0)
     if cell.classes is None or not cell.adaptive or cell.kind not in ITERATIVE:

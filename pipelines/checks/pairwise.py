@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.defend.attacks.base import SLACK
-from clearsight.pipelines.evidence import ITERATIVE, LEAD, ONE_STEP, Check, Evidence, Verdict, points
+from clearsight.pipelines.checks.evidence import ITERATIVE, LEAD, ONE_STEP, Check, Evidence, Verdict, points
 
 REPLAY = "replay"
 SETTLED = 0.01
