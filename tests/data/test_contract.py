@@ -113,7 +113,7 @@ def test_a_package_of_the_users_joins_by_entry_point(tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[clearsight]\nparts = mine\n")
     done = subprocess.run(
-        [sys.executable, "-m", "clearsight.pipelines.cli", "list", "corruptions"],
+        [sys.executable, "-m", "clearsight", "list", "corruptions"],
         env=os.environ | {"PYTHONPATH": f"{HOUSE}{os.pathsep}{tmp_path}"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from clearsight.data.contract.rng import Rng
 
 HOUSE = Path(__file__).parents[2]
 TOYS = HOUSE / "tests" / "pipelines"
-CLI = [sys.executable, "-m", "clearsight.pipelines.cli"]
+CLI = [sys.executable, "-m", "clearsight"]
 
 
 def environment() -> dict[str, str]:
@@ -80,7 +80,7 @@ def change(path: Path, old: str, new: str) -> None:
 )
 def test_quick_commands_load_neither_torch_nor_opencv(arguments: list[str], config: Path) -> None:
     code = (
-        "import sys\nfrom clearsight.pipelines.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "import sys\nfrom clearsight.pipelines.cli.app import main\ntry:\n    main(sys.argv[1:])\n"
         "except SystemExit as e:\n    assert not e.code, e.code\n"
         "heavy = {'torch', 'cv2', 'kornia', 'skimage', 'albumentations', 'onnxruntime'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clearsight.data.weights import Weights, shipped
-from clearsight.pipelines.commands.configs import COMMANDS
+from clearsight.pipelines.cli.configs import COMMANDS
 from clearsight.pipelines.config import Evaluate
 from clearsight.pipelines.training.config import TrainConfig
 from clearsight.pipelines.yamlio import load
@@ -26,7 +26,7 @@ def block(language: str) -> str:
 def test_the_readmes_yaml_runs(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(block("yaml").replace("count: 200", "count: 34"))
     done = subprocess.run(
-        [sys.executable, "-m", "clearsight.pipelines.cli", "run", "my.yaml", "-q"], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-m", "clearsight", "run", "my.yaml", "-q"], cwd=tmp_path, capture_output=True, text=True,
         timeout=240, check=False, env=__import__("os").environ | {"PYTHONPATH": str(HOUSE)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_every_recipe_is_valid(path: Path) -> None:
 def test_the_readme_names_only_commands_that_exist() -> None:
     from typer.main import get_command
 
-    from clearsight.pipelines.cli import app
+    from clearsight.pipelines.cli.app import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = set(re.findall(r"^\$ clearsight (\w+)", README, re.MULTILINE))

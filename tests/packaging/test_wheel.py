@@ -170,8 +170,6 @@ def test_what_hides_the_rooms_is_named(installed: Path, far: Path) -> None:
     script = installed / "bin" / "clearsight"
     assert call(sys.executable, script, "check", "far.yaml", cwd=far, path=installed).returncode == 0
     # Python's -m puts the working folder first; then the message says what is wrong.
-    done = call(
-        sys.executable, "-m", "clearsight.pipelines.cli", "check", "far.yaml", cwd=far, path=installed
-    )
+    done = call(sys.executable, "-m", "clearsight", "check", "far.yaml", cwd=far, path=installed)
     assert done.returncode != 0
     assert f"Python finds {far / 'data.py'}, which hides it" in done.stderr

@@ -39,7 +39,7 @@ def served(model: Path, *options: object, port: int = 0) -> Iterator[Served]:
     call = [
         sys.executable,
         "-m",
-        "clearsight.pipelines.cli",
+        "clearsight",
         "serve",
         model,
         "--port",

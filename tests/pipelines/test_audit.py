@@ -19,7 +19,7 @@ from clearsight.pipelines.audit.audit import audit
 from clearsight.pipelines.audit.careless import OneDraw
 from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, without_restorers
 from clearsight.pipelines.audit.probes import Pictures, probe
-from clearsight.pipelines.cli import main
+from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config import Evaluate
 from clearsight.pipelines.graph import chain, wire
 from clearsight.restore.catalogue import RESTORERS
@@ -256,7 +256,7 @@ def test_six_broken_toys_are_flagged_and_fall(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path / "site"), str(HERE), str(HERE.parents[1])])
     words = f"audit {tmp_path / 'toys.yaml'} -q --take 8 --eps 16/255 --workers 1 --out {tmp_path / 'runs'}"
     done = subprocess.run(
-        [sys.executable, "-m", "clearsight.pipelines.cli", *words.split()],
+        [sys.executable, "-m", "clearsight", *words.split()],
         capture_output=True,
         text=True,
         check=False,

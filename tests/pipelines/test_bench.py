@@ -15,7 +15,7 @@ from tiny_onnx import tiny
 
 from clearsight.data.contract.errors import ConfigError, WeightsError
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.cli import app
+from clearsight.pipelines.cli.app import app
 from clearsight.pipelines.deploy import bench
 from clearsight.pipelines.deploy.bench import Machine, labels, parse_sizes, speed, take_turns
 from clearsight.pipelines.deploy.session import Session
@@ -182,7 +182,7 @@ def test_calls_that_make_no_sense(tmp_path: Path) -> None:
 def test_no_torch(tmp_path: Path) -> None:
     model = tiny(tmp_path / "model.onnx")
     code = (
-        "import sys; from clearsight.pipelines.cli import app; "
+        "import sys; from clearsight.pipelines.cli.app import app; "
         f"app(['bench', {str(model)!r}, '--sizes', '8', '--seconds', '0.1'], standalone_mode=False); "
         "assert 'torch' not in sys.modules"
     )

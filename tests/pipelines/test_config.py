@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.pipelines.commands.schema import TASKS
+from clearsight.pipelines.cli.schema import TASKS
 from clearsight.pipelines.config import Evaluate
 from clearsight.pipelines.grid import make_grid
 from clearsight.pipelines.yamlio import parse
@@ -161,7 +161,7 @@ def test_mistakes_name_line_field_and_near_miss(changes: dict[str, Any], place: 
 def test_the_shipped_schemas_are_fresh(tmp_path: Path) -> None:
     # In a process of its own: descriptions are filled in before anything is built.
     subprocess.run(
-        [sys.executable, "-m", "clearsight.pipelines.cli", "schema", "--out", str(tmp_path)],
+        [sys.executable, "-m", "clearsight", "schema", "--out", str(tmp_path)],
         check=True,
         cwd=HOUSE,
     )

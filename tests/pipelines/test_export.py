@@ -21,7 +21,7 @@ from clearsight.data.contract.sample import Sample
 from clearsight.data.sources.folder import Folder
 from clearsight.data.sources.signs import Signs
 from clearsight.pipelines.catalogue import PARTS
-from clearsight.pipelines.cli import app
+from clearsight.pipelines.cli.app import app
 from clearsight.pipelines.deploy import export as exporting
 from clearsight.pipelines.deploy import verify
 from clearsight.pipelines.deploy.cost import costs

@@ -16,7 +16,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import decode
 from clearsight.data.media.lossless import Picture, read_picture
 from clearsight.data.sources.selection import fit
-from clearsight.pipelines.cli import app, main
+from clearsight.pipelines.cli.app import app, main
 from clearsight.pipelines.deploy import compute, infer, tiles
 from clearsight.pipelines.deploy.listing import find, targets
 from clearsight.pipelines.deploy.pictures_in import arrived, read, wanted

@@ -10,8 +10,8 @@ from PIL import Image
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import to_float
-from clearsight.pipelines.cli import app
-from clearsight.pipelines.commands.configs import read_evaluate
+from clearsight.pipelines.cli.app import app
+from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.deploy.session import Session
 
 

@@ -16,7 +16,7 @@ from clearsight.data.contract.rng import Rng
 
 HOUSE = Path(__file__).parents[2]
 BROKEN = 10
-CALL = "from clearsight.pipelines.cli import main; main()"
+CALL = "from clearsight.pipelines.cli.app import main; main()"
 KILLED = """
 import os, signal
 from clearsight.pipelines.deploy.table import Table
@@ -28,7 +28,7 @@ def add(self, rows):
         os.kill(os.getpid(), signal.SIGKILL)
     inner(self, rows)
 Table.add = add
-from clearsight.pipelines.cli import main
+from clearsight.pipelines.cli.app import main
 main()
 """
 
@@ -130,7 +130,7 @@ def test_memory_stays_flat(tmp_path):
         )
     model = tiny(tmp_path / "model.onnx", gives=("logits", "image"))
     code = (
-        "import resource, sys\nfrom clearsight.pipelines.commands.infer import command\nfrom pathlib import Path\n"
+        "import resource, sys\nfrom clearsight.pipelines.cli.infer import command\nfrom pathlib import Path\n"
         "def go(given, table):\n"
         "    command(Path(sys.argv[1]), given, csv=Path(sys.argv[3]) / table, restored=None, top=3,\n"
         "        provider='cpu', threads=1, batch='auto', size=None, resume=None, quiet=True)\n"

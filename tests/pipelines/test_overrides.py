@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.pipelines.commands.overrides import overridden
+from clearsight.pipelines.cli.overrides import overridden
 from clearsight.pipelines.yamlio import Document, parse
 
 TEXT = """

@@ -17,7 +17,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import decode, to_float, to_uint8
 from clearsight.data.media.lossless import Picture, encode, read_picture
 from clearsight.data.weights import save, shipped
-from clearsight.pipelines.cli import app, main
+from clearsight.pipelines.cli.app import app, main
 from clearsight.pipelines.restoring import chain as chains
 from clearsight.pipelines.restoring import worker as workers
 from clearsight.pipelines.restoring.chain import read_chain
@@ -96,7 +96,7 @@ def test_the_program_ends_with_one_line_and_one(folder, tmp_path, capsys):
 
 def test_the_help_needs_no_torch():
     code = (
-        "import sys\nfrom clearsight.pipelines.cli import main\ntry:\n    main(['restore', '--help'])\n"
+        "import sys\nfrom clearsight.pipelines.cli.app import main\ntry:\n    main(['restore', '--help'])\n"
         "except SystemExit as e:\n    assert not e.code\nassert not {'torch', 'cv2'} & set(sys.modules)"
     )
     done = subprocess.run(
@@ -271,7 +271,7 @@ def test_a_killed_call_leaves_whole_files_and_goes_on(tmp_path):
     call = [
         sys.executable,
         "-m",
-        "clearsight.pipelines.cli",
+        "clearsight",
         "restore",
         "in",
         "out",

@@ -19,7 +19,7 @@ from tiny_onnx import tiny
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.media.images import decode
-from clearsight.pipelines.commands.serve import Limits, command
+from clearsight.pipelines.cli.serve import Limits, command
 from clearsight.pipelines.deploy.session import Session
 from clearsight.pipelines.serving.server import is_local, listening, url
 
@@ -232,7 +232,9 @@ def test_other_machines_are_warned_of_and_any_name_is_taken(model):
 
 
 def test_a_missing_extra_is_one_clear_error(model):
-    script = "import sys; sys.modules['fastapi'] = None; from clearsight.pipelines.cli import main; main()"
+    script = (
+        "import sys; sys.modules['fastapi'] = None; from clearsight.pipelines.cli.app import main; main()"
+    )
     done = _failing("serve", model, script=script)
     assert (done.returncode, done.stderr) == (
         2,
@@ -272,7 +274,7 @@ def test_addresses_of_the_sixth_version(model):
 def test_connections_that_say_nothing_are_closed(model):
     script = (
         "import sys; from clearsight.pipelines.serving import server; server.HEAD_SECONDS = 0.3; "
-        "from clearsight.pipelines.cli import main; main(sys.argv[1:])"
+        "from clearsight.pipelines.cli.app import main; main(sys.argv[1:])"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, "serve", str(model), "--port", "0"],
@@ -304,7 +306,7 @@ def test_connections_that_say_nothing_are_closed(model):
 
 
 def _failing(
-    *given: object, script: str = "from clearsight.pipelines.cli import main; main()"
+    *given: object, script: str = "from clearsight.pipelines.cli.app import main; main()"
 ) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-c", script, *map(str, given)]
     return subprocess.run(call, cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False)

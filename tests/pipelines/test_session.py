@@ -222,7 +222,7 @@ def test_neither_session_nor_command_imports_torch(tmp_path):
 
     Image.fromarray(noise("a", 8, 8, 3)).save(tmp_path / "a.png")
     code = (
-        "import sys\nfrom clearsight.pipelines.cli import main\n"
+        "import sys\nfrom clearsight.pipelines.cli.app import main\n"
         f"main(['infer', {str(file)!r}, {str(tmp_path / 'a.png')!r}, '--provider', 'cpu',"
         f" '--size', '6', '--save-restored', {str(tmp_path / 'out')!r}, '--csv', {str(tmp_path / 'o.csv')!r}])"
     )

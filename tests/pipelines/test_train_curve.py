@@ -11,7 +11,7 @@ import pytest
 import training_toy as toy
 
 from clearsight.data.contract.method import Method
-from clearsight.pipelines.commands.train import Own, command
+from clearsight.pipelines.cli.train import Own, command
 from clearsight.pipelines.train import CHECKPOINT, Progress, train
 from clearsight.pipelines.training.checkpoint import read, write
 from clearsight.pipelines.training.config import TrainConfig

@@ -16,7 +16,7 @@ from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.sources.files import Files
 from clearsight.data.weights import REQUIRED, find, state
-from clearsight.pipelines.commands.train import Own, adapted
+from clearsight.pipelines.cli.train import Own, adapted
 from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.config import Augment, TrainConfig
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos

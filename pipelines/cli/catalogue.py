@@ -10,8 +10,8 @@ from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import PartSpec, Spec
 from clearsight.data.weights import MODEL, shipped
 from clearsight.pipelines.catalogue import GROUPS
-from clearsight.pipelines.commands.console import console
-from clearsight.pipelines.commands.weights import headline
+from clearsight.pipelines.cli.console import console
+from clearsight.pipelines.cli.weights import headline
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clearsight.data.contract.errors import ConfigError, near_miss
-from clearsight.pipelines.commands.configs import read_evaluate
-from clearsight.pipelines.commands.console import console
+from clearsight.pipelines.cli.configs import read_evaluate
+from clearsight.pipelines.cli.console import console
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config import Evaluate

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import kind_of
-from clearsight.pipelines.commands.configs import read_task
-from clearsight.pipelines.commands.console import console, progress
+from clearsight.pipelines.cli.configs import read_task
+from clearsight.pipelines.cli.console import console, progress
 
 if TYPE_CHECKING:
     from clearsight.pipelines.train import Progress

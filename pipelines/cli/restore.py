@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, DataError
-from clearsight.pipelines.commands.console import Bars, console, progress
+from clearsight.pipelines.cli.console import Bars, console, progress
 from clearsight.pipelines.restoring.chain import Chain, read_chain
 from clearsight.pipelines.restoring.plan import read_plan
 

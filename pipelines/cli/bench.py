@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.home import replace_file
-from clearsight.pipelines.commands.console import console
+from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from clearsight.pipelines.commands.configs import read_evaluate
-from clearsight.pipelines.commands.console import console, progress
+from clearsight.pipelines.cli.configs import read_evaluate
+from clearsight.pipelines.cli.console import console, progress
 
 
 def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:

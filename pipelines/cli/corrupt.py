@@ -10,7 +10,7 @@ from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.home import locate
 from clearsight.data.sources.base import Source
-from clearsight.pipelines.commands.console import console, progress
+from clearsight.pipelines.cli.console import console, progress
 
 if TYPE_CHECKING:
     from clearsight.data.benchmark.write import ImageFormat, Layout

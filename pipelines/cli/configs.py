@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, near_miss
-from clearsight.pipelines.commands.overrides import overridden
+from clearsight.pipelines.cli.overrides import overridden
 from clearsight.pipelines.yamlio import Document, load
 
 if TYPE_CHECKING:

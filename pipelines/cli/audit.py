@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.spec import Number
-from clearsight.pipelines.commands.configs import read_evaluate
-from clearsight.pipelines.commands.console import console, progress
+from clearsight.pipelines.cli.configs import read_evaluate
+from clearsight.pipelines.cli.console import console, progress
 from clearsight.pipelines.report.words import radius
 
 if TYPE_CHECKING:

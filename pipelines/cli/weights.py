@@ -7,7 +7,7 @@ from typing import Any
 
 from clearsight.data.contract.errors import ClearsightError, WeightsError
 from clearsight.data.weights import find, shipped, verify
-from clearsight.pipelines.commands.console import console
+from clearsight.pipelines.cli.console import console
 
 
 def list_command() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.commands.configs import read_evaluate, read_task, shipped
-from clearsight.pipelines.commands.console import console
+from clearsight.pipelines.cli.configs import read_evaluate, read_task, shipped
+from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, DataError
-from clearsight.pipelines.commands.console import Bars, progress
+from clearsight.pipelines.cli.console import Bars, progress
 from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
 from clearsight.pipelines.deploy.table import Lines, Table, shown
 

@@ -30,7 +30,7 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
-    from clearsight.pipelines.commands.export import Wanted, command
+    from clearsight.pipelines.cli.export import Wanted, command
 
     wanted = Wanted(tuple(system or ()), variant, taps, uint8, opset, measured)
     command(config, out, wanted, quiet=quiet)
@@ -60,7 +60,7 @@ def infer(
     quiet: Quiet = False,
 ) -> None:
     """Classify and restore pictures and videos with an exported file; needs no torch."""
-    from clearsight.pipelines.commands.infer import command
+    from clearsight.pipelines.cli.infer import command
 
     command(
         model,
@@ -92,7 +92,7 @@ def serve(
     quiet: Quiet = False,
 ) -> None:
     """Answer pictures over HTTP with labels and restored pictures (needs the extra 'serve')."""
-    from clearsight.pipelines.commands.serve import Limits, command
+    from clearsight.pipelines.cli.serve import Limits, command
 
     limits = Limits(int(max_megabytes * 2**20), int(max_megapixels * 10**6), waiting)
     command(model, host, port, limits, top=top, size=size, provider=provider, threads=threads, quiet=quiet)
@@ -109,6 +109,6 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="File for the figures and the machine.")] = None,
 ) -> None:
     """Time exported files side by side: latency (median, p95) and pictures a second."""
-    from clearsight.pipelines.commands.bench import command
+    from clearsight.pipelines.cli.bench import command
 
     command(models, sizes, batch=batch, seconds=seconds, provider=provider, threads=threads, json=json)

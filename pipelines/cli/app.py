@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
-from clearsight.pipelines.cli_deployed import deployed_app
+from clearsight.pipelines.cli.app_deployed import deployed_app
 
 app = typer.Typer(
     name="clearsight",
@@ -59,7 +59,7 @@ def run_(
     quiet: Quiet = False,
 ) -> None:
     """Measure systems as a config says; resumes where an equal run was stopped."""
-    from clearsight.pipelines.commands.run import command
+    from clearsight.pipelines.cli.run import command
 
     command(config, out, workers=workers, device=device, fresh=fresh, quiet=quiet)
 
@@ -70,7 +70,7 @@ def check(
     measure: Annotated[bool, typer.Option("--measure", help="Time one chunk of each system too.")] = False,
 ) -> None:
     """Check a config and say how many cells it has and what they cost, before anything runs."""
-    from clearsight.pipelines.commands.check import command
+    from clearsight.pipelines.cli.check import command
 
     command(config, measure=measure)
 
@@ -90,7 +90,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Say whether the robustness of a config's systems can be believed: exit 0 yes, 1 no, 2 error."""
-    from clearsight.pipelines.commands.audit import command
+    from clearsight.pipelines.cli.audit import command
 
     command(
         config,
@@ -110,7 +110,7 @@ def list_(
     group: Annotated[str | None, typer.Argument(help="One group: corruptions, restorers, ...")] = None,
 ) -> None:
     """List every kind that a config can use."""
-    from clearsight.pipelines.commands.catalogue import list_command
+    from clearsight.pipelines.cli.catalogue import list_command
 
     list_command(group)
 
@@ -118,7 +118,7 @@ def list_(
 @app.command()
 def show(kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped weights.")]) -> None:
     """Show the fields, defaults and facts of a kind, or the card of shipped weights."""
-    from clearsight.pipelines.commands.catalogue import show_command
+    from clearsight.pipelines.cli.catalogue import show_command
 
     show_command(kind)
 
@@ -129,7 +129,7 @@ def schema(
     out: Annotated[Path | None, typer.Option(help="Folder to write <task>.json into.")] = None,
 ) -> None:
     """Print (or write) the JSON schema of the configs, for editors."""
-    from clearsight.pipelines.commands.schema import command
+    from clearsight.pipelines.cli.schema import command
 
     command(task, out)
 
@@ -140,7 +140,7 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables instead.")] = False,
 ) -> None:
     """Print the table of a finished run and write its report.html again."""
-    from clearsight.pipelines.commands.run import report_command
+    from clearsight.pipelines.cli.run import report_command
 
     report_command(folder, markdown=markdown)
 
@@ -168,7 +168,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a network as a recipe says, or adapt one to your own pictures; resumes where it was stopped."""
-    from clearsight.pipelines.commands.train import Own, command
+    from clearsight.pipelines.cli.train import Own, command
 
     own = Own(dark=dark, normal=normal, init=init, size=size, changes=tuple(changes or ()))
     command(config, own, minutes=minutes, device=device, out=out, quiet=quiet)
@@ -193,7 +193,7 @@ def corrupt(
     quiet: Quiet = False,
 ) -> None:
     """Write a corruption benchmark from any images; resumes where it was stopped."""
-    from clearsight.pipelines.commands.corrupt import command
+    from clearsight.pipelines.cli.corrupt import command
 
     command(
         source,
@@ -226,7 +226,7 @@ def restore(
     quiet: Quiet = False,
 ) -> None:
     """Restore pictures and videos: denoise, deblur, enlarge, enlighten; resumes where it was stopped."""
-    from clearsight.pipelines.commands.restore import command
+    from clearsight.pipelines.cli.restore import command
 
     command(source, out, words, sigma=sigma, tile=tile, device=device, fresh=fresh, quiet=quiet)
 
@@ -234,7 +234,7 @@ def restore(
 @weights_app.command("list")
 def weights_list() -> None:
     """List shipped weights with their measured figures."""
-    from clearsight.pipelines.commands.weights import list_command
+    from clearsight.pipelines.cli.weights import list_command
 
     list_command()
 
@@ -244,7 +244,7 @@ def weights_verify(
     names: Annotated[list[str] | None, typer.Argument(help="Ids or folders; default: all shipped.")] = None,
 ) -> None:
     """Check the sha256 of weights, and that they load into the network that their card names."""
-    from clearsight.pipelines.commands.weights import verify_command
+    from clearsight.pipelines.cli.weights import verify_command
 
     verify_command(names or [])
 
@@ -255,7 +255,7 @@ def data_get(
     quiet: Quiet = False,
 ) -> None:
     """Download a public data set: checked by sha256, resumable, never done without this command."""
-    from clearsight.pipelines.commands.download import command
+    from clearsight.pipelines.cli.download import command
 
     command(name, quiet=quiet)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clearsight.data.downloads import get
-from clearsight.pipelines.commands.console import console, progress
+from clearsight.pipelines.cli.console import console, progress
 
 
 def command(name: str, *, quiet: bool) -> None:
