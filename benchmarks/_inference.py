@@ -19,7 +19,7 @@ from clearsight.data.contract.errors import DataError, RunError
 from clearsight.data.sources.base import Source
 from clearsight.data.sources.signs import Signs
 from clearsight.data.weights import find
-from clearsight.pipelines.catalogue import PARTS
+from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.deploy.export import OPSET, traced
 from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted, gather
 from clearsight.pipelines.deploy.providers import open_session

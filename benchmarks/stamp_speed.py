@@ -14,7 +14,7 @@ import torch
 
 from clearsight.data.home import replace_file
 from clearsight.data.weights import CARD, find, shipped
-from clearsight.pipelines.catalogue import PARTS
+from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.speed import speed
 
 

@@ -11,7 +11,7 @@ from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.corruptions.base import Corruption
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
-from clearsight.pipelines.config import Compare, Evaluate
+from clearsight.pipelines.config.evaluate import Compare, Evaluate
 from clearsight.pipelines.graph import Graph, chain
 
 if TYPE_CHECKING:

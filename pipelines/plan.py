@@ -10,8 +10,8 @@ from clearsight.data.contract.errors import AttackError, ClearsightError, Config
 from clearsight.data.contract.spec import content_key, kind_of
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.defend.classifier import Classifier
-from clearsight.pipelines.catalogue import METRICS
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.device import choose_device
 from clearsight.pipelines.grid import Cell, Grid, make_grid
 from clearsight.pipelines.intake import Intake, check_labels, take_in

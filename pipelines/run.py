@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.measure import Bench, Job, Task, one_thread, start_worker, work
 from clearsight.pipelines.plan import Plan, Progress, prepare
 from clearsight.pipelines.results import finish

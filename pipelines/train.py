@@ -23,10 +23,10 @@ from clearsight.data.home import replace_file
 from clearsight.data.initial import initialise
 from clearsight.data.weights import state as weights_of
 from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.device import choose_device, layout
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.classifying import Classifying
-from clearsight.pipelines.training.config import TrainConfig
 from clearsight.pipelines.training.curve import Check, Counts, write_curve
 from clearsight.pipelines.training.optimiser import factor, optimiser, set_rate
 from clearsight.pipelines.training.publishing import Trained, publish

@@ -18,7 +18,7 @@ LONGEST = 350
 
 SCAN = """
 import sys
-from clearsight.pipelines.catalogue import GROUPS
+from clearsight.pipelines.config.registries import GROUPS
 for registry in GROUPS.values():
     for spec in registry:
         spec.model_json_schema()

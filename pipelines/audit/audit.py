@@ -17,7 +17,7 @@ from clearsight.pipelines.audit.careless import careless
 from clearsight.pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of
 from clearsight.pipelines.audit.probes import Pictures, Probed, probe
 from clearsight.pipelines.audit.verdict import judge
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.device import choose_device
 from clearsight.pipelines.measure import one_thread
 from clearsight.pipelines.plan import Progress

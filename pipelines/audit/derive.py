@@ -11,7 +11,7 @@ from clearsight.data.contract.spec import Gradient
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.defend.attacks.cw import CarliniWagner
 from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.config import Condition, Evaluate
+from clearsight.pipelines.config.evaluate import Condition, Evaluate
 from clearsight.pipelines.graph import IMAGE, OUT, Graph, Node, wire
 from clearsight.pipelines.joins.base import JoinSpec
 from clearsight.pipelines.report.words import radius

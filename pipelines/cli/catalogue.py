@@ -9,9 +9,9 @@ from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import PartSpec, Spec
 from clearsight.data.weights import MODEL, shipped
-from clearsight.pipelines.catalogue import GROUPS
 from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.cli.weights import headline
+from clearsight.pipelines.config.registries import GROUPS
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,7 +12,7 @@ from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.config.evaluate import Evaluate
     from clearsight.pipelines.grid import Grid
 
 
@@ -22,12 +22,12 @@ CLASSES = 10
 
 def command(path: Path, *, measure: bool) -> None:
     """Check a config of any task and print its cost."""
-    from clearsight.pipelines.yamlio import load
+    from clearsight.pipelines.config.yaml_reader import load
 
     path = shipped(path)
     document = load(path)
     if isinstance(document.value, dict) and document.value.get("task") == "train":
-        from clearsight.pipelines.training.config import TrainConfig
+        from clearsight.pipelines.config.train import TrainConfig
 
         config = read_task(path, "train").parse(TrainConfig)
         config.data.index()
@@ -97,7 +97,7 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
 
     from clearsight.data.contract.rng import Rng
     from clearsight.data.contract.sample import Sample
-    from clearsight.pipelines.config import Measure
+    from clearsight.pipelines.config.evaluate import Measure
     from clearsight.pipelines.measure import Bench, Task, one_thread
     from clearsight.pipelines.plan import prepare
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.pipelines.cli.overrides import overridden
-from clearsight.pipelines.yamlio import Document, load
+from clearsight.pipelines.config.yaml_reader import Document, load
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.config.evaluate import Evaluate
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 COMMANDS = {"evaluate": "run", "train": "train"}
@@ -62,7 +62,7 @@ def _found(path: Path, task: str) -> Path:
 
 def read_evaluate(path: Path) -> tuple[Document, Evaluate]:
     """Return a config of ``task: evaluate`` with its document."""
-    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.config.evaluate import Evaluate
 
     document = read_task(path, "evaluate")
     return document, document.parse(Evaluate)

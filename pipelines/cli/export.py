@@ -12,7 +12,7 @@ from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.config.evaluate import Evaluate
     from clearsight.pipelines.deploy.export import Options
     from clearsight.pipelines.deploy.manifest import Variant
     from clearsight.pipelines.graph import Graph

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.pipelines.yamlio import Document, parse
+from clearsight.pipelines.config.yaml_reader import Document, parse
 
 OPTION = "--set"
 

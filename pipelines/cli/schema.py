@@ -10,7 +10,7 @@ from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import Spec
 from clearsight.data.home import replace_file
-from clearsight.pipelines.catalogue import GROUPS
+from clearsight.pipelines.config.registries import GROUPS
 
 TASKS = ("evaluate", "train")
 
@@ -26,10 +26,10 @@ def schema_of(task: str) -> dict[str, Any]:
 
 def _model(task: str) -> type[Spec]:
     if task == "train":
-        from clearsight.pipelines.training.config import TrainConfig
+        from clearsight.pipelines.config.train import TrainConfig
 
         return TrainConfig
-    from clearsight.pipelines.config import Evaluate
+    from clearsight.pipelines.config.evaluate import Evaluate
 
     return Evaluate
 

@@ -12,8 +12,8 @@ from clearsight.pipelines.cli.configs import read_task
 from clearsight.pipelines.cli.console import console, progress
 
 if TYPE_CHECKING:
+    from clearsight.pipelines.config.train import TrainConfig
     from clearsight.pipelines.train import Progress
-    from clearsight.pipelines.training.config import TrainConfig
 
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
@@ -40,7 +40,7 @@ class Own:
 
 def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
     """Train as a recipe says and print where the weights are and what they reach."""
-    from clearsight.pipelines.training.config import TrainConfig
+    from clearsight.pipelines.config.train import TrainConfig
 
     config = adapted(read_task(path, "train", own.changes).parse(TrainConfig), own).within(minutes)
     folder = out / f"train_{config.name}_{config.key()[:10]}"

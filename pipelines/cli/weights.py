@@ -56,7 +56,7 @@ def verify_command(names: Sequence[str]) -> None:
 
 
 def _load(folder: str, spec: dict[str, object]) -> None:
-    from clearsight.pipelines.catalogue import PARTS
+    from clearsight.pipelines.config.registries import PARTS
 
     try:
         PARTS.parse(spec | {"weights": folder}).build()  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clearsight.pipelines.training.config import Augment
+from clearsight.pipelines.config.train import Augment
 
 GREY = 0.5
 

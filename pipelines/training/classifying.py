@@ -11,8 +11,8 @@ from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.augment import as_floats, augmented
-from clearsight.pipelines.training.config import TrainConfig
 from clearsight.pipelines.training.pictures import Pictures, decode, split
 from clearsight.pipelines.training.scoring import Score, score
 from clearsight.pipelines.training.task import Task

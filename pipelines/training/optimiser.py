@@ -8,7 +8,7 @@ from math import cos, pi
 import torch
 from torch import nn
 
-from clearsight.pipelines.training.config import SGD, AdamW, Schedule
+from clearsight.pipelines.config.train import SGD, AdamW, Schedule
 
 
 def optimiser(parameters: Iterable[nn.Parameter], how: SGD | AdamW) -> torch.optim.Optimizer:

@@ -13,8 +13,8 @@ from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.sources.base import Entry, Source
+from clearsight.pipelines.config.train import Augment
 from clearsight.pipelines.training.augment import as_floats
-from clearsight.pipelines.training.config import Augment
 from clearsight.restore.tone import luma
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.data.weights import Weights, save
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.speed import speed
 from clearsight.pipelines.training.card import card
-from clearsight.pipelines.training.config import TrainConfig
 from clearsight.pipelines.training.curve import write_curve
 from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, Task

@@ -12,7 +12,7 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import bootstrap_mean
-from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.photos import Photos, decode_photos
 from clearsight.pipelines.training.pictures import split
 from clearsight.pipelines.training.scoring import evaluated

@@ -11,7 +11,7 @@ from clearsight.data.contract.deployed import read
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.weights import Weights, shipped
 from clearsight.defend.catalogue import CLASSIFIERS
-from clearsight.pipelines.catalogue import PARTS
+from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.deploy import verify
 from clearsight.pipelines.deploy.export import Options, export
 from clearsight.pipelines.deploy.wrap import refuse_unexportable

@@ -21,7 +21,7 @@ from clearsight.data.initial import initialise
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.base import BallMethod, ClassifierMethod
 from clearsight.defend.training.weight_perturbation import WeightPerturbation
-from clearsight.pipelines.catalogue import METHODS
+from clearsight.pipelines.config.registries import METHODS
 from clearsight.restore.learning import RestorerMethod
 
 CLASSES, SIDE = 5, 8

@@ -18,7 +18,7 @@ from clearsight.data.contract.errors import AttackError, ConfigError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.replay import Replay
 from clearsight.defend.target import Victims
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.run import run
 
 TOY = Path(__file__).parents[1] / "pipelines" / "toy.py"

@@ -9,9 +9,9 @@ import pytest
 
 from clearsight.data.weights import Weights, shipped
 from clearsight.pipelines.cli.configs import COMMANDS
-from clearsight.pipelines.config import Evaluate
-from clearsight.pipelines.training.config import TrainConfig
-from clearsight.pipelines.yamlio import load
+from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.config.train import TrainConfig
+from clearsight.pipelines.config.yaml_reader import load
 
 HOUSE = Path(__file__).parents[2]
 README = (HOUSE / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 
 CLASSES = ("blue", "green", "red")
 

@@ -20,7 +20,7 @@ from clearsight.pipelines.audit.careless import OneDraw
 from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, without_restorers
 from clearsight.pipelines.audit.probes import Pictures, probe
 from clearsight.pipelines.cli.app import main
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.graph import chain, wire
 from clearsight.restore.catalogue import RESTORERS
 

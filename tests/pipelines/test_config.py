@@ -10,9 +10,9 @@ import yaml
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.cli.schema import TASKS
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.config.yaml_reader import parse
 from clearsight.pipelines.grid import make_grid
-from clearsight.pipelines.yamlio import parse
 
 HOUSE = Path(__file__).parents[2]
 BASE: dict[str, Any] = {

@@ -16,8 +16,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.standard import Standard
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.train import Progress, train
-from clearsight.pipelines.training.config import TrainConfig
 from clearsight.pipelines.training.pictures import Pictures, decode
 from clearsight.pipelines.training.scoring import Score, score
 

@@ -20,8 +20,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.sources.folder import Folder
 from clearsight.data.sources.signs import Signs
-from clearsight.pipelines.catalogue import PARTS
 from clearsight.pipelines.cli.app import app
+from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.deploy import export as exporting
 from clearsight.pipelines.deploy import verify
 from clearsight.pipelines.deploy.cost import costs

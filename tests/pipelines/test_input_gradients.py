@@ -20,7 +20,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import Gradient
 from clearsight.defend.classifiers.python import PythonClassifier
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.graph import chain
 from clearsight.pipelines.input_gradients import INDEX, colours, input_gradient, keep_gradients
 from clearsight.pipelines.plan import prepare

@@ -8,7 +8,7 @@ import pytest
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.cli.overrides import overridden
-from clearsight.pipelines.yamlio import Document, parse
+from clearsight.pipelines.config.yaml_reader import Document, parse
 
 TEXT = """
 task: train

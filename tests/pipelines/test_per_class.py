@@ -20,7 +20,7 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.per_class import MOST_CLASSES, per_class
 from clearsight.pipelines.analysis.scenarios import pairs, scenes
-from clearsight.pipelines.config import Condition, Evaluate
+from clearsight.pipelines.config.evaluate import Condition, Evaluate
 from clearsight.pipelines.grid import Grid
 from clearsight.pipelines.measured import Measured
 from clearsight.pipelines.run import run

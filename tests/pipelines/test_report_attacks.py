@@ -28,7 +28,7 @@ from report_attacked import (
 from test_report import Page
 
 from clearsight.data.contract.errors import RunError
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.report.attack_pictures import attack_album, magnified
 from clearsight.pipelines.report.attack_tables import places, sides, worst
 from clearsight.pipelines.report.doubts import VOID, doubts

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clearsight.data.contract.errors import AttackError, ConfigError
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.deploy.export import Options, export
 from clearsight.pipelines.run import run
 

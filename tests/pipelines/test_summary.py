@@ -12,7 +12,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import holm
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.summary import Summary
-from clearsight.pipelines.config import Condition
+from clearsight.pipelines.config.evaluate import Condition
 from clearsight.pipelines.grid import Cell, Grid
 from clearsight.pipelines.measured import Measured
 from clearsight.pipelines.metrics.accuracy import Accuracy

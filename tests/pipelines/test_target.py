@@ -24,7 +24,7 @@ from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.classifiers.python import PythonClassifier
 from clearsight.defend.search.losses import cross_entropy
 from clearsight.defend.target import Victims
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluate import evaluate
 from clearsight.pipelines.gradients import find_path
 from clearsight.pipelines.graph import chain

@@ -24,11 +24,11 @@ from clearsight.data.sources.base import HoldOut
 from clearsight.data.sources.folder import Folder
 from clearsight.data.weights import REQUIRED, find, state, verify
 from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.pipelines.config.train import SGD, AdamW, Augment, Schedule, TrainConfig
 from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.augment import as_floats, augmented, mirrored
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.checkpoint import Checkpoint, read, write
-from clearsight.pipelines.training.config import SGD, AdamW, Augment, Schedule, TrainConfig
 from clearsight.pipelines.training.optimiser import factor, optimiser
 from clearsight.pipelines.training.pictures import Pictures, decode, split
 from clearsight.pipelines.training.scoring import score
@@ -146,7 +146,7 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 import clearsight.pipelines.train
-from clearsight.pipelines.training.config import TrainConfig
+from clearsight.pipelines.config.train import TrainConfig
 
 clearsight.pipelines.train.SAVE_SECONDS = 0.0
 
@@ -484,7 +484,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes" / "train")
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_valid(path: Path) -> None:
-    from clearsight.pipelines.yamlio import load
+    from clearsight.pipelines.config.yaml_reader import load
 
     config = TrainConfig.model_validate(load(path).value)
     assert config.test is not None or config.reference is not None

@@ -12,9 +12,9 @@ import training_toy as toy
 
 from clearsight.data.contract.method import Method
 from clearsight.pipelines.cli.train import Own, command
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.train import CHECKPOINT, Progress, train
 from clearsight.pipelines.training.checkpoint import read, write
-from clearsight.pipelines.training.config import TrainConfig
 from clearsight.pipelines.training.curve import CHART, NUMBERS, Counts
 from clearsight.pipelines.training.curve_chart import drawn
 

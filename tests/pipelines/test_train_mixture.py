@@ -16,10 +16,10 @@ from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.weights import state
+from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
+from clearsight.pipelines.config.train import Augment, TrainConfig
 from clearsight.pipelines.train import train
 from clearsight.pipelines.training.average import Average
-from clearsight.pipelines.training.config import Augment, TrainConfig
-from clearsight.pipelines.training.mixture import CorruptionMixture
 
 IDS = tuple(f"picture/{number}" for number in range(40))
 

@@ -17,8 +17,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.sources.files import Files
 from clearsight.data.weights import REQUIRED, find, state
 from clearsight.pipelines.cli.train import Own, adapted
+from clearsight.pipelines.config.train import Augment, TrainConfig
 from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
-from clearsight.pipelines.training.config import Augment, TrainConfig
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
 from clearsight.pipelines.training.restoring import score_restorer
 from clearsight.restore.learning import Pair, RestorerMethod

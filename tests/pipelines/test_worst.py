@@ -14,7 +14,7 @@ from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_cases
-from clearsight.pipelines.config import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.grid import Grid
 from clearsight.pipelines.measured import Measured
 from clearsight.pipelines.run import run

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.spec import Number, Spec
-from clearsight.pipelines.yamlio import load, parse
+from clearsight.pipelines.config.yaml_reader import load, parse
 
 HERE = Path("x.yaml")
 

@@ -16,7 +16,7 @@ from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.catalogue import ATTACKS
-from clearsight.pipelines.catalogue import METRICS, PARTS, Choice
+from clearsight.pipelines.config.registries import METRICS, PARTS, Choice
 from clearsight.pipelines.graph import Graph, Node, wire
 from clearsight.pipelines.metrics.base import Metric
 

@@ -14,8 +14,8 @@ from clearsight.data.contract.spec import Gradient, Number, PartSpec, Spec, kind
 from clearsight.data.sources.base import HoldOut, Source
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.standard import Standard
-from clearsight.pipelines.catalogue import METHODS, Choice
-from clearsight.pipelines.training.mixture import CorruptionMixture
+from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
+from clearsight.pipelines.config.registries import METHODS, Choice
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.learning import RestorerMethod
