@@ -32,8 +32,8 @@ from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.swift import Swift
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.target import Victims
+from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.graph import chain
-from clearsight.pipelines.rows import to_tensor
 from clearsight.pipelines.system import System
 from clearsight.pipelines.target import SystemTarget
 

@@ -19,11 +19,11 @@ from clearsight.pipelines.audit.probes import Pictures, Probed, probe
 from clearsight.pipelines.audit.verdict import judge
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.device import choose_device
-from clearsight.pipelines.measure import one_thread
-from clearsight.pipelines.plan import Progress
+from clearsight.pipelines.evaluation.plan import Progress
+from clearsight.pipelines.evaluation.rows import to_tensor
+from clearsight.pipelines.evaluation.run import run
+from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.rows import to_tensor
-from clearsight.pipelines.run import run
 from clearsight.pipelines.store import RunFolder
 from clearsight.pipelines.system import System
 

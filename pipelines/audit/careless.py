@@ -8,10 +8,10 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.target import Victims
-from clearsight.pipelines.attacked import majority
 from clearsight.pipelines.audit.derive import Threat
 from clearsight.pipelines.audit.probes import Pictures, masked, target_of
 from clearsight.pipelines.checks.evidence import Check, points
+from clearsight.pipelines.evaluation.attack_batch import majority
 from clearsight.pipelines.gradients import Path
 from clearsight.pipelines.system import System
 

@@ -12,7 +12,7 @@ from clearsight.pipelines.cli.console import console, progress
 def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
     """Run a config and print its table and where the report is."""
     document, evaluate = read_evaluate(config)
-    from clearsight.pipelines.run import run
+    from clearsight.pipelines.evaluation.run import run
 
     with progress(quiet=quiet) as tell:
         folder = run(

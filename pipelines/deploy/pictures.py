@@ -20,8 +20,8 @@ from clearsight.data.corruptions.defocus_blur import DefocusBlur
 from clearsight.data.corruptions.gaussian_noise import GaussianNoise
 from clearsight.data.sources.base import Entry, Source
 from clearsight.data.sources.signs import Signs
+from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.rows import to_tensor
 from clearsight.pipelines.system import StandIn, System
 
 LOOK = 3

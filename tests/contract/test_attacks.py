@@ -20,8 +20,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.defend.target import Slope, Victims
+from clearsight.pipelines.evaluation.worker import keep_pictures
 from clearsight.pipelines.graph import chain
-from clearsight.pipelines.measure import keep_pictures
 from clearsight.pipelines.system import System
 from clearsight.pipelines.target import SystemTarget, View
 

@@ -19,7 +19,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.replay import Replay
 from clearsight.defend.target import Victims
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.run import run
+from clearsight.pipelines.evaluation.run import run
 
 TOY = Path(__file__).parents[1] / "pipelines" / "toy.py"
 CLASSIFY = {"kind": "python", "call": f"{TOY}:brightest", "classes": 3}

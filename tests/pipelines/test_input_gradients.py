@@ -21,11 +21,11 @@ from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import Gradient
 from clearsight.defend.classifiers.python import PythonClassifier
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.input_gradients import INDEX, colours, input_gradient, keep_gradients
+from clearsight.pipelines.evaluation.plan import prepare
+from clearsight.pipelines.evaluation.rows import to_tensor
+from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.graph import chain
-from clearsight.pipelines.input_gradients import INDEX, colours, input_gradient, keep_gradients
-from clearsight.pipelines.plan import prepare
-from clearsight.pipelines.rows import to_tensor
-from clearsight.pipelines.run import run
 from clearsight.pipelines.system import System
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.classical.gamma import Gamma

@@ -21,9 +21,9 @@ from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.per_class import MOST_CLASSES, per_class
 from clearsight.pipelines.analysis.scenarios import pairs, scenes
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
+from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.grid import Grid
 from clearsight.pipelines.measured import Measured
-from clearsight.pipelines.run import run
 
 ATTACKS: dict[str, Attack] = {"none": NoAttack(), "fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1)}
 

@@ -29,6 +29,7 @@ from test_report import Page
 
 from clearsight.data.contract.errors import RunError
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.attack_pictures import attack_album, magnified
 from clearsight.pipelines.report.attack_tables import places, sides, worst
 from clearsight.pipelines.report.doubts import VOID, doubts
@@ -40,7 +41,6 @@ from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.report.pictures import album
 from clearsight.pipelines.report.terminal import headline
 from clearsight.pipelines.report.words import quantity, size
-from clearsight.pipelines.run import run
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from pyarrow import parquet
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines import run as runner
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.plan import Plan, prepare
+from clearsight.pipelines.evaluation import run as runner
+from clearsight.pipelines.evaluation.plan import Plan, prepare
+from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.markdown import markdown
-from clearsight.pipelines.run import run
 
 Make = Callable[..., Evaluate]
 

@@ -14,7 +14,7 @@ from clearsight.data.contract.errors import AttackError, ConfigError
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.deploy.export import Options, export
-from clearsight.pipelines.run import run
+from clearsight.pipelines.evaluation.run import run
 
 TOY = Path(__file__).parent / "toy.py"
 PARTS = {

@@ -25,10 +25,10 @@ from clearsight.defend.classifiers.python import PythonClassifier
 from clearsight.defend.search.losses import cross_entropy
 from clearsight.defend.target import Victims
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluate import evaluate
+from clearsight.pipelines.evaluation.api import evaluate
+from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.gradients import find_path
 from clearsight.pipelines.graph import chain
-from clearsight.pipelines.run import run
 from clearsight.pipelines.system import System
 from clearsight.pipelines.target import SystemTarget
 from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec

@@ -15,9 +15,9 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_cases
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.grid import Grid
 from clearsight.pipelines.measured import Measured
-from clearsight.pipelines.run import run
 
 ATTACKS: dict[str, Attack] = {
     "none": NoAttack(),

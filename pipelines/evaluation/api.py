@@ -17,7 +17,7 @@ from clearsight.pipelines.graph import Graph, chain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from clearsight.pipelines.plan import Progress
+    from clearsight.pipelines.evaluation.plan import Progress
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate(
         pydantic.ValidationError: a name or value that does not fit.
         ClearsightError: pictures, weights or files that do not fit; the message says what to do.
     """
-    from clearsight.pipelines.run import run
+    from clearsight.pipelines.evaluation.run import run
     from clearsight.pipelines.store import RunFolder
 
     graphs = {label: item if isinstance(item, Graph) else chain(item) for label, item in systems.items()}

@@ -15,9 +15,9 @@ from clearsight.data.home import replace_file
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.checks.attack_facts import describe, load_facts
+from clearsight.pipelines.evaluation.input_gradients import keep_gradients
+from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.graph import part_facts
-from clearsight.pipelines.input_gradients import keep_gradients
-from clearsight.pipelines.measure import ATTACK
 from clearsight.pipelines.measured import Measured, columns_of
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.store import Row, assemble, write_table
@@ -26,8 +26,8 @@ from clearsight.pipelines.threats import is_attack
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from clearsight.pipelines.evaluation.plan import Plan
     from clearsight.pipelines.grid import Cell
-    from clearsight.pipelines.plan import Plan
 
 
 def finish(plan: Plan, *, seconds: float, workers: int) -> None:

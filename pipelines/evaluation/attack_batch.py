@@ -15,9 +15,9 @@ from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.search.balls import size
 from clearsight.defend.target import Victims
+from clearsight.pipelines.evaluation.rows import Batch
 from clearsight.pipelines.gradients import find_path
 from clearsight.pipelines.graph import OUT
-from clearsight.pipelines.rows import Batch
 from clearsight.pipelines.system import System
 from clearsight.pipelines.target import SystemTarget, View
 from clearsight.restore.quality import psnr

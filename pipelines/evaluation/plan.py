@@ -13,9 +13,9 @@ from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.device import choose_device
+from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
+from clearsight.pipelines.evaluation.worker import Job, Task
 from clearsight.pipelines.grid import Cell, Grid, make_grid
-from clearsight.pipelines.intake import Intake, check_labels, take_in
-from clearsight.pipelines.measure import Job, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.store import open_folder
 from clearsight.pipelines.system import System

@@ -22,9 +22,9 @@ from typing import Any
 
 from clearsight.data.contract.errors import RunError
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.measure import Bench, Job, Task, one_thread, start_worker, work
-from clearsight.pipelines.plan import Plan, Progress, prepare
-from clearsight.pipelines.results import finish
+from clearsight.pipelines.evaluation.plan import Plan, Progress, prepare
+from clearsight.pipelines.evaluation.results import finish
+from clearsight.pipelines.evaluation.worker import Bench, Job, Task, one_thread, start_worker, work
 from clearsight.pipelines.store import RunFolder
 from clearsight.pipelines.versions import library_versions
 

@@ -17,14 +17,14 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
+from clearsight.pipelines.evaluation.rows import to_tensor, to_uint8
+from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.measure import one_thread
-from clearsight.pipelines.rows import to_tensor, to_uint8
 from clearsight.pipelines.target import SystemTarget
 from clearsight.pipelines.threats import is_attack, refuse
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.plan import Plan
+    from clearsight.pipelines.evaluation.plan import Plan
     from clearsight.pipelines.system import System
 
 INDEX = "gradients.json"

@@ -25,10 +25,16 @@ from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
 from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.attacks.base import Attack
-from clearsight.pipelines.attacked import Attacked, judge_streams, loss_before, majority, under_attack
+from clearsight.pipelines.evaluation.attack_batch import (
+    Attacked,
+    judge_streams,
+    loss_before,
+    majority,
+    under_attack,
+)
+from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
 from clearsight.pipelines.graph import OUT, Graph
 from clearsight.pipelines.grid import Cell
-from clearsight.pipelines.rows import Batch, by_shape, rows_of, to_uint8
 from clearsight.pipelines.store import Row, RunFolder, write_rows
 from clearsight.pipelines.system import System
 from clearsight.pipelines.threats import is_attack, victim_of
