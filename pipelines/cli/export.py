@@ -13,8 +13,8 @@ from clearsight.pipelines.cli.console import console
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
-    from clearsight.pipelines.deploy.export import Options
-    from clearsight.pipelines.deploy.manifest import Variant
+    from clearsight.pipelines.export.export import Options
+    from clearsight.pipelines.export.manifest import Variant
     from clearsight.pipelines.graph import Graph
 
 VARIANTS = ("fp32", "fp16", "int8")
@@ -50,8 +50,8 @@ def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
     # Everything that can be known beforehand is, so that no half of the systems is written.
     for name, graph in graphs.items():
         _ready(name, graph)
-    from clearsight.pipelines.deploy.export import export
-    from clearsight.pipelines.deploy.wrap import refuse_unexportable
+    from clearsight.pipelines.export.export import export
+    from clearsight.pipelines.export.wrap import refuse_unexportable
 
     for name, graph in graphs.items():
         refuse_unexportable(graph, name)
@@ -86,7 +86,7 @@ def _ready(name: str, graph: Graph) -> None:
 
 
 def _options(wanted: Wanted) -> Options:
-    from clearsight.pipelines.deploy.export import MEASURED, OPSET, Options
+    from clearsight.pipelines.export.export import MEASURED, OPSET, Options
 
     return Options(
         variant=cast("Variant", wanted.variant),

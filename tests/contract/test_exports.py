@@ -12,9 +12,9 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.weights import Weights, shipped
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.pipelines.config.registries import PARTS
-from clearsight.pipelines.deploy import verify
-from clearsight.pipelines.deploy.export import Options, export
-from clearsight.pipelines.deploy.wrap import refuse_unexportable
+from clearsight.pipelines.export import verify
+from clearsight.pipelines.export.export import Options, export
+from clearsight.pipelines.export.wrap import refuse_unexportable
 from clearsight.pipelines.graph import Graph, Node, chain, wire
 from clearsight.restore.catalogue import RESTORERS
 

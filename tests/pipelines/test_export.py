@@ -22,16 +22,16 @@ from clearsight.data.sources.folder import Folder
 from clearsight.data.sources.signs import Signs
 from clearsight.pipelines.cli.app import app
 from clearsight.pipelines.config.registries import PARTS
-from clearsight.pipelines.deploy import export as exporting
-from clearsight.pipelines.deploy import verify
-from clearsight.pipelines.deploy.cost import costs
-from clearsight.pipelines.deploy.export import Options, export
-from clearsight.pipelines.deploy.half import half, networks
-from clearsight.pipelines.deploy.manifest import MANIFEST, labelled, read_manifest
-from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, adversarial, corrupted, gather
-from clearsight.pipelines.deploy.quantise import convert, int8
-from clearsight.pipelines.deploy.verify import Agreement, Difference, Runner
-from clearsight.pipelines.deploy.wrap import Deployable, form, refuse_unexportable, stored
+from clearsight.pipelines.export import export as exporting
+from clearsight.pipelines.export import verify
+from clearsight.pipelines.export.cost import costs
+from clearsight.pipelines.export.export import Options, export
+from clearsight.pipelines.export.half import half, networks
+from clearsight.pipelines.export.manifest import MANIFEST, labelled, read_manifest
+from clearsight.pipelines.export.quantise import convert, int8
+from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, adversarial, corrupted, gather
+from clearsight.pipelines.export.verify import Agreement, Difference, Runner
+from clearsight.pipelines.export.wrap import Deployable, form, refuse_unexportable, stored
 from clearsight.pipelines.graph import Graph, Node, chain, wire
 
 TOY = """
@@ -218,7 +218,7 @@ def test_fp16_that_overflows_is_refused(ready, traced, graph, coloured, tmp_path
         if len(weight.dims) == 4 and weight.dims[0] == 8 and weight.dims[1] == 8:
             weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1e7, weight.name))
     broken = half(proto.SerializeToString())
-    monkeypatch.setattr("clearsight.pipelines.deploy.quantise.half", lambda _: broken)
+    monkeypatch.setattr("clearsight.pipelines.export.quantise.half", lambda _: broken)
     with pytest.raises(RunError, match=r"fp16 (breaks|loses)"):
         export(graph, tmp_path / "deploy", source=coloured, options=replace(OPTIONS, variant="fp16"))
     assert not (tmp_path / "deploy").exists()
@@ -433,7 +433,7 @@ def test_int8_is_near_and_measured_in_pairs(traced, coloured):
 
 
 def test_metadata_of_the_exporter_is_taken_out(traced, graph):
-    from clearsight.pipelines.deploy.manifest import described
+    from clearsight.pipelines.export.manifest import described
 
     model, _, made = traced
     clean = onnx.load_from_string(labelled(model, described(graph, "x", made, "fp32")))

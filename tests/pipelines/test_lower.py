@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.deploy.lower import lowered, translations
+from clearsight.pipelines.export.lower import lowered, translations
 
 SIZES = ((1, 9, 9), (2, 17, 30), (3, 40, 11))
 

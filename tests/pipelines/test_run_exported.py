@@ -13,8 +13,8 @@ from PIL import Image
 from clearsight.data.contract.errors import AttackError, ConfigError
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.deploy.export import Options, export
 from clearsight.pipelines.evaluation.run import run
+from clearsight.pipelines.export.export import Options, export
 
 TOY = Path(__file__).parent / "toy.py"
 PARTS = {

@@ -15,9 +15,9 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import paired_bootstrap, wilson
-from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted
-from clearsight.pipelines.deploy.verify import Runner
-from clearsight.pipelines.deploy.wrap import Form
+from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted
+from clearsight.pipelines.export.verify import Runner
+from clearsight.pipelines.export.wrap import Form
 from clearsight.restore.quality import psnr
 
 BATCH = 16

@@ -15,8 +15,15 @@ from torch import Tensor
 from clearsight.data.contract.deployed import Input
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
-from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, adversarial, at_size, batch, corrupted
-from clearsight.pipelines.deploy.wrap import Form
+from clearsight.pipelines.export.sample_images import (
+    CORRUPTIONS,
+    Pictures,
+    adversarial,
+    at_size,
+    batch,
+    corrupted,
+)
+from clearsight.pipelines.export.wrap import Form
 from clearsight.pipelines.system import System
 
 TOLERANCE = 1e-4

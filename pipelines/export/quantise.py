@@ -24,12 +24,12 @@ from onnxruntime.quantization import (
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.sample import Sample
-from clearsight.pipelines.deploy.cost import costs
-from clearsight.pipelines.deploy.half import half, networks
-from clearsight.pipelines.deploy.manifest import Variant
-from clearsight.pipelines.deploy.pictures import CORRUPTIONS, Pictures, at_size, batch, corrupted
-from clearsight.pipelines.deploy.verify import Runner
-from clearsight.pipelines.deploy.wrap import Form
+from clearsight.pipelines.export.cost import costs
+from clearsight.pipelines.export.half import half, networks
+from clearsight.pipelines.export.manifest import Variant
+from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted
+from clearsight.pipelines.export.verify import Runner
+from clearsight.pipelines.export.wrap import Form
 
 MOST_LOST, MOST_DB = 0.005, 0.1
 """Mean accuracy and PSNR in dB that fp16 may lose; it rounds to 11 bits, so more means that it overflows."""

@@ -16,12 +16,12 @@ from torch import Tensor
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.sources.base import Source
-from clearsight.pipelines.deploy.lower import lowered, translations
-from clearsight.pipelines.deploy.manifest import Variant, described, entry, labelled, read_manifest, write
-from clearsight.pipelines.deploy.pictures import Pictures, gather
-from clearsight.pipelines.deploy.quantise import convert
-from clearsight.pipelines.deploy.verify import Agreement, Runner, check, check_finite, compare
-from clearsight.pipelines.deploy.wrap import Deployable, Form, form, refuse_unexportable
+from clearsight.pipelines.export.lower import lowered, translations
+from clearsight.pipelines.export.manifest import Variant, described, entry, labelled, read_manifest, write
+from clearsight.pipelines.export.quantise import convert
+from clearsight.pipelines.export.sample_images import Pictures, gather
+from clearsight.pipelines.export.verify import Agreement, Runner, check, check_finite, compare
+from clearsight.pipelines.export.wrap import Deployable, Form, form, refuse_unexportable
 from clearsight.pipelines.graph import Graph
 from clearsight.pipelines.system import System
 

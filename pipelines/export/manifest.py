@@ -16,7 +16,7 @@ from clearsight.data.contract.deployed import KEY, Deployed
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.home import replace_file
 from clearsight.data.weights import find
-from clearsight.pipelines.deploy.wrap import Form
+from clearsight.pipelines.export.wrap import Form
 from clearsight.pipelines.graph import Graph
 from clearsight.pipelines.versions import library_versions
 
