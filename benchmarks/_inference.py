@@ -20,12 +20,12 @@ from clearsight.data.sources.base import Source
 from clearsight.data.sources.signs import Signs
 from clearsight.data.weights import find
 from clearsight.pipelines.config.registries import PARTS
-from clearsight.pipelines.deploy.providers import open_session
 from clearsight.pipelines.export.export import OPSET, traced
 from clearsight.pipelines.export.quantise import int8
 from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted, gather
 from clearsight.pipelines.export.wrap import Form, form
 from clearsight.pipelines.graph import Graph, chain
+from clearsight.pipelines.inference.providers import open_session
 
 EAGER, LAST, COMPILED = "eager torch", "eager torch, channels last", "torch.compile"
 FP32, INT8, OPENCV = "onnxruntime fp32", "onnxruntime int8", "cv2.dnn fp32"

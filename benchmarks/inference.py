@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from clearsight.data.contract.errors import ClearsightError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
-from clearsight.pipelines.deploy.bench import Speed, here, speed, take_turns
+from clearsight.pipelines.inference.bench import Speed, here, speed, take_turns
 
 if TYPE_CHECKING:
     from _inference import Ready, Subject

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.home import replace_file
 from clearsight.pipelines.cli.console import console
-from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
+from clearsight.pipelines.inference.providers import check_provider, lack, short_name
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.deploy.bench import Machine, Row
-    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.inference.bench import Machine, Row
+    from clearsight.pipelines.inference.session import Session
 
 HEADS = ("file", "picture", "batch", "p50 ms", "p95 ms", "pictures/s", "speed [95 %]", "calls")
 
@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Time files side by side and print a table; the first is what the others are compared with."""
     check_provider(provider)
-    from clearsight.pipelines.deploy import bench
-    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.inference import bench
+    from clearsight.pipelines.inference.session import Session
 
     shapes = bench.parse_sizes(sizes)
     target = None if json is None else _target(json)
@@ -66,8 +66,8 @@ def _target(json: Path) -> Path:
 
 
 def _refuse_useless(sessions: Mapping[str, Session], shapes: Sequence[tuple[int, int]]) -> None:
-    from clearsight.pipelines.deploy.bench import fits
-    from clearsight.pipelines.deploy.session import sizes
+    from clearsight.pipelines.inference.bench import fits
+    from clearsight.pipelines.inference.session import sizes
 
     if not any(fits(session, *shape) for session in sessions.values() for shape in shapes):
         taken = "; ".join(f"{label} takes {sizes(each.deployed)}" for label, each in sessions.items())

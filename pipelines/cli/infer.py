@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.pipelines.cli.console import Bars, progress
-from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
-from clearsight.pipelines.deploy.table import Lines, Table, shown
+from clearsight.pipelines.inference.providers import check_provider, lack, short_name
+from clearsight.pipelines.inference.table import Lines, Table, shown
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.deploy.infer import Outcome
-    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.inference.infer import Outcome
+    from clearsight.pipelines.inference.session import Session
 
 MOST_NOTES = 3
 """Remarks of one kind that are printed; the others are counted."""
@@ -40,11 +40,11 @@ def command(
     most = _batch(batch)
     if resume is not None and csv is None:
         raise ConfigError("goes on with a CSV file", where="--resume", hint="give --csv too")
-    from clearsight.pipelines.deploy.compute import Computer
-    from clearsight.pipelines.deploy.infer import Inference
-    from clearsight.pipelines.deploy.listing import find, targets
-    from clearsight.pipelines.deploy.pictures_in import wanted
-    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.inference.compute import Computer
+    from clearsight.pipelines.inference.infer import Inference
+    from clearsight.pipelines.inference.inputs import wanted
+    from clearsight.pipelines.inference.items import find, targets
+    from clearsight.pipelines.inference.session import Session
 
     session = Session(model, provider, threads)
     want = wanted(session.deployed, size)

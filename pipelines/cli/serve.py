@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.pipelines.deploy.providers import check_provider, lack, short_name
+from clearsight.pipelines.inference.providers import check_provider, lack, short_name
 from clearsight.pipelines.serving.limits import Limits
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.inference.session import Session
 
 __all__ = ["Limits", "command"]
 
@@ -48,7 +48,7 @@ def command(
         ) from None
     from PIL import Image
 
-    from clearsight.pipelines.deploy.session import Session
+    from clearsight.pipelines.inference.session import Session
     from clearsight.pipelines.serving.desk import Desk
     from clearsight.pipelines.serving.door import LOCAL
 

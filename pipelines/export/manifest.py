@@ -84,7 +84,7 @@ def entry(model: bytes, file: str, deployed: Deployed, findings: Mapping[str, An
         **findings,
         "run": {
             "command": f"clearsight infer {file} PICTURES",
-            "python": f"from clearsight.pipelines.deploy.session import Session; Session('{file}')",
+            "python": f"from clearsight.pipelines.inference.session import Session; Session('{file}')",
         },
     }
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from clearsight.pipelines.deploy.compute import Computed, Computer
-from clearsight.pipelines.deploy.pictures_in import Arrived
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.compute import Computed, Computer
+from clearsight.pipelines.inference.inputs import Arrived
+from clearsight.pipelines.inference.session import Session
 
 
 @dataclass(eq=False)

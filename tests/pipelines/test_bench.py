@@ -16,9 +16,9 @@ from tiny_onnx import tiny
 from clearsight.data.contract.errors import ConfigError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.cli.app import app
-from clearsight.pipelines.deploy import bench
-from clearsight.pipelines.deploy.bench import Machine, labels, parse_sizes, speed, take_turns
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference import bench
+from clearsight.pipelines.inference.bench import Machine, labels, parse_sizes, speed, take_turns
+from clearsight.pipelines.inference.session import Session
 
 QUICK = ("--seconds", "0.1", "--provider", "cpu", "--threads", "1")
 

@@ -18,9 +18,9 @@ from clearsight.data.media.lossless import Picture, read_picture
 from clearsight.data.sources.selection import fit
 from clearsight.pipelines.cli.app import app, main
 from clearsight.pipelines.deploy import compute, infer, tiles
-from clearsight.pipelines.deploy.listing import find, targets
-from clearsight.pipelines.deploy.pictures_in import arrived, read, wanted
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.inputs import arrived, read, wanted
+from clearsight.pipelines.inference.items import find, targets
+from clearsight.pipelines.inference.session import Session
 
 
 def noise(name: str, *shape: int, deep: bool = False) -> np.ndarray:

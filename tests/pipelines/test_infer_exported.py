@@ -12,7 +12,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import to_float
 from clearsight.pipelines.cli.app import app
 from clearsight.pipelines.cli.configs import read_evaluate
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.session import Session
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ BROKEN = 10
 CALL = "from clearsight.pipelines.cli.app import main; main()"
 KILLED = """
 import os, signal
-from clearsight.pipelines.deploy.table import Table
+from clearsight.pipelines.inference.table import Table
 inner, calls = Table.add, []
 def add(self, rows):
     calls.append(1)

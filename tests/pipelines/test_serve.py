@@ -18,7 +18,7 @@ from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.media.images import decode
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving import desk as desks
 from clearsight.pipelines.serving.app import create_app
 from clearsight.pipelines.serving.desk import Desk

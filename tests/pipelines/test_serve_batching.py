@@ -14,9 +14,9 @@ from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.media.lossless import Picture
-from clearsight.pipelines.deploy import compute
-from clearsight.pipelines.deploy.pictures_in import Arrived, arrived, wanted
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference import compute
+from clearsight.pipelines.inference.inputs import Arrived, arrived, wanted
+from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving.batching import Batching
 from clearsight.pipelines.serving.limits import Budget, Counter, returned
 

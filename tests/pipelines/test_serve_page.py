@@ -11,7 +11,7 @@ from served import Served, served
 from tiny_onnx import tiny
 
 from clearsight.data.media.images import decode
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.session import Session
 
 pytestmark = [
     pytest.mark.slow,

@@ -20,7 +20,7 @@ from tiny_onnx import tiny
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.media.images import decode
 from clearsight.pipelines.cli.serve import Limits, command
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving.server import is_local, listening, url
 
 CONCURRENT = 200

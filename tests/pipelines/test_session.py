@@ -18,7 +18,7 @@ from clearsight.data.contract.errors import ConfigError, RunError, ShapeError, W
 from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import to_float
 from clearsight.pipelines.deploy import providers, session
-from clearsight.pipelines.deploy.session import Session
+from clearsight.pipelines.inference.session import Session
 
 HOUSE = Path(__file__).parents[2]
 

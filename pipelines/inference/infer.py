@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from clearsight.data.contract.errors import ClearsightError, RunError
 from clearsight.data.home import replace_file
 from clearsight.data.media.lossless import Picture, encode, restored
-from clearsight.pipelines.deploy.compute import Computed, Computer
-from clearsight.pipelines.deploy.frames import frames
-from clearsight.pipelines.deploy.listing import Item
-from clearsight.pipelines.deploy.pictures_in import Arrived, Want, arrived, read
-from clearsight.pipelines.deploy.providers import usable_cores
-from clearsight.pipelines.deploy.table import Row, Sink
+from clearsight.pipelines.inference.compute import Computed, Computer
+from clearsight.pipelines.inference.inputs import Arrived, Want, arrived, read
+from clearsight.pipelines.inference.items import Item
+from clearsight.pipelines.inference.providers import usable_cores
+from clearsight.pipelines.inference.table import Row, Sink
+from clearsight.pipelines.inference.video import frames
 from clearsight.pipelines.restoring.video import restore_video
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, RunError
-from clearsight.pipelines.deploy.pictures_in import Arrived
-from clearsight.pipelines.deploy.session import Session
-from clearsight.pipelines.deploy.tiles import in_tiles, tiled
+from clearsight.pipelines.inference.inputs import Arrived
+from clearsight.pipelines.inference.session import Session
+from clearsight.pipelines.inference.tiles import in_tiles, tiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

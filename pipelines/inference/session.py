@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clearsight.data.contract.deployed import Deployed, read
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
 from clearsight.data.media.images import to_float, to_uint8
-from clearsight.pipelines.deploy.providers import CPU, open_session, plain
+from clearsight.pipelines.inference.providers import CPU, open_session, plain
 
 if TYPE_CHECKING:
     import onnxruntime as ort

@@ -16,8 +16,8 @@ from clearsight.data.media.files import content
 from clearsight.data.media.images import decode, opened
 from clearsight.data.media.lossless import Picture, decode_picture
 from clearsight.data.media.resize import covering, middle
-from clearsight.pipelines.deploy.session import sizes
-from clearsight.pipelines.deploy.tiles import tiled
+from clearsight.pipelines.inference.session import sizes
+from clearsight.pipelines.inference.tiles import tiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

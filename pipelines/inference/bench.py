@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.deploy.providers import usable_cores
-from clearsight.pipelines.deploy.session import Session, sizes
+from clearsight.pipelines.inference.providers import usable_cores
+from clearsight.pipelines.inference.session import Session, sizes
 
 WARM_UP = 3
 """Calls that are not counted: the first plan memory and fill caches."""
