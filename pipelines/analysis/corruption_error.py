@@ -15,7 +15,7 @@ from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.metrics.base import Estimate
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.measured import Measured
+    from clearsight.pipelines.runs.columns import Measured
 
 RESAMPLES = 2000
 BLOCK = 200

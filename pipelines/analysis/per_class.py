@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.analysis.scenarios import Numbers, clean_condition, scenes
-from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.runs.columns import Measured
 
 MOST_CLASSES = 100
 """Classes up to which the summary lists each one."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.pipelines.analysis.worst_case import survivors, unions
-from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.runs.columns import Measured
 
 Numbers = NDArray[np.float64]
 

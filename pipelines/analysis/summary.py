@@ -19,11 +19,11 @@ from clearsight.pipelines.analysis.worst_case import worst_cases
 from clearsight.pipelines.checks.attack_facts import cost, evidence_of
 from clearsight.pipelines.checks.evidence import Check, Evidence, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
-from clearsight.pipelines.measured import Measured, Triple
 from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.runs.columns import Measured, Triple
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.grid import Cell
+    from clearsight.pipelines.runs.grid import Cell
 
 ALL = "all corruptions"
 

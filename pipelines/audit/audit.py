@@ -24,7 +24,7 @@ from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.store import RunFolder
+from clearsight.pipelines.runs.folder import RunFolder
 from clearsight.pipelines.system import System
 
 PROBED = 16

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.base import Attack
-from clearsight.pipelines.measured import Columns
+from clearsight.pipelines.runs.columns import Columns
 
 Verdict = Literal["fine", "suspect", "unreliable"]
 ONE_STEP = frozenset({"fgsm"})

@@ -13,7 +13,7 @@ import numpy as np
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.pipelines.checks.evidence import LEAD, Check, Evidence, Verdict, outcome, points
 from clearsight.pipelines.checks.pairwise import RELATIONS
-from clearsight.pipelines.measured import Columns
+from clearsight.pipelines.runs.columns import Columns
 
 SPARSE = 0.5
 """Share of useless values above which a gradient is suspect. Honest networks and filters stay far below: a

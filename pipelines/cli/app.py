@@ -34,7 +34,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only re
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from clearsight.pipelines.versions import clearsight_version
+        from clearsight.pipelines.runs.versions import clearsight_version
 
         typer.echo(f"clearsight {clearsight_version()}")
         raise typer.Exit

@@ -13,7 +13,7 @@ from clearsight.pipelines.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
-    from clearsight.pipelines.grid import Grid
+    from clearsight.pipelines.runs.grid import Grid
 
 
 CLASSES = 10
@@ -34,7 +34,7 @@ def command(path: Path, *, measure: bool) -> None:
         console().print(f"{path}: fine; trains '{config.name}'", markup=False)
         return
     _, evaluate = read_evaluate(path)
-    from clearsight.pipelines.grid import make_grid
+    from clearsight.pipelines.runs.grid import make_grid
 
     evaluate.ready()
     grid = make_grid(evaluate)

@@ -31,7 +31,7 @@ def report_command(path: Path, *, markdown: bool) -> None:
     """Write ``report.html`` of a run folder again and print its table."""
     from clearsight.pipelines.report.markdown import markdown as tables
     from clearsight.pipelines.report.page import write_report
-    from clearsight.pipelines.store import RunFolder
+    from clearsight.pipelines.runs.folder import RunFolder
 
     summary = RunFolder(path).read_json("summary.json")
     write_report(path)
@@ -43,7 +43,7 @@ def report_command(path: Path, *, markdown: bool) -> None:
 
 def _print(path: Path) -> None:
     from clearsight.pipelines.report.terminal import headline
-    from clearsight.pipelines.store import RunFolder
+    from clearsight.pipelines.runs.folder import RunFolder
 
     summary = RunFolder(path).read_json("summary.json")
     screen = console()

@@ -95,7 +95,7 @@ def evaluate(
         ClearsightError: pictures, weights or files that do not fit; the message says what to do.
     """
     from clearsight.pipelines.evaluation.run import run
-    from clearsight.pipelines.store import RunFolder
+    from clearsight.pipelines.runs.folder import RunFolder
 
     graphs = {label: item if isinstance(item, Graph) else chain(item) for label, item in systems.items()}
     parts: dict[str, PartSpec] = {}

@@ -18,16 +18,16 @@ from clearsight.pipelines.checks.attack_facts import describe, load_facts
 from clearsight.pipelines.evaluation.input_gradients import keep_gradients
 from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.graph import part_facts
-from clearsight.pipelines.measured import Measured, columns_of
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.store import Row, assemble, write_table
+from clearsight.pipelines.runs.columns import Measured, columns_of
+from clearsight.pipelines.runs.folder import Row, assemble, write_table
 from clearsight.pipelines.threats import is_attack
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from clearsight.pipelines.evaluation.plan import Plan
-    from clearsight.pipelines.grid import Cell
+    from clearsight.pipelines.runs.grid import Cell
 
 
 def finish(plan: Plan, *, seconds: float, workers: int) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from clearsight.data.contract.sample import Sample
 from clearsight.pipelines.graph import Graph
-from clearsight.pipelines.store import Row
+from clearsight.pipelines.runs.folder import Row
 from clearsight.restore.niqe import niqe
 from clearsight.restore.quality import luminance, psnr, ssim
 

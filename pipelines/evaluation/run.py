@@ -25,8 +25,8 @@ from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.plan import Plan, Progress, prepare
 from clearsight.pipelines.evaluation.results import finish
 from clearsight.pipelines.evaluation.worker import Bench, Job, Task, one_thread, start_worker, work
-from clearsight.pipelines.store import RunFolder
-from clearsight.pipelines.versions import library_versions
+from clearsight.pipelines.runs.folder import RunFolder
+from clearsight.pipelines.runs.versions import library_versions
 
 log = logging.getLogger("clearsight")
 

@@ -34,8 +34,8 @@ from clearsight.pipelines.evaluation.attack_batch import (
 )
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
 from clearsight.pipelines.graph import OUT, Graph
-from clearsight.pipelines.grid import Cell
-from clearsight.pipelines.store import Row, RunFolder, write_rows
+from clearsight.pipelines.runs.folder import Row, RunFolder, write_rows
+from clearsight.pipelines.runs.grid import Cell
 from clearsight.pipelines.system import System
 from clearsight.pipelines.threats import is_attack, victim_of
 

@@ -18,7 +18,7 @@ from clearsight.data.home import replace_file
 from clearsight.data.weights import find
 from clearsight.pipelines.export.wrap import Form
 from clearsight.pipelines.graph import Graph
-from clearsight.pipelines.versions import library_versions
+from clearsight.pipelines.runs.versions import library_versions
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -14,13 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from clearsight.pipelines.runs.versions import clearsight_version
 from clearsight.pipelines.serving.answers import Failure, Health, LimitsTold, Predicted, Prediction
 from clearsight.pipelines.serving.bodies import body, left
 from clearsight.pipelines.serving.desk import Desk, Served
 from clearsight.pipelines.serving.door import PLACE, Door, refusal
 from clearsight.pipelines.serving.limits import RefusedError
 from clearsight.pipelines.serving.metrics import CONTENT_TYPE
-from clearsight.pipelines.versions import clearsight_version
 
 PAGES = {
     "/": ("page.html", "text/html"),

@@ -124,7 +124,7 @@ def test_mistakes_are_one_line_and_a_bad_exit(config: Path, old: str, new: str, 
 
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
-    from clearsight.pipelines.versions import clearsight_version
+    from clearsight.pipelines.runs.versions import clearsight_version
 
     assert clearsight("--version", cwd=tmp_path).stdout.strip() == f"clearsight {clearsight_version()}"
 

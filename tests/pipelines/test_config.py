@@ -12,7 +12,7 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.cli.schema import TASKS
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.yaml_reader import parse
-from clearsight.pipelines.grid import make_grid
+from clearsight.pipelines.runs.grid import make_grid
 
 HOUSE = Path(__file__).parents[2]
 BASE: dict[str, Any] = {

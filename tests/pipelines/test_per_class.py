@@ -22,8 +22,8 @@ from clearsight.pipelines.analysis.per_class import MOST_CLASSES, per_class
 from clearsight.pipelines.analysis.scenarios import pairs, scenes
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.grid import Grid
-from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.runs.grid import Grid
 
 ATTACKS: dict[str, Attack] = {"none": NoAttack(), "fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1)}
 

@@ -13,11 +13,11 @@ from clearsight.data.statistics import holm
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.config.evaluate import Condition
-from clearsight.pipelines.grid import Cell, Grid
-from clearsight.pipelines.measured import Measured
 from clearsight.pipelines.metrics.accuracy import Accuracy
 from clearsight.pipelines.metrics.ece import Ece
 from clearsight.pipelines.metrics.psnr import Psnr
+from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.runs.grid import Cell, Grid
 
 Rows = Mapping[tuple[str, str], Sequence[float] | NDArray[np.float64]]
 FIVE = (1, 2, 3, 4, 5)

@@ -249,7 +249,7 @@ def test_a_run_measures_threat_models_side_by_side(
     assert accuracy("plain", "pgd") <= accuracy("plain", "none")
     assert accuracy("plain", "blind") == accuracy("plain", "pgd") == accuracy("plain", "moved")
     assert accuracy("restored", "pgd") <= accuracy("restored", "blind") == accuracy("restored", "moved")
-    from clearsight.pipelines.store import read_rows
+    from clearsight.pipelines.runs.folder import read_rows
 
     rows = read_rows(next((folder.path / "cells").glob("*/chunk-00000.parquet"))).column_names
     assert {"linf", "l2", "l1", "queries", "backwards", "zero_gradients", "loss_before"} <= set(rows)

@@ -16,8 +16,8 @@ from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_cases
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.grid import Grid
-from clearsight.pipelines.measured import Measured
+from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.runs.grid import Grid
 
 ATTACKS: dict[str, Attack] = {
     "none": NoAttack(),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from clearsight.pipelines.grid import Cell, Grid
+    from clearsight.pipelines.runs.grid import Cell, Grid
 
 Columns = Mapping[str, NDArray[np.float64]]
 Triple = tuple[str, str, str]

@@ -15,7 +15,7 @@ from clearsight.data.home import replace_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from clearsight.pipelines.grid import Cell
+    from clearsight.pipelines.runs.grid import Cell
 
 Row = dict[str, Any]
 FLOATS = (
