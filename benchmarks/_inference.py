@@ -24,8 +24,8 @@ from clearsight.pipelines.export.export import OPSET, traced
 from clearsight.pipelines.export.quantise import int8
 from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted, gather
 from clearsight.pipelines.export.wrap import Form, form
-from clearsight.pipelines.graph import Graph, chain
 from clearsight.pipelines.inference.providers import open_session
+from clearsight.pipelines.systems.graph import Graph, chain
 
 EAGER, LAST, COMPILED = "eager torch", "eager torch, channels last", "torch.compile"
 FP32, INT8, OPENCV = "onnxruntime fp32", "onnxruntime int8", "cv2.dnn fp32"

@@ -33,9 +33,9 @@ from clearsight.defend.attacks.swift import Swift
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.target import Victims
 from clearsight.pipelines.evaluation.rows import to_tensor
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget
 
 CHUNK = 64
 """Pictures attacked together, by all contestants."""

@@ -15,7 +15,7 @@ import torch
 from clearsight.data.home import replace_file
 from clearsight.data.weights import CARD, find, shipped
 from clearsight.pipelines.config.registries import PARTS
-from clearsight.pipelines.speed import speed
+from clearsight.pipelines.systems.speed import speed
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.fat import FAT
 from clearsight.pipelines.config.train import SGD
-from clearsight.pipelines.device import choose_device, layout, machine
 from clearsight.pipelines.evaluation.rows import to_tensor
+from clearsight.pipelines.systems.device import choose_device, layout, machine
 from clearsight.pipelines.training.optimiser import optimiser
 
 CLASSES, EPS, STEPS, SIZE = 10, 8 / 255, 10, 2 / 255

@@ -24,7 +24,7 @@ from clearsight.data.initial import initialise
 from clearsight.data.weights import state as weights_of
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.device import choose_device, layout
+from clearsight.pipelines.systems.device import choose_device, layout
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.classifying import Classifying
 from clearsight.pipelines.training.curve import Check, Counts, write_curve

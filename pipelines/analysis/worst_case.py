@@ -13,7 +13,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, wilson
 from clearsight.pipelines.metrics.base import Estimate
 from clearsight.pipelines.runs.columns import Columns, Measured, Triple
-from clearsight.pipelines.threats import is_attack
+from clearsight.pipelines.systems.threats import is_attack
 
 Radius = tuple[str, float]
 

@@ -18,14 +18,14 @@ from clearsight.pipelines.audit.derive import NORMS, Subjects, Threat, derive, s
 from clearsight.pipelines.audit.probes import Pictures, Probed, probe
 from clearsight.pipelines.audit.verdict import judge
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.device import choose_device
 from clearsight.pipelines.evaluation.plan import Progress
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.folder import RunFolder
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.device import choose_device
+from clearsight.pipelines.systems.system import System
 
 PROBED = 16
 """Pictures that the probes look at."""

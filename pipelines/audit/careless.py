@@ -12,8 +12,8 @@ from clearsight.pipelines.audit.derive import Threat
 from clearsight.pipelines.audit.probes import Pictures, masked, target_of
 from clearsight.pipelines.checks.evidence import Check, points
 from clearsight.pipelines.evaluation.attack_batch import majority
-from clearsight.pipelines.gradients import Path
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.gradient_paths import Path
+from clearsight.pipelines.systems.system import System
 
 STEPS = 20
 GAP = 0.1

@@ -12,8 +12,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
 from clearsight.pipelines.checks.evidence import Check, Verdict, points
 from clearsight.pipelines.checks.single import SPARSE
-from clearsight.pipelines.gradients import Path
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.gradient_paths import Path
+from clearsight.pipelines.systems.system import System
 
 STEP = 0.02
 """Euclidean length of the step: float32 resolves what it changes, and no kink of an honest part matters."""

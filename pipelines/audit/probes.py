@@ -16,10 +16,10 @@ from clearsight.pipelines.audit.derive import Threat, blocked
 from clearsight.pipelines.audit.part_probes import part_gradients
 from clearsight.pipelines.checks.evidence import Check, Verdict, points
 from clearsight.pipelines.checks.single import DEAD, SPARSE
-from clearsight.pipelines.gradients import Path, find_path
-from clearsight.pipelines.graph import OUT
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.systems.gradient_paths import Path, find_path
+from clearsight.pipelines.systems.graph import OUT
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget
 
 EQUAL = 1e-4
 """Difference of logits, relative to the largest one, that sums in another order explain."""

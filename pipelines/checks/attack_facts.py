@@ -13,12 +13,12 @@ from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.checks.evidence import Evidence, Facts
 from clearsight.pipelines.runs.columns import Columns, Measured, Triple
-from clearsight.pipelines.threats import is_attack, victim_of
+from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.graph import Graph
     from clearsight.pipelines.runs.folder import RunFolder
     from clearsight.pipelines.runs.grid import Cell
+    from clearsight.pipelines.systems.graph import Graph
 
 COUNTS = ("tried", "broken", "queries", "backwards")
 

@@ -9,7 +9,7 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.cli.configs import read_evaluate, read_task, shipped
 from clearsight.pipelines.cli.console import console
-from clearsight.pipelines.threats import NONE, is_attack, victim_of
+from clearsight.pipelines.systems.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate

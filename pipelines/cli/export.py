@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
     from clearsight.pipelines.export.export import Options
     from clearsight.pipelines.export.manifest import Variant
-    from clearsight.pipelines.graph import Graph
+    from clearsight.pipelines.systems.graph import Graph
 
 VARIANTS = ("fp32", "fp16", "int8")
 

@@ -57,8 +57,8 @@ def _print(line: str) -> None:
 
 
 def _worker(chain: Chain, tile: Tile, device: str, bars: Bars, *, quiet: bool) -> Worker:
-    from clearsight.pipelines.device import choose_device
     from clearsight.pipelines.restoring.worker import Worker
+    from clearsight.pipelines.systems.device import choose_device
 
     return Worker(chain, tile, choose_device(device), None if quiet else bars.note)
 

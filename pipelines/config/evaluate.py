@@ -17,8 +17,8 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.catalogue import ATTACKS
 from clearsight.pipelines.config.registries import METRICS, PARTS, Choice
-from clearsight.pipelines.graph import Graph, Node, wire
 from clearsight.pipelines.metrics.base import Metric
+from clearsight.pipelines.systems.graph import Graph, Node, wire
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Severity = Annotated[int, Field(ge=0, le=5)]

@@ -12,7 +12,7 @@ from clearsight.data.corruptions.base import Corruption
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.config.evaluate import Compare, Evaluate
-from clearsight.pipelines.graph import Graph, chain
+from clearsight.pipelines.systems.graph import Graph, chain
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,10 +16,10 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.search.balls import size
 from clearsight.defend.target import Victims
 from clearsight.pipelines.evaluation.rows import Batch
-from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.graph import OUT
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget, View
+from clearsight.pipelines.systems.gradient_paths import find_path
+from clearsight.pipelines.systems.graph import OUT
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget, View
 from clearsight.restore.quality import psnr
 
 Column = list[float | None]

@@ -19,13 +19,13 @@ from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.evaluation.rows import to_tensor, to_uint8
 from clearsight.pipelines.evaluation.worker import one_thread
-from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.target import SystemTarget
-from clearsight.pipelines.threats import is_attack, refuse
+from clearsight.pipelines.systems.gradient_paths import find_path
+from clearsight.pipelines.systems.target import SystemTarget
+from clearsight.pipelines.systems.threats import is_attack, refuse
 
 if TYPE_CHECKING:
     from clearsight.pipelines.evaluation.plan import Plan
-    from clearsight.pipelines.system import System
+    from clearsight.pipelines.systems.system import System
 
 INDEX = "gradients.json"
 PICTURES = 2

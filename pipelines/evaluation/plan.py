@@ -12,15 +12,15 @@ from clearsight.data.corruptions.base import MINIMUM
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.registries import METRICS
-from clearsight.pipelines.device import choose_device
 from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
 from clearsight.pipelines.evaluation.worker import Job, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
 from clearsight.pipelines.runs.versions import library_versions
-from clearsight.pipelines.system import System
-from clearsight.pipelines.threats import is_attack
+from clearsight.pipelines.systems.device import choose_device
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.threats import is_attack
 from clearsight.restore.niqe import PATCH
 from clearsight.restore.quality import WINDOW
 

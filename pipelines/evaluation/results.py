@@ -17,11 +17,11 @@ from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.checks.attack_facts import describe, load_facts
 from clearsight.pipelines.evaluation.input_gradients import keep_gradients
 from clearsight.pipelines.evaluation.worker import ATTACK
-from clearsight.pipelines.graph import part_facts
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.columns import Measured, columns_of
 from clearsight.pipelines.runs.folder import Row, assemble, write_table
-from clearsight.pipelines.threats import is_attack
+from clearsight.pipelines.systems.graph import part_facts
+from clearsight.pipelines.systems.threats import is_attack
 
 if TYPE_CHECKING:
     import pyarrow as pa

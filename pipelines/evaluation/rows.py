@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from clearsight.data.contract.sample import Sample
-from clearsight.pipelines.graph import Graph
 from clearsight.pipelines.runs.folder import Row
+from clearsight.pipelines.systems.graph import Graph
 from clearsight.restore.niqe import niqe
 from clearsight.restore.quality import luminance, psnr, ssim
 

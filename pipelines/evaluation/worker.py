@@ -33,11 +33,11 @@ from clearsight.pipelines.evaluation.attack_batch import (
     under_attack,
 )
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
-from clearsight.pipelines.graph import OUT, Graph
 from clearsight.pipelines.runs.folder import Row, RunFolder, write_rows
 from clearsight.pipelines.runs.grid import Cell
-from clearsight.pipelines.system import System
-from clearsight.pipelines.threats import is_attack, victim_of
+from clearsight.pipelines.systems.graph import OUT, Graph
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
     import numpy as np

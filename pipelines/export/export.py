@@ -22,8 +22,8 @@ from clearsight.pipelines.export.quantise import convert
 from clearsight.pipelines.export.sample_images import Pictures, gather
 from clearsight.pipelines.export.verify import Agreement, Runner, check, check_finite, compare
 from clearsight.pipelines.export.wrap import Deployable, Form, form, refuse_unexportable
-from clearsight.pipelines.graph import Graph
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.graph import Graph
+from clearsight.pipelines.systems.system import System
 
 OPSET = 20
 """What torch 2.13 writes without converting."""

@@ -17,8 +17,8 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.home import replace_file
 from clearsight.data.weights import find
 from clearsight.pipelines.export.wrap import Form
-from clearsight.pipelines.graph import Graph
 from clearsight.pipelines.runs.versions import library_versions
+from clearsight.pipelines.systems.graph import Graph
 
 MANIFEST = "manifest.json"
 FORMAT = 1

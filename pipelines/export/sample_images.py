@@ -21,8 +21,8 @@ from clearsight.data.corruptions.gaussian_noise import GaussianNoise
 from clearsight.data.sources.base import Entry, Source
 from clearsight.data.sources.signs import Signs
 from clearsight.pipelines.evaluation.rows import to_tensor
-from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.system import StandIn, System
+from clearsight.pipelines.systems.gradient_paths import find_path
+from clearsight.pipelines.systems.system import StandIn, System
 
 LOOK = 3
 """Pictures that agreement is checked on, at every size: as many as the larger batch."""

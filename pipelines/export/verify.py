@@ -24,7 +24,7 @@ from clearsight.pipelines.export.sample_images import (
     corrupted,
 )
 from clearsight.pipelines.export.wrap import Form
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.system import System
 
 TOLERANCE = 1e-4
 """Largest difference: of a pixel, and of a logit relative to the largest of its picture (or 1)."""

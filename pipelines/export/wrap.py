@@ -16,8 +16,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import PartSpec
 from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.classifier import Classifier
-from clearsight.pipelines.graph import IMAGE, Graph, Step
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.graph import IMAGE, Graph, Step
+from clearsight.pipelines.systems.system import System
 from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
 from clearsight.restore.restorer import Restorer
 

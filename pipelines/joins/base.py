@@ -10,7 +10,7 @@ from clearsight.data.contract.spec import PartSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clearsight.pipelines.system import Join
+    from clearsight.pipelines.systems.system import Join
 
 
 class JoinSpec(PartSpec):
@@ -25,6 +25,6 @@ class JoinSpec(PartSpec):
 
     def build(self) -> Join:
         """Return the module that runs this spec."""
-        from clearsight.pipelines.system import Join
+        from clearsight.pipelines.systems.system import Join
 
         return Join(self)

@@ -10,8 +10,8 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import content_key
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
-from clearsight.pipelines.graph import Graph
-from clearsight.pipelines.threats import is_attack, victim_of
+from clearsight.pipelines.systems.graph import Graph
+from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 
 from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.device import machine
+from clearsight.pipelines.systems.device import machine
 from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, Task
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clearsight.data.weights import Weights, save
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.speed import speed
+from clearsight.pipelines.systems.speed import speed
 from clearsight.pipelines.training.card import card
 from clearsight.pipelines.training.curve import write_curve
 from clearsight.pipelines.training.state import State

@@ -14,10 +14,10 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import initialise
 from clearsight.data.weights import Weights, save
 from clearsight.defend.classifier import Classifier
-from clearsight.pipelines.device import layout
-from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.device import layout
+from clearsight.pipelines.systems.gradient_paths import find_path
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.restorer import Restorer
 

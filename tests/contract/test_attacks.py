@@ -21,9 +21,9 @@ from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.defend.target import Slope, Victims
 from clearsight.pipelines.evaluation.worker import keep_pictures
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget, View
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget, View
 
 CLASSES, SIZE = 5, (12, 12)
 RADIUS = {"linf": 0.006, "l2": 0.08, "l1": 0.8}

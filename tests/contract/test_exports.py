@@ -15,7 +15,7 @@ from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.export import verify
 from clearsight.pipelines.export.export import Options, export
 from clearsight.pipelines.export.wrap import refuse_unexportable
-from clearsight.pipelines.graph import Graph, Node, chain, wire
+from clearsight.pipelines.systems.graph import Graph, Node, chain, wire
 from clearsight.restore.catalogue import RESTORERS
 
 FAST = ("signs-standard-v1", "zero-dce-v1")

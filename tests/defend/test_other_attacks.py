@@ -35,9 +35,9 @@ from clearsight.defend.search.frequencies import cosines, low_pass
 from clearsight.defend.search.streams import Streams
 from clearsight.defend.search.turning import turned
 from clearsight.defend.target import Slope, Victims
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget
 
 
 @dataclass

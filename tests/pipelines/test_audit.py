@@ -21,7 +21,7 @@ from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, witho
 from clearsight.pipelines.audit.probes import Pictures, probe
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.graph import chain, wire
+from clearsight.pipelines.systems.graph import chain, wire
 from clearsight.restore.catalogue import RESTORERS
 
 Make = Callable[..., Evaluate]
@@ -117,7 +117,7 @@ def test_without_restorers_keeps_the_classifiers(make_config: Make) -> None:
         "l2": {"use": "two", "of": "a"},
         "out": {"use": "vote", "of": ("l1", "l2")},
     }
-    from clearsight.pipelines.graph import Node
+    from clearsight.pipelines.systems.graph import Node
 
     graph = wire({name: Node.model_validate(node) for name, node in nodes.items()}, parts)
     bare = without_restorers(graph)

@@ -21,9 +21,9 @@ from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.search.compose import compose
 from clearsight.defend.search.ranking import nearest_classes
 from clearsight.defend.target import Target, Victims
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget
 
 N = 4
 

@@ -32,7 +32,7 @@ from clearsight.pipelines.export.quantise import convert, int8
 from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, adversarial, corrupted, gather
 from clearsight.pipelines.export.verify import Agreement, Difference, Runner
 from clearsight.pipelines.export.wrap import Deployable, form, refuse_unexportable, stored
-from clearsight.pipelines.graph import Graph, Node, chain, wire
+from clearsight.pipelines.systems.graph import Graph, Node, chain, wire
 
 TOY = """
 import torch

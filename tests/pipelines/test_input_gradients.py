@@ -25,8 +25,8 @@ from clearsight.pipelines.evaluation.input_gradients import INDEX, colours, inpu
 from clearsight.pipelines.evaluation.plan import prepare
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.classical.gamma import Gamma
 

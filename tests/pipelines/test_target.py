@@ -27,10 +27,10 @@ from clearsight.defend.target import Victims
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.api import evaluate
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.gradients import find_path
-from clearsight.pipelines.graph import chain
-from clearsight.pipelines.system import System
-from clearsight.pipelines.target import SystemTarget
+from clearsight.pipelines.systems.gradient_paths import find_path
+from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.system import System
+from clearsight.pipelines.systems.target import SystemTarget
 from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
 from clearsight.restore.classical.gamma import Gamma
 from clearsight.restore.classical.total_variation import TotalVariation

@@ -19,7 +19,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.weights import REQUIRED, state, verify
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.classifier import Classifier
-from clearsight.pipelines.graph import chain
+from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.train import Trained, train
 from clearsight.pipelines.training.pictures import decode
 from clearsight.pipelines.training.scoring import score

@@ -8,7 +8,7 @@ from clearsight.data.contract.errors import AttackError, ConfigError, near_miss
 from clearsight.data.contract.spec import Gradient, kind_of
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.graph import Graph, chain
+from clearsight.pipelines.systems.graph import Graph, chain
 
 NONE = "none"
 

@@ -15,7 +15,7 @@ from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.part import Part
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
-from clearsight.pipelines.system import StandIn, System
+from clearsight.pipelines.systems.system import StandIn, System
 
 DEAD = 0.9
 """Share of exact zeros from which a gradient counts as dead. A median filter, which is honest, has 0.3."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clearsight.pipelines.device import machine
+from clearsight.pipelines.systems.device import machine
 
 SIDE = 256
 RUNS = 11

@@ -14,7 +14,7 @@ from clearsight.pipelines.joins.base import JoinSpec
 from clearsight.restore.base import RestorerSpec
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.system import System
+    from clearsight.pipelines.systems.system import System
 
 Flow = Literal["images", "logits"]
 IMAGE, OUT = "image", "out"
@@ -89,7 +89,7 @@ class Graph:
 
     def build(self) -> System:
         """Return the torch module, with all weights loaded, in eval mode."""
-        from clearsight.pipelines.system import System
+        from clearsight.pipelines.systems.system import System
 
         return System(self)
 

@@ -18,7 +18,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
 from clearsight.defend.classifier import Classifier
 from clearsight.defend.target import Loss, Slope
-from clearsight.pipelines.system import StandIn, System
+from clearsight.pipelines.systems.system import StandIn, System
 
 View = Literal["gradient", "scores", "labels"]
 

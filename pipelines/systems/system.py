@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part
 from clearsight.defend.classifier import Classifier
-from clearsight.pipelines.graph import IMAGE, Graph
+from clearsight.pipelines.systems.graph import IMAGE, Graph
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
