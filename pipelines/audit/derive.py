@@ -12,9 +12,9 @@ from clearsight.defend.attacks.base import LARGEST
 from clearsight.defend.attacks.cw import CarliniWagner
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
-from clearsight.pipelines.joins.base import JoinSpec
 from clearsight.pipelines.report.words import radius
 from clearsight.pipelines.systems.graph import IMAGE, OUT, Graph, Node, wire
+from clearsight.pipelines.systems.joins.base import JoinSpec
 from clearsight.restore.base import RestorerSpec
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}

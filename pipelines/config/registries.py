@@ -13,11 +13,11 @@ from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
-from clearsight.pipelines.joins.base import JoinSpec
 from clearsight.pipelines.metrics.base import Metric
+from clearsight.pipelines.systems.joins.base import JoinSpec
 from clearsight.restore.catalogue import RESTORERS
 
-JOINS = Registry("join", JoinSpec, "clearsight.pipelines.joins")
+JOINS = Registry("join", JoinSpec, "clearsight.pipelines.systems.joins")
 METRICS = Registry("metric", Metric, "clearsight.pipelines.metrics")
 METHODS = Registry("training method", Method, "clearsight.defend.training", "clearsight.restore.training")
 PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *JOINS.packages)

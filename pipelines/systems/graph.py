@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.spec import PartSpec, Spec, content_key
 from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.joins.base import JoinSpec
+from clearsight.pipelines.systems.joins.base import JoinSpec
 from clearsight.restore.base import RestorerSpec
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from clearsight.pipelines.systems.graph import IMAGE, Graph
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
-    from clearsight.pipelines.joins.base import JoinSpec
+    from clearsight.pipelines.systems.joins.base import JoinSpec
 
 
 Around = Callable[[str, Callable[[], Tensor]], Tensor]

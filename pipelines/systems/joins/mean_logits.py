@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.pipelines.joins.base import JoinSpec
+from clearsight.pipelines.systems.joins.base import JoinSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
