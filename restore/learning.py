@@ -1,6 +1,6 @@
 """`RestorerMethod` and `Supervised`: what the training methods of this room share.
 
-The methods themselves are in ``restore/training/``, the loop that runs them in ``pipelines/train.py``.
+The methods themselves are in ``restore/training/``, the loop that runs them in ``pipelines/training/loop.py``.
 """
 
 from __future__ import annotations

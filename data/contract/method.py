@@ -1,4 +1,4 @@
-"""`Method`: a way of training. The loop that runs it exists once, in ``pipelines/train.py``."""
+"""`Method`: a way of training. The loop that runs it exists once, in ``pipelines/training/loop.py``."""
 
 from __future__ import annotations
 

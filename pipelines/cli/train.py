@@ -13,7 +13,7 @@ from clearsight.pipelines.cli.console import console, progress
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.train import TrainConfig
-    from clearsight.pipelines.train import Progress
+    from clearsight.pipelines.training.loop import Progress
 
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
@@ -44,8 +44,8 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
 
     config = adapted(read_task(path, "train", own.changes).parse(TrainConfig), own).within(minutes)
     folder = out / f"train_{config.name}_{config.key()[:10]}"
-    from clearsight.pipelines.train import train
     from clearsight.pipelines.training.curve import CHART
+    from clearsight.pipelines.training.loop import train
 
     screen = console()
     with progress(quiet=quiet) as tell:

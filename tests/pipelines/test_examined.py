@@ -17,7 +17,7 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.train import Progress, train
+from clearsight.pipelines.training.loop import Progress, train
 from clearsight.pipelines.training.pictures import Pictures, decode
 from clearsight.pipelines.training.scoring import Score, score
 

@@ -25,10 +25,10 @@ from clearsight.data.sources.folder import Folder
 from clearsight.data.weights import REQUIRED, find, state, verify
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.pipelines.config.train import SGD, AdamW, Augment, Schedule, TrainConfig
-from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.augment import as_floats, augmented, mirrored
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.checkpoint import Checkpoint, read, write
+from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.optimiser import factor, optimiser
 from clearsight.pipelines.training.pictures import Pictures, decode, split
 from clearsight.pipelines.training.scoring import score
@@ -127,7 +127,7 @@ def test_labels_that_mean_nothing_are_not_learned(
 def test_resume_is_exact(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, method: str
 ) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     config = make(optimiser={"kind": kind, "rate": 0.01}, method={"kind": method})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     for step in (1, 4, 5, 7):
@@ -145,17 +145,17 @@ def test_resume_is_exact(
 KILL = """
 import os, signal, sys
 from pathlib import Path
-import clearsight.pipelines.train
+import clearsight.pipelines.training.loop
 from clearsight.pipelines.config.train import TrainConfig
 
-clearsight.pipelines.train.SAVE_SECONDS = 0.0
+clearsight.pipelines.training.loop.SAVE_SECONDS = 0.0
 
 def kill(progress):
     if progress.step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
 config = TrainConfig.model_validate_json(Path(sys.argv[1]).read_text())
-clearsight.pipelines.train.train(config, folder=Path(sys.argv[2]), device="cpu", on_progress=kill)
+clearsight.pipelines.training.loop.train(config, folder=Path(sys.argv[2]), device="cpu", on_progress=kill)
 """
 
 
@@ -355,7 +355,7 @@ class TwoPlayers(Method):
 def test_players_have_optimisers_of_their_own_and_resume(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     config = make().model_copy(update={"method": TwoPlayers()})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     groups = read(tmp_path / "whole" / CHECKPOINT).tensors.keys()

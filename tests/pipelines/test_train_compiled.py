@@ -9,7 +9,7 @@ from training_toy import signs
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.weights import state
-from clearsight.pipelines.train import train
+from clearsight.pipelines.training.loop import train
 
 MODEL = {"kind": "small_convnet", "width": 8, "blocks": 1}
 

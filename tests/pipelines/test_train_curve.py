@@ -13,10 +13,10 @@ import training_toy as toy
 from clearsight.data.contract.method import Method
 from clearsight.pipelines.cli.train import Own, command
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.train import CHECKPOINT, Progress, train
 from clearsight.pipelines.training.checkpoint import read, write
 from clearsight.pipelines.training.curve import CHART, NUMBERS, Counts
 from clearsight.pipelines.training.curve_chart import drawn
+from clearsight.pipelines.training.loop import CHECKPOINT, Progress, train
 
 SVG = "{http://www.w3.org/2000/svg}"
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -80,7 +80,7 @@ def test_a_method_without_an_attack_has_no_passes(tmp_path: Path) -> None:
 
 
 def test_curve_and_counts_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     whole = train(counted(), folder=tmp_path / "whole")
     for step in (3, 6):
         with pytest.raises(toy.KilledError):
@@ -98,7 +98,7 @@ def test_curve_and_counts_survive_a_kill(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_checkpoint_without_a_curve_goes_on_with_an_empty_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     with pytest.raises(toy.KilledError):
         train(counted(), folder=tmp_path, on_progress=toy.stop_after(4))
     old = read(tmp_path / CHECKPOINT)
@@ -118,7 +118,7 @@ def test_best_and_last_are_both_measured(tmp_path: Path, monkeypatch: pytest.Mon
     def risen(schedule: Any, share: float) -> float:
         return 1.0 if share < 0.5 else 400.0
 
-    monkeypatch.setattr("clearsight.pipelines.train.factor", risen)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.factor", risen)
     config = toy.signs(epochs=6, ema=None, clip=1.0, test={"kind": "signs", "count": 34, "pixels": 16})
     done = train(config, folder=tmp_path)
     told, card = curve(tmp_path), done.weights.card

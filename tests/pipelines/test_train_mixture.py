@@ -18,8 +18,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.weights import state
 from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
 from clearsight.pipelines.config.train import Augment, TrainConfig
-from clearsight.pipelines.train import train
 from clearsight.pipelines.training.average import Average
+from clearsight.pipelines.training.loop import train
 
 IDS = tuple(f"picture/{number}" for number in range(40))
 
@@ -141,7 +141,7 @@ def test_swa_begins_at_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_swa_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     config = toy.signs(ema=..., swa=0.4)
     whole = train(config, folder=tmp_path / "whole")
     for step in (2, 6):

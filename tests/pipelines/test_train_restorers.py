@@ -18,7 +18,7 @@ from clearsight.data.sources.files import Files
 from clearsight.data.weights import REQUIRED, find, state
 from clearsight.pipelines.cli.train import Own, adapted
 from clearsight.pipelines.config.train import Augment, TrainConfig
-from clearsight.pipelines.train import CHECKPOINT, Progress, Trained, train
+from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
 from clearsight.pipelines.training.restoring import score_restorer
 from clearsight.restore.learning import Pair, RestorerMethod
@@ -119,7 +119,7 @@ def _held_out(config: TrainConfig) -> set[str]:
 def test_a_killed_run_ends_with_the_same_weights(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     whole = tensors(train(make(), folder=tmp_path / "whole", device="cpu"))
     with pytest.raises(KilledError):
         train(make(), folder=tmp_path / "parts", device="cpu", on_progress=stop_after(3))

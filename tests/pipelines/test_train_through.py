@@ -20,7 +20,7 @@ from clearsight.data.weights import REQUIRED, state, verify
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.graph import chain
-from clearsight.pipelines.train import Trained, train
+from clearsight.pipelines.training.loop import Trained, train
 from clearsight.pipelines.training.pictures import decode
 from clearsight.pipelines.training.scoring import score
 from clearsight.pipelines.training.through import Behind, network_of, put_behind
@@ -144,7 +144,7 @@ def test_trained_restorers_learn_and_are_published(
 def test_resume_is_exact(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: bool
 ) -> None:
-    monkeypatch.setattr("clearsight.pipelines.train.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     config = toy.signs(through=[tiny], train_through=trained)
     whole = train(config, folder=tmp_path / "whole")
     for step in (3, 6):
