@@ -5,4 +5,4 @@ from __future__ import annotations
 from clearsight.data.contract.registry import Registry
 from clearsight.restore.base import RestorerSpec
 
-RESTORERS = Registry("restorer", RestorerSpec, "clearsight.restore.classical", "clearsight.restore.networks")
+RESTORERS = Registry("restorer", RestorerSpec, "clearsight.restore.classical", "clearsight.restore.learned")

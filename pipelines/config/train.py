@@ -20,7 +20,7 @@ from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.learning import RestorerMethod
 
-TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "clearsight.restore.networks")
+TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "clearsight.restore.learned")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Share = Annotated[Number, Field(ge=0, le=1)]

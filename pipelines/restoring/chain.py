@@ -20,7 +20,7 @@ REVISION = 1
 VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}
 """Variants of a task's weights by channels of the picture, the best first."""
-TRAINED = "clearsight.restore.networks"
+TRAINED = "clearsight.restore.learned"
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ def amplified(model: Restorer, images: Tensor, dark: Tensor, factor: Tensor) -> 
     Raises:
         ConfigError: the model has no gain.
     """
+    from clearsight.restore.learned.amplified_unet import AmplifiedUNet
     from clearsight.restore.light import from_linear, to_linear
-    from clearsight.restore.networks.amplified_unet import AmplifiedUNet
 
     if not isinstance(model.spec, AmplifiedUNet):
         raise ConfigError(

@@ -18,7 +18,7 @@ SMALL = {"amplified_unet": {"gain": 1}, "enlighten": {"width": 16}}
 KINDS = tuple(
     kind
     for kind, spec in RESTORERS.kinds.items()
-    if spec.__module__.startswith("clearsight.restore.networks.") and spec.fixed_by_weights
+    if spec.__module__.startswith("clearsight.restore.learned.") and spec.fixed_by_weights
 )
 
 

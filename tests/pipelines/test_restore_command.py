@@ -25,7 +25,7 @@ from clearsight.pipelines.restoring.journal import NAME
 from clearsight.pipelines.restoring.plan import read_plan
 from clearsight.pipelines.restoring.worker import Worker
 from clearsight.restore.classical.median import Median
-from clearsight.restore.networks.unet_denoiser import UNetDenoiser
+from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 
 HOUSE = Path(__file__).parents[2]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

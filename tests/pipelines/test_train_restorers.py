@@ -21,8 +21,8 @@ from clearsight.pipelines.config.train import Augment, TrainConfig
 from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
 from clearsight.pipelines.training.restoring import score_restorer
+from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 from clearsight.restore.learning import Pair, RestorerMethod
-from clearsight.restore.networks.unet_denoiser import UNetDenoiser
 from clearsight.restore.quality import psnr
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.denoise import Denoise

@@ -218,7 +218,7 @@ def test_grey_restorers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_hidden_block_is_named(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from clearsight.restore.networks.unet_denoiser import UNetDenoiser
+    from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 
     restore = UNetDenoiser.restore
     monkeypatch.setattr(UNetDenoiser, "restore", lambda self, x, network: restore(self, x.detach(), network))

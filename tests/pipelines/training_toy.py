@@ -14,7 +14,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.weights import save
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.loop import Progress
-from clearsight.restore.networks.unet_denoiser import UNetDenoiser
+from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 
 CARD = dict.fromkeys(("data", "recipe", "seed", "minutes", "machine", "figures", "limits", "licence"), "")
 

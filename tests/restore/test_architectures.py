@@ -11,17 +11,17 @@ from torch import nn
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh, initialise
+from clearsight.restore.learned.dncnn import DnCNN
+from clearsight.restore.learned.ffdnet import FFDNet
+from clearsight.restore.learned.nafnet import NAFNet
+from clearsight.restore.learned.span import Span
+from clearsight.restore.learned.srcnn import SRCNN
+from clearsight.restore.learned.vdsr import VDSR
 from clearsight.restore.nets.cubic import Cubic, reach
 from clearsight.restore.nets.dncnn import DnCNN as DnCNNNet
 from clearsight.restore.nets.dncnn import folded, from_published
 from clearsight.restore.nets.span import FusedConv
 from clearsight.restore.nets.span import Span as SpanNet
-from clearsight.restore.networks.dncnn import DnCNN
-from clearsight.restore.networks.ffdnet import FFDNet
-from clearsight.restore.networks.nafnet import NAFNet
-from clearsight.restore.networks.span import Span
-from clearsight.restore.networks.srcnn import SRCNN
-from clearsight.restore.networks.vdsr import VDSR
 from clearsight.restore.resize import resize_bicubic
 
 

@@ -13,7 +13,7 @@ from tiny_onnx import KERNEL, tiny
 
 from clearsight.data.contract.errors import ConfigError, ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
-from clearsight.restore.networks.onnx_restorer import OnnxRestorer
+from clearsight.restore.learned.onnx_restorer import OnnxRestorer
 
 
 def images(*shape: int) -> torch.Tensor:

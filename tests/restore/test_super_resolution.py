@@ -14,8 +14,8 @@ from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.restore.classical.bicubic import Bicubic
-from clearsight.restore.networks.dncnn import DnCNN
-from clearsight.restore.networks.span import Span
+from clearsight.restore.learned.dncnn import DnCNN
+from clearsight.restore.learned.span import Span
 from clearsight.restore.protocols import cropped, y_psnr
 from clearsight.restore.quality import psnr
 from clearsight.restore.resize import resize_bicubic, to_8_bit

@@ -56,7 +56,7 @@ class FFDNet(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return denoised images."""
-        from clearsight.restore.networks.unet_denoiser import noise_of
+        from clearsight.restore.learned.unet_denoiser import noise_of
 
         if network is None:
             raise NotImplementedError
