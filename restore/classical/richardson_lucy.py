@@ -36,6 +36,6 @@ class RichardsonLucySpec(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the iteration with its kernel; nothing in it is learned."""
-        from clearsight.restore.nets.deconvolution import RichardsonLucy
+        from clearsight.restore.networks.deconvolution import RichardsonLucy
 
         return RichardsonLucy(self.kernel.taps(), self.iterations)

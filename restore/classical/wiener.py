@@ -57,6 +57,6 @@ class Wiener(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the module with both kernels; nothing in it is learned."""
-        from clearsight.restore.nets.deconvolution import InverseFilter
+        from clearsight.restore.networks.deconvolution import InverseFilter
 
         return InverseFilter(self.kernel.taps(), self._taps(), self.border_rounds)

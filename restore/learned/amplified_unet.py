@@ -49,7 +49,7 @@ class AmplifiedUNet(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
-        from clearsight.restore.nets.unet_denoiser import STRIDE, reach
+        from clearsight.restore.networks.unet_denoiser import STRIDE, reach
 
         field = 2 * (reach(self.blocks) + SMOOTHING) + 1
         return RestorerFacts(channels=(self.channels,), multiple_of=STRIDE, receptive_field=field)
@@ -65,7 +65,7 @@ class AmplifiedUNet(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.unet_denoiser import UNetDenoiser as Network
+        from clearsight.restore.networks.unet_denoiser import UNetDenoiser as Network
 
         return fresh(lambda: Network(self.channels, self.width, self.blocks, blind=False))
 

@@ -16,7 +16,7 @@ class DnCNN(RestorerSpec):
     """Chain of 3x3 convolutions that predicts the noise (Zhang et al. 2017), without a noise map.
 
     As published for one noise level: depth 17, width 64; blind: depth 20. Published weights without batch
-    normalisation fit after a change of names (`clearsight.restore.nets.dncnn.from_published`).
+    normalisation fit after a change of names (`clearsight.restore.networks.dncnn.from_published`).
     """
 
     kind: Literal["dncnn"] = "dncnn"
@@ -40,6 +40,6 @@ class DnCNN(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.dncnn import DnCNN as Network
+        from clearsight.restore.networks.dncnn import DnCNN as Network
 
         return fresh(lambda: Network(self.channels, self.depth, self.width, norm=self.norm))

@@ -41,6 +41,6 @@ class Enlighten(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights, which return their input."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.enlighten import EnlightenNet
+        from clearsight.restore.networks.enlighten import EnlightenNet
 
         return fresh(lambda: EnlightenNet(self.width))

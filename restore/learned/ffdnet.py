@@ -50,7 +50,7 @@ class FFDNet(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.ffdnet import FFDNet as Network
+        from clearsight.restore.networks.ffdnet import FFDNet as Network
 
         return fresh(lambda: Network(self.channels, self.depth, self.width))
 

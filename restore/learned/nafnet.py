@@ -54,6 +54,6 @@ class NAFNet(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.nafnet import NAFNet as Network
+        from clearsight.restore.networks.nafnet import NAFNet as Network
 
         return fresh(lambda: Network(self.channels, self.width, self.encoder, self.middle, self.decoder))

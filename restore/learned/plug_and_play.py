@@ -78,7 +78,7 @@ class PlugAndPlay(RestorerSpec):
         import numpy as np
 
         from clearsight.restore.classical.wiener import Wiener
-        from clearsight.restore.nets.plug_and_play import PlugAndPlay as Iteration
+        from clearsight.restore.networks.plug_and_play import PlugAndPlay as Iteration
 
         steps = np.geomspace(self.sigma, max(COARSEST, self.sigma), self.iterations)
         levels = [float(level) for level in steps[::-1]]

@@ -38,6 +38,6 @@ class Span(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.span import Span as Network
+        from clearsight.restore.networks.span import Span as Network
 
         return fresh(lambda: Network(self.scale, self.width, self.blocks))

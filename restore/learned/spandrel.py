@@ -51,7 +51,7 @@ class SpandrelCheckpoint(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return what spandrel knows of the network; how far its pixels see it does not know."""
-        from clearsight.restore.nets.spandrel import load
+        from clearsight.restore.networks.spandrel import load
 
         network = load(self._file())
         return RestorerFacts(
@@ -75,7 +75,7 @@ class SpandrelCheckpoint(RestorerSpec):
                 hint="pip install clearsight[spandrel], or without torchvision:"
                 " pip install einops && pip install --no-deps spandrel",
             )
-        from clearsight.restore.nets.spandrel import load
+        from clearsight.restore.networks.spandrel import load
 
         load(self._file())
 
@@ -89,7 +89,7 @@ class SpandrelCheckpoint(RestorerSpec):
 
     def network(self) -> nn.Module:
         """Return the network with the checkpoint's weights."""
-        from clearsight.restore.nets.spandrel import load
+        from clearsight.restore.networks.spandrel import load
 
         return load(self._file())
 

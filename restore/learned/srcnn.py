@@ -25,8 +25,8 @@ class SRCNN(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: what the three kernels reach at the large size, and the cubic one."""
-        from clearsight.restore.nets.cubic import reach
-        from clearsight.restore.nets.srcnn import FIRST, LAST
+        from clearsight.restore.networks.cubic import reach
+        from clearsight.restore.networks.srcnn import FIRST, LAST
 
         around = FIRST // 2 + self.middle // 2 + LAST // 2
         return RestorerFacts(
@@ -36,6 +36,6 @@ class SRCNN(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets import srcnn
+        from clearsight.restore.networks import srcnn
 
         return fresh(lambda: srcnn.SRCNN(self.scale, self.middle))

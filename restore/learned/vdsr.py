@@ -29,7 +29,7 @@ class VDSR(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: one large pixel more on each side a convolution, and the cubic kernel."""
-        from clearsight.restore.nets.cubic import reach
+        from clearsight.restore.networks.cubic import reach
 
         side = 2 * reach(self.scale, self.depth) + 1
         return RestorerFacts(scale=self.scale, channels=(3,), receptive_field=side)
@@ -37,6 +37,6 @@ class VDSR(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets import vdsr
+        from clearsight.restore.networks import vdsr
 
         return fresh(lambda: vdsr.VDSR(self.scale, self.depth, self.width))

@@ -24,6 +24,6 @@ class ZeroDCE(RestorerSpec):
     def network(self) -> nn.Module:
         """Return the network with fresh weights, which return their input."""
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.zero_dce import ZeroDCENet
+        from clearsight.restore.networks.zero_dce import ZeroDCENet
 
         return fresh(ZeroDCENet)

@@ -80,7 +80,7 @@ class EnlightenGAN(LowLight):
             WeightsError: its file is not the one that was checked.
         """
         from clearsight.data.initial import fresh
-        from clearsight.restore.nets.discriminators import PatchDiscriminator
+        from clearsight.restore.networks.discriminators import PatchDiscriminator
 
         found: dict[str, nn.Module] = {
             MODEL: model,
@@ -215,6 +215,6 @@ def _judged(judge: nn.Module, x: Tensor) -> Tensor:
 
 def _features() -> nn.Module:
     from clearsight.data.lite0 import lite0
-    from clearsight.restore.nets.features import FrozenFeatures, lite0_layers
+    from clearsight.restore.networks.features import FrozenFeatures, lite0_layers
 
     return FrozenFeatures(lite0_layers(lite0(), BLOCKS))

@@ -60,7 +60,7 @@ class ZeroReference(LowLight):
         Raises:
             ConfigError: the model is of another kind, or the crops are smaller than a region.
         """
-        from clearsight.restore.nets.zero_dce import ZeroDCENet, applied
+        from clearsight.restore.networks.zero_dce import ZeroDCENet, applied
 
         network = cast("Restorer", players[MODEL]).network
         if not isinstance(network, ZeroDCENet):

@@ -17,11 +17,11 @@ from clearsight.restore.learned.nafnet import NAFNet
 from clearsight.restore.learned.span import Span
 from clearsight.restore.learned.srcnn import SRCNN
 from clearsight.restore.learned.vdsr import VDSR
-from clearsight.restore.nets.cubic import Cubic, reach
-from clearsight.restore.nets.dncnn import DnCNN as DnCNNNet
-from clearsight.restore.nets.dncnn import folded, from_published
-from clearsight.restore.nets.span import FusedConv
-from clearsight.restore.nets.span import Span as SpanNet
+from clearsight.restore.networks.cubic import Cubic, reach
+from clearsight.restore.networks.dncnn import DnCNN as DnCNNNet
+from clearsight.restore.networks.dncnn import folded, from_published
+from clearsight.restore.networks.span import FusedConv
+from clearsight.restore.networks.span import Span as SpanNet
 from clearsight.restore.resize import resize_bicubic
 
 

@@ -21,9 +21,9 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh, initialise
 from clearsight.restore.darkening import CONDITIONS, darkened
 from clearsight.restore.learned.enlighten import Enlighten
-from clearsight.restore.nets.discriminators import PatchDiscriminator
-from clearsight.restore.nets.enlighten import EnlightenNet, darkness
-from clearsight.restore.nets.features import FrozenFeatures
+from clearsight.restore.networks.discriminators import PatchDiscriminator
+from clearsight.restore.networks.enlighten import EnlightenNet, darkness
+from clearsight.restore.networks.features import FrozenFeatures
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.enlighten_gan import EnlightenGAN, _Cutter, preserved, relativistic
 

@@ -13,7 +13,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.degradations.exposure import short_exposure
 from clearsight.restore.light import TARGET, exposure_gain, from_linear, raised_noise, to_linear
-from clearsight.restore.nets.unet_denoiser import UNetDenoiser
+from clearsight.restore.networks.unet_denoiser import UNetDenoiser
 from clearsight.restore.quality import psnr
 from clearsight.restore.tiling import restore_tiled
 from clearsight.restore.tone import luma

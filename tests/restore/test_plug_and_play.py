@@ -18,7 +18,7 @@ from clearsight.data.weights import find, save
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.filtering import convolve
 from clearsight.restore.kernels import GaussianKernel, MotionKernel
-from clearsight.restore.nets.plug_and_play import PlugAndPlay as Iteration
+from clearsight.restore.networks.plug_and_play import PlugAndPlay as Iteration
 from clearsight.restore.quality import psnr
 
 CARD = dict.fromkeys(

@@ -199,10 +199,10 @@ def test_torchvision_is_neither_needed_nor_faked_for_others(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "clearsight.restore.nets.spandrel.find_spec",
+        "clearsight.restore.networks.spandrel.find_spec",
         lambda name: None if name == "torchvision" else find(name),
     )
-    from clearsight.restore.nets.spandrel import library
+    from clearsight.restore.networks.spandrel import library
 
     assert library().MAIN_REGISTRY
     assert not [name for name in sys.modules if name.split(".")[0] == "torchvision"]

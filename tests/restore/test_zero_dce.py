@@ -14,7 +14,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh
 from clearsight.restore.learned.enlighten import Enlighten
 from clearsight.restore.learned.zero_dce import ZeroDCE
-from clearsight.restore.nets.zero_dce import ZeroDCENet, applied
+from clearsight.restore.networks.zero_dce import ZeroDCENet, applied
 from clearsight.restore.training.zero_dce import (
     ZeroReference,
     colour_constancy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clearsight.restore.nets.cubic import Cubic
+from clearsight.restore.networks.cubic import Cubic
 
 FIRST, LAST = 9, 5
 """Sides of the outer kernels."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clearsight.restore.nets.cubic import Cubic
+from clearsight.restore.networks.cubic import Cubic
 
 
 class FusedConv(nn.Module):

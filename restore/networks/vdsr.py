@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from clearsight.restore.nets.cubic import Cubic
+from clearsight.restore.networks.cubic import Cubic
 
 
 class VDSR(nn.Module):
