@@ -19,9 +19,9 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.restore.degradations.blur import blurred
 from clearsight.restore.degradations.kernels import defocus_kernel, motion_kernel
+from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
 from clearsight.restore.protocols import cropped, y_psnr
 from clearsight.restore.quality import luminance, psnr, ssim
-from clearsight.restore.resize import resize_bicubic, to_8_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

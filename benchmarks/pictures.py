@@ -26,8 +26,8 @@ from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.degradations.blur import blurred
 from clearsight.restore.degradations.exposure import short_exposure
 from clearsight.restore.degradations.kernels import defocus_kernel, motion_kernel
+from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
 from clearsight.restore.quality import psnr
-from clearsight.restore.resize import resize_bicubic, to_8_bit
 
 SIDE, FONT = 224, cv2.FONT_HERSHEY_SIMPLEX
 CROPS = {"astronaut": (10, 130), "chelsea": (50, 110), "coffee": (100, 190), "rocket": (180, 220)}

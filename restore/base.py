@@ -66,7 +66,7 @@ class RestorerSpec(PartSpec):
         """
         if not self.noise_map or getattr(self, "sigma", None) != "auto":
             return self
-        from clearsight.restore.noise import estimate_sigma
+        from clearsight.restore.ops.noise_level import estimate_sigma
 
         return self.model_copy(update={"sigma": estimate_sigma(x).item()})
 

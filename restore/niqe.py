@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from clearsight.data.contract.errors import DataError, ShapeError
 from clearsight.data.contract.part import check_images
-from clearsight.restore.filtering import extend, separable
-from clearsight.restore.tone import luma
+from clearsight.restore.ops.filtering import extend, separable
+from clearsight.restore.ops.tone import luma
 
 PARAMETERS = Path(__file__).with_name("niqe_parameters.safetensors")
 """Mean (36,) and covariance (36, 36) of the features of sharp patches; its header says what of."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from clearsight.restore.ops.resize import to_8_bit
 from clearsight.restore.quality import luminance, psnr
-from clearsight.restore.resize import to_8_bit
 
 
 def y_psnr(restored: Tensor, target: Tensor, scale: int) -> Tensor:

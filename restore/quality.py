@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clearsight.data.contract.errors import ShapeError
-from clearsight.restore.filtering import separable
+from clearsight.restore.ops.filtering import separable
 
 CEILING = 100.0
 """PSNR in dB of identical images, and the most that is returned."""

@@ -15,7 +15,7 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.pipelines.restoring.chain import Chain, Step
 from clearsight.restore.base import RestorerSpec
-from clearsight.restore.noise import estimate_sigma
+from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.tiling import Tile, check_tile, restore_tiled
 

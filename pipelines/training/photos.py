@@ -15,7 +15,7 @@ from clearsight.data.contract.spec import kind_of
 from clearsight.data.sources.base import Entry, Source
 from clearsight.pipelines.config.train import Augment
 from clearsight.pipelines.training.augment import as_floats
-from clearsight.restore.tone import luma
+from clearsight.restore.ops.tone import luma
 
 
 @dataclass(frozen=True)

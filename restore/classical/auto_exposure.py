@@ -42,7 +42,7 @@ class AutoExposure(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the brightened pictures."""
-        from clearsight.restore.light import from_linear, to_linear
+        from clearsight.restore.ops.linear_light import from_linear, to_linear
 
         light = to_linear(x)
         return from_linear((gain_of(light, self.gain, self.most) * light).clamp_max(1.0))
@@ -50,14 +50,14 @@ class AutoExposure(RestorerSpec):
 
 def gain_of(light: Images, gain: float | Literal["auto"], most: float) -> Images:
     """Return the gain (n, 1, 1, 1) of pictures in linear light: the given one, or the estimate."""
-    from clearsight.restore.light import exposure_gain
+    from clearsight.restore.ops.linear_light import exposure_gain
 
     return exposure_gain(light, most) if gain == "auto" else light.new_full((light.shape[0], 1, 1, 1), gain)
 
 
 def with_gain(spec: RestorerSpec, x: Images, gain: float | Literal["auto"], most: float) -> RestorerSpec:
     """Return the restorer with the gain of one picture (1, c, h, w) fixed; itself where it is already."""
-    from clearsight.restore.light import to_linear
+    from clearsight.restore.ops.linear_light import to_linear
 
     if gain != "auto":
         return spec

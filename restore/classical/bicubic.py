@@ -41,7 +41,7 @@ class Bicubic(RestorerSpec):
     def _enlarge(self, x: Tensor, axis: int) -> Tensor:
         import torch
 
-        from clearsight.restore.filtering import mirror
+        from clearsight.restore.ops.filtering import mirror
 
         size = x.shape[axis]
         around = x.index_select(axis, mirror(size, 2, x.device))

@@ -40,7 +40,7 @@ class Bilateral(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the weighted means; the image is mirrored at its borders."""
-        from clearsight.restore.filtering import neighbour_mean
+        from clearsight.restore.ops.filtering import neighbour_mean
 
         colour, space = 2 * (self.tolerance * self.sigma) ** 2, 2 * self.reach**2
 

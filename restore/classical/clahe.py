@@ -32,7 +32,7 @@ class Clahe(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return images of higher local contrast."""
-        from clearsight.restore.tone import luma, recolour, tone_map
+        from clearsight.restore.ops.tone import luma, recolour, tone_map
 
         y = luma(x)
         return recolour(x, y, tone_map(y, tiles=self.tiles, clip_limit=self.clip_limit))

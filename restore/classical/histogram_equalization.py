@@ -30,7 +30,7 @@ class HistogramEqualization(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the equalised images."""
-        from clearsight.restore.tone import luma, recolour, tone_map
+        from clearsight.restore.ops.tone import luma, recolour, tone_map
 
         y = luma(x)
         return recolour(x, y, y + self.blend * (tone_map(y, tiles=1, clip_limit=None) - y))

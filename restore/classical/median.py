@@ -36,7 +36,7 @@ class Median(RestorerSpec):
         """Return the medians; the image is mirrored at its borders."""
         import torch
 
-        from clearsight.restore.filtering import extend
+        from clearsight.restore.ops.filtering import extend
 
         height, width = x.shape[2:]
         around = extend(x, self.size // 2)

@@ -41,7 +41,7 @@ class NonLocalMeans(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the weighted means; the image is mirrored at its borders."""
-        from clearsight.restore.filtering import neighbour_mean
+        from clearsight.restore.ops.filtering import neighbour_mean
 
         noise, width = 2 * self.sigma**2, (self.tolerance * self.sigma) ** 2
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.restore.base import RestorerFacts, RestorerSpec
-from clearsight.restore.kernels import GaussianKernel, Kernel
+from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     from torch import nn

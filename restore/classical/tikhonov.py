@@ -8,7 +8,7 @@ from pydantic import Field
 
 from clearsight.data.contract.spec import Number
 from clearsight.restore.base import RestorerFacts, RestorerSpec
-from clearsight.restore.kernels import GaussianKernel, Kernel
+from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class Tikhonov(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: the reach of the inverse filter, and of blur and filter in every round."""
-        from clearsight.restore.inverse import filter_radius
+        from clearsight.restore.ops.inverse_filter import filter_radius
 
         side = self.kernel.taps().shape[0]
         inverse = filter_radius(side)
@@ -49,7 +49,7 @@ class Tikhonov(RestorerSpec):
     def _taps(self) -> NDArray[np.float64]:
         import numpy as np
 
-        from clearsight.restore.inverse import inverse_filter, laplacian
+        from clearsight.restore.ops.inverse_filter import inverse_filter, laplacian
 
         shape = laplacian()
         return inverse_filter(

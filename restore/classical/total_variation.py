@@ -45,7 +45,7 @@ class TotalVariation(RestorerSpec):
         """Return the minimiser, as far as the iterations reach."""
         import torch
 
-        from clearsight.restore.filtering import thrifty
+        from clearsight.restore.ops.filtering import thrifty
 
         weight = self.strength * self.sigma
         zero = torch.zeros_like(x)

@@ -37,7 +37,7 @@ class UnsharpMask(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the sharpened images; they are mirrored at their borders."""
-        from clearsight.restore.filtering import extend, gaussian_taps, separable
+        from clearsight.restore.ops.filtering import extend, gaussian_taps, separable
 
         blurred = separable(extend(x, self._radius), gaussian_taps(self.sigma).to(x))
         return x + self.amount * (x - blurred)

@@ -57,7 +57,7 @@ class Wavelet(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the denoised images; they are mirrored at their borders."""
-        from clearsight.restore.filtering import extend
+        from clearsight.restore.ops.filtering import extend
 
         height, width = x.shape[2:]
         planes = extend(_turn(x), self._reach)
@@ -85,7 +85,7 @@ class Wavelet(RestorerSpec):
     def _shrink(self, band: Tensor, level: int) -> Tensor:
         from torch.nn.functional import pad
 
-        from clearsight.restore.filtering import separable
+        from clearsight.restore.ops.filtering import separable
 
         reach = WINDOW * 2**level
         taps = band.new_full((2 * WINDOW + 1,), 1.0 / (2 * WINDOW + 1))

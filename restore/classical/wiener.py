@@ -9,7 +9,7 @@ from pydantic import Field
 
 from clearsight.data.contract.spec import Number
 from clearsight.restore.base import RestorerFacts, RestorerSpec
-from clearsight.restore.kernels import GaussianKernel, Kernel
+from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class Wiener(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: the reach of the inverse filter, and of blur and filter in every round."""
-        from clearsight.restore.inverse import filter_radius
+        from clearsight.restore.ops.inverse_filter import filter_radius
 
         side = self.kernel.taps().shape[0]
         inverse = filter_radius(side)
@@ -49,7 +49,7 @@ class Wiener(RestorerSpec):
         return RestorerFacts(receptive_field=2 * reach + 1)
 
     def _taps(self) -> NDArray[np.float64]:
-        from clearsight.restore.inverse import frequencies, inverse_filter
+        from clearsight.restore.ops.inverse_filter import frequencies, inverse_filter
 
         # Integral of A / f^2 over the ring 1/256 <= f <= 1/2 is 2 pi A ln 128 = contrast^2.
         amplitude = self.contrast**2 / (2.0 * math.pi * math.log(128.0))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.restore.degradations.noise import gaussian_noise
-from clearsight.restore.filtering import convolve, extend
+from clearsight.restore.ops.filtering import convolve, extend
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clearsight.restore.degradations.blur import eight_bits
-from clearsight.restore.light import from_linear, to_linear
+from clearsight.restore.ops.linear_light import from_linear, to_linear
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng

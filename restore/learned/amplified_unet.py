@@ -71,7 +71,7 @@ class AmplifiedUNet(RestorerSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return brightened and denoised images."""
-        from clearsight.restore.light import HEADROOM, from_linear, raised_noise, to_linear
+        from clearsight.restore.ops.linear_light import HEADROOM, from_linear, raised_noise, to_linear
 
         if network is None:
             raise NotImplementedError

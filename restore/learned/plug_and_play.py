@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from clearsight.data.contract.errors import WeightsError
 from clearsight.data.contract.spec import Number, content_key
 from clearsight.restore.base import RestorerFacts, RestorerSpec
-from clearsight.restore.kernels import GaussianKernel, Kernel
+from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
     from torch import nn

@@ -69,6 +69,6 @@ class UNetDenoiser(RestorerSpec):
 
 def noise_of(x: Images, sigma: float | Literal["auto"]) -> Images:
     """Return the noise to tell the network, (n, 1, 1, 1): the given one, or the estimate."""
-    from clearsight.restore.noise import estimate_sigma
+    from clearsight.restore.ops.noise_level import estimate_sigma
 
     return estimate_sigma(x) if sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), sigma)

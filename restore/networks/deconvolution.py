@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clearsight.restore.filtering import convolve, extend
+from clearsight.restore.ops.filtering import convolve, extend
 
 DARKEST = 1e-4
 """Least value of a blurred picture, so that black pixels do not divide by zero."""

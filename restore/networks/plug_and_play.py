@@ -12,7 +12,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clearsight.restore.filtering import extend
+from clearsight.restore.ops.filtering import extend
 
 if TYPE_CHECKING:
     from clearsight.restore.restorer import Restorer

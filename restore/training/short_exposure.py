@@ -93,7 +93,7 @@ def amplified(model: Restorer, images: Tensor, dark: Tensor, factor: Tensor) -> 
         ConfigError: the model has no gain.
     """
     from clearsight.restore.learned.amplified_unet import AmplifiedUNet
-    from clearsight.restore.light import from_linear, to_linear
+    from clearsight.restore.ops.linear_light import from_linear, to_linear
 
     if not isinstance(model.spec, AmplifiedUNet):
         raise ConfigError(

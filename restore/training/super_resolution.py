@@ -39,7 +39,7 @@ class SuperResolution(Supervised):
         from fractions import Fraction
 
         from clearsight.data.contract.errors import ConfigError
-        from clearsight.restore.resize import resize_bicubic, to_8_bit
+        from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
 
         scale = model.facts.scale
         if scale == 1:

@@ -11,7 +11,7 @@ from torch import Tensor
 from clearsight.data.contract.rng import Rng
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
-from clearsight.restore.resize import resize_bicubic
+from clearsight.restore.ops.resize import resize_bicubic
 
 SMALL = {"amplified_unet": {"gain": 1}, "enlighten": {"width": 16}}
 """Fields that make a kind cheaper to test; the others are tested with their defaults."""

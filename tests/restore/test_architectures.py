@@ -22,7 +22,7 @@ from clearsight.restore.networks.dncnn import DnCNN as DnCNNNet
 from clearsight.restore.networks.dncnn import folded, from_published
 from clearsight.restore.networks.span import FusedConv
 from clearsight.restore.networks.span import Span as SpanNet
-from clearsight.restore.resize import resize_bicubic
+from clearsight.restore.ops.resize import resize_bicubic
 
 
 def images(*shape: int) -> torch.Tensor:

@@ -20,7 +20,7 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.classical.median import comparators
-from clearsight.restore.kernels import DiskKernel, FileKernel, GaussianKernel, MotionKernel
+from clearsight.restore.ops.psf import DiskKernel, FileKernel, GaussianKernel, MotionKernel
 from clearsight.restore.quality import luminance, psnr
 
 KERNELS = (GaussianKernel(sigma=1.5), DiskKernel(radius=4), MotionKernel(length=13, angle=30))

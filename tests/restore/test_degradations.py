@@ -34,7 +34,7 @@ from clearsight.restore.degradations.noise import (
     tone_spread,
 )
 from clearsight.restore.degradations.resize import DOWN, UP, down_up
-from clearsight.restore.light import from_linear, to_linear
+from clearsight.restore.ops.linear_light import from_linear, to_linear
 from clearsight.restore.training.deblur import Deblur
 from clearsight.restore.training.realistic import Realistic
 from clearsight.restore.training.short_exposure import ShortExposure

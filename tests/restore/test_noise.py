@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.rng import Rng
-from clearsight.restore.noise import FLOOR, estimate_sigma
+from clearsight.restore.ops.noise_level import FLOOR, estimate_sigma
 
 
 def photo(name: str, height: int = 192, width: int = 200) -> torch.Tensor:

@@ -16,9 +16,9 @@ from clearsight.data.contract.errors import ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.weights import find, save
 from clearsight.restore.catalogue import RESTORERS
-from clearsight.restore.filtering import convolve
-from clearsight.restore.kernels import GaussianKernel, MotionKernel
 from clearsight.restore.networks.plug_and_play import PlugAndPlay as Iteration
+from clearsight.restore.ops.filtering import convolve
+from clearsight.restore.ops.psf import GaussianKernel, MotionKernel
 from clearsight.restore.quality import psnr
 
 CARD = dict.fromkeys(

@@ -16,9 +16,9 @@ from clearsight.data.contract.rng import Rng
 from clearsight.restore.classical.bicubic import Bicubic
 from clearsight.restore.learned.dncnn import DnCNN
 from clearsight.restore.learned.span import Span
+from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
 from clearsight.restore.protocols import cropped, y_psnr
 from clearsight.restore.quality import psnr
-from clearsight.restore.resize import resize_bicubic, to_8_bit
 from clearsight.restore.training.super_resolution import SuperResolution
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clearsight.restore.tone import luma
+from clearsight.restore.ops.tone import luma
 
 TARGET = 0.26
 """Root mean square of the linear luma of a well-exposed photograph: the geometric mean over every fourth of
