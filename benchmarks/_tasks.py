@@ -20,8 +20,8 @@ from clearsight.data.contract.rng import Rng
 from clearsight.restore.degradations.blur import blurred
 from clearsight.restore.degradations.kernels import defocus_kernel, motion_kernel
 from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
-from clearsight.restore.protocols import cropped, y_psnr
-from clearsight.restore.quality import luminance, psnr, ssim
+from clearsight.restore.quality.psnr_ssim import luminance, psnr, ssim
+from clearsight.restore.quality.super_resolution import cropped, y_psnr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -217,6 +217,6 @@ def _dark(folder: Path, count: int | None) -> Iterator[Case]:
 
 
 def _naturalness(out: Tensor, case: Case) -> dict[str, float]:
-    from clearsight.restore.niqe import niqe
+    from clearsight.restore.quality.niqe import niqe
 
     return {"NIQE": float(niqe(out)), "mean luma": float(luminance(out).mean())}

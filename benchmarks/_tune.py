@@ -11,7 +11,7 @@ from _contestants import Contestant
 from _sets import pictures
 
 from clearsight.data.contract.rng import Rng
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 
 PHOTOS, SIDE = 8, 96
 """Photos of the BSDS500 training part, and side in pixels of the squares cut from their middles."""

@@ -43,7 +43,7 @@ from clearsight.data.contract.errors import ClearsightError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import bootstrap_mean, paired_bootstrap
 from clearsight.restore.catalogue import RESTORERS
-from clearsight.restore.quality import psnr, ssim
+from clearsight.restore.quality.psnr_ssim import psnr, ssim
 
 TURNED = frozenset({1, 2, 3, 5, 6, 7})
 """Kernels that are stored turned by 180 degrees."""

@@ -1,4 +1,4 @@
-"""Fits the parameters of ``restore/niqe.py`` on a folder of clean photographs.
+"""Fits the parameters of ``restore/quality/niqe.py`` on a folder of clean photographs.
 
 The shipped ones come from the 400 training and test photographs of BSDS500:
 ``python benchmarks/fit_niqe.py FOLDER --name "BSDS500, 200 training and 200 test photographs"``.
@@ -14,7 +14,7 @@ import cv2
 import torch
 from safetensors.torch import save_file
 
-from clearsight.restore.niqe import PARAMETERS, fit
+from clearsight.restore.quality.niqe import PARAMETERS, fit
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 

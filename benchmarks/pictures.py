@@ -27,7 +27,7 @@ from clearsight.restore.degradations.blur import blurred
 from clearsight.restore.degradations.exposure import short_exposure
 from clearsight.restore.degradations.kernels import defocus_kernel, motion_kernel
 from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 
 SIDE, FONT = 224, cv2.FONT_HERSHEY_SIMPLEX
 CROPS = {"astronaut": (10, 130), "chelsea": (50, 110), "coffee": (100, 190), "rocket": (180, 220)}

@@ -20,7 +20,7 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 
 Column = list[float | None]
 

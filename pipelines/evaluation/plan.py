@@ -21,8 +21,8 @@ from clearsight.pipelines.runs.versions import library_versions
 from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack
-from clearsight.restore.niqe import PATCH
-from clearsight.restore.quality import WINDOW
+from clearsight.restore.quality.niqe import PATCH
+from clearsight.restore.quality.psnr_ssim import WINDOW
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, all)."""

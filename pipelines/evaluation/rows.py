@@ -14,8 +14,8 @@ from torch.nn import functional
 from clearsight.data.contract.sample import Sample
 from clearsight.pipelines.runs.folder import Row
 from clearsight.pipelines.systems.graph import Graph
-from clearsight.restore.niqe import niqe
-from clearsight.restore.quality import luminance, psnr, ssim
+from clearsight.restore.quality.niqe import niqe
+from clearsight.restore.quality.psnr_ssim import luminance, psnr, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from clearsight.data.statistics import paired_bootstrap, wilson
 from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted
 from clearsight.pipelines.export.verify import Runner
 from clearsight.pipelines.export.wrap import Form
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 
 BATCH = 16
 

@@ -19,7 +19,7 @@ from clearsight.pipelines.training.scoring import evaluated
 from clearsight.pipelines.training.task import Task
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.learning import RestorerMethod
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
 
 SIDE = 192

@@ -21,7 +21,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.classical.median import comparators
 from clearsight.restore.ops.psf import DiskKernel, FileKernel, GaussianKernel, MotionKernel
-from clearsight.restore.quality import luminance, psnr
+from clearsight.restore.quality.psnr_ssim import luminance, psnr
 
 KERNELS = (GaussianKernel(sigma=1.5), DiskKernel(radius=4), MotionKernel(length=13, angle=30))
 shared = pytest.mark.skipif("CLEARSIGHT_DATA" not in os.environ, reason="CLEARSIGHT_DATA is not set")

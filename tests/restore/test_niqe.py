@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from clearsight.data.contract.errors import DataError, ShapeError
 from clearsight.data.contract.rng import Rng
-from clearsight.restore.niqe import PARAMETERS, features, fit, niqe
+from clearsight.restore.quality.niqe import PARAMETERS, features, fit, niqe
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 STORED = (("astronaut", 5.061), ("coffee", 6.386), ("chelsea", 2.855))

@@ -19,7 +19,7 @@ from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.networks.plug_and_play import PlugAndPlay as Iteration
 from clearsight.restore.ops.filtering import convolve
 from clearsight.restore.ops.psf import GaussianKernel, MotionKernel
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 
 CARD = dict.fromkeys(
     ("id", "data", "recipe", "seed", "minutes", "machine", "figures", "limits", "licence"), ""

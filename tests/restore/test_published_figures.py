@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
 
 
 def members(archive: Path, ending: str) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.rng import Rng
-from clearsight.restore.quality import luminance, psnr, ssim
+from clearsight.restore.quality.psnr_ssim import luminance, psnr, ssim
 
 
 def photo(size: int = 96) -> torch.Tensor:

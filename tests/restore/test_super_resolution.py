@@ -17,8 +17,8 @@ from clearsight.restore.classical.bicubic import Bicubic
 from clearsight.restore.learned.dncnn import DnCNN
 from clearsight.restore.learned.span import Span
 from clearsight.restore.ops.resize import resize_bicubic, to_8_bit
-from clearsight.restore.protocols import cropped, y_psnr
-from clearsight.restore.quality import psnr
+from clearsight.restore.quality.psnr_ssim import psnr
+from clearsight.restore.quality.super_resolution import cropped, y_psnr
 from clearsight.restore.training.super_resolution import SuperResolution
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from clearsight.restore.ops.resize import to_8_bit
-from clearsight.restore.quality import luminance, psnr
+from clearsight.restore.quality.psnr_ssim import luminance, psnr
 
 
 def y_psnr(restored: Tensor, target: Tensor, scale: int) -> Tensor:
