@@ -12,7 +12,7 @@ from clearsight.pipelines.restoring.plan import read_plan
 
 if TYPE_CHECKING:
     from clearsight.pipelines.restoring.worker import Worker
-    from clearsight.restore.tiling import Tile
+    from clearsight.restore.tiling.tiling import Tile
 
 
 def command(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.deployed import Deployed
-from clearsight.restore.spans import spans, up
+from clearsight.restore.tiling.spans import spans, up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ from clearsight.pipelines.restoring.chain import Chain, Step
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.restorer import Restorer
-from clearsight.restore.tiling import Tile, check_tile, restore_tiled
+from clearsight.restore.tiling.tiling import Tile, check_tile, restore_tiled
 
 LEAST_NOISE = 1e-3
 """A quarter of a grey level: estimates below are rounding errors, and some methods refuse zero."""
@@ -30,7 +30,7 @@ class Worker:
 
     Args:
         chain: what to do.
-        tile: side of tiles, see `clearsight.restore.tiling.restore_tiled`.
+        tile: side of tiles, see `clearsight.restore.tiling.tiling.restore_tiled`.
         device: ``cpu`` or ``cuda``.
         say: gets one line where tiles have to be made smaller; by default it is logged.
 

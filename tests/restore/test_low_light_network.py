@@ -16,7 +16,7 @@ from clearsight.restore.networks.unet_denoiser import UNetDenoiser
 from clearsight.restore.ops.linear_light import TARGET, exposure_gain, from_linear, raised_noise, to_linear
 from clearsight.restore.ops.tone import luma
 from clearsight.restore.quality.psnr_ssim import psnr
-from clearsight.restore.tiling import restore_tiled
+from clearsight.restore.tiling.tiling import restore_tiled
 from clearsight.restore.training.short_exposure import ShortExposure
 
 SMALL = {

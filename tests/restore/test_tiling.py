@@ -22,8 +22,8 @@ from clearsight.restore.classical.non_local_means import NonLocalMeans
 from clearsight.restore.classical.unsharp_mask import UnsharpMask
 from clearsight.restore.classical.wavelet import Wavelet
 from clearsight.restore.classical.wiener import Wiener
-from clearsight.restore.spans import spans
-from clearsight.restore.tiling import AUTO_PIXELS, LEAST_TILE, check_tile, restore_chain, restore_tiled
+from clearsight.restore.tiling.spans import spans
+from clearsight.restore.tiling.tiling import AUTO_PIXELS, LEAST_TILE, check_tile, restore_chain, restore_tiled
 
 
 class Strided(nn.Module):
