@@ -18,7 +18,7 @@ from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
 from clearsight.pipelines.config.registries import METHODS, Choice
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
-from clearsight.restore.learning import RestorerMethod
+from clearsight.restore.training.base import RestorerMethod
 
 TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "clearsight.restore.learned")
 

@@ -18,9 +18,9 @@ from clearsight.pipelines.training.pictures import split
 from clearsight.pipelines.training.scoring import evaluated
 from clearsight.pipelines.training.task import Task
 from clearsight.restore.base import RestorerSpec
-from clearsight.restore.learning import RestorerMethod
 from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
+from clearsight.restore.training.base import RestorerMethod
 
 SIDE = 192
 """Pixels a side of what validation looks at: the centre of each photograph; divisible by 8 and by 3."""

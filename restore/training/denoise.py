@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.spec import Number
-from clearsight.restore.learning import Pair, Supervised
+from clearsight.restore.training.base import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor

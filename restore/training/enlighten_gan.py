@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.spec import Number
-from clearsight.restore.darkening import LowLight
+from clearsight.restore.training.low_light import LowLight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import Number
-from clearsight.restore.learning import Pair, Supervised
+from clearsight.restore.training.base import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor

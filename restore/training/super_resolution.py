@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.restore.learning import Pair, Supervised
+from clearsight.restore.training.base import Pair, Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.base import BallMethod, ClassifierMethod
 from clearsight.defend.training.weight_perturbation import WeightPerturbation
 from clearsight.pipelines.config.registries import METHODS
-from clearsight.restore.learning import RestorerMethod
+from clearsight.restore.training.base import RestorerMethod
 
 CLASSES, SIDE = 5, 8
 ROWS: dict[str, list[dict[str, Any]]] = {

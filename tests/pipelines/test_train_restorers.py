@@ -22,9 +22,9 @@ from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, tr
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
 from clearsight.pipelines.training.restoring import score_restorer
 from clearsight.restore.learned.unet_denoiser import UNetDenoiser
-from clearsight.restore.learning import Pair, RestorerMethod
 from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
+from clearsight.restore.training.base import Pair, RestorerMethod
 from clearsight.restore.training.denoise import Denoise
 
 

@@ -19,13 +19,13 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh, initialise
-from clearsight.restore.darkening import CONDITIONS, darkened
 from clearsight.restore.learned.enlighten import Enlighten
 from clearsight.restore.networks.discriminators import PatchDiscriminator
 from clearsight.restore.networks.enlighten import EnlightenNet, darkness
 from clearsight.restore.networks.features import FrozenFeatures
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.enlighten_gan import EnlightenGAN, _Cutter, preserved, relativistic
+from clearsight.restore.training.low_light import CONDITIONS, darkened
 
 TINY = EnlightenGAN(
     feature_network="none", filters=4, global_layers=2, local_layers=2, patches=2, patch_size=32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, near_miss
-from clearsight.restore.learning import Pair, RestorerMethod
+from clearsight.restore.training.base import Pair, RestorerMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
