@@ -22,7 +22,14 @@ from clearsight.data.weights import find
 from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.export.export import OPSET, traced
 from clearsight.pipelines.export.quantise import int8
-from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted, gather
+from clearsight.pipelines.export.sample_images import (
+    CORRUPTIONS,
+    SampleImages,
+    at_size,
+    batch,
+    corrupted,
+    gather,
+)
 from clearsight.pipelines.export.wrap import Form, form
 from clearsight.pipelines.inference.providers import open_session
 from clearsight.pipelines.systems.graph import Graph, chain
@@ -30,7 +37,7 @@ from clearsight.pipelines.systems.graph import Graph, chain
 EAGER, LAST, COMPILED = "eager torch", "eager torch, channels last", "torch.compile"
 FP32, INT8, OPENCV = "onnxruntime fp32", "onnxruntime int8", "cv2.dnn fp32"
 CALIBRATION = 48
-"""Pictures that int8 is calibrated on: enough for times; an export uses more and measures the loss."""
+"""Images that int8 is calibrated on: enough for times; an export uses more and measures the loss."""
 COMPILERS = ("c++", "g++", "clang++")
 
 Call = Callable[[], NDArray[Any]]
@@ -43,14 +50,14 @@ class Subject:
     Attributes:
         name: what tables call it.
         graph: its description.
-        pictures: to calibrate on and to look at.
+        images: to calibrate on and to look at.
         made: what its files take and give.
         files: contestant -> ONNX file with free sizes.
     """
 
     name: str
     graph: Graph
-    pictures: Pictures
+    images: SampleImages
     made: Form
     files: Mapping[str, Path] = field(default_factory=dict)
 
@@ -71,14 +78,14 @@ def subjects(denoiser: str, classifier: str) -> dict[str, tuple[str, Graph]]:
 
 
 def source_of(classifier: str) -> tuple[Source, str]:
-    """Return pictures that the classifier was trained on the like of, and what is to be said of them."""
+    """Return images that the classifier was trained on the like of, and what is to be said of them."""
     told = find(classifier).card.get("data", {}).get("source")
     if isinstance(told, dict):
         try:
             source: Source = SOURCES.parse(told)
             source.index()
         except DataError as error:
-            return Signs(), f"synthetic signs, for the classifier's own pictures are not here: {error}"
+            return Signs(), f"synthetic signs, for the classifier's own images are not here: {error}"
         return source, ""
     return Signs(), "synthetic signs"
 
@@ -87,19 +94,19 @@ def prepare(name: str, graph: Graph, source: Source, folder: Path) -> Subject:
     """Export a system as fp32 and int8 files."""
     system = graph.build()
     made = form(system, (), uint8=False, where=name)
-    pictures = gather(source, calibration=CALIBRATION, measured=8)
+    images = gather(source, calibration=CALIBRATION, measured=8)
     model = traced(system, made, OPSET, name)
-    files = {FP32: model, INT8: int8(model, made, pictures.calibration, "minmax")}
+    files = {FP32: model, INT8: int8(model, made, images.calibration, "minmax")}
     paths = {}
     for key, content in files.items():
         paths[key] = folder / f"{name}-{key}.onnx".replace(" ", "-")
         paths[key].write_bytes(content)
-    return Subject(name, graph, pictures, made, paths)
+    return Subject(name, graph, images, made, paths)
 
 
-def noisy_pictures(pictures: Pictures, channels: int, side: int, count: int) -> Tensor:
-    """Return (count, channels, side, side): pictures of the source at a size, half of them with noise."""
-    known = pictures.measured or pictures.look
+def noisy_images(images: SampleImages, channels: int, side: int, count: int) -> Tensor:
+    """Return (count, channels, side, side): images of the source at a size, half of them with noise."""
+    known = images.measured or images.look
     chosen = [known[i % len(known)] for i in range(count)]
     shown = at_size(chosen, side, side)
     noise = CORRUPTIONS[0]
@@ -111,8 +118,8 @@ class Ready:
     """A contestant for one shape.
 
     Attributes:
-        run: pictures (n, c, h, w) of that shape to the output.
-        prepared: turns pictures into what it takes, once and untimed: layout is the caller's choice.
+        run: images (n, c, h, w) of that shape to the output.
+        prepared: turns images into what it takes, once and untimed: layout is the caller's choice.
     """
 
     run: Callable[[Any], Any]
@@ -131,7 +138,7 @@ def _array(value: Any) -> NDArray[Any]:
 def contestants(
     subject: Subject, shape: tuple[int, int, int, int], threads: int, note: Callable[[str], None]
 ) -> dict[str, Ready]:
-    """Return who can run pictures of a shape; the others are noted with their reason."""
+    """Return who can run images of a shape; the others are noted with their reason."""
     found = _eager(subject.graph)
     for name, path in subject.files.items():
         found[name] = _onnxruntime(path, threads)

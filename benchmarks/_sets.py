@@ -1,4 +1,4 @@
-"""Pictures of the standard test sets, read out of .tar files without unpacking them."""
+"""Images of the standard test sets, read out of .tar files without unpacking them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture: the name inside its archive, and float32 pixels (1, 3 or 1, h, w) in [0, 1]."""
+class Image:
+    """One image: the name inside its archive, and float32 pixels (1, 3 or 1, h, w) in [0, 1]."""
 
     name: str
     image: Tensor
 
 
-def pictures(
+def images(
     folder: Path, archive: str, *, count: int | None = None, ending: str = "", grey: bool = False
-) -> list[Picture]:
-    """Return the pictures of an archive in the order of their names.
+) -> list[Image]:
+    """Return the images of an archive in the order of their names.
 
     Args:
         folder: where the archives lie.
@@ -45,9 +45,9 @@ def pictures(
     with tarfile.open(path) as tar:
         members = sorted((m for m in tar if m.isfile() and _fits(m.name, ending)), key=lambda m: m.name)
         chosen = [members[i] for i in spaced(len(members), count)]
-        found = [Picture(m.name, _pixels(tar, m, grey=grey)) for m in chosen]
+        found = [Image(m.name, _pixels(tar, m, grey=grey)) for m in chosen]
     if not found:
-        raise DataError(f"no pictures '{ending}' in it", where=str(path))
+        raise DataError(f"no images '{ending}' in it", where=str(path))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Scores of contestants on a set, as a Markdown table with intervals, and pictures of them side by side."""
+"""Scores of contestants on a set, as a Markdown table with intervals, and images of them side by side."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN, SIDE, STRIP = 4, 256, 22
-"""Rows of a sheet of pictures, side in pixels of each (cut from its middle), and height of the captions."""
+"""Rows of a sheet of images, side in pixels of each (cut from its middle), and height of the captions."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to restore: name, what is given, what is wanted where that is known, who takes part."""
+    """One image to restore: name, what is given, what is wanted where that is known, who takes part."""
 
     name: str
     given: Tensor
@@ -36,17 +36,17 @@ class Case:
     def wanted(self) -> Tensor:
         """Return the target, where there is one."""
         if self.target is None:
-            raise ValueError(f"{self.name} has no wanted picture")
+            raise ValueError(f"{self.name} has no wanted image")
         return self.target
 
 
 Judge = Callable[["Tensor", Case], dict[str, float]]
-"""Restored picture and case -> measure -> value."""
+"""Restored image and case -> measure -> value."""
 
 
 @dataclass
 class Column:
-    """What one condition gave: label -> measure -> value of each picture, and a few pictures to look at."""
+    """What one condition gave: label -> measure -> value of each image, and a few images to look at."""
 
     name: str
     scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def markdown(
 
     Args:
         columns: the conditions, each with the same measures; the first measure gets an interval.
-        reference: label whose pictures are subtracted, pair by pair, for the column of gains; None: whoever
+        reference: label whose images are subtracted, pair by pair, for the column of gains; None: whoever
             of the classical methods has the best mean of a column.
         times: label -> milliseconds.
         sizes: label -> learned values, 0 for classical methods.
@@ -150,7 +150,7 @@ def _size(count: int) -> str:
 
 
 def save_sheet(column: Column, path: Path) -> None:
-    """Write the kept pictures of a condition as one PNG: a row a picture, a column a contestant."""
+    """Write the kept images of a condition as one PNG: a row an image, a column a contestant."""
     rows = [np.hstack([_tile(label, image) for label, image in row]) for row in column.sheets]
     width = max(row.shape[1] for row in rows)
     even = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
@@ -159,7 +159,7 @@ def save_sheet(column: Column, path: Path) -> None:
 
 
 def _tile(label: str, image: Tensor) -> NDArray[np.uint8]:
-    """Return (STRIP + SIDE, SIDE, 3): a caption over the middle of a picture; small ones are enlarged."""
+    """Return (STRIP + SIDE, SIDE, 3): a caption over the middle of an image; small ones are enlarged."""
     import cv2
 
     pixels = to_uint8(image.numpy())[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from _contestants import INPUT, Contestant, blind, deconvolvers, denoisers, enlargers, enlighteners
-from _sets import pictures
+from _sets import images
 from _table import Case, Judge
 
 from clearsight.data.contract.errors import DataError
@@ -31,7 +31,7 @@ SIGMAS = (15, 25, 50)
 MOTION, DEFOCUS, SIDE = (10.0, 20.0), (2.0, 4.0), 21
 """Lengths of the paths and radii of the disks in pixels, and side of the kernels, of the synthetic blur."""
 BLUR_NOISE = 1 / 255
-"""Standard deviation of the noise on synthetically blurred pictures."""
+"""Standard deviation of the noise on synthetically blurred images."""
 POLYU = "polyu_real_noise_60pairs.tar"
 GUESSING = tuple(
     Contestant(f"{kind}, 5 levels", ({"kind": kind, "sigma": 5 / 255},))
@@ -50,8 +50,8 @@ class Round:
         title: heading.
         protocol: what must be known to repeat it.
         conditions: name -> a function that yields the cases.
-        judge: how a restored picture is measured.
-        channels: of the pictures.
+        judge: how a restored image is measured.
+        channels: of the images.
         scale: output size / input size.
         reference: label that gains are counted from; None: the best classical method.
     """
@@ -83,10 +83,10 @@ def denoise(folder: Path, count: int | None) -> Iterator[Round]:
         yield Round(
             name,
             f"Gaussian noise, {name.upper()}",
-            "White Gaussian noise from a stream per picture (seed 0), neither clipped nor rounded, given as "
+            "White Gaussian noise from a stream per image (seed 0), neither clipped nor rounded, given as "
             "floats to all methods; results are clamped to [0, 1], not rounded; PSNR and SSIM over all "
-            "channels, whole picture. Sigma in levels of 255. Classical methods are told sigma and have "
-            "constants tuned on training photos; 'sigma auto' is estimated from the picture.",
+            "channels, whole image. Sigma in levels of 255. Classical methods are told sigma and have "
+            "constants tuned on training photos; 'sigma auto' is estimated from the image.",
             {f"sigma {s}": partial(_noisy, folder, count, name, channels, s) for s in SIGMAS},
             quality(0),
             channels,
@@ -96,10 +96,10 @@ def denoise(folder: Path, count: int | None) -> Iterator[Round]:
 
 def _noisy(folder: Path, count: int | None, name: str, channels: int, sigma: int) -> Iterator[Case]:
     rivals = [INPUT, *denoisers(sigma, channels)]
-    for picture in pictures(folder, f"{name}.tar", count=count, grey=channels == 1):
-        stream = RNG.at("awgn", name, picture.name, sigma).torch()
-        noise = torch.randn(picture.image.shape, generator=stream)
-        yield Case(picture.name, picture.image + sigma / 255 * noise, picture.image, rivals)
+    for image in images(folder, f"{name}.tar", count=count, grey=channels == 1):
+        stream = RNG.at("awgn", name, image.name, sigma).torch()
+        noise = torch.randn(image.image.shape, generator=stream)
+        yield Case(image.name, image.image + sigma / 255 * noise, image.image, rivals)
 
 
 def sr(folder: Path, count: int | None) -> Iterator[Round]:
@@ -109,7 +109,7 @@ def sr(folder: Path, count: int | None) -> Iterator[Round]:
         yield Round(
             f"sr-{scale}",
             f"Super-resolution x{scale}",
-            "Pictures are cropped to a multiple of the scale, reduced by cubic convolution with "
+            "Images are cropped to a multiple of the scale, reduced by cubic convolution with "
             "antialiasing (MATLAB's imresize), rounded to 8 bits. Results are rounded to 8 bits; PSNR and "
             "SSIM on the luma Y of BT.601 in studio range, without a border as wide as the scale.",
             {name: partial(_small, folder, count, name.lower(), scale, rivals) for name in ("Set5", "Set14")},
@@ -123,10 +123,10 @@ def sr(folder: Path, count: int | None) -> Iterator[Round]:
 def _small(
     folder: Path, count: int | None, name: str, scale: int, rivals: list[Contestant]
 ) -> Iterator[Case]:
-    for picture in pictures(folder, f"{name}.tar", count=count):
-        wanted = cropped(picture.image, scale)
+    for image in images(folder, f"{name}.tar", count=count):
+        wanted = cropped(image.image, scale)
         small = to_8_bit(resize_bicubic(wanted, Fraction(1, scale)))
-        yield Case(picture.name, small, wanted, rivals)
+        yield Case(image.name, small, wanted, rivals)
 
 
 def _luma_quality(scale: int, out: Tensor, case: Case) -> dict[str, float]:
@@ -161,10 +161,10 @@ def _soft(
         [INPUT, *learned, *deconvolvers(_kernel_file(kernel, scratch, f"{kind}{i}"))]
         for i, kernel in enumerate(kernels)
     ]
-    for place, picture in enumerate(pictures(folder, "cbsd68.tar", count=count)):
+    for place, image in enumerate(images(folder, "cbsd68.tar", count=count)):
         turn = place % len(kernels)
-        given = blurred(picture.image, kernels[turn], BLUR_NOISE, RNG.at("blur", kind, picture.name))
-        yield Case(picture.name, given, picture.image, rivals[turn])
+        given = blurred(image.image, kernels[turn], BLUR_NOISE, RNG.at("blur", kind, image.name))
+        yield Case(image.name, given, image.image, rivals[turn])
 
 
 def _kernel_file(taps: NDArray[np.float64], folder: Path, name: str) -> str:
@@ -181,7 +181,7 @@ def real(folder: Path, count: int | None) -> Iterator[Round]:
         "Real noise, PolyU",
         "60 crops of camera JPEGs and the mean of many exposures as reference (Xu et al. 2018). Nobody is "
         "told anything: networks with a noise map estimate it, classical methods assume 5 levels. PSNR and "
-        "SSIM over R, G and B, whole picture.",
+        "SSIM over R, G and B, whole image.",
         {"PolyU": partial(_photographed, folder, count)},
         quality(0),
     )
@@ -190,8 +190,8 @@ def real(folder: Path, count: int | None) -> Iterator[Round]:
 def _photographed(folder: Path, count: int | None) -> Iterator[Case]:
     learned = [each for each in blind("real") if each.takes(3)]
     rivals = [INPUT, Contestant("median", ({"kind": "median"},)), *GUESSING, *learned]
-    noisy = pictures(folder, POLYU, count=count, ending="_real")
-    wanted = pictures(folder, POLYU, count=count, ending="_mean")
+    noisy = images(folder, POLYU, count=count, ending="_real")
+    wanted = images(folder, POLYU, count=count, ending="_mean")
     for given, mean in zip(noisy, wanted, strict=True):
         if given.name.replace("_real", "_mean") != mean.name:
             raise DataError("has no reference of its name", where=given.name)
@@ -212,8 +212,8 @@ def lowlight(folder: Path, count: int | None) -> Iterator[Round]:
 
 def _dark(folder: Path, count: int | None) -> Iterator[Case]:
     rivals = [INPUT, *enlighteners()]
-    for picture in pictures(folder, "lowlight_sci_easy_medium18.tar", count=count):
-        yield Case(picture.name, picture.image, None, rivals)
+    for image in images(folder, "lowlight_sci_easy_medium18.tar", count=count):
+        yield Case(image.name, image.image, None, rivals)
 
 
 def _naturalness(out: Tensor, case: Case) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Milliseconds of a restorer for a picture of 256x256 pixels."""
+"""Milliseconds of a restorer for an image of 256x256 pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from clearsight.data.contract.rng import Rng
 
 SIDE = 256
-"""Side of the picture that comes out (a super-resolver gets ``SIDE // scale``)."""
+"""Side of the image that comes out (a super-resolver gets ``SIDE // scale``)."""
 WARM_UP, REPEATS, SECONDS = 2, 7, 0.5
 """Calls that are not counted; at least so many that are, and for at least so long."""
 
@@ -41,7 +41,7 @@ def milliseconds(
     return {name: 1000 * statistics.median(each) for name, each in times.items()}
 
 
-def sample_picture(channels: int, scale: int = 1) -> Tensor:
+def sample_image(channels: int, scale: int = 1) -> Tensor:
     """Return (1, channels, SIDE // scale, SIDE // scale): noise, on which no method takes a short cut."""
     side = SIDE // scale
     return torch.rand(1, channels, side, side, generator=Rng(0).at("benchmark", "timing").torch())

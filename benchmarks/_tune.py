@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from _contestants import Contestant
-from _sets import pictures
+from _sets import images
 
 from clearsight.data.contract.rng import Rng
 from clearsight.restore.quality.psnr_ssim import psnr
@@ -27,7 +27,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 def tune(folder: Path, sigmas: tuple[int, ...] = (15, 25, 50)) -> None:
     """Print the mean PSNR of every combination's best, for each sigma."""
-    photos = pictures(folder, "bsds500_train_test400.tar", count=PHOTOS, ending="train")
+    photos = images(folder, "bsds500_train_test400.tar", count=PHOTOS, ending="train")
     squares = torch.cat([_middle(photo.image) for photo in photos])
     for sigma in sigmas:
         stream = Rng(0).at("benchmark", "tune", sigma).torch()

@@ -1,8 +1,8 @@
 """Robust accuracy, model evaluations and seconds of the attacks, beside their peers, in one run.
 
-The same pictures, network, radius and batch for all: pyautoattack (the reference AutoAttack) and torchattacks
+The same images, network, radius and batch for all: pyautoattack (the reference AutoAttack) and torchattacks
 (PGD-10) against this package's AutoAttack, swift and PGD-10. Forward and backward passes are counted per
-picture, the peers' by a wrapper around the network. Run from the repository, with ``CLEARSIGHT_DATA`` set:
+image, the peers' by a wrapper around the network. Run from the repository, with ``CLEARSIGHT_DATA`` set:
 
 ``python benchmarks/attacks.py --out runs/benchmark-attacks``
 
@@ -38,7 +38,7 @@ from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget
 
 CHUNK = 64
-"""Pictures attacked together, by all contestants."""
+"""Images attacked together, by all contestants."""
 RADII = {"linf": 8 / 255, "l2": 0.5}
 NETWORKS = {
     "cifar10-jpeg75-standard-v1": "cifar10_jpeg75_test.parquet",
@@ -52,9 +52,9 @@ class Outcome:
     """What one contestant did to one network.
 
     Attributes:
-        robust: per picture, whether it is still right, judged by the network itself on what came back.
-        forwards: per picture, mean.
-        backwards: per picture, mean.
+        robust: per image, whether it is still right, judged by the network itself on what came back.
+        forwards: per image, mean.
+        backwards: per image, mean.
         seconds: in all.
     """
 
@@ -68,7 +68,7 @@ Contestant = Callable[[System, Tensor, Tensor, tuple[str, ...], str, float], Out
 
 
 class _Tick(torch.autograd.Function):
-    """Identity that counts the pictures whose gradient passes."""
+    """Identity that counts the images whose gradient passes."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, counter: Counted) -> Tensor:
@@ -84,7 +84,7 @@ class _Tick(torch.autograd.Function):
 
 
 class Counted(nn.Module):
-    """A network that counts the pictures of its forward and backward passes."""
+    """A network that counts the images of its forward and backward passes."""
 
     def __init__(self, system: nn.Module) -> None:
         """Start at zero."""
@@ -178,7 +178,7 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def load(weights: str, path: str, take: int) -> tuple[System, Tensor, Tensor, tuple[str, ...]]:
-    """Return the network, pictures, labels and ids."""
+    """Return the network, images, labels and ids."""
     source = Parquet(path=path, take=take)
     samples = [s for s in source.read(source.index().entries) if isinstance(s, Sample)]
     images = to_tensor([s.image for s in samples])
@@ -192,7 +192,7 @@ def load(weights: str, path: str, take: int) -> tuple[System, Tensor, Tensor, tu
 def table(folder: Path) -> str:
     """Return what has been measured as a Markdown table."""
     lines = [
-        "| network | ball | attack | robust accuracy | pictures that differ from the reference | forwards "
+        "| network | ball | attack | robust accuracy | images that differ from the reference | forwards "
         "| backwards | evaluations, of the reference's | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -229,7 +229,7 @@ def main() -> None:
     """Measure what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark-attacks"))
-    parser.add_argument("--take", type=int, default=256, help="pictures")
+    parser.add_argument("--take", type=int, default=256, help="images")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--norms", nargs="*", default=list(RADII))

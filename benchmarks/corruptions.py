@@ -1,6 +1,6 @@
 """Time of every corruption, beside the library imagecorruptions, in one run.
 
-Both are called as a user calls them, on the same picture, in turns, with one thread. Run from the repository:
+Both are called as a user calls them, on the same image, in turns, with one thread. Run from the repository:
 ``python benchmarks/corruptions.py``. A machine that does other work at the same time spoils the figures.
 """
 
@@ -62,7 +62,7 @@ def theirs(kind: str, severity: int, image: NDArray[np.uint8]) -> Callable[[], o
     return lambda: corrupt(image, severity, kind)
 
 
-def picture(size: int) -> NDArray[np.uint8]:
+def sample(size: int) -> NDArray[np.uint8]:
     """Return a photo of size x size pixels."""
     import cv2
     import numpy as np
@@ -74,8 +74,8 @@ def picture(size: int) -> NDArray[np.uint8]:
 
 def measure(kinds: list[str], size: int, options: argparse.Namespace, *, peer: bool) -> None:
     """Print the table for one size."""
-    image = picture(size)
-    print(f"\n{size}x{size}, severity {options.severity}, ms a picture")
+    image = sample(size)
+    print(f"\n{size}x{size}, severity {options.severity}, ms an image")
     print(f"{'kind':20}{'ours':>9}" + (f"{'peer':>9}{'ratio':>8}" if peer else ""))
     rows: dict[str, list[float]] = {}
     for kind in kinds:

@@ -1,20 +1,20 @@
-"""Non-blind deconvolution of the 32 motion-blurred pictures of Levin et al. (2009), beside their truth.
+"""Non-blind deconvolution of the 32 motion-blurred images of Levin et al. (2009), beside their truth.
 
-Four grey pictures, each photographed under eight shakes, with the sharp picture and the measured kernels. Run
+Four grey images, each photographed under eight shakes, with the sharp image and the measured kernels. Run
 from the repository: ``python benchmarks/deconvolution.py [FOLDER]``; FOLDER (default ``$CLEARSIGHT_DATA``)
 holds ``levin32.tar``. The table is Markdown.
 
 What the data need, and every method gets alike:
 
-* The stored kernels 1, 2, 3, 5, 6 and 7 are turned by 180 degrees against the blur in the pictures. Kernels
-  estimated from blurred and sharp pictures show it, and the Wiener filter loses 3 to 14 dB with the other
+* The stored kernels 1, 2, 3, 5, 6 and 7 are turned by 180 degrees against the blur in the images. Kernels
+  estimated from blurred and sharp images show it, and the Wiener filter loses 3 to 14 dB with the other
   orientation, at the best displacement.
-* The blurred pictures are displaced against the truth by up to five pixels, differently for each, so results
+* The blurred images are displaced against the truth by up to five pixels, differently for each, so results
   are compared at the best displacement: whole pixels up to +-6, then quarters of a pixel (as Levin et al. do,
   who search +-5).
 * The border of the kernel's radius, in which no method can know enough, and what the displacement may uncover
   are left out.
-* Each method has one knob for noise. It is set once for all pictures, to the best of a few values: the figure
+* Each method has one knob for noise. It is set once for all images, to the best of a few values: the figure
   is a little too good, for every method in the same way.
 """
 
@@ -49,7 +49,7 @@ TURNED = frozenset({1, 2, 3, 5, 6, 7})
 """Kernels that are stored turned by 180 degrees."""
 REACH = 6
 """Largest displacement in pixels, along each axis, that is searched."""
-PICTURES, KERNELS = range(1, 5), range(1, 9)
+IMAGES, KERNELS = range(1, 5), range(1, 9)
 METHODS: dict[str, list[dict[str, Any]]] = {
     "wiener": [{"sigma": level / 255} for level in (1, 2, 4, 6)],
     "tikhonov": [{"weight": weight} for weight in (5e-4, 2e-3, 8e-3)],
@@ -61,7 +61,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One blurred picture with its truth, both (h, w) float32 in [0, 1], and its kernel, (k, k)."""
+    """One blurred image with its truth, both (h, w) float32 in [0, 1], and its kernel, (k, k)."""
 
     name: str
     blurred: NDArray[np.float32]
@@ -71,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Score:
-    """What came out for one picture."""
+    """What came out for one image."""
 
     psnr: float
     ssim: float
@@ -79,24 +79,24 @@ class Score:
 
 
 def cases(archive: Path) -> Iterator[Case]:
-    """Yield the 32 cases of ``levin32.tar``, picture by picture."""
+    """Yield the 32 cases of ``levin32.tar``, image by image."""
     with tarfile.open(archive) as tar:
-        for picture in PICTURES:
-            sharp = _read(tar, f"gt/im{picture}.png")
+        for image in IMAGES:
+            sharp = _read(tar, f"gt/im{image}.png")
             for number in KERNELS:
                 kernel = _read(tar, f"gt/kernel{number}.png").astype(np.float64)
                 kernel = kernel[::-1, ::-1] if number in TURNED else kernel
-                blurred = _read(tar, f"blurred/im{picture}_kernel{number}_img.png")
-                yield Case(f"im{picture}_kernel{number}", blurred, sharp, kernel / kernel.sum())
+                blurred = _read(tar, f"blurred/im{image}_kernel{number}_img.png")
+                yield Case(f"im{image}_kernel{number}", blurred, sharp, kernel / kernel.sum())
 
 
 def _read(tar: tarfile.TarFile, name: str) -> NDArray[np.float32]:
     member = tar.extractfile(name)
     content = b"" if member is None else member.read()
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise SystemExit(f"{name} in the archive is no picture")
-    return np.asarray(picture, np.float32) / np.float32(255)
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise SystemExit(f"{name} in the archive is no image")
+    return np.asarray(image, np.float32) / np.float32(255)
 
 
 def compare(restored: NDArray[np.float32], sharp: NDArray[np.float32], border: int) -> tuple[float, float]:
@@ -110,8 +110,8 @@ def compare(restored: NDArray[np.float32], sharp: NDArray[np.float32], border: i
     edge = border + REACH + 1
     truth = sharp[edge:-edge, edge:-edge]
 
-    def error(picture: NDArray[np.float32], down: int, right: int) -> float:
-        seen = picture[edge + down : edge + down + len(truth), edge + right : edge + right + truth.shape[1]]
+    def error(image: NDArray[np.float32], down: int, right: int) -> float:
+        seen = image[edge + down : edge + down + len(truth), edge + right : edge + right + truth.shape[1]]
         return float(np.square(seen - truth).mean())
 
     whole = range(-REACH, REACH + 1)
@@ -123,7 +123,7 @@ def compare(restored: NDArray[np.float32], sharp: NDArray[np.float32], border: i
         for y in halves
         for x in halves
     ]
-    best = min(quarters, key=lambda picture: error(picture, down, right))
+    best = min(quarters, key=lambda image: error(image, down, right))
     seen = best[edge + down : edge + down + len(truth), edge + right : edge + right + truth.shape[1]]
     pair = torch.from_numpy(np.stack([seen, truth])).clamp(0, 1)[:, None]
     return float(psnr(pair[:1], pair[1:])), float(ssim(pair[:1], pair[1:]))
@@ -159,7 +159,7 @@ def _short(fields: dict[str, Any]) -> str:
 
 
 def row(name: str, scores: Sequence[Score], baseline: Sequence[Score] | None) -> str:
-    """Return a line of the table; the gain is over ``baseline`` on the same pictures."""
+    """Return a line of the table; the gain is over ``baseline`` on the same images."""
     values = [each.psnr for each in scores]
     low, high = bootstrap_mean(values, Rng(0).at("deconvolution", name))
     gain = "—"
@@ -181,7 +181,7 @@ def main() -> None:
         "folder", nargs="?", default=os.environ.get("CLEARSIGHT_DATA"), help="with levin32.tar"
     )
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--every", type=int, default=1, help="take every so many-th picture only")
+    parser.add_argument("--every", type=int, default=1, help="take every so many-th image only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--denoiser",
@@ -206,7 +206,7 @@ def main() -> None:
                 continue
             rows.append(row(kind, scores, wiener))
             wiener = scores if kind == "wiener" else wiener
-    print(f"\n{len(every)} pictures of 255x255, means, 95 % bootstrap intervals, {options.threads} threads\n")
+    print(f"\n{len(every)} images of 255x255, means, 95 % bootstrap intervals, {options.threads} threads\n")
     print("| method | PSNR in dB | over Wiener | SSIM | ms |\n|---|---|---|---|---|")
     print("\n".join(rows))
 

@@ -16,16 +16,16 @@ from safetensors.torch import save_file
 
 from clearsight.restore.quality.niqe import PARAMETERS, fit
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def photographs(folder: Path) -> Iterator[torch.Tensor]:
-    """Yield (1, 3, h, w) in [0, 1] for every picture below a folder, sorted by path."""
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
-        picture = cv2.imread(str(path))
-        if picture is None:
+    """Yield (1, 3, h, w) in [0, 1] for every image below a folder, sorted by path."""
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
+        image = cv2.imread(str(path))
+        if image is None:
             raise SystemExit(f"{path}: cannot be read")
-        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         yield torch.from_numpy(rgb).permute(2, 0, 1)[None].to(torch.float32) / 255
 
 

@@ -1,6 +1,6 @@
-"""Milliseconds a picture of the default denoiser and a classifier: torch, torch.compile, onnxruntime, OpenCV.
+"""Milliseconds an image of the default denoiser and a classifier: torch, torch.compile, onnxruntime, OpenCV.
 
-All compute the same system on the same pictures with the same number of threads, in one process, and take
+All compute the same system on the same images with the same number of threads, in one process, and take
 turns, so that a slow moment hits all of them. Before anything is timed their outputs are compared: who
 predicts other classes in fp32 is named and not timed. Ratios are those of medians, with a 95 % interval over
 resampled turns; eager torch is the faster of its two memory layouts. Run from the repository on a machine
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCHES = {1: 10**9, 8: 64}
-"""Pictures a call -> largest side that this is measured at."""
+"""Images a call -> largest side that this is measured at."""
 LOOK = 8
-"""Pictures whose outputs are compared at each size."""
+"""Images whose outputs are compared at each size."""
 TOLERANCE = 1e-3
 """Difference of an fp32 output, relative to its largest value, above which a contestant is wrong."""
 PAUSE = 0.01
@@ -48,8 +48,8 @@ class Agreement:
     """How far outputs are from those of eager torch.
 
     Attributes:
-        same: pictures of the same class; None where there are no classes.
-        of: pictures compared.
+        same: images of the same class; None where there are no classes.
+        of: images compared.
         off: largest difference, relative to the largest value.
     """
 
@@ -83,10 +83,10 @@ def agreement(found: NDArray[Any], expected: NDArray[Any]) -> Agreement:
     return Agreement(same, len(expected), off)
 
 
-def compare(ready: Mapping[str, Ready], pictures: Tensor, batch: int) -> dict[str, Agreement]:
+def compare(ready: Mapping[str, Ready], images: Tensor, batch: int) -> dict[str, Agreement]:
     """Return how far each is from the first."""
     outputs = {
-        name: np.concatenate([each.call(part)().copy() for part in pictures.split(batch)])
+        name: np.concatenate([each.call(part)().copy() for part in images.split(batch)])
         for name, each in ready.items()
     }
     expected = next(iter(outputs.values()))
@@ -124,17 +124,17 @@ def measure(
     subject: Subject, side: int, batch: int, options: argparse.Namespace, note: Callable[[str], None]
 ) -> list[Row]:
     """Compare and time all contestants on one shape."""
-    from _inference import EAGER, FP32, INT8, LAST, contestants, noisy_pictures
+    from _inference import EAGER, FP32, INT8, LAST, contestants, noisy_images
 
     channels = subject.made.input.channels
     ready = contestants(subject, (batch, channels, side, side), options.threads, note)
-    pictures = noisy_pictures(subject.pictures, channels, side, LOOK)
-    agreements = compare(ready, pictures, batch)
+    images = noisy_images(subject.images, channels, side, LOOK)
+    agreements = compare(ready, images, batch)
     for name, each in agreements.items():
         if each.wrong and name != INT8:
             note(f"{name} at {side}x{side}, batch {batch}, gives other results: {each}; it is not timed")
             del ready[name]
-    calls = {name: each.call(pictures[:batch]) for name, each in ready.items()}
+    calls = {name: each.call(images[:batch]) for name, each in ready.items()}
     times = take_turns(
         calls,
         seconds=options.seconds,
@@ -149,7 +149,7 @@ def measure(
 def markdown(found: Sequence[Row]) -> str:
     """Return the table of one system."""
     lines = [
-        "| picture | batch | | p50 ms | p95 ms | pictures/s | of eager [95 %] | of fp32 | same class | off |",
+        "| image | batch | | p50 ms | p95 ms | images/s | of eager [95 %] | of fp32 | same class | off |",
         "|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in found:
@@ -176,7 +176,7 @@ def markdown(found: Sequence[Row]) -> str:
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--sizes", default="32,64,224,512", help="sides of the pictures")
+    made.add_argument("--sizes", default="32,64,224,512", help="sides of the images")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--turns", type=int, default=15, help="at least")
     made.add_argument("--seconds", type=float, default=1.0, help="of turns, for each contestant")
@@ -216,7 +216,7 @@ def _all(options: argparse.Namespace) -> list[Row]:
 
     source, remark = source_of(options.classifier)
     if remark:
-        print(f"Pictures: {remark}.\n")
+        print(f"Images: {remark}.\n")
     known = subjects(options.denoiser, options.classifier)
     found: list[Row] = []
     for word in options.systems.split(","):

@@ -2,7 +2,7 @@
 
 Prints Markdown tables, with the protocol of each and published figures in blocks of their own. Run from the
 repository with the folder of the test sets (their .tar files) in CLEARSIGHT_DATA or ``--data``:
-``python benchmarks/restoration.py --task denoise --pictures 10``. A machine that does other work at the same
+``python benchmarks/restoration.py --task denoise --images 10``. A machine that does other work at the same
 time spoils the milliseconds, not the figures of quality.
 """
 
@@ -42,11 +42,11 @@ def rounds(task: str, folder: Path, count: int | None, scratch: Path) -> Iterato
 
 
 def play(played: Round, options: argparse.Namespace) -> None:
-    """Measure one round and print its table; save sheets of pictures where asked for."""
+    """Measure one round and print its table; save sheets of images where asked for."""
     from _contestants import INPUT
     from _published import published
     from _table import markdown, measure, save_sheet
-    from _timing import milliseconds, sample_picture
+    from _timing import milliseconds, sample_image
 
     print(f"\n## {played.title}\n\n{played.protocol}\n", flush=True)
     columns: list[Column] = []
@@ -58,14 +58,14 @@ def play(played: Round, options: argparse.Namespace) -> None:
     _progress("")
     rivals.pop(INPUT.label, None)
     if options.time:
-        given = sample_picture(played.channels, played.scale)
+        given = sample_image(played.channels, played.scale)
         times = milliseconds(rivals, dict.fromkeys(rivals, given))
     else:
         times = {}
     relative = played.timed_only[0].label if played.timed_only else None
     sizes = {label: each.parameters for label, each in rivals.items()}
     counts = ", ".join(f"{c.name} {len(next(iter(next(iter(c.scores.values())).values())))}" for c in columns)
-    print(f"Pictures: {counts}. ms: 256x256 result, {played.channels} channels, eager.\n")
+    print(f"Images: {counts}. ms: 256x256 result, {played.channels} channels, eager.\n")
     print(markdown(columns, reference=played.reference, times=times, sizes=sizes, cost_of=relative))
     for each in played.timed_only:
         print(f"{each.label}: fresh weights, timed only.\n")
@@ -91,9 +91,9 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("CLEARSIGHT_DATA"), help="folder of .tar files"
     )
-    parser.add_argument("--pictures", type=int, help="at most so many of each set, evenly spaced")
+    parser.add_argument("--images", type=int, help="at most so many of each set, evenly spaced")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--save", type=Path, help="folder for sheets of pictures, before and after")
+    parser.add_argument("--save", type=Path, help="folder for sheets of images, before and after")
     parser.add_argument("--no-time", dest="time", action="store_false", help="measure quality only")
     parser.add_argument("--tune", action="store_true", help="print the grids behind the classical constants")
     options = parser.parse_args()
@@ -114,7 +114,7 @@ def main() -> int:
         print(f"# Restoration\n\n{platform.machine()}, torch {torch.__version__}, {options.threads} threads")
         with tempfile.TemporaryDirectory() as scratch:
             for task in TASKS if options.task == "all" else (options.task,):
-                for played in rounds(task, options.data, options.pictures, Path(scratch)):
+                for played in rounds(task, options.data, options.images, Path(scratch)):
                     play(played, options)
     except ClearsightError as error:
         print(f"error: {error}", file=sys.stderr)

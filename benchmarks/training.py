@@ -1,7 +1,7 @@
-"""Pictures a second of adversarial training, beside a plain loop around torchattacks, in one run.
+"""Images a second of adversarial training, beside a plain loop around torchattacks, in one run.
 
 One step is the attack, the forward and backward pass of the network and SGD, on batches that are in memory
-already. All train the same network from the same weights on the same pictures, with the same threads, and
+already. All train the same network from the same weights on the same images, with the same threads, and
 take turns, so that a slow moment hits all of them; the ratio is the median over the turns. Run from the
 repository, with ``CLEARSIGHT_DATA`` set: ``python benchmarks/training.py``.
 """
@@ -40,7 +40,7 @@ HOW = SGD(rate=0.05)
 
 Batch = tuple[Tensor, Tensor]
 Step = Callable[[Tensor, Tensor], int]
-"""Trains on pictures and labels; returns how many gradients of pictures the attack computed."""
+"""Trains on images and labels; returns how many gradients of images the attack computed."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Runner:
         model: its own copy of the network.
         step: does one step of training.
         seconds: of each turn.
-        passes: gradients that the attack computed, a picture, in each turn.
+        passes: gradients that the attack computed, an image, in each turn.
     """
 
     model: nn.Module
@@ -118,7 +118,7 @@ def contestants(start: nn.Module, device: str) -> dict[str, Runner]:
 
 
 def load(path: str, batch: int, number: int, device: str) -> list[Batch]:
-    """Return batches of training pictures, float32 in [0, 1], and their labels."""
+    """Return batches of training images, float32 in [0, 1], and their labels."""
     source = Parquet(path=path, take=batch * number)
     samples = [each for each in source.read(source.index().entries) if isinstance(each, Sample)]
     images = to_tensor([each.image for each in samples]).to(device)
@@ -159,7 +159,7 @@ def table(runners: dict[str, Runner], batch: int) -> str:
     """Return what was measured as a Markdown table."""
     base = runners[BASE].seconds
     lines = [
-        "| training | pictures a second | as many as the plain loop | attack's gradients a picture |",
+        "| training | images a second | as many as the plain loop | attack's gradients an image |",
         "|---|---|---|---|",
     ]
     for name, each in runners.items():

@@ -100,7 +100,7 @@ class Rows:
     classes: tuple[str, ...]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """Return one picture as uint8 (32, 32, 3)."""
+        """Return one image as uint8 (32, 32, 3)."""
         return np.ascontiguousarray(self.pixels[row].reshape(3, 32, 32).transpose(1, 2, 0))
 
 
@@ -155,7 +155,7 @@ def _rows(
 def _binary(path: Path, head: int, column: int) -> tuple[NDArray[np.uint8], list[int]]:
     data = np.fromfile(path, np.uint8)
     if data.size == 0 or data.size % (head + PIXELS):
-        raise DataError(f"is damaged: {data.size} bytes are no whole number of pictures", where=str(path))
+        raise DataError(f"is damaged: {data.size} bytes are no whole number of images", where=str(path))
     table = data.reshape(-1, head + PIXELS)
     return table[:, head:], table[:, column].tolist()
 
@@ -164,7 +164,7 @@ def _python(path: Path, column: str) -> tuple[NDArray[np.uint8], list[int]]:
     batch = read_batch(path)
     pixels, labels = batch.get("data"), _list(batch, column, int, path)
     if not isinstance(pixels, np.ndarray) or pixels.shape != (len(labels), PIXELS):
-        raise DataError(f"does not hold {len(labels)} pictures of {PIXELS} bytes", where=str(path))
+        raise DataError(f"does not hold {len(labels)} images of {PIXELS} bytes", where=str(path))
     return pixels, labels
 
 

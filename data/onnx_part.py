@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class OnnxPart(PartSpec):
     """A part that onnxruntime runs. A subclass says what it asks of the file.
 
-    There are no gradients: attacks on scores or labels go through it, and ``threat: transfer`` makes pictures
+    There are no gradients: attacks on scores or labels go through it, and ``threat: transfer`` makes images
     on another system. One thread adds up the sums, so that the results do not depend on the number of cores.
     """
 

@@ -70,13 +70,13 @@ class OnnxNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits or images on the device of the images; no gradient flows back.
 
-        A file that takes uint8 gets the pictures rounded to 256 levels, as it will be given them.
+        A file that takes uint8 gets the images rounded to 256 levels, as it will be given them.
 
         Args:
             x: (n, c, h, w) with values in [0, 1], unless the file expects otherwise normalised ones.
 
         Raises:
-            ShapeError: the file takes pictures of one size only, and these have another.
+            ShapeError: the file takes images of one size only, and these have another.
         """
         self._check(x)
         images = x.detach().cpu().numpy().astype(np.float32, copy=False)
@@ -98,7 +98,7 @@ class OnnxNetwork(nn.Module):
             raise ShapeError(
                 f"takes {told.height or 'any'}x{told.width or 'any'} pixels, got {height}x{width}",
                 where=str(self.path),
-                hint="resize the pictures (data: {size: ...}), or export with dynamic height and width",
+                hint="resize the images (data: {size: ...}), or export with dynamic height and width",
             )
         if channels != told.channels or min(height, width) < told.minimum:
             raise ShapeError(
@@ -196,7 +196,7 @@ def _output(
 
 
 def _batches(images: NDArray[Any], fixed: int | None) -> Iterator[tuple[NDArray[Any], int]]:
-    """Yield batches of the size that the file takes, the last one filled up, and how many pictures count."""
+    """Yield batches of the size that the file takes, the last one filled up, and how many images count."""
     if fixed is None:
         yield images, len(images)
         return

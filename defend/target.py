@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 Loss = Callable[[Tensor], Tensor]
-"""Logits (m, classes) to one loss a picture (m,), or several (m, k); pictures must not mix."""
+"""Logits (m, classes) to one loss an image (m,), or several (m, k); images must not mix."""
 
 
 @dataclass(frozen=True)
 class Victims:
-    """Pictures under attack.
+    """Images under attack.
 
     Attributes:
         images: float32 (n, c, h, w) in [0, 1], what the attack starts from.
         labels: int64 (n,), the true classes.
-        ids: one stable name a picture; random streams hang on it.
-        rows: int64 (n,), what the target calls these pictures: counters and random draws go by it.
+        ids: one stable name an image; random streams hang on it.
+        rows: int64 (n,), what the target calls these images: counters and random draws go by it.
     """
 
     images: Tensor
@@ -30,7 +30,7 @@ class Victims:
     rows: Tensor
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.ids)
 
     def of(self, chosen: Tensor) -> Victims:
@@ -59,7 +59,7 @@ class Target(Protocol):
     """A system as its attacker sees it.
 
     Logits and gradients of a system with random parts are means over fresh draws (EOT, Athalye et al. 2018).
-    Every call is counted: a picture costs one query for each forward pass (and draw), and one backward for
+    Every call is counted: an image costs one query for each forward pass (and draw), and one backward for
     each gradient (and draw).
     """
 
@@ -69,10 +69,10 @@ class Target(Protocol):
 
     @property
     def stochastic(self) -> bool:
-        """Return True where equal pictures may get different logits."""
+        """Return True where equal images may get different logits."""
 
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Return logits (m, classes) of ``x`` (m, c, h, w); ``rows`` says whose picture each one is.
+        """Return logits (m, classes) of ``x`` (m, c, h, w); ``rows`` says whose image each one is.
 
         A label-only view gives one-hot vectors of the predicted class.
 
@@ -81,7 +81,7 @@ class Target(Protocol):
         """
 
     def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
-        """Return logits, losses and the gradient of each picture's loss with respect to that picture.
+        """Return logits, losses and the gradient of each image's loss with respect to that image.
 
         Raises:
             AttackError: this view shows no gradients; logits that are not finite.
@@ -104,4 +104,4 @@ class Target(Protocol):
         """Keep tensors and counters in place of what was kept before, so that a killed run goes on here."""
 
     def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
-        """Note what a member of a composition did: pictures, successes, and its cost since these totals."""
+        """Note what a member of a composition did: images, successes, and its cost since these totals."""

@@ -29,7 +29,7 @@ class RestorerFacts:
         minimum: smallest height and width in pixels (smaller ones are padded up to it).
         multiple_of: height and width are padded up to a multiple of this, and the result is cropped.
         receptive_field: side in input pixels of the square, around the pixel, that one output pixel depends
-            on; None where it is unbounded (global statistics) or hangs on a grid fixed to the picture's
+            on; None where it is unbounded (global statistics) or hangs on a grid fixed to the image's
             corner (JPEG blocks), so that tiles cannot equal the whole.
     """
 
@@ -57,12 +57,12 @@ class RestorerSpec(PartSpec):
         return False
 
     def prepared(self, x: Images) -> RestorerSpec:
-        """Hook: return this restorer with everything fixed that it would find out from the whole picture.
+        """Hook: return this restorer with everything fixed that it would find out from the whole image.
 
         Tiles are restored by what this returns. By default the noise level of ``sigma: auto`` is estimated.
 
         Args:
-            x: one picture (1, c, h, w), padded as ``restore`` gets it.
+            x: one image (1, c, h, w), padded as ``restore`` gets it.
         """
         if not self.noise_map or getattr(self, "sigma", None) != "auto":
             return self
@@ -93,7 +93,7 @@ class RestorerSpec(PartSpec):
         Args:
             x: padded images (n, c, h, w), not to be changed in place.
             network: the module, if there is one.
-            generators: one a picture, on the processor; a picture's result hangs on its own alone.
+            generators: one an image, on the processor; an image's result hangs on its own alone.
         """
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class RestorerSpec(PartSpec):
 
 
 class ArrayRestorerSpec(RestorerSpec):
-    """Base of restorers that work on one numpy picture at a time (OpenCV, scikit-image, scipy).
+    """Base of restorers that work on one numpy image at a time (OpenCV, scikit-image, scipy).
 
     Autograd stops at them, so ``gradient`` is SURROGATE (with a hook ``surrogate``) or BLOCKED.
     """
@@ -117,16 +117,16 @@ class ArrayRestorerSpec(RestorerSpec):
     gradient: ClassVar[Gradient] = Gradient.SURROGATE
 
     def restore_array(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Hook: return the restored picture; (h, w, c) float32 in [0, 1] in and out."""
+        """Hook: return the restored image; (h, w, c) float32 in [0, 1] in and out."""
         raise NotImplementedError
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Run ``restore_array`` on a copy of every picture of the batch, on the processor, in float32."""
+        """Run ``restore_array`` on a copy of every image of the batch, on the processor, in float32."""
         import numpy as np
         import torch
 
         # A copy even where the layout would allow a view: the hook may write into its argument.
-        pictures = np.array(x.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32, order="C")
-        restored = np.stack([self.restore_array(picture) for picture in pictures])
+        images = np.array(x.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32, order="C")
+        restored = np.stack([self.restore_array(image) for image in images])
         out = torch.from_numpy(np.ascontiguousarray(restored, dtype=np.float32))
         return out.permute(0, 3, 1, 2).contiguous().to(device=x.device, dtype=x.dtype)

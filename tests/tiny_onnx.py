@@ -30,7 +30,7 @@ def tiny(
 ) -> Path:
     """Write a blur (image) and ten times the mean of every channel of it (logits)."""
     nodes, constants = [], []
-    x = "pictures"
+    x = "images"
     if dtype == "uint8":
         nodes.append(helper.make_node("Cast", [x], ["cast"], to=TensorProto.FLOAT))
         constants.append(numpy_helper.from_array(np.float32(255), "levels"))
@@ -65,7 +65,7 @@ def tiny(
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("pictures", kind, shape)],
+        [helper.make_tensor_value_info("images", kind, shape)],
         [outputs[each] for each in gives],
         constants,
     )
@@ -74,7 +74,7 @@ def tiny(
         name="tiny",
         chain="image -> blur -> means",
         variant="fp32",
-        input=Input("pictures", layout, dtype, channels, batch, height, width, minimum),  # type: ignore[arg-type]
+        input=Input("images", layout, dtype, channels, batch, height, width, minimum),  # type: ignore[arg-type]
         outputs=tuple(
             Output("logits", "logits") if each == "logits" else Output("restored", "image", halo=halo)
             for each in gives

@@ -86,15 +86,13 @@ def finish_cifar(job: Job, report: Report) -> None:
 
     total = sum(report.counts)
     if report.shape is None:
-        raise DataError("no picture of the source could be used", where=str(job.out))
+        raise DataError("no image of the source could be used", where=str(job.out))
     for name in _by_kind(job):
         path = job.out / f"{name}.npy"
         if not path.exists():
             _assemble(job, name, report, path)
         elif _count(path, axis=0) != 5 * total:
-            raise DataError(
-                f"does not hold {5 * total} pictures", where=str(path), hint="delete it, run again"
-            )
+            raise DataError(f"does not hold {5 * total} images", where=str(path), hint="delete it, run again")
     kind = np.uint8 if len(job.classes) <= 256 else np.int64
     labels = np.tile(np.array(report.labels, kind), 5)
     replace_file(job.out / "labels.npy", _npy(labels))

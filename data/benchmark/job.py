@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 CHUNK = 16
-"""Pictures a task. What is made does not depend on it."""
+"""Images a task. What is made does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """A few neighbouring pictures under all corruptions.
+    """A few neighbouring images under all corruptions.
 
     Attributes:
         number: position of the task.
-        entries: its pictures.
+        entries: its images.
         names: file name without ending of each.
     """
 
@@ -59,19 +59,19 @@ class Report:
     skipped: list[Skipped] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
     counts: list[int] = field(default_factory=list)
-    """Pictures that each task put into its part of the arrays."""
+    """Images that each task put into its part of the arrays."""
 
 
 def corrupted(job: Job, place: int, sample: Sample) -> NDArray[np.uint8]:
-    """Return a picture under the corruption at ``place``: the very call that an evaluation makes."""
+    """Return an image under the corruption at ``place``: the very call that an evaluation makes."""
     return job.corruptions[place](sample.image, Rng(job.seed).at("corrupt", sample.id))
 
 
 def one_shape(known: tuple[int, ...] | None, new: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return the shape that pictures have in common; either may not be known yet."""
+    """Return the shape that images have in common; either may not be known yet."""
     if known is not None and new is not None and known != new:
         raise DataError(
-            f"pictures differ in size: {known[0]}x{known[1]} and {new[0]}x{new[1]}",
+            f"images differ in size: {known[0]}x{known[1]} and {new[0]}x{new[1]}",
             hint="layout cifar_c needs equal ones: set size in the source, or use layout imagenet_c",
         )
     return known or new

@@ -20,7 +20,7 @@ def safe(name: str) -> str:
 
 
 def file_names(entries: Sequence[Entry]) -> list[str]:
-    """Return a file name without ending for each picture: its own where no other of its class has it.
+    """Return a file name without ending for each image: its own where no other of its class has it.
 
     Others get ``~`` (which no own name holds) and their position in the source appended. Upper and lower
     case count as equal, as they do on some file systems.

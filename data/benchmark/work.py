@@ -1,4 +1,4 @@
-"""The work behind `write_benchmark`: chunks of pictures, done by processes, resumable at any moment."""
+"""The work behind `write_benchmark`: chunks of images, done by processes, resumable at any moment."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ _MINE: list[Job] = []
 def _begin(job: Job) -> None:
     import cv2
 
-    # The pictures are the parallel axis; threads inside each would only fight for the cores.
+    # The images are the parallel axis; threads inside each would only fight for the cores.
     cv2.setNumThreads(1)
     _MINE[:] = [job]
 
@@ -149,7 +149,7 @@ def _write_files(job: Job, task: Task) -> Report:
                 sample = Skipped(entry.id, str(error))
         if isinstance(sample, Skipped):
             report.skipped.append(sample)
-            # A picture is in the benchmark under every corruption or under none.
+            # An image is in the benchmark under every corruption or under none.
             for path in paths:
                 path.unlink(missing_ok=True)
             continue

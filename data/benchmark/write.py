@@ -1,4 +1,4 @@
-"""Write a corruption benchmark: every picture of a source under every corruption, in a published layout.
+"""Write a corruption benchmark: every image of a source under every corruption, in a published layout.
 
 The corrupted pixels are those an evaluation makes itself: `Corruption` called with
 ``Rng(seed).at("corrupt", id)``. They do not depend on the number of workers, on the order of work or on where
@@ -36,14 +36,14 @@ class Written:
 
     Attributes:
         folder: where it lies.
-        pictures: pictures of the source that are in it (each under every corruption).
+        images: images of the source that are in it (each under every corruption).
         corruptions: number of (type, severity) pairs.
-        made: corrupted pictures that this call made; the others were there already.
-        skipped: pictures that could not be used, with reasons, in stored order.
+        made: corrupted images that this call made; the others were there already.
+        skipped: images that could not be used, with reasons, in stored order.
     """
 
     folder: Path
-    pictures: int
+    images: int
     corruptions: int
     made: int
     skipped: tuple[Skipped, ...]
@@ -85,7 +85,7 @@ def write_benchmark(
     image_format: ImageFormat = "png",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Write every picture of a source under every corruption; take an interrupted run up where it stopped.
+    """Write every image of a source under every corruption; take an interrupted run up where it stopped.
 
     Layout ``imagenet_c``: files ``type/severity/class/name.png``, without the class level where there are
     no labels. Layout ``cifar_c``: one array ``type.npy`` a type, uint8 (5 n, h, w, 3), severity 1 first, and
@@ -94,7 +94,7 @@ def write_benchmark(
     the call below ``if __name__ == "__main__"``.
 
     Args:
-        source: the clean pictures. Give it a ``size`` where pictures differ and the layout is ``cifar_c``.
+        source: the clean images. Give it a ``size`` where images differ and the layout is ``cifar_c``.
         out: folder for the benchmark: new, empty, or one that an equal call has begun.
         corruptions: one object a (type, severity), as from `expand`; all five severities for ``cifar_c``.
         layout: of the published data sets.
@@ -102,10 +102,10 @@ def write_benchmark(
         workers: processes; 0 means one a core, 1 works in this process.
         image_format: ``png`` keeps the pixels exactly; ``jpeg`` (quality 85, as ImageNet-C was stored) puts a
             second corruption on top of every one. Without effect in layout ``cifar_c``.
-        on_progress: called with the pictures done and their total, some pictures at a time.
+        on_progress: called with the images done and their total, some images at a time.
 
     Returns:
-        Counts, and the pictures that were left out.
+        Counts, and the images that were left out.
 
     Raises:
         ConfigError: corruptions that do not fit the layout, or a folder that holds something else.
@@ -178,7 +178,7 @@ def _config(
         "image_format": image_format if layout == "imagenet_c" else "npy",
         "seed": seed,
         "source": {"kind": kind_of(source)},
-        "pictures": source.fingerprint(index.entries),
+        "images": source.fingerprint(index.entries),
         "classes": list(index.classes),
         "corruptions": [
             corruption.identity() | {"constants": _constants(corruption)} for corruption in corruptions
@@ -259,13 +259,13 @@ def _close(
 ) -> Written:
     from clearsight.data.home import replace_file
 
-    pictures = entries - len(report.skipped)
+    images = entries - len(report.skipped)
     manifest = {
         "key": key,
         "config": config,
-        "pictures": pictures,
+        "images": images,
         "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in report.skipped],
     }
     replace_file(out / MANIFEST, _json(manifest))
     (out / PLAN).unlink(missing_ok=True)
-    return Written(out, pictures, corruptions, report.made, tuple(report.skipped))
+    return Written(out, images, corruptions, report.made, tuple(report.skipped))

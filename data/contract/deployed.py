@@ -26,7 +26,7 @@ class Input:
         layout: order of the axes.
         dtype: ``float32`` has values in [0, 1], ``uint8`` in 0 to 255; the conversion is inside the file.
         channels: always RGB where 3.
-        batch: pictures a call, None: any number.
+        batch: images a call, None: any number.
         height: pixels, None: any number from ``minimum`` on.
         width: likewise.
         minimum: least height and width that are taken.
@@ -51,7 +51,7 @@ class Output:
         gives: ``logits`` float32 (n, classes); ``image`` in layout and type of the input.
         scale: of an image, its size relative to the input's.
         halo: of an image, pixels of the input around a tile that decide it, so that tiles equal the whole;
-            None: the whole picture decides, it cannot be tiled.
+            None: the whole image decides, it cannot be tiled.
         multiple_of: of an image, grid that the corners of tiles must lie on.
     """
 

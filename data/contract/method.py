@@ -22,8 +22,8 @@ class Tally:
     """What a method counts while it works; the loop sums it up and shows it.
 
     Attributes:
-        passes: pictures whose gradient was computed for an attack, each pass of each picture once: what an
-            attack that stops early saves. The look at which a picture stops is computed too, and counted.
+        passes: images whose gradient was computed for an attack, each pass of each image once: what an
+            attack that stops early saves. The look at which an image stops is computed too, and counted.
     """
 
     passes: int = 0
@@ -36,9 +36,9 @@ class TrainBatch:
     Attributes:
         images: float32 (n, c, h, w) in [0, 1], augmented.
         labels: int64 (n,), or None where the data has none.
-        ids: one stable name a picture.
+        ids: one stable name an image.
         share: used-up part of the budget, 0 to 1.
-        reference: float32 (n, c, h, w) in [0, 1], pictures of another source (the normally lit ones of an
+        reference: float32 (n, c, h, w) in [0, 1], images of another source (the normally lit ones of an
             unpaired method), or None where the config names none.
         history: of every check so far, oldest first, the share of the budget at which it was made, and what
             chose the checkpoint (accuracy on the validation part, examined if the method examines; for a
@@ -69,9 +69,9 @@ class Method(Spec):
         return ""
 
     def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
-        """Return the pictures that choose the checkpoint of a classifier.
+        """Return the images that choose the checkpoint of a classifier.
 
-        A method that trains for accuracy on changed pictures, such as attacked ones, overrides this together
+        A method that trains for accuracy on changed images, such as attacked ones, overrides this together
         with `examination`. The loop then measures validation and test both as they are and changed, and keeps
         the weights that are best on the changed ones.
 
@@ -79,7 +79,7 @@ class Method(Spec):
             model: the classifier in eval mode; its weights, mode and gradients stay as they are.
             images: float32 (n, c, h, w) in [0, 1], of the validation or the test part.
             labels: int64 (n,).
-            rng: a stream of these pictures, the same at every check.
+            rng: a stream of these images, the same at every check.
         """
         return images
 
@@ -100,6 +100,6 @@ class Method(Spec):
         Args:
             players: what `players` returned, in train mode; a method may switch modes but leaves train mode.
             batch: one batch on the model's device.
-            rng: the stream of this step; a method that draws per picture adds the picture's id.
+            rng: the stream of this step; a method that draws per image adds the image's id.
         """
         raise NotImplementedError

@@ -18,7 +18,7 @@ class Part(nn.Module):
 
     Attributes:
         spec: the description; its facts (``gradient``, ``stochastic``, ``onnx``) are claims that tests check.
-        streams: for a stochastic part, one stream a picture of the next batch; None: fresh entropy.
+        streams: for a stochastic part, one stream an image of the next batch; None: fresh entropy.
     """
 
     streams: Sequence[Rng] | None = None
@@ -29,15 +29,15 @@ class Part(nn.Module):
         self.spec = spec
 
     def generators(self, count: int) -> list[torch.Generator]:
-        """Return a generator for each of the ``count`` pictures of a batch; only stochastic parts ask.
+        """Return a generator for each of the ``count`` images of a batch; only stochastic parts ask.
 
         Raises:
-            ShapeError: the streams that were given are of another number of pictures.
+            ShapeError: the streams that were given are of another number of images.
         """
         if self.streams is None:
             return [torch.Generator().manual_seed(secrets.randbits(63)) for _ in range(count)]
         if len(self.streams) != count:
-            what = f"{len(self.streams)} random streams for {count} pictures"
+            what = f"{len(self.streams)} random streams for {count} images"
             raise ShapeError(what, where=self.spec.name)
         return [stream.torch() for stream in self.streams]
 
@@ -66,5 +66,5 @@ def check_images(x: Tensor, *, name: str, channels: tuple[int, ...], minimum: in
         raise ShapeError(
             f"needs at least {minimum}x{minimum} pixels, got {x.shape[2]}x{x.shape[3]}",
             where=name,
-            hint="enlarge the pictures first (data: {size: ...})",
+            hint="enlarge the images first (data: {size: ...})",
         )

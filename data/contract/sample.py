@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """One decoded picture.
+    """One decoded image.
 
     Attributes:
         id: stable name such as ``cifar10/test/00042``; it names the sample's random streams.
@@ -27,7 +27,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Skipped:
-    """One picture that could not be used, and why. It is listed in the run folder, never dropped silently."""
+    """One image that could not be used, and why. It is listed in the run folder, never dropped silently."""
 
     id: str
     reason: str

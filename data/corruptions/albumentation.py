@@ -18,7 +18,7 @@ class Albumentation(Corruption):
     """One transform of albumentations, always applied (``p: 1`` unless ``arguments`` says otherwise).
 
     The library has no severities: ``severity`` and ``table`` only name the condition (0 still leaves the
-    picture as it is); how strong it is stands in ``arguments``. One-channel pictures are shown to the
+    image as it is); how strong it is stands in ``arguments``. One-channel images are shown to the
     transform as RGB, and its output is turned back into grey. Transforms that change the size are refused
     when they run.
     """
@@ -38,7 +38,7 @@ class Albumentation(Corruption):
         self._build()
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return what the transform makes of the picture.
+        """Return what the transform makes of the image.
 
         Raises:
             ConfigError: no such transform, or arguments that it does not take.

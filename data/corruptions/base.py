@@ -32,13 +32,13 @@ class Corruption(Spec):
     """One line for ``clearsight list``."""
 
     severity: Annotated[int, Field(ge=0, le=5)] = 3
-    """0 leaves the picture as it is, 5 is strongest."""
+    """0 leaves the image as it is, 5 is strongest."""
     table: Table = "imagenet_c"
     """Severity constants: those of ImageNet-C (224 px) or of CIFAR-C (32 px)."""
 
     @final
     def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
-        """Corrupt one picture.
+        """Corrupt one image.
 
         Args:
             image: uint8 (h, w, c), c = 3 (RGB) or 1, at least 16x16. It is never changed in place.
@@ -69,7 +69,7 @@ class Corruption(Spec):
         return out
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Hook: return the corrupted picture, same shape, uint8, at ``self.severity`` >= 1."""
+        """Hook: return the corrupted image, same shape, uint8, at ``self.severity`` >= 1."""
         raise NotImplementedError
 
 

@@ -30,7 +30,7 @@ class Brightness(Corruption):
     """What is added to V, as a share of the range."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the brighter picture."""
+        """Return the brighter image."""
         import cv2
         import numpy as np
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Contrast(Corruption):
-    """Scale every channel's distance from its mean over the picture."""
+    """Scale every channel's distance from its mean over the image."""
 
     kind: Literal["contrast"] = "contrast"
     group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "digital"
@@ -25,7 +25,7 @@ class Contrast(Corruption):
     """What is left of the distance from the mean."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the flatter picture."""
+        """Return the flatter image."""
         import cv2
         import numpy as np
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class DefocusBlur(Corruption):
     """Convolution with a disk whose rim is softened (Hendrycks & Dietterich 2019).
 
-    The picture is mirrored at its border (without repeating the border pixels). Disks wider than about eleven
+    The image is mirrored at its border (without repeating the border pixels). Disks wider than about eleven
     pixels are applied in the frequency domain. The published disks of radius 8 and 10 do not sum to one (see
     `disk`), so that these severities are also about 1 % brighter.
     """

@@ -1,4 +1,4 @@
-"""Elastic transform: the picture is stretched by a random affine map and a smooth random field."""
+"""Elastic transform: the image is stretched by a random affine map and a smooth random field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ElasticTransform(Corruption):
-    """Move three points of the picture at random (affine), then displace every pixel (Simard et al. 2003).
+    """Move three points of the image at random (affine), then displace every pixel (Simard et al. 2003).
 
     The published field is white noise, uniform in [-1, 1], behind a Gaussian filter with reflected borders.
     That filter is diagonal in the cosine basis, so the field is drawn there with the same variances: only the
@@ -48,7 +48,7 @@ class ElasticTransform(Corruption):
     """What one is worth in shorter sides: the published script for 224 pixels counts in 244."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the bent picture."""
+        """Return the bent image."""
         import cv2
         import numpy as np
 

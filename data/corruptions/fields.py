@@ -1,7 +1,7 @@
 """Random fields for corruptions: 16-bit words, and normal numbers looked up by them.
 
-A word costs about a tenth of a number from the ziggurat or Poisson samplers, and the pictures are 8-bit
-in the end: an error of at most 2**-16 in a probability is one value in a picture of 150 x 150 pixels.
+A word costs about a tenth of a number from the ziggurat or Poisson samplers, and the images are 8-bit
+in the end: an error of at most 2**-16 in a probability is one value in an image of 150 x 150 pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fog: a plasma fractal laid over the picture."""
+"""Fog: a plasma fractal laid over the image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Fog(Corruption):
-    """Add a height map in [0, 1] (diamond-square plasma), then scale back to the picture's largest value."""
+    """Add a height map in [0, 1] (diamond-square plasma), then scale back to the image's largest value."""
 
     kind: Literal["fog"] = "fog"
     group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "weather"
@@ -27,7 +27,7 @@ class Fog(Corruption):
     """Weight of the fog, and the factor by which its roughness falls from one scale to the next finer."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the foggy picture."""
+        """Return the foggy image."""
         import numpy as np
 
         weight, decay = self.PLASMA[self.table][self.severity - 1]

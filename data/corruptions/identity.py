@@ -1,4 +1,4 @@
-"""The condition that leaves pictures as they are."""
+"""The condition that leaves images as they are."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Identity(Corruption):
-    """No corruption: the clean picture."""
+    """No corruption: the clean image."""
 
     kind: Literal["identity"] = "identity"
-    purpose: ClassVar[str] = "the clean picture"
+    purpose: ClassVar[str] = "the clean image"
     severity: Literal[0] = 0
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

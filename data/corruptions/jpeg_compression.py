@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class JpegCompression(Corruption):
     """Encode as baseline JPEG with chroma halved both ways (4:2:0), then decode.
 
-    One-channel pictures are stored as grey JPEG.
+    One-channel images are stored as grey JPEG.
     """
 
     kind: Literal["jpeg_compression"] = "jpeg_compression"
@@ -27,7 +27,7 @@ class JpegCompression(Corruption):
     """Quality on the scale of the Independent JPEG Group (1 to 100)."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the decoded picture."""
+        """Return the decoded image."""
         import cv2
         import numpy as np
 

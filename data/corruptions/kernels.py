@@ -48,7 +48,7 @@ def gaussian_taps(sigma: float) -> NDArray[np.float32]:
 
 
 def smooth(image: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
-    """Blur with a Gaussian; the border pixels go on outside the picture.
+    """Blur with a Gaussian; the border pixels go on outside the image.
 
     Args:
         image: uint8 (h, w, c).
@@ -112,9 +112,9 @@ def line(radius: int, sigma: float, angle: float, height: int, width: int) -> li
         radius: the streak is 2 * radius + 1 pixels long.
         sigma: standard deviation in pixels of the fading weights.
         angle: direction in degrees; 0 points right, 90 down.
-        height: of the picture. The streak is cut where it would be longer than the picture, and its weights
+        height: of the image. The streak is cut where it would be longer than the image, and its weights
             then sum to less than 1 (as in imagecorruptions).
-        width: of the picture.
+        width: of the image.
     """
     down, right = sin(radians(angle)), cos(radians(angle))
     taps: list[Tap] = []
@@ -127,7 +127,7 @@ def line(radius: int, sigma: float, angle: float, height: int, width: int) -> li
 
 
 def streak(image: NDArray[np.uint8 | np.float32], taps: list[Tap]) -> NDArray[np.float32]:
-    """Correlate a picture with a few taps; the border pixels go on outside the picture.
+    """Correlate an image with a few taps; the border pixels go on outside the image.
 
     The weighted mean grows tap by tap. That is quicker than a filter with a large and nearly empty kernel,
     which OpenCV applies in the frequency domain.

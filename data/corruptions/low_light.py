@@ -1,4 +1,4 @@
-"""Low light: an exposure so short that a picture is dark, noisy and coarse in its grey levels."""
+"""Low light: an exposure so short that an image is dark, noisy and coarse in its grey levels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ READ_NOISE = 3.0
 class LowLight(Corruption):
     """A sensor that gets ``1 / factor`` of the light, without any brightening afterwards.
 
-    The picture is taken for a well-lit scene: its sRGB values are turned into linear light x (IEC 61966-2-1),
+    The image is taken for a well-lit scene: its sRGB values are turned into linear light x (IEC 61966-2-1),
     the sensor counts ``Poisson(WHITE x / factor)`` electrons plus normal read noise, and the count over
     ``WHITE`` goes back to sRGB, is clipped and rounded to 8 bits. Shot noise, read noise and the few grey
-    levels that are left are what an enhancer raises along with the picture. Every channel of every pixel is
+    levels that are left are what an enhancer raises along with the image. Every channel of every pixel is
     drawn by itself (no demosaicking), from a table that is exact to 2**-16 in every cumulative probability.
     It is no part of ImageNet-C.
     """
@@ -39,7 +39,7 @@ class LowLight(Corruption):
         "imagenet_c": (16.0, 64.0, 128.0, 256.0, 512.0),
         "cifar_c": (3.0, 6.0, 12.0, 24.0, 48.0),
     }
-    """How many times less light than a well-exposed picture gets.
+    """How many times less light than a well-exposed image gets.
 
     Chosen so that classifiers that were trained on normal light fall step by step: EfficientNet-Lite0 on
     Imagenette (224 px) from 99 % to 93 % at 64, 80 % at 128 and 49 % at 384, a small network on 64 px from

@@ -18,7 +18,7 @@ class MotionBlur(Corruption):
     The direction is random. The streak follows imagecorruptions (Michaelis et al. 2019): whole-pixel steps,
     one-sided Gaussian weights. The published data sets were made with ImageMagick's motion blur of the same
     radius and sigma, which this reproduces in kind, not in every pixel. As in imagecorruptions a streak
-    longer than the picture is cut, so that pictures smaller than the streak (41 pixels at most) get darker:
+    longer than the image is cut, so that images smaller than the streak (41 pixels at most) get darker:
     use the table ``cifar_c`` for them.
     """
 
@@ -34,7 +34,7 @@ class MotionBlur(Corruption):
     """Radius (the streak is 2 radius + 1 pixels long) and standard deviation of its weights, in pixels."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Draw a direction and sum the picture along it."""
+        """Draw a direction and sum the image along it."""
         radius, sigma = self.STREAKS[self.table][self.severity - 1]
         taps = line(radius, sigma, rng.uniform(-45, 45), *image.shape[:2])
         return truncated(streak(image, taps))

@@ -25,7 +25,7 @@ class Pixelate(Corruption):
     """Share of the height and width that is left."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the picture of coarse blocks."""
+        """Return the image of coarse blocks."""
         import cv2
         import numpy as np
 

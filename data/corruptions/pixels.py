@@ -23,7 +23,7 @@ def truncate(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def like(layer: NDArray[Level], image: NDArray[np.uint8]) -> NDArray[Level]:
-    """Repeat a layer (h, w) over the channels of a picture: (h, w, c), contiguous."""
+    """Repeat a layer (h, w) over the channels of an image: (h, w, c), contiguous."""
     import cv2
     import numpy as np
 

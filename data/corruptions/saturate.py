@@ -17,7 +17,7 @@ class Saturate(Corruption):
 
     A channel x lies V - x below the largest, and that distance is proportional to S, so HSV is never formed.
     As in the published script a grey pixel, whose hue is undefined, counts as red where b > 0. One-channel
-    pictures have no saturation and stay as they are. Severities 1 and 2 pale the colours, 3 to 5 deepen them.
+    images have no saturation and stay as they are. Severities 1 and 2 pale the colours, 3 to 5 deepen them.
     """
 
     kind: Literal["saturate"] = "saturate"
@@ -30,7 +30,7 @@ class Saturate(Corruption):
     """Factor a and offset b of the saturation."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the paler or more colourful picture."""
+        """Return the paler or more colourful image."""
         import cv2
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""Snow: blown flakes over a whitened picture."""
+"""Snow: blown flakes over a whitened image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Fall(NamedTuple):
 
 
 class Snow(Corruption):
-    """Whiten the picture, then add streaks: enlarged noise above a threshold, blurred along a random wind.
+    """Whiten the image, then add streaks: enlarged noise above a threshold, blurred along a random wind.
 
     The wind's angle is uniform within 45 degrees of straight down. The layer is added twice, the second time
     turned by 180 degrees. The streaks are weighted sums of whole-pixel shifts with repeated borders.
@@ -57,7 +57,7 @@ class Snow(Corruption):
     """Mean and spread of the noise, enlargement, threshold, radius and sigma of the streaks, keep."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the snowy picture."""
+        """Return the snowy image."""
         import cv2
         import numpy as np
 

@@ -55,7 +55,7 @@ class Spatter(Corruption):
     MUD: ClassVar[tuple[int, int, int]] = (63, 42, 20)
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the splashed picture."""
+        """Return the splashed image."""
         import numpy as np
 
         drops = self.DROPS[self.table][self.severity - 1]
@@ -94,7 +94,7 @@ def _water(liquid: NDArray[np.float32], drops: Drops) -> NDArray[np.float32]:
     light = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
     shade = cv2.filter2D(cv2.equalizeHist(distance), cv2.CV_8U, light)
     share = depth * np.asarray(cv2.blur(shade, (3, 3)), np.float32)
-    # A small picture may have no drop at all.
+    # A small image may have no drop at all.
     return share * np.float32(drops.strength / max(1.0, float(share.max())))
 
 

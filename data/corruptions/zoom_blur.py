@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class ZoomBlur(Corruption):
-    """Mean of the picture and of enlarged copies of its centre (Hendrycks & Dietterich 2019).
+    """Mean of the image and of enlarged copies of its centre (Hendrycks & Dietterich 2019).
 
     Every copy is interpolated linearly, with the corners of the cut-out on the corners of the copy. The clean
-    picture counts twice: once as itself and once as the copy with factor 1, as in the published scripts.
+    image counts twice: once as itself and once as the copy with factor 1, as in the published scripts.
     """
 
     kind: Literal["zoom_blur"] = "zoom_blur"
@@ -57,6 +57,6 @@ class ZoomBlur(Corruption):
 
 
 def _axis(size: int, zoom: float) -> tuple[float, int]:
-    """Return the step in the picture per pixel of the copy, and the cut-out's first pixel."""
+    """Return the step in the image per pixel of the copy, and the cut-out's first pixel."""
     cut = ceil(size / zoom)
     return (cut - 1) / (round(cut * zoom) - 1), (size - cut) // 2

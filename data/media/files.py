@@ -1,4 +1,4 @@
-"""Picture files below a folder, and their bytes. Shared by the sources that read loose files."""
+"""Image files below a folder, and their bytes. Shared by the sources that read loose files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.media.images import SUFFIXES
 
 
-def pictures(folder: Path, pattern: str = "**/*") -> list[str]:
-    """Return the pictures below ``folder`` that a glob matches, as sorted relative POSIX paths.
+def images(folder: Path, pattern: str = "**/*") -> list[str]:
+    """Return the images below ``folder`` that a glob matches, as sorted relative POSIX paths.
 
     Files are recognised by their ending; hidden files and folders are left out (some systems put a hidden
-    ``._x.jpg`` beside every picture).
+    ``._x.jpg`` beside every image).
 
     Raises:
         DataError: the pattern is no glob.

@@ -1,4 +1,4 @@
-"""Encoded pictures in and out, and the change between stored pixels and network input. No torch here."""
+"""Encoded images in and out, and the change between stored pixels and network input. No torch here."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SUFFIXES = frozenset(
 )
 """File name endings that folders are searched for, in lower case."""
 MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: a small file can unpack to gigabytes."""
+"""Larger images are refused before they are decoded: a small file can unpack to gigabytes."""
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 UNREADABLE = {
-    "F": "32-bit float pictures have no fixed range",
-    "I": "32-bit integer pictures have no fixed range",
-    "LAB": "CIE Lab pictures are not supported",
+    "F": "32-bit float images have no fixed range",
+    "I": "32-bit integer images have no fixed range",
+    "LAB": "CIE Lab images are not supported",
 }
 DAMAGE = (
     OSError,
@@ -56,15 +56,15 @@ DAMAGE = (
 
 
 def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") -> NDArray[np.uint8]:
-    """Decode one picture.
+    """Decode one image.
 
     EXIF orientation is applied, transparency is composited over white, 16-bit grey is divided by 257, CMYK
     and palettes are converted, and of an animation the first frame is used.
 
     Args:
         data: the encoded bytes, or the file.
-        max_pixels: refuse pictures with more pixels than this. Pillow itself refuses more than 179 million.
-        name: what to call the picture in messages; by default its path.
+        max_pixels: refuse images with more pixels than this. Pillow itself refuses more than 179 million.
+        name: what to call the image in messages; by default its path.
 
     Returns:
         uint8 (h, w, 3), RGB, contiguous and owned by the caller.
@@ -84,11 +84,11 @@ def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") 
 
 @contextmanager
 def opened(data: bytes, where: str) -> Iterator[Image.Image]:
-    """Open an encoded picture; whatever goes wrong before it is closed becomes a `DataError`.
+    """Open an encoded image; whatever goes wrong before it is closed becomes a `DataError`.
 
     Args:
         data: the encoded bytes.
-        where: what to call the picture in messages.
+        where: what to call the image in messages.
 
     Raises:
         DataError: empty, truncated, damaged, far too large, or of a format that is not supported.
@@ -102,7 +102,7 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
             yield image
     except UnidentifiedImageError:
         raise DataError(
-            "is not a picture in a supported format", where=where, hint=f"use one of {', '.join(FORMATS)}"
+            "is not an image in a supported format", where=where, hint=f"use one of {', '.join(FORMATS)}"
         ) from None
     except Image.DecompressionBombError as error:
         raise DataError(f"has too many pixels: {error}", where=where) from None
@@ -196,6 +196,6 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     if not np.issubdtype(images.dtype, np.floating) or images.ndim != 4:
         raise ShapeError(f"expects float (n, c, h, w), got {images.dtype} {images.shape}", where="to_uint8")
     if np.isnan(images).any():
-        raise DataError("the pictures hold values that are not numbers", where="to_uint8")
+        raise DataError("the images hold values that are not numbers", where="to_uint8")
     levels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(levels.transpose(0, 2, 3, 1))

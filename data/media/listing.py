@@ -38,7 +38,7 @@ def split(given: str) -> tuple[Path, str]:
 
 
 def found(given: str, leave_out: Path | None) -> tuple[Path, tuple[str, ...]]:
-    """Return the folder, and the pictures and videos below it that ``given`` means, sorted.
+    """Return the folder, and the images and videos below it that ``given`` means, sorted.
 
     Folders are searched to the bottom. Below folders and globs files are known by their ending, and hidden
     ones are left out; what is named by itself is taken whatever it is called.
@@ -60,7 +60,7 @@ def found(given: str, leave_out: Path | None) -> tuple[Path, tuple[str, ...]]:
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f"is no glob: {error}", where=pattern) from None
     if not names:
-        raise DataError("holds no pictures or videos", where=given)
+        raise DataError("holds no images or videos", where=given)
     return root, names
 
 

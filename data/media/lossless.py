@@ -1,4 +1,4 @@
-"""Picture files in and out, with their transparency, depth, orientation and colour profile."""
+"""Image files in and out, with their transparency, depth, orientation and colour profile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WRITTEN = {
 }
 """Format that is written for each ending; all but JPEG without loss."""
 REPLACED = {".gif": ".png", ".pbm": ".png", ".mpo": ".jpg"}
-"""Endings whose formats hold too few colours or several pictures, and what is written instead."""
+"""Endings whose formats hold too few colours or several images, and what is written instead."""
 QUALITY = 95
 """Of JPEG files, with full chroma."""
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -53,12 +53,12 @@ LONGEST_EXIF = 65_533
 
 
 @dataclass(frozen=True)
-class Picture:
+class StoredImage:
     """Pixels, and what a file says besides.
 
     Attributes:
         pixels: uint8 (h, w, 3 or 1), or uint16 (h, w, 1); upright.
-        alpha: uint8 (h, w), or None where the picture is opaque.
+        alpha: uint8 (h, w), or None where the image is opaque.
         exif: fields of the camera, or None.
         saved: options for Pillow's ``save``: ``icc_profile``, ``dpi``.
         notes: what could not be kept.
@@ -71,19 +71,19 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def read_picture(path: Path) -> Picture:
-    """Read one picture: grey stays grey, 16-bit grey stays 16-bit, transparency is kept apart.
+def read_image(path: Path) -> StoredImage:
+    """Read one image: grey stays grey, 16-bit grey stays 16-bit, transparency is kept apart.
 
-    Of an animation or a file with several pages the first picture is read, with a note.
+    Of an animation or a file with several pages the first image is read, with a note.
 
     Raises:
         DataError: empty, truncated, damaged, too large, 16-bit colour, or an unsupported format.
     """
-    return decode_picture(content(path), str(path))
+    return decode_image(content(path), str(path))
 
 
-def decode_picture(data: bytes, where: str) -> Picture:
-    """Do what `read_picture` does with an encoded picture that messages call ``where``.
+def decode_image(data: bytes, where: str) -> StoredImage:
+    """Do what `read_image` does with an encoded image that messages call ``where``.
 
     Raises:
         DataError: likewise.
@@ -92,7 +92,7 @@ def decode_picture(data: bytes, where: str) -> Picture:
         return _read(image, data, where)
 
 
-def _read(image: Image.Image, data: bytes, where: str) -> Picture:
+def _read(image: Image.Image, data: bytes, where: str) -> StoredImage:
     from PIL import ImageOps
 
     width, height = image.size
@@ -102,7 +102,7 @@ def _read(image: Image.Image, data: bytes, where: str) -> Picture:
     deep = image.mode in SIXTEEN_BIT or (image.mode == "I" and form in ("PPM", "PNG"))
     if not deep and (image.mode in UNREADABLE or _depth(image, data) > 8):
         raise DataError(
-            UNREADABLE.get(image.mode, "16-bit pictures are read in grey only"),
+            UNREADABLE.get(image.mode, "16-bit images are read in grey only"),
             where=where,
             hint="convert it to 8 bits a channel",
         )
@@ -111,12 +111,12 @@ def _read(image: Image.Image, data: bytes, where: str) -> Picture:
     saved = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
     image = ImageOps.exif_transpose(image)
     exif = image.getexif() if form in KEEPS_EXIF else None
-    notes = ("only the first of its pictures is restored",) if several else ()
+    notes = ("only the first of its images is restored",) if several else ()
     if deep:
         grey = np.clip(np.asarray(image, np.int64), 0, 65535).astype(np.uint16)
-        return Picture(grey[:, :, None], None, exif, saved, notes)
+        return StoredImage(grey[:, :, None], None, exif, saved, notes)
     pixels, alpha = _planes(image)
-    return Picture(pixels, alpha, exif, saved, notes)
+    return StoredImage(pixels, alpha, exif, saved, notes)
 
 
 def _planes(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -131,7 +131,7 @@ def _planes(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | 
 
 
 def _depth(image: Image.Image, data: bytes) -> int:
-    """Return the bits a channel in the file: Pillow cuts colour pictures down to 8 without a word."""
+    """Return the bits a channel in the file: Pillow cuts colour images down to 8 without a word."""
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
@@ -146,80 +146,80 @@ def _depth(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def restored(picture: Picture, pixels: NDArray[Any]) -> Picture:
-    """Return a picture with new pixels (h, w, c); its transparency is brought to their size."""
-    alpha = picture.alpha
+def restored(image: StoredImage, pixels: NDArray[Any]) -> StoredImage:
+    """Return an image with new pixels (h, w, c); its transparency is brought to their size."""
+    alpha = image.alpha
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         from PIL import Image
 
         size = (pixels.shape[1], pixels.shape[0])
         alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
-    return replace(picture, pixels=pixels, alpha=alpha)
+    return replace(image, pixels=pixels, alpha=alpha)
 
 
 def check_ending(path: Path) -> None:
-    """Refuse endings of pictures that are not written.
+    """Refuse endings of images that are not written.
 
     Raises:
         DataError: no format has it.
     """
     if path.suffix.lower() not in WRITTEN:
         raise DataError(
-            f"pictures are not written as '{path.suffix}'",
+            f"images are not written as '{path.suffix}'",
             where=str(path),
             hint=f"use one of {', '.join(sorted(WRITTEN))}",
         )
 
 
-def encode(picture: Picture, path: Path) -> tuple[bytes, tuple[str, ...]]:
+def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
     """Return the file that ``path`` is to hold, in the format of its ending, and what could not be kept.
 
     Raises:
-        DataError: the format cannot hold the picture's depth or transparency.
+        DataError: the format cannot hold the image's depth or transparency.
     """
     from PIL import Image
 
     check_ending(path)
     form = WRITTEN[path.suffix.lower()]
-    deep = picture.pixels.dtype == np.uint16
+    deep = image.pixels.dtype == np.uint16
     lack = "16 bits a pixel" if deep and form not in DEEP else ""
-    lack = "transparency" if picture.alpha is not None and form not in TRANSPARENT else lack
+    lack = "transparency" if image.alpha is not None and form not in TRANSPARENT else lack
     if lack:
         raise DataError(f"{form} files cannot hold {lack}", where=str(path), hint="write PNG files")
-    grey = picture.pixels.shape[2] == 1
-    layers = picture.pixels
-    if picture.alpha is not None:
-        layers = np.concatenate([layers, picture.alpha[:, :, None]], axis=2)
+    grey = image.pixels.shape[2] == 1
+    layers = image.pixels
+    if image.alpha is not None:
+        layers = np.concatenate([layers, image.alpha[:, :, None]], axis=2)
     layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
     # Pillow takes 32-bit pixels for the deep Netpbm files that it writes.
-    image = Image.fromarray(layers.astype(np.int32) if deep and DEEP[form] == "I" else layers)
-    options = dict(OPTIONS.get(form, {})) | picture.saved
+    pillow = Image.fromarray(layers.astype(np.int32) if deep and DEEP[form] == "I" else layers)
+    options = dict(OPTIONS.get(form, {})) | image.saved
     profile = options.get("icc_profile", b"")
     space = b"GRAY" if grey and form != "WEBP" else b"RGB "
-    notes = list(picture.notes)
+    notes = list(image.notes)
     if profile and profile[16:20] != space:
         del options["icc_profile"]
         notes.append("its colour profile suits the stored colours only and is left out")
-    exif = _exif(picture, form, notes)
+    exif = _exif(image, form, notes)
     if exif:
         options["exif"] = exif
     out = io.BytesIO()
-    image.save(out, format=form, **options)
+    pillow.save(out, format=form, **options)
     return out.getvalue(), tuple(notes)
 
 
-def _exif(picture: Picture, form: str, notes: list[str]) -> bytes:
-    """Return the camera's fields for an upright picture of the present size."""
-    if not picture.exif or form not in KEEPS_EXIF:
+def _exif(image: StoredImage, form: str, notes: list[str]) -> bytes:
+    """Return the camera's fields for an upright image of the present size."""
+    if not image.exif or form not in KEEPS_EXIF:
         return b""
     try:
-        fields = picture.exif.get_ifd(EXIF_FIELDS)
-        size = (picture.pixels.shape[1], picture.pixels.shape[0])
+        fields = image.exif.get_ifd(EXIF_FIELDS)
+        size = (image.pixels.shape[1], image.pixels.shape[0])
         for tag, length in zip((EXIF_WIDTH, EXIF_HEIGHT), size, strict=True):
             if tag in fields:
                 fields[tag] = length
-        picture.exif[ORIENTATION] = 1
-        told = picture.exif.tobytes()
+        image.exif[ORIENTATION] = 1
+        told = image.exif.tobytes()
     except DAMAGE:
         notes.append("its EXIF fields are damaged and left out")
         return b""

@@ -1,4 +1,4 @@
-"""Pictures made to cover a size: resized, and their middle cut. OpenCV is imported only when needed."""
+"""Images made to cover a size: resized, and their middle cut. OpenCV is imported only when needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize a picture until it just covers a size.
+    """Resize an image until it just covers a size.
 
     Args:
         pixels: uint8 or uint16 (h, w, c).
@@ -33,7 +33,7 @@ def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 
 def middle(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Return a copy of the middle of a picture (h, w, c), or the picture where it has the size already."""
+    """Return a copy of the middle of an image (h, w, c), or the image where it has the size already."""
     if pixels.shape[:2] == (height, width):
         return pixels
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2

@@ -1,6 +1,6 @@
 """Sets a synthetic sign into a scene: photograph behind, pole, perspective, leaves, light and defocus.
 
-Every random quantity is in units of the picture's side and drawn in a fixed order, so one stream gives the
+Every random quantity is in units of the image's side and drawn in a fixed order, so one stream gives the
 same scene at any resolution.
 """
 
@@ -16,7 +16,7 @@ from clearsight.data.media.images import decode
 from clearsight.data.signs.faces import GREY, face
 from clearsight.data.sources.photos import folder
 
-Picture = NDArray[np.float32]
+Image = NDArray[np.float32]
 BACKGROUNDS = {
     "train": (
         *("coffee.png", "chelsea.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png"),
@@ -34,13 +34,13 @@ def _photo(name: str) -> NDArray[np.uint8]:
 
 
 def render(name: str, split: str, pixels: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw one picture.
+    """Draw one image.
 
     Args:
         name: class, a key of `clearsight.data.signs.faces.FACES`.
         split: ``train`` or ``test``: which photographs may lie behind the sign.
-        pixels: side of the picture.
-        rng: the picture's own stream.
+        pixels: side of the image.
+        rng: the image's own stream.
 
     Returns:
         uint8 (pixels, pixels, 3).
@@ -58,7 +58,7 @@ def render(name: str, split: str, pixels: int, rng: np.random.Generator) -> NDAr
     return np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
 
 
-def _background(names: tuple[str, ...], side: int, rng: np.random.Generator) -> Picture:
+def _background(names: tuple[str, ...], side: int, rng: np.random.Generator) -> Image:
     photo = _photo(names[rng.integers(len(names))])
     height, width = photo.shape[:2]
     cut = int(min(height, width) * rng.uniform(0.2, 0.75))
@@ -72,7 +72,7 @@ def _background(names: tuple[str, ...], side: int, rng: np.random.Generator) -> 
     return np.asarray(scene * tint, np.float32)
 
 
-def _with_sign(scene: Picture, template: Picture, rng: np.random.Generator) -> Picture:
+def _with_sign(scene: Image, template: Image, rng: np.random.Generator) -> Image:
     side = scene.shape[0]
     radius = rng.uniform(0.27, 0.43)
     centre = 0.5 + rng.uniform(-1, 1, 2) * min(0.09, 0.5 - radius)
@@ -92,7 +92,7 @@ def _with_sign(scene: Picture, template: Picture, rng: np.random.Generator) -> P
     return np.asarray(scene * (1 - alpha) + paint, np.float32)
 
 
-def _draw_pole(scene: Picture, centre: NDArray[np.float64], radius: float, rng: np.random.Generator) -> None:
+def _draw_pole(scene: Image, centre: NDArray[np.float64], radius: float, rng: np.random.Generator) -> None:
     side = scene.shape[0]
     half = max(1, round(radius * 0.07 * side))
     x = round(float(centre[0]) * side)
@@ -100,7 +100,7 @@ def _draw_pole(scene: Picture, centre: NDArray[np.float64], radius: float, rng: 
     scene[round(float(centre[1]) * side) :, max(0, x - half) : x + half] = shade
 
 
-def _leaves(scene: Picture, rng: np.random.Generator) -> Picture:
+def _leaves(scene: Image, rng: np.random.Generator) -> Image:
     side = scene.shape[0]
     middle = 0.5 + 0.33 * _direction(rng)
     for _ in range(int(rng.integers(4, 9))):
@@ -113,7 +113,7 @@ def _leaves(scene: Picture, rng: np.random.Generator) -> Picture:
     return scene
 
 
-def _branch(scene: Picture, rng: np.random.Generator) -> Picture:
+def _branch(scene: Image, rng: np.random.Generator) -> Image:
     side = scene.shape[0]
     across = _direction(rng)
     along = np.array([-across[1], across[0]])
@@ -131,7 +131,7 @@ def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.array([np.cos(angle), np.sin(angle)])
 
 
-def _lit(scene: Picture, rng: np.random.Generator) -> Picture:
+def _lit(scene: Image, rng: np.random.Generator) -> Image:
     """Multiply by a light field (gain, gradient, shadow, colour cast), then bend by a gamma."""
     side = scene.shape[0]
     line = np.linspace(-0.5, 0.5, side, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""`Source`: where labelled or unlabelled pictures come from."""
+"""`Source`: where labelled or unlabelled images come from."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture before it is decoded.
+    """One image before it is decoded.
 
     Attributes:
         id: stable name, unique in the source (``tinyimagenet20_train/00042``).
         label: class index or None.
-        name: what the data set itself calls the picture (a path); groups are read off it.
+        name: what the data set itself calls the image (a path); groups are read off it.
         place: where the source finds it again (row, file), private to the source.
     """
 
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """All pictures of a source, in stored order, without decoding any."""
+    """All images of a source, in stored order, without decoding any."""
 
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]
@@ -45,11 +45,11 @@ class HoldOut(Spec):
     """Rule that splits a held-out part off a source, the same on every machine. Give exactly one amount."""
 
     per_class: Annotated[int, Field(ge=1)] | None = None
-    """The last so many pictures of each class, in stored order."""
+    """The last so many images of each class, in stored order."""
     fraction: Annotated[Number, Field(gt=0, lt=1)] | None = None
     """This share of each class, drawn by a hash of the id (or of the group)."""
     group: str | None = None
-    """Regular expression whose first group, found in a picture's own name, names its group (a track, a
+    """Regular expression whose first group, found in an image's own name, names its group (a track, a
     patient): groups are never torn apart. Goes with ``fraction``."""
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class Source(Spec):
     subset: Literal["all", "train", "held_out"] = "all"
     """Which side of ``hold_out`` to use."""
     take: Annotated[int, Field(ge=1)] | None = None
-    """Use only so many pictures: evenly over the classes, drawn by a hash of the id, in stored order."""
+    """Use only so many images: evenly over the classes, drawn by a hash of the id, in stored order."""
     size: Annotated[int, Field(ge=1)] | None = None
     """Resize the short side and cut the centre square of this many pixels."""
     crop: Annotated[Number, Field(gt=0, le=1)] = 1.0
@@ -87,33 +87,33 @@ class Source(Spec):
         return self
 
     def scan(self) -> Index:
-        """Hook: list the pictures without decoding them."""
+        """Hook: list the images without decoding them."""
         raise NotImplementedError
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Hook: return one picture as uint8 (h, w, 3); raise `DataError` where it cannot be used."""
+        """Hook: return one image as uint8 (h, w, 3); raise `DataError` where it cannot be used."""
         raise NotImplementedError
 
     @final
     def index(self) -> Index:
-        """Return the pictures that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``."""
+        """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``."""
         from clearsight.data.sources.selection import select
 
         return select(self, self.scan())
 
     @final
     def read(self, entries: Sequence[Entry]) -> list[Sample | Skipped]:
-        """Decode (and resize) pictures; one that cannot be used becomes a `Skipped` with the reason."""
+        """Decode (and resize) images; one that cannot be used becomes a `Skipped` with the reason."""
         from clearsight.data.sources.selection import read
 
         return read(self, entries)
 
     def fingerprint(self, entries: Sequence[Entry]) -> str:
-        """Return a key of what the pictures hold (not of where they lie): it goes into the cells' keys."""
+        """Return a key of what the images hold (not of where they lie): it goes into the cells' keys."""
         from clearsight.data.sources.selection import fingerprint
 
         return fingerprint(self, entries)
 
     def content(self, entry: Entry) -> bytes:
-        """Hook for `fingerprint`: bytes that change when the picture changes (its encoded file)."""
+        """Hook for `fingerprint`: bytes that change when the image changes (its encoded file)."""
         raise NotImplementedError

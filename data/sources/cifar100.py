@@ -35,7 +35,7 @@ class Cifar100(Source):
         return rows(locate(self.path), cifar100(self.labels), self.split)
 
     def scan(self) -> Index:
-        """List the pictures in stored order.
+        """List the images in stored order.
 
         Raises:
             DataError: neither version is there, or its files are damaged.
@@ -46,9 +46,9 @@ class Cifar100(Source):
         return Index(entries, found.classes)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Return one picture."""
+        """Return one image."""
         return self._rows().image(int(entry.place))
 
     def content(self, entry: Entry) -> bytes:
-        """Return the pixels of one picture as stored."""
+        """Return the pixels of one image as stored."""
         return bytes(self._rows().pixels[int(entry.place)].tobytes())

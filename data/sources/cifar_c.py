@@ -33,7 +33,7 @@ class CifarC(Source):
     """1 is weakest, 5 is strongest."""
 
     def scan(self) -> Index:
-        """List the pictures of this severity.
+        """List the images of this severity.
 
         Raises:
             DataError: files that are missing, damaged or do not fit together.
@@ -45,7 +45,7 @@ class CifarC(Source):
         labels = _array(root, "labels")
         if labels.shape != (total,) or labels.dtype.kind not in "iu" or total % SEVERITIES:
             raise DataError(
-                f"its labels {labels.dtype} {labels.shape} do not fit {total} pictures at five severities",
+                f"its labels {labels.dtype} {labels.shape} do not fit {total} images at five severities",
                 where=str(root),
             )
         if total and not 0 <= int(labels.min()) <= int(labels.max()) < len(NAMES100):
@@ -78,13 +78,13 @@ class CifarC(Source):
         return pixels
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Return one picture, read from disk alone."""
+        """Return one image, read from disk alone."""
         import numpy as np
 
         return np.array(self._pixels()[int(entry.place)], np.uint8)
 
     def content(self, entry: Entry) -> bytes:
-        """Return the pixels of one picture as stored."""
+        """Return the pixels of one image as stored."""
         return bytes(self._pixels()[int(entry.place)].tobytes())
 
 
@@ -99,7 +99,7 @@ def _array(root: Path, name: str) -> Any:
 
 @lru_cache(maxsize=8)
 def _mapped(path: Path, _time: int, _size: int) -> Any:
-    """Return a memory map of an array file: 150 MB a corruption are not read for a few pictures."""
+    """Return a memory map of an array file: 150 MB a corruption are not read for a few images."""
     import numpy as np
 
     try:

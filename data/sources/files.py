@@ -1,4 +1,4 @@
-"""Loose picture files without labels: one file, a folder or a glob."""
+"""Loose image files without labels: one file, a folder or a glob."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WILD = "*?["
 
 
 class Files(Source):
-    """Unlabelled picture files. Ids are paths relative to the folder (or to the fixed part of the glob)."""
+    """Unlabelled image files. Ids are paths relative to the folder (or to the fixed part of the glob)."""
 
     kind: Literal["files"] = "files"
-    purpose: ClassVar[str] = "unlabelled pictures: a file, a folder or a glob"
+    purpose: ClassVar[str] = "unlabelled images: a file, a folder or a glob"
 
     path: Annotated[str, Field(min_length=1)]
     """A file, a folder (searched to the bottom) or a glob such as ``photos/**/*.jpg``."""
@@ -33,12 +33,12 @@ class Files(Source):
         Raises:
             DataError: there are none.
         """
-        from clearsight.data.media.files import pictures
+        from clearsight.data.media.files import images
 
         root, pattern = _parts(self.path)
-        names = [root.name] if root.is_file() else pictures(root, pattern or "**/*")
+        names = [root.name] if root.is_file() else images(root, pattern or "**/*")
         if not names:
-            raise DataError("holds no pictures", where=self.path, hint="check the path and the file endings")
+            raise DataError("holds no images", where=self.path, hint="check the path and the file endings")
         return Index(tuple(Entry(name, None, name, name) for name in names), ())
 
     def _file(self, entry: Entry) -> Path:

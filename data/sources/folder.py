@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Folder(Source):
-    """Labelled picture files: ``path/class/.../file``. Classes are the sub-folders, sorted by name."""
+    """Labelled image files: ``path/class/.../file``. Classes are the sub-folders, sorted by name."""
 
     kind: Literal["folder"] = "folder"
     purpose: ClassVar[str] = "a folder of class folders"
@@ -30,18 +30,18 @@ class Folder(Source):
         Raises:
             DataError: no such folder, or one without class folders.
         """
-        from clearsight.data.media.files import pictures, subfolders
+        from clearsight.data.media.files import images, subfolders
 
         root = locate(self.path)
         folders = subfolders(root)
         if not folders:
             raise DataError(
-                "holds no class folders", where=str(root), hint="for unlabelled pictures use kind: files"
+                "holds no class folders", where=str(root), hint="for unlabelled images use kind: files"
             )
         names = [
             (label, f"{folder.name}/{inside}")
             for label, folder in enumerate(folders)
-            for inside in pictures(folder)
+            for inside in images(folder)
         ]
         entries = tuple(Entry(name, label, name, name) for label, name in names)
         return Index(entries, tuple(folder.name for folder in folders))

@@ -38,7 +38,7 @@ class ImageNetC(Source):
         Raises:
             DataError: no such folder, corruption or severity.
         """
-        from clearsight.data.media.files import pictures, subfolders
+        from clearsight.data.media.files import images, subfolders
 
         corruptions = [folder.name for folder in subfolders(locate(self.path))]
         if self.corruption not in corruptions:
@@ -51,7 +51,7 @@ class ImageNetC(Source):
         names = [
             (label, f"{folder.name}/{inside}")
             for label, folder in enumerate(folders)
-            for inside in pictures(folder)
+            for inside in images(folder)
         ]
         head = f"imagenet_c/{self.corruption}/{self.severity}"
         entries = tuple(Entry(f"{head}/{name}", label, name, name) for label, name in names)

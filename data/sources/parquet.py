@@ -1,4 +1,4 @@
-"""Parquet files in the layout of Hugging Face data sets: one row a picture, encoded bytes inside."""
+"""Parquet files in the layout of Hugging Face data sets: one row an image, encoded bytes inside."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUPS_KEPT = 4
-"""Row groups whose encoded pictures stay in memory."""
+"""Row groups whose encoded images stay in memory."""
 
 
 class Parquet(Source):
     """One parquet file: column ``image`` = struct(bytes, path) or binary, column ``label`` = integer."""
 
     kind: Literal["parquet"] = "parquet"
-    purpose: ClassVar[str] = "a parquet file of encoded pictures (Hugging Face layout)"
+    purpose: ClassVar[str] = "a parquet file of encoded images (Hugging Face layout)"
 
     path: Annotated[str, Field(min_length=1)]
     """The file; where it may lie says `clearsight.data.home.locate`."""
     image_column: str = "image"
-    """Column that holds the encoded pictures."""
+    """Column that holds the encoded images."""
     label_column: str | None = "label"
-    """Column that holds the class indices; null reads the pictures without labels."""
+    """Column that holds the class indices; null reads the images without labels."""
 
     def scan(self) -> Index:
         """List the rows; class names come from the schema metadata, else from the labels themselves.
@@ -69,10 +69,10 @@ class Parquet(Source):
         stamp = _stamp(path)
         starts = _starts(str(path), *stamp)
         group = bisect_right(starts, row) - 1
-        column = _pictures(str(path), *stamp, group, self.image_column)
+        column = _images(str(path), *stamp, group, self.image_column)
         data = column[row - starts[group]].as_py()
         if data is None:
-            raise DataError("the row holds no picture", where=entry.id)
+            raise DataError("the row holds no image", where=entry.id)
         return bytes(data)
 
 
@@ -120,7 +120,7 @@ def _facts(
             if column not in schema.names:
                 raise DataError(f"has no column '{column}'", where=path, hint=near_miss(column, schema.names))
         kind = schema.field(image).type
-        _check_pictures(kind, image, path)
+        _check_images(kind, image, path)
         named = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
         wanted = ([f"{image}.path"] if named else []) + ([label] if label else [])
         try:
@@ -175,8 +175,8 @@ def _starts(path: str, _time: int, _size: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=GROUPS_KEPT)
-def _pictures(path: str, _time: int, _size: int, group: int, image: str) -> Any:
-    """Return the encoded pictures of one row group as an arrow array of binaries."""
+def _images(path: str, _time: int, _size: int, group: int, image: str) -> Any:
+    """Return the encoded images of one row group as an arrow array of binaries."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -191,11 +191,11 @@ def _pictures(path: str, _time: int, _size: int, group: int, image: str) -> Any:
         return pc.struct_field(column, "bytes") if inside else column
 
 
-def _check_pictures(kind: Any, column: str, path: str) -> None:
+def _check_images(kind: Any, column: str, path: str) -> None:
     import pyarrow as pa
 
     held = kind
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         held = kind.field("bytes").type
     if not (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
-        raise DataError(f"column '{column}' holds {kind}, not encoded pictures", where=path)
+        raise DataError(f"column '{column}' holds {kind}, not encoded images", where=path)

@@ -1,6 +1,6 @@
-"""What every source shares: which pictures are used, how they are read, and the key of what they hold.
+"""What every source shares: which images are used, how they are read, and the key of what they hold.
 
-All choices are functions of the pictures' ids and labels, so that they are the same on every machine and do
+All choices are functions of the images' ids and labels, so that they are the same on every machine and do
 not depend on where the files lie.
 """
 
@@ -28,18 +28,18 @@ TOKEN = re.compile(r"^(n\d{8})(?:\D|$)|^([^\s,]+)[\s,]")
 
 
 def select(source: Source, index: Index) -> Index:
-    """Return the pictures that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``.
+    """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``.
 
     Under a ``label_map`` the labels are the mapped ones, and ``classes[label]`` is still the class's name;
     indices that nothing is mapped to are named by their number.
 
     Raises:
         ConfigError: fields that contradict each other or the classes of the source.
-        DataError: two pictures share an id, or no picture is left.
+        DataError: two images share an id, or no image is left.
     """
     where = _name(source)
     if len({entry.id for entry in index.entries}) != len(index.entries):
-        raise DataError("two pictures share an id", where=where, hint="every id must be unique")
+        raise DataError("two images share an id", where=where, hint="every id must be unique")
     entries, classes = index.entries, index.classes
     if source.subset != "all":
         entries = _side(source, entries)
@@ -49,7 +49,7 @@ def select(source: Source, index: Index) -> Index:
         entries = _taken(entries, source.take)
     if not entries:
         raise DataError(
-            "no pictures are left" if index.entries else "there are no pictures",
+            "no images are left" if index.entries else "there are no images",
             where=where,
             hint="check path, subset and label_map",
         )
@@ -57,7 +57,7 @@ def select(source: Source, index: Index) -> Index:
 
 
 def read(source: Source, entries: Sequence[Entry]) -> list[Sample | Skipped]:
-    """Decode pictures one by one, resize them as the source says; a broken one becomes a `Skipped`."""
+    """Decode images one by one, resize them as the source says; a broken one becomes a `Skipped`."""
     found: list[Sample | Skipped] = []
     for entry in entries:
         try:
@@ -70,9 +70,9 @@ def read(source: Source, entries: Sequence[Entry]) -> list[Sample | Skipped]:
 
 
 def fingerprint(source: Source, entries: Sequence[Entry]) -> str:
-    """Return 64 hexadecimal digits that stand for the ids, labels and contents of the pictures as read.
+    """Return 64 hexadecimal digits that stand for the ids, labels and contents of the images as read.
 
-    A picture whose file cannot be read any more counts with its id and label only: `read` reports it.
+    An image whose file cannot be read any more counts with its id and label only: `read` reports it.
     """
     total = hashlib.sha256()
     head = {"size": source.size, "crop": source.crop, "label_map": source.label_map}
@@ -96,7 +96,7 @@ def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.u
         crop: share of the short side that the square covers, in (0, 1].
 
     Returns:
-        uint8 (size, size, 3), area-averaged when it shrinks, bicubic when it grows. A picture that has the
+        uint8 (size, size, 3), area-averaged when it shrinks, bicubic when it grows. An image that has the
         size already comes back as it is.
     """
     from clearsight.data.media.resize import covering, middle
@@ -132,7 +132,7 @@ def _side(source: Source, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         least = min(map(len, _by_label(entries).values()), default=0)
         if 0 < least <= source.hold_out.per_class:
             raise ConfigError(
-                f"{source.hold_out.per_class} pictures of each class are held out, and one class has {least}",
+                f"{source.hold_out.per_class} images of each class are held out, and one class has {least}",
                 where=_name(source),
                 hint="hold out fewer, or a share: {fraction: 0.1}",
             )
@@ -143,7 +143,7 @@ def _held_out(rule: HoldOut, entries: tuple[Entry, ...], where: str) -> set[str]
     """Return the ids of the held-out side."""
     if rule.per_class is not None:
         return {entry.id for few in _by_label(entries).values() for entry in few[-rule.per_class :]}
-    # A group belongs to the class of its first picture: one that spans classes is not torn apart either.
+    # A group belongs to the class of its first image: one that spans classes is not torn apart either.
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         groups[_group(rule.group, entry, where)].append(entry)
@@ -209,7 +209,7 @@ def _mapped(
 
 
 def _taken(entries: tuple[Entry, ...], take: int) -> tuple[Entry, ...]:
-    """Go round the classes, each time taking the next picture of each in order of its id's hash."""
+    """Go round the classes, each time taking the next image of each in order of its id's hash."""
     order: list[tuple[int, bytes, str]] = []
     for members in _by_label(entries).values():
         ranked = sorted((_digest(entry.id), entry.id) for entry in members)

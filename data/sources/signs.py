@@ -41,7 +41,7 @@ CLASSES = (
 class Signs(Source):
     """Synthetic road signs in 17 classes, drawn over photographs in varied light and occlusion.
 
-    Picture number i is the same whatever ``count`` is; ``train`` and ``test`` share no scene and no
+    Image number i is the same whatever ``count`` is; ``train`` and ``test`` share no scene and no
     background photograph. Figures measured on it are figures on drawings, not on real road signs.
     """
 
@@ -52,18 +52,18 @@ class Signs(Source):
     split: Literal["train", "test"] = "test"
     """Which of the two parts."""
     count: Annotated[int, Field(ge=1, le=999_999)] = 1000
-    """How many pictures; the classes take turns."""
+    """How many images; the classes take turns."""
     pixels: Annotated[int, Field(ge=16, le=1024)] = 64
     """Side that the scenes are drawn at, in pixels."""
 
     def scan(self) -> Index:
-        """List the pictures; nothing is drawn."""
+        """List the images; nothing is drawn."""
         names = [f"signs/{self.split}/{number:06d}" for number in range(self.count)]
         entries = tuple(Entry(name, number % len(CLASSES), name, number) for number, name in enumerate(names))
         return Index(entries, CLASSES)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Draw one picture."""
+        """Draw one image."""
         from clearsight.data.contract.rng import Rng
         from clearsight.data.signs.scene import render
 
@@ -75,7 +75,7 @@ class Signs(Source):
     def content(self, entry: Entry) -> bytes:
         """Return what the drawing depends on: revision, resolution, scene and the libraries that draw.
 
-        Drawing every picture for its key alone would take minutes on a large set.
+        Drawing every image for its key alone would take minutes on a large set.
         """
         import cv2
         import numpy as np

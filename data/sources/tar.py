@@ -1,4 +1,4 @@
-"""Pictures inside an uncompressed tar file, read in place."""
+"""Images inside an uncompressed tar file, read in place."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class Tar(Source):
-    """Unlabelled pictures in a tar file. Ids are the names inside it."""
+    """Unlabelled images in a tar file. Ids are the names inside it."""
 
     kind: Literal["tar"] = "tar"
-    purpose: ClassVar[str] = "unlabelled pictures inside a tar file, without unpacking it"
+    purpose: ClassVar[str] = "unlabelled images inside a tar file, without unpacking it"
 
     path: Annotated[str, Field(min_length=1)]
     """The tar file."""
     pattern: str = "*"
-    """Only pictures whose name inside the file matches, such as ``low/*``; ``*`` also matches slashes."""
+    """Only images whose name inside the file matches, such as ``low/*``; ``*`` also matches slashes."""
 
     def scan(self) -> Index:
-        """List the pictures, sorted by name.
+        """List the images, sorted by name.
 
         Raises:
-            DataError: the file is no tar file, is compressed, or holds no picture that matches.
+            DataError: the file is no tar file, is compressed, or holds no image that matches.
         """
         from clearsight.data.media.images import SUFFIXES
 
@@ -44,7 +44,7 @@ class Tar(Source):
                 found.append(Entry(name, None, name, f"{offset}+{size}"))
         if not found:
             raise DataError(
-                f"holds no pictures that match '{self.pattern}'", where=self.path, hint="check the pattern"
+                f"holds no images that match '{self.pattern}'", where=self.path, hint="check the pattern"
             )
         return Index(tuple(sorted(found, key=lambda entry: entry.id)), ())
 

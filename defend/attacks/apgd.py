@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class APGD(BallAttack):
     """Auto-PGD (Croce and Hein 2020; for l1 with adaptive sparsity, Croce and Hein 2021).
 
-    A picture that is misclassified is finished and costs nothing any more.
+    An image that is misclassified is finished and costs nothing any more.
     """
 
     kind: Literal["apgd"] = "apgd"
@@ -31,9 +31,9 @@ class APGD(BallAttack):
     steps: Annotated[int, Field(ge=1)] = 100
     """Gradient steps from each start."""
     restarts: Annotated[int, Field(ge=1)] = 1
-    """Random starts (towards each class); only pictures that survived the ones before are tried again."""
+    """Random starts (towards each class); only images that survived the ones before are tried again."""
     targets: Annotated[int, Field(ge=1)] = 9
-    """For ``loss: dlr_targeted``: how many wrong classes are tried, by falling logit of the clean picture."""
+    """For ``loss: dlr_targeted``: how many wrong classes are tried, by falling logit of the clean image."""
     rho: Annotated[Number, Field(gt=0, lt=1)] = 0.75
     """The step is halved where the loss rose in at most this share of the steps since the last check
     (linf and l2)."""
@@ -45,7 +45,7 @@ class APGD(BallAttack):
         needs_classes(self.kind, {"dlr": 3, "dlr_targeted": 4}.get(self.loss, 2), classes)
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         targeted = self.loss == "dlr_targeted"
         starts = self.restarts * (min(self.targets, classes - 1) if targeted else 1)
         # Ranking the classes costs one, each of l1's two wider balls two, a last look at random systems one.
@@ -53,7 +53,7 @@ class APGD(BallAttack):
         return starts * (self.steps + 1 + longer) + targeted, starts * self.steps
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return, for each picture, the misclassified point, or else the one nearest to that."""
+        """Return, for each image, the misclassified point, or else the one nearest to that."""
         import torch
 
         from clearsight.defend.search.apgd import Settings, ascend, raised_by, ranked_targets

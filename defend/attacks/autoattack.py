@@ -68,7 +68,7 @@ class AutoAttack(BallAttack):
         return {"apgd-ce": ce, "apgd-t": targeted, "fab-t": fab, "square": square}
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         each = [member.passes(classes) for member in self.members(classes).values()]
         # One look at what each member found.
         return sum(forwards for forwards, _ in each) + len(each), sum(backwards for _, backwards in each)

@@ -35,17 +35,17 @@ class Attack(Spec):
 
     threat: Threat = "adaptive"
     """What the attacker knows. ``adaptive``: every part of the system. ``oblivious``: the classifier alone;
-    its pictures then go through the whole system. ``transfer``: another system, named by ``source``.
+    its images then go through the whole system. ``transfer``: another system, named by ``source``.
     ``scores``, ``labels``: the logits, or the predicted class, of the whole system."""
     source: str | None = None
-    """For ``threat: transfer``: name of the system that the pictures are made on."""
+    """For ``threat: transfer``: name of the system that the images are made on."""
     through: Literal["bpda", "exact"] = "bpda"
     """``bpda``: exact gradients where a part has them, its declared surrogate where it has not (Athalye et
     al. 2018). ``exact``: refuse systems whose gradient is not exact in every part."""
     eot: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Draws that logits and gradients of a system with random parts are averaged over; ``auto``: 10."""
     keep: bool = False
-    """Keep the adversarial pictures in the run folder, without loss, to replay them on another system."""
+    """Keep the adversarial images in the run folder, without loss, to replay them on another system."""
 
     @model_validator(mode="after")
     def _threat_fits(self) -> Self:
@@ -70,32 +70,32 @@ class Attack(Spec):
 
     @property
     def company(self) -> bool:
-        """Return True where a picture's result may hang on the other pictures of its batch."""
+        """Return True where an image's result may hang on the other images of its batch."""
         return False
 
     def fits(self, classes: int) -> None:
         """Hook: raise `AttackError` where the attack makes no sense for so few classes."""
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Hook: return the most forward and backward passes that one picture can cost in one draw.
+        """Hook: return the most forward and backward passes that one image can cost in one draw.
 
-        The first look at the picture, and the one that judges the result, are not among them.
+        The first look at the image, and the one that judges the result, are not among them.
         """
         raise NotImplementedError
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Hook: return adversarial pictures (n, c, h, w) in [0, 1].
+        """Hook: return adversarial images (n, c, h, w) in [0, 1].
 
-        All victims are classified correctly to begin with. A picture that no attack was found for may come
-        back as whatever came closest. Randomness comes from ``rng`` by picture id (`Streams`).
+        All victims are classified correctly to begin with. An image that no attack was found for may come
+        back as whatever came closest. Randomness comes from ``rng`` by image id (`Streams`).
         """
         raise NotImplementedError
 
     def __call__(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Attack the pictures that are classified correctly, and check what comes back.
+        """Attack the images that are classified correctly, and check what comes back.
 
         Returns:
-            (n, c, h, w) in [0, 1]; pictures that were wrong already come back as they are.
+            (n, c, h, w) in [0, 1]; images that were wrong already come back as they are.
 
         Raises:
             AttackError: too few classes, or a result outside of range or ball (an error in the attack).
@@ -119,7 +119,7 @@ class Attack(Spec):
 
         if found.shape != victims.images.shape or not found.isfinite().all():
             raise AttackError(
-                "it returned pictures of another shape or that are not finite", where=kind_of(self)
+                "it returned images of another shape or that are not finite", where=kind_of(self)
             )
         if found.min() < 0.0 or found.max() > 1.0:
             raise AttackError("it returned pixels outside of [0, 1]", where=kind_of(self))

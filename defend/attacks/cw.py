@@ -1,4 +1,4 @@
-"""The attack of Carlini and Wagner: the margin raised in a ball, or the nearest misclassified picture."""
+"""The attack of Carlini and Wagner: the margin raised in a ball, or the nearest misclassified image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CarliniWagner(BallAttack):
 
     In the ball (the default): projected steps that raise the margin, known as C&W-inf in adversarial
     training. With ``minimal: true`` (l2): their own attack, which looks for the nearest misclassified
-    picture with Adam, pixels as (tanh + 1) / 2, and a binary search over the weight c. It pays its steps
+    image with Adam, pixels as (tanh + 1) / 2, and a binary search over the weight c. It pays its steps
     whatever eps is, so that the perturbation's length means something; it succeeded where that is at most
     eps. What is farther comes back cut to the ball.
     """
@@ -37,16 +37,16 @@ class CarliniWagner(BallAttack):
     steps: Annotated[int, Field(ge=1)] = 100
     """Gradient steps from each start, or in each search over c."""
     kappa: Annotated[Number, Field(ge=0)] = 0.0
-    """Confidence: a picture is done when the wrong logit exceeds the true one by this much. More than 0 makes
-    pictures that transfer better."""
+    """Confidence: an image is done when the wrong logit exceeds the true one by this much. More than 0 makes
+    images that transfer better."""
     step: Annotated[Number, Field(gt=0)] | None = None
     """In the ball: length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
-    """In the ball: starts; only pictures that survived the ones before are tried again."""
+    """In the ball: starts; only images that survived the ones before are tried again."""
     random_start: bool = True
-    """In the ball: begin at a random point; false: at the picture."""
+    """In the ball: begin at a random point; false: at the image."""
     minimal: bool = False
-    """Look for the nearest misclassified picture instead; needs ``norm: l2``."""
+    """Look for the nearest misclassified image instead; needs ``norm: l2``."""
     searches: Annotated[int, Field(ge=1, le=20)] = 9
     """Minimal: values of c that are tried."""
     c: Annotated[Number, Field(gt=0)] = 1e-3
@@ -65,7 +65,7 @@ class CarliniWagner(BallAttack):
         return self
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         if self.minimal:
             return self.searches * (self.steps + 1), self.searches * self.steps
         return self.restarts * (self.steps + 1), self.restarts * self.steps

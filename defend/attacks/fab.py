@@ -32,7 +32,7 @@ class FAB(BallAttack):
     restarts: Annotated[int, Field(ge=1)] = 1
     """Starts for each class; all but the first are random."""
     alpha_max: Annotated[Number, Field(ge=0, le=1)] = 0.1
-    """Largest weight of the step that is taken from the picture itself."""
+    """Largest weight of the step that is taken from the image itself."""
     eta: Annotated[Number, Field(ge=1)] = 1.05
     """How far a step goes beyond the linearised boundary; 1 ends on it."""
     beta: Annotated[Number, Field(gt=0, lt=1)] = 0.9
@@ -43,13 +43,13 @@ class FAB(BallAttack):
         needs_classes(kind_of(self), 2, classes)
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         starts = self.restarts * min(self.targets, classes - 1)
         return 1 + starts * (2 * self.steps + 4), starts * (self.steps + 1)
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
         """Return the misclassified point within eps; else the nearest one, scaled to eps."""
-        from clearsight.defend.search.balls import per_picture
+        from clearsight.defend.search.balls import per_image
         from clearsight.defend.search.fab import Pace, nearest
 
         found, distance = nearest(
@@ -63,6 +63,6 @@ class FAB(BallAttack):
             pace=Pace(self.steps, self.alpha_max, self.eta, self.beta),
         )
         share = (self.eps / distance.clamp_min(1e-12)).clamp_max(1.0)
-        scaled = victims.images + (found - victims.images) * per_picture(share, found)
-        inside = per_picture(distance <= self.eps, found)
+        scaled = victims.images + (found - victims.images) * per_image(share, found)
+        inside = per_image(distance <= self.eps, found)
         return found.where(inside, scaled.clamp(0.0, 1.0))

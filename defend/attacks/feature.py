@@ -1,4 +1,4 @@
-"""Perturbations of what a network sees in a picture, not of what it calls it."""
+"""Perturbations of what a network sees in an image, not of what it calls it."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 class FeaturePerturbation(BallAttack):
     """Moves the features that the classifier's last linear layer is given, by projected sign or l2 steps.
 
-    ``away``: as far as possible from the picture's own features (Mopuri et al. 2018, Naseer et al. 2018; the
+    ``away``: as far as possible from the image's own features (Mopuri et al. 2018, Naseer et al. 2018; the
     "feature perturbation" of the field), without a look at the labels. ``towards``: to the features of
-    another picture, a guide of another class (Sabour et al. 2016). Guides are pictures of the same batch:
-    ids and guides are placed on a circle by their random streams, and each picture takes the next ones of
+    another image, a guide of another class (Sabour et al. 2016). Guides are images of the same batch:
+    ids and guides are placed on a circle by their random streams, and each image takes the next ones of
     another class. So its guide stays the same as long as that one is in the batch, but may differ where it
-    is not; a picture without any goes away from itself.
+    is not; an image without any goes away from itself.
     """
 
     kind: Literal["feature"] = "feature"
-    purpose: ClassVar[str] = "moves the penultimate features away, or towards another picture's"
+    purpose: ClassVar[str] = "moves the penultimate features away, or towards another image's"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     direction: Literal["towards", "away"] = "away"
-    """``away`` from the picture's own features, or ``towards`` those of a picture of another class."""
+    """``away`` from the image's own features, or ``towards`` those of an image of another class."""
     steps: Annotated[int, Field(ge=1)] = 40
     """Gradient steps from each start."""
     step: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
-    """Random starts, each with another guide; only pictures that survived the ones before are tried again."""
+    """Random starts, each with another guide; only images that survived the ones before are tried again."""
 
     @property
     def company(self) -> bool:
-        """Return True where a picture's result may depend on which others are in its batch."""
+        """Return True where an image's result may depend on which others are in its batch."""
         return self.direction == "towards"
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         # One more of each to read the features that it starts from.
         return self.restarts * (self.steps + 1) + 1, self.restarts * self.steps + 1
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return, for each picture, the misclassified point, or else the end of the last start."""
+        """Return, for each image, the misclassified point, or else the end of the last start."""
         import torch
 
         from clearsight.defend.search.streams import Streams
@@ -122,7 +122,7 @@ class FeaturePerturbation(BallAttack):
 
 
 def _features(target: Target, victims: Victims) -> Tensor:
-    """Return the features (n, d) of the pictures; of a random system, the mean over its draws."""
+    """Return the features (n, d) of the images; of a random system, the mean over its draws."""
     import torch
 
     seen: list[Tensor] = []

@@ -23,11 +23,11 @@ class FGSM(BallAttack):
     purpose: ClassVar[str] = "one gradient step; a check, not a measure"
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return 1, 1
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return the pictures after one step of length eps."""
+        """Return the images after one step of length eps."""
         from clearsight.defend.search.balls import ascent, project
         from clearsight.defend.search.losses import cross_entropy
 

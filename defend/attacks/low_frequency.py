@@ -36,18 +36,18 @@ class LowFrequency(BallAttack):
     step: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
-    """Starts; only pictures that survived the ones before are tried again."""
+    """Starts; only images that survived the ones before are tried again."""
     random_start: bool = True
-    """Begin at a random smooth point of the ball; false: at the picture."""
+    """Begin at a random smooth point of the ball; false: at the image."""
     loss: Literal["cross_entropy", "margin"] = "cross_entropy"
     """What is raised."""
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return, for each picture, the misclassified point, or else the end of the last start."""
+        """Return, for each image, the misclassified point, or else the end of the last start."""
         from clearsight.defend.search.descent import retried
         from clearsight.defend.search.streams import Streams
 
@@ -80,14 +80,14 @@ class LowFrequency(BallAttack):
         return descend(target, victims, x, steps=self.steps, look=look, move=move)
 
     def _start(self, centre: Tensor, streams: Streams, at: Tensor) -> Tensor:
-        from clearsight.defend.search.balls import TINY, per_picture, random_point, size
+        from clearsight.defend.search.balls import TINY, per_image, random_point, size
         from clearsight.defend.search.frequencies import low_pass
 
         point = random_point(centre, self.norm, self.eps, streams, at)
         smooth = low_pass(point - centre, self.share)
-        # Smoothing leaves little of white noise; without its length back, the start would be the picture.
+        # Smoothing leaves little of white noise; without its length back, the start would be the image.
         reach = size(point - centre, self.norm) / size(smooth, self.norm).clamp_min(TINY)
-        return self._kept(centre + smooth * per_picture(reach, smooth), centre)
+        return self._kept(centre + smooth * per_image(reach, smooth), centre)
 
     def _kept(self, x: Tensor, centre: Tensor) -> Tensor:
         """Return the point without high frequencies, then cut to ball and cube."""

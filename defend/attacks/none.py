@@ -21,9 +21,9 @@ class NoAttack(Attack):
     sees: ClassVar[Sees] = "nothing"
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return 0, 0
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return the pictures."""
+        """Return the images."""
         return victims.images

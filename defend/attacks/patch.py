@@ -1,4 +1,4 @@
-"""Adversarial patches: a square of the picture that may be anything."""
+"""Adversarial patches: a square of the image that may be anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Patch(Attack):
-    """A square whose pixels are free in [0, 1] (after Brown et al. 2017), made for each picture by itself.
+    """A square whose pixels are free in [0, 1] (after Brown et al. 2017), made for each image by itself.
 
     Sign steps raise the loss inside the square; everything outside of it stays. Each restart takes another
     place and other pixels to begin with.
@@ -30,12 +30,12 @@ class Patch(Attack):
     purpose: ClassVar[str] = "a square of free pixels, at a random or fixed place"
 
     side: Annotated[Number, Field(gt=0, le=1)] = 0.2
-    """Side of the square as a share of the picture's shorter side; at least one pixel."""
+    """Side of the square as a share of the image's shorter side; at least one pixel."""
     place: Literal["random"] | tuple[Share, Share] = "random"
     """``random``, or where it lies: [0, 0] is the upper left corner, [1, 1] the lower right, [0.5, 0.5] the
     middle (down, right)."""
     restarts: Annotated[int, Field(ge=1)] = 5
-    """Places, or beginnings, that are tried; only pictures that survived the ones before are tried again."""
+    """Places, or beginnings, that are tried; only images that survived the ones before are tried again."""
     steps: Annotated[int, Field(ge=1)] = 50
     """Gradient steps at each place."""
     step: Annotated[Number, Field(gt=0, le=1)] = 0.05
@@ -44,11 +44,11 @@ class Patch(Attack):
     """What is raised."""
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return the misclassified pictures, or else those of the highest loss that was seen."""
+        """Return the misclassified images, or else those of the highest loss that was seen."""
         import torch
 
         from clearsight.defend.search.streams import Streams

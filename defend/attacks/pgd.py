@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PGD(BallAttack):
     """Projected gradient descent (Madry et al. 2018), optionally with momentum (Dong et al. 2018).
 
-    A picture that is misclassified is finished and costs nothing any more, unless the system is random.
+    An image that is misclassified is finished and costs nothing any more, unless the system is random.
     """
 
     kind: Literal["pgd"] = "pgd"
@@ -31,20 +31,20 @@ class PGD(BallAttack):
     step: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
-    """Random starts; only pictures that survived the ones before are tried again."""
+    """Random starts; only images that survived the ones before are tried again."""
     random_start: bool = True
-    """Begin at a random point of the ball; false: at the picture."""
+    """Begin at a random point of the ball; false: at the image."""
     momentum: Annotated[Number, Field(ge=0)] = 0.0
     """Decay of the running sum of normalised gradients; 0 turns it off."""
     loss: Literal["cross_entropy", "margin"] = "cross_entropy"
     """What is raised."""
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return, for each picture, the misclassified point, or else the end of the last start."""
+        """Return, for each image, the misclassified point, or else the end of the last start."""
         from clearsight.defend.search.descent import retried
         from clearsight.defend.search.streams import Streams
 
@@ -60,7 +60,7 @@ class PGD(BallAttack):
         import torch
 
         from clearsight.defend.search import losses
-        from clearsight.defend.search.balls import ascent, per_picture, project, random_point, size
+        from clearsight.defend.search.balls import ascent, per_image, project, random_point, size
         from clearsight.defend.search.descent import descend
 
         centre, labels = victims.images, victims.labels
@@ -74,7 +74,7 @@ class PGD(BallAttack):
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
             if self.momentum:
-                scale = per_picture(size(gradient, "l1").clamp_min(1e-12), gradient)
+                scale = per_image(size(gradient, "l1").clamp_min(1e-12), gradient)
                 velocity[active] = self.momentum * velocity[active] + gradient / scale
                 gradient = velocity[active]
             moved = x + length * ascent(gradient, self.norm, x=x)

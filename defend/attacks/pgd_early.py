@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class EarlyPGD(BallAttack):
-    """PGD-K-tau (Zhang et al. 2020): a misclassified picture makes tau more steps, then stays.
+    """PGD-K-tau (Zhang et al. 2020): a misclassified image makes tau more steps, then stays.
 
-    It misclassifies what PGD of as many steps does, but barely: a picture of how near the boundary is, and
+    It misclassifies what PGD of as many steps does, but barely: an image of how near the boundary is, and
     the attack that friendly adversarial training learns from.
     """
 
@@ -28,20 +28,20 @@ class EarlyPGD(BallAttack):
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     steps: Annotated[int, Field(ge=1)] = 10
-    """K, the most gradient steps that a picture makes."""
+    """K, the most gradient steps that an image makes."""
     step: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     tau: Annotated[int, Field(ge=0)] = 0
-    """Extra steps of a picture that is misclassified."""
+    """Extra steps of an image that is misclassified."""
     random_start: bool = True
-    """Begin at a random point of the ball; false: at the picture."""
+    """Begin at a random point of the ball; false: at the image."""
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return self.steps + 1, self.steps
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return where each picture stopped, or the point before where it was misclassified only there."""
+        """Return where each image stopped, or the point before where it was misclassified only there."""
         import torch
 
         from clearsight.defend.search.balls import random_point
@@ -72,7 +72,7 @@ class EarlyPGD(BallAttack):
             tau=self.tau,
         )
         out = found.images.clone()
-        # The end of a picture that made all steps was never looked at. It matters only where another of its
+        # The end of an image that made all steps was never looked at. It matters only where another of its
         # points was misclassified.
         unsure = ((out != found.fooled).flatten(1).any(1) & ~found.frozen).nonzero()[:, 0]
         if len(unsure):

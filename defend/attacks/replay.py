@@ -1,4 +1,4 @@
-"""Replays the adversarial pictures that an earlier run kept, on any system."""
+"""Replays the adversarial images that an earlier run kept, on any system."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from clearsight.defend.target import Target, Victims
 
 PLACES = ("system", "attack", "condition")
-"""What names a cell of a run; of no account for the result, which hangs on the pictures alone."""
+"""What names a cell of a run; of no account for the result, which hangs on the images alone."""
 
 
 class Replay(Attack):
-    """Takes each picture from those that an attack with ``keep: true`` left in a run folder.
+    """Takes each image from those that an attack with ``keep: true`` left in a run folder.
 
-    They are used for every picture, also for those that the system gets wrong anyway. Nothing is asked of the
+    They are used for every image, also for those that the system gets wrong anyway. Nothing is asked of the
     system, so any will do: one without gradients, an ONNX file, or one that was mended since.
     """
 
     kind: Literal["replay"] = "replay"
-    purpose: ClassVar[str] = "adversarial pictures that an earlier run kept"
+    purpose: ClassVar[str] = "adversarial images that an earlier run kept"
     sees: ClassVar[Sees] = "nothing"
 
     path: Annotated[str, Field(min_length=1)]
@@ -44,18 +44,18 @@ class Replay(Attack):
     """Name of the condition in that run."""
 
     def ready(self) -> None:
-        """Raise `ClearsightError` unless the run kept pictures of this cell."""
+        """Raise `ClearsightError` unless the run kept images of this cell."""
         self.files()
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields, with the pictures' checksums in place of what names them."""
+        """Return the fields, with the images' checksums in place of what names them."""
         from clearsight.data.weights import digest
 
         fields = {name: v for name, v in super().identity().items() if name not in ("path", *PLACES)}
-        return fields | {"pictures": [digest(path) for path in self.files()]}
+        return fields | {"images": [digest(path) for path in self.files()]}
 
     def files(self) -> list[Path]:
-        """Return the files of the kept pictures, in the order of the chunks.
+        """Return the files of the kept images, in the order of the chunks.
 
         Raises:
             ConfigError: no such folder, no such cell, or nothing was kept of it.
@@ -68,7 +68,7 @@ class Replay(Attack):
         if not found:
             told = resolved.get("config", {}).get("attacks", {}).get(self.attack, {})
             raise ConfigError(
-                f"that run kept no pictures of attack '{self.attack}' on system '{self.system}',"
+                f"that run kept no images of attack '{self.attack}' on system '{self.system}',"
                 f" condition '{self.condition}'",
                 where=self._where,
                 hint="finish that run first"
@@ -78,31 +78,31 @@ class Replay(Attack):
         return found
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return 0, 0
 
     def __call__(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return the kept pictures of all ids.
+        """Return the kept images of all ids.
 
         Raises:
-            AttackError: an id without a picture, or one of another shape.
+            AttackError: an id without an image, or one of another shape.
         """
         import torch
 
-        found = self._pictures(victims.ids)
+        found = self._images(victims.ids)
         for name, image in zip(victims.ids, victims.images, strict=True):
             if name not in found:
                 raise AttackError(
-                    f"no picture of '{name}' was kept",
+                    f"no image of '{name}' was kept",
                     where=self._where,
-                    hint="replay on the same pictures, and finish that run first",
+                    hint="replay on the same images, and finish that run first",
                 )
             if found[name].shape != image.shape:
                 shapes = " to ".join(str(tuple(each.shape)) for each in (found[name], image))
                 raise AttackError(
-                    f"the kept picture of '{name}' does not fit: {shapes}",
+                    f"the kept image of '{name}' does not fit: {shapes}",
                     where=self._where,
-                    hint="replay on pictures of the same size and condition",
+                    hint="replay on images of the same size and condition",
                 )
         return self._checked(torch.stack([found[name] for name in victims.ids]).to(victims.images), victims)
 
@@ -110,7 +110,7 @@ class Replay(Attack):
     def _where(self) -> str:
         return f"{self.kind} '{self.path}'"
 
-    def _pictures(self, ids: Sequence[str]) -> dict[str, Tensor]:
+    def _images(self, ids: Sequence[str]) -> dict[str, Tensor]:
         from safetensors import SafetensorError, safe_open
 
         wanted, out = set(ids), {}

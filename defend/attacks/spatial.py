@@ -22,7 +22,7 @@ class Spatial(Attack):
     """The worst of many rotations and translations (Engstrom et al. 2019), bilinear.
 
     The grid is gone through from the least transformation to the greatest, so what comes back is the least
-    one of it that is misclassified; a picture that none of them changes comes back as it was. Only the
+    one of it that is misclassified; an image that none of them changes comes back as it was. Only the
     predicted class is asked for.
     """
 
@@ -41,7 +41,7 @@ class Spatial(Attack):
     shifts: Annotated[int, Field(ge=1)] = 5
     """Grid: translations along each axis."""
     tries: Annotated[int, Field(ge=1)] = 10
-    """Random: transformations that are tried on a picture."""
+    """Random: transformations that are tried on an image."""
     border: Literal["zeros", "border"] = "zeros"
     """What comes in from outside: black, or the pixels at the edge."""
 
@@ -50,7 +50,7 @@ class Spatial(Attack):
         if self.rotation == 0 and self.shift == 0:
             raise ValueError("rotation and shift are both 0: nothing would move")
         if self.search == "grid" and not self.poses():
-            raise ValueError("angles, shifts: this grid holds the picture as it is and nothing else")
+            raise ValueError("angles, shifts: this grid holds the image as it is and nothing else")
         return self
 
     def poses(self) -> list[tuple[float, float, float]]:
@@ -68,11 +68,11 @@ class Spatial(Attack):
         return sorted(grid, key=lambda pose: round(amount(pose), 9))
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return (len(self.poses()) if self.search == "grid" else self.tries), 0
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return each picture in the first misclassified pose, or as it was."""
+        """Return each image in the first misclassified pose, or as it was."""
         import torch
 
         from clearsight.defend.search.turning import turned
@@ -90,7 +90,7 @@ class Spatial(Attack):
         return out
 
     def _tried(self, victims: Victims, rng: Rng) -> Iterator[Tensor]:
-        """Yield the poses (n, 3) of one try of each picture after the other."""
+        """Yield the poses (n, 3) of one try of each image after the other."""
         import torch
 
         from clearsight.defend.search.streams import Streams

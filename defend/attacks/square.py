@@ -27,13 +27,13 @@ class Square(BallAttack):
     sees: ClassVar[Sees] = "scores"
 
     queries: Annotated[int, Field(ge=1)] = 5000
-    """Proposals for each picture and start; the first point costs one more."""
+    """Proposals for each image and start; the first point costs one more."""
     p_init: Annotated[Number, Field(gt=0, le=1)] = 0.8
-    """Share of the picture's area that the first squares change; it is halved step by step."""
+    """Share of the image's area that the first squares change; it is halved step by step."""
     loss: Literal["margin", "cross_entropy"] = "margin"
     """What is raised."""
     restarts: Annotated[int, Field(ge=1)] = 1
-    """Starts; only pictures that survived the ones before are tried again."""
+    """Starts; only images that survived the ones before are tried again."""
 
     rescaled: bool = True
     """Stretch the schedule of square sizes, which is made for 10000 queries, to the budget; false: cut it off
@@ -44,11 +44,11 @@ class Square(BallAttack):
         needs_classes(kind_of(self), 2, classes)
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         return self.restarts * (self.queries + 1), 0
 
     def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
-        """Return, for each picture, the misclassified point, or else the best one of the last start."""
+        """Return, for each image, the misclassified point, or else the best one of the last start."""
         from clearsight.defend.search.square import random_squares
 
         found, _ = random_squares(

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Swift(BallAttack):
-    """Our own fast ensemble. A picture that is misclassified costs nothing any more.
+    """Our own fast ensemble. An image that is misclassified costs nothing any more.
 
     1. A short APGD on the margin breaks what is easy.
     2. The wrong classes are ranked by their distance in the linearised network (MALT, Melamed et al. 2024);
        targeted APGD tries the nearest ones, one after the other.
-    3. Pictures that came near to being broken, by what is left of their margin, get the other classes too.
+    3. Images that came near to being broken, by what is left of their margin, get the other classes too.
     4. A short Square tells whether the gradients were worth anything: where it succeeds, they were not.
 
     With ``exact`` the survivors go through the whole of AutoAttack: then the result is at least as strong as
@@ -42,7 +42,7 @@ class Swift(BallAttack):
     ranked: Annotated[int, Field(ge=1, le=TARGETS)] = 3
     """Nearest classes that are tried on every survivor."""
     near: Annotated[Number, Field(ge=0, le=1)] = 0.3
-    """Share of the picture's own margin below which a survivor counts as near."""
+    """Share of the image's own margin below which a survivor counts as near."""
     queries: Annotated[int, Field(ge=0)] = 200
     """Queries of the closing Square; 0 leaves it out."""
     exact: bool = False
@@ -53,7 +53,7 @@ class Swift(BallAttack):
         needs_classes("swift", 4, classes)
 
     def passes(self, classes: int) -> tuple[int, int]:
-        """Return the most passes that one picture can cost."""
+        """Return the most passes that one image can cost."""
         count = min(TARGETS, classes - 1)
         whole = AutoAttack(norm=self.norm, eps=self.eps).passes(classes) if self.exact else (0, 0)
         longer = 5 if self.norm == "l1" else 1

@@ -20,10 +20,10 @@ HALF = (0.5, 0.5, 0.5)
 class EfficientNetLite0(ClassifierSpec):
     """EfficientNet-Lite0 for ImageNet (Tan & Le 2019; 4.65 M parameters; 224x224 pixels).
 
-    Pictures are normalised as (x - 0.5) / 0.5, as the network was trained. The mean and deviation usual for
-    ImageNet cost accuracy: on 300 validation pictures of Imagenette at 224x224 (the whole picture, not cut
+    Images are normalised as (x - 0.5) / 0.5, as the network was trained. The mean and deviation usual for
+    ImageNet cost accuracy: on 300 validation images of Imagenette at 224x224 (the whole image, not cut
     further) this gives 75.3 % top-1 over the 1000 classes and 99.0 % among the ten, against 66.7 and 98.3 %
-    with (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225). Full-size pictures of ImageNet are prepared with
+    with (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225). Full-size images of ImageNet are prepared with
     ``size: 224, crop: 0.875``.
     """
 

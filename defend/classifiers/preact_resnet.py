@@ -1,4 +1,4 @@
-"""Pre-activation ResNet, the usual network of adversarial training on small pictures."""
+"""Pre-activation ResNet, the usual network of adversarial training on small images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class PreActResNet(ClassifierSpec):
-    """Pre-activation ResNet for small pictures (He et al. 2016); 11.2 million parameters at depth 18."""
+    """Pre-activation ResNet for small images (He et al. 2016); 11.2 million parameters at depth 18."""
 
     kind: Literal["preact_resnet"] = "preact_resnet"
     minimum: ClassVar[int] = 8
-    purpose: ClassVar[str] = "pre-activation ResNet-10, -18 or -34 for small pictures"
+    purpose: ClassVar[str] = "pre-activation ResNet-10, -18 or -34 for small images"
     fixed_by_weights: ClassVar[frozenset[str]] = ClassifierSpec.fixed_by_weights | {
         "depth",
         "width",

@@ -18,7 +18,7 @@ class WideResNet(ClassifierSpec):
 
     kind: Literal["wide_resnet"] = "wide_resnet"
     minimum: ClassVar[int] = 8
-    purpose: ClassVar[str] = "wide residual network (WRN-28-10 and smaller ones) for small pictures"
+    purpose: ClassVar[str] = "wide residual network (WRN-28-10 and smaller ones) for small images"
     fixed_by_weights: ClassVar[frozenset[str]] = ClassifierSpec.fixed_by_weights | {
         "depth",
         "widen",

@@ -1,4 +1,4 @@
-"""Pre-activation ResNet for small pictures (He et al. 2016)."""
+"""Pre-activation ResNet for small images (He et al. 2016)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clearsight.defend.search import losses
-from clearsight.defend.search.balls import Norm, ascent, flat, per_picture, project, random_point
+from clearsight.defend.search.balls import Norm, ascent, flat, per_image, project, random_point
 from clearsight.defend.search.streams import Streams
 from clearsight.defend.target import Loss, Target, Victims
 
@@ -93,7 +93,7 @@ def raised_by(name: str, labels: Tensor, targets: Tensor | None = None) -> Raise
 
 
 def ranked_targets(target: Target, victims: Victims, count: int) -> Tensor:
-    """Return the other classes (n, min(count, classes - 1)) by falling logit; costs one query a picture."""
+    """Return the other classes (n, min(count, classes - 1)) by falling logit; costs one query an image."""
     logits = target.logits(victims.images, victims.rows)
     others = logits.scatter(1, victims.labels[:, None], -torch.inf)
     ranked = others.argsort(dim=1, descending=True, stable=True)
@@ -109,14 +109,14 @@ def ascend(
     at: Tensor,
     start: Tensor | None = None,
 ) -> Climbed:
-    """Search from one start. A picture is finished, and costs nothing any more, once it is misclassified.
+    """Search from one start. An image is finished, and costs nothing any more, once it is misclassified.
 
-    A picture costs at most ``steps + 1`` queries and ``steps`` backwards; with wider balls ``steps + 5``
-    queries. Where the system is random, every picture is searched to the end, and one more query judges it.
+    An image costs at most ``steps + 1`` queries and ``steps`` backwards; with wider balls ``steps + 5``
+    queries. Where the system is random, every image is searched to the end, and one more query judges it.
 
     Args:
         target: the system.
-        victims: n pictures.
+        victims: n images.
         raised: the loss, see `raised_by`.
         settings: ball and schedule.
         streams: random numbers; used for a random start only.
@@ -169,7 +169,7 @@ class _Found:
         return cls(images.clone(), broken, images.new_full((len(victims),), -torch.inf))
 
     def note(self, at: Tensor, x: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Note what was seen at points of the ball; return which pictures (m,) are still classified right."""
+        """Note what was seen at points of the ball; return which images (m,) are still classified right."""
         done = logits.argmax(1) != labels
         self.images[at[done]] = x[done]
         self.broken[at[done]] = True
@@ -206,7 +206,7 @@ def _climb(
 
 
 class _Climb:
-    """Pictures on their way up. Every tensor has one row a picture, so that finished ones can be dropped."""
+    """Images on their way up. Every tensor has one row an image, so that finished ones can be dropped."""
 
     def __init__(
         self, settings: Settings, radius: float, steps: int, at: Tensor, centre: Tensor, x: Tensor
@@ -248,13 +248,13 @@ class _Climb:
             self.since, self.rises = 0, torch.zeros_like(self.rises)
 
     def return_to_best(self, chosen: Tensor) -> None:
-        """Go on from the best point of these pictures, bool (m,)."""
-        where = per_picture(chosen, self.x)
+        """Go on from the best point of these images, bool (m,)."""
+        where = per_image(chosen, self.x)
         self.x = torch.where(where, self.best, self.x)
         self.gradient = torch.where(where, self.best_gradient, self.gradient)
 
     def keep(self, kept: Tensor) -> None:
-        """Drop all pictures but these, bool (m,)."""
+        """Drop all images but these, bool (m,)."""
         for name, value in list(vars(self).items()):
             if isinstance(value, Tensor):
                 setattr(self, name, value[kept])
@@ -279,7 +279,7 @@ class _Momentum(_Climb):
     def move(self) -> None:
         """Step along the gradient, then towards there and on along the step before."""
         norm, radius, x = self.settings.norm, self.radius, self.x
-        ahead = x + per_picture(self.step, x) * ascent(self.gradient, norm)
+        ahead = x + per_image(self.step, x) * ascent(self.gradient, norm)
         ahead = project(ahead, self.centre, norm, radius)
         mixed = x + self.forward * (ahead - x) + (1.0 - self.forward) * (x - self.before)
         self.before, self.x = x, project(mixed, self.centre, norm, radius)

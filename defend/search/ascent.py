@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
-from clearsight.defend.search.balls import per_picture, size
+from clearsight.defend.search.balls import per_image, size
 from clearsight.defend.search.early_stop import EarlyStopped, early_stopped
 from clearsight.defend.search.modes import attacked
 
@@ -23,7 +23,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Ascent:
-    """Gradient ascent on a loss within a ball around each picture, cut by [0, 1].
+    """Gradient ascent on a loss within a ball around each image, cut by [0, 1].
 
     Attributes:
         norm: of the ball and of the steps: ``linf`` follows the sign of the gradient, ``l2`` its direction.
@@ -34,9 +34,9 @@ class Ascent:
             deviation of a normal draw.
         spread: which of the two.
         bounded: whether each step is projected back into the ball of radius ``eps``.
-        tau: steps that a picture makes after it is first misclassified; None: all of them.
+        tau: steps that an image makes after it is first misclassified; None: all of them.
         jitter: standard deviation of the normal draw that is added to each step.
-        divergence: raise the Kullback-Leibler divergence from the prediction for the unchanged picture
+        divergence: raise the Kullback-Leibler divergence from the prediction for the unchanged image
             instead of the cross-entropy with the label.
     """
 
@@ -52,7 +52,7 @@ class Ascent:
     divergence: bool = False
 
     def applied(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
-        """Return the attacked pictures of `search`, float32 (n, c, h, w) in [0, 1], without a graph."""
+        """Return the attacked images of `search`, float32 (n, c, h, w) in [0, 1], without a graph."""
         return self.search(model, images, labels, rng).images
 
     def search(
@@ -70,7 +70,7 @@ class Ascent:
         generator = rng.at("jitter").torch()
 
         def shaken(at: Tensor) -> Tensor:
-            # Drawn for the whole batch: which pictures have stopped must not change what the others get.
+            # Drawn for the whole batch: which images have stopped must not change what the others get.
             noise = torch.randn(images.shape, generator=generator).to(images.device)
             return self.jitter * noise[at]
 
@@ -91,14 +91,14 @@ class Ascent:
     def _look(
         self, model: nn.Module, images: Tensor, labels: Tensor, tally: Tally | None
     ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return what gives logits and gradients of chosen pictures."""
+        """Return what gives logits and gradients of chosen images."""
         with torch.no_grad():
             wanted = model(images).softmax(1) if self.divergence else None
 
         def look(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
             point = x.detach().requires_grad_()
             logits = model(point)
-            # The sum: a picture's gradient must not shrink with the size of its batch.
+            # The sum: an image's gradient must not shrink with the size of its batch.
             if wanted is None:
                 loss = cross_entropy(logits, labels[at], reduction="sum")
             else:
@@ -111,7 +111,7 @@ class Ascent:
         return look
 
     def _start(self, images: Tensor, rng: Rng) -> Tensor:
-        """Return one draw a picture."""
+        """Return one draw an image."""
         generator = rng.at("start").torch()
         if self.norm == "linf" and self.spread == "uniform":
             noise = torch.rand(images.shape, generator=generator) * 2.0 - 1.0
@@ -122,4 +122,4 @@ class Ascent:
         # A normal vector has a uniform direction; in d dimensions the volume grows with the radius^d.
         chance = torch.rand((len(images),), generator=generator)
         radius = self.start * chance ** (1.0 / images[0].numel())
-        return (noise * per_picture(radius / size(noise, "l2").clamp_min(TINY), noise)).to(images.device)
+        return (noise * per_image(radius / size(noise, "l2").clamp_min(TINY), noise)).to(images.device)

@@ -1,4 +1,4 @@
-"""Norm balls around pictures, cut by the cube [0, 1]: projection, random points, steepest steps."""
+"""Norm balls around images, cut by the cube [0, 1]: projection, random points, steepest steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def flat(x: Tensor) -> Tensor:
     return x.reshape(x.shape[0], -1)
 
 
-def per_picture(values: Tensor, like: Tensor) -> Tensor:
+def per_image(values: Tensor, like: Tensor) -> Tensor:
     """Return (n,) as (n, 1, 1, ...), to be broadcast with ``like`` (n, ...)."""
     return values.reshape(-1, *([1] * (like.dim() - 1)))
 
@@ -47,7 +47,7 @@ def project(x: Tensor, centre: Tensor, norm: Norm, eps: float) -> Tensor:
         return x.clamp(min=centre - eps, max=centre + eps).clamp(0.0, 1.0)
     if norm == "l2":
         delta = x - centre
-        length = per_picture(size(delta, "l2"), delta)
+        length = per_image(size(delta, "l2"), delta)
         return (centre + delta * (eps / length.clamp_min(TINY)).clamp_max(1.0)).clamp(0.0, 1.0)
     return centre + _project_l1(x - centre, centre, eps)
 
@@ -103,10 +103,10 @@ def random_point(centre: Tensor, norm: Norm, eps: float, streams: Streams, at: T
         count = direction[0].numel()
         radius = eps * streams.uniform(at, (1,))[:, 0] ** (1.0 / count)
         scale = radius / size(direction, "l2").clamp_min(TINY)
-        return project(centre + direction * per_picture(scale, direction), centre, norm, eps)
+        return project(centre + direction * per_image(scale, direction), centre, norm, eps)
     laplace = direction.sign() * -(1.0 - streams.uniform(at, shape)).clamp_min(TINY).log()
     scale = eps / size(laplace, "l1").clamp_min(TINY)
-    return project(centre + laplace * per_picture(scale, laplace), centre, norm, eps)
+    return project(centre + laplace * per_image(scale, laplace), centre, norm, eps)
 
 
 def ascent(gradient: Tensor, norm: Norm, *, x: Tensor | None = None, sparsity: float = 0.05) -> Tensor:
@@ -121,7 +121,7 @@ def ascent(gradient: Tensor, norm: Norm, *, x: Tensor | None = None, sparsity: f
     if norm == "linf":
         return gradient.sign()
     if norm == "l2":
-        return gradient / per_picture(size(gradient, "l2").clamp_min(TINY), gradient)
+        return gradient / per_image(size(gradient, "l2").clamp_min(TINY), gradient)
     free = gradient
     if x is not None:
         blocked = ((gradient > 0) & (x >= 1.0)) | ((gradient < 0) & (x <= 0.0))

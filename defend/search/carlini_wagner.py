@@ -1,4 +1,4 @@
-"""The unbounded L2 attack of Carlini and Wagner (2017): the nearest misclassified picture, by Adam."""
+"""The unbounded L2 attack of Carlini and Wagner (2017): the nearest misclassified image, by Adam."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clearsight.defend.search.balls import per_picture, size
+from clearsight.defend.search.balls import per_image, size
 from clearsight.defend.search.losses import margin
 from clearsight.defend.target import Target, Victims
 
@@ -19,14 +19,14 @@ DECAY = (0.9, 0.999)
 """Adam's decay of the two moments; its term against division by zero is `TINY`."""
 TINY = 1e-8
 LOOKS = 10
-"""Times in a search that the objective must have fallen since the last time, or the picture is given up."""
+"""Times in a search that the objective must have fallen since the last time, or the image is given up."""
 FALL = 0.9999
 """What it must have fallen to, as a share."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest misclassified pictures.
+    """The nearest misclassified images.
 
     Attributes:
         images: (n, c, h, w) in [0, 1]; where nothing was found, the point with the largest margin.
@@ -38,7 +38,7 @@ class Nearest:
 
 
 class _Adam:
-    """Adam (Kingma and Ba 2015) with one clock a batch; pictures leave, none joins."""
+    """Adam (Kingma and Ba 2015) with one clock a batch; images leave, none joins."""
 
     def __init__(self, like: Tensor, rate: float) -> None:
         self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
@@ -71,11 +71,11 @@ def nearest(
 
     Args:
         target: the system.
-        victims: pictures under attack.
+        victims: images under attack.
         steps: of Adam in each search.
         searches: values of c that are tried.
         c: the first of them.
-        kappa: margin that a picture must reach to count as found.
+        kappa: margin that an image must reach to count as found.
         rate: Adam's learning rate.
     """
     n, device = len(victims), victims.images.device
@@ -118,7 +118,7 @@ def _search(
         found[active] |= reached
         _keep(best, active, x, length, slope.losses, reached)
         objective = length.square() + weight[active] * (kappa - slope.losses).clamp_min(0.0)
-        pull = per_picture(weight[active] * (slope.losses < kappa), x)
+        pull = per_image(weight[active] * (slope.losses < kappa), x)
         downhill = 2.0 * (x - start[active]) - pull * slope.gradient
         # The derivative of x by w.
         variable[active] -= adam.step(active, downhill * 2.0 * x * (1.0 - x))

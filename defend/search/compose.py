@@ -1,4 +1,4 @@
-"""Runs attacks one after the other, each on the pictures that survived the ones before."""
+"""Runs attacks one after the other, each on the images that survived the ones before."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Member = tuple[str, Run]
 
 
 def compose(target: Target, victims: Victims, members: Sequence[Member], rng: Rng) -> Tensor:
-    """Return, for each picture, the first misclassified point that a member found, else the closest one.
+    """Return, for each image, the first misclassified point that a member found, else the closest one.
 
     After every member the state is remembered, so that a killed run goes on with the next one; the outcome is
     the same.
 
     Args:
         target: the system.
-        victims: pictures that are classified correctly.
+        victims: images that are classified correctly.
         members: (name, hook ``run`` of an attack), in order.
         rng: each member draws from the stream below it that bears its name.
     """
@@ -40,14 +40,14 @@ class Chase:
     """What a sequence of attempts has reached so far.
 
     Attributes:
-        images: (n, c, h, w), the best point of each picture.
+        images: (n, c, h, w), the best point of each image.
         best: (n,) its margin: the best other logit minus the true one; positive: misclassified.
         left: (n,) True where no attempt has succeeded.
         extra: tensors that later attempts need; they are remembered with the rest.
     """
 
     def __init__(self, target: Target, victims: Victims) -> None:
-        """Begin with the pictures themselves."""
+        """Begin with the images themselves."""
         self.target, self.victims = target, victims
         self.images = victims.images.clone()
         self.best = torch.full((len(victims),), -torch.inf, device=self.images.device)
@@ -66,7 +66,7 @@ class Chase:
         return 0
 
     def attempt(self, name: str, run: Run, chosen: Tensor, rng: Rng) -> None:
-        """Let one attack try the pictures ``chosen`` (bool (n,)), judge it, report it, remember the state."""
+        """Let one attack try the images ``chosen`` (bool (n,)), judge it, report it, remember the state."""
         since, at = self.target.totals, chosen.nonzero()[:, 0]
         some = self.victims.of(at)
         found = run(self.target, some, rng)

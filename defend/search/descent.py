@@ -22,11 +22,11 @@ def descend(
 ) -> tuple[Tensor, Tensor]:
     """Return the ends (n, c, h, w) of one start and which of them are misclassified, bool (n,).
 
-    A picture that is misclassified is finished, unless the system is random.
+    An image that is misclassified is finished, unless the system is random.
 
     Args:
         target: the system.
-        victims: n pictures.
+        victims: n images.
         x: (n, c, h, w), where they start; it is changed in place.
         steps: gradient steps.
         look: gives the gradient.
@@ -52,9 +52,9 @@ def descend(
 
 
 def retried(victims: Victims, restarts: int, once: Once) -> Tensor:
-    """Return, for each picture, the misclassified point, or else the end of its last start.
+    """Return, for each image, the misclassified point, or else the end of its last start.
 
-    Only pictures that survived the starts before are tried again.
+    Only images that survived the starts before are tried again.
     """
     out = victims.images.clone()
     left = torch.arange(len(victims), device=out.device)

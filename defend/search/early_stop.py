@@ -11,7 +11,7 @@ from torch import Tensor
 from clearsight.defend.search.balls import Norm, ascent, project
 
 Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Pictures (m, c, h, w) and their positions in the batch (m,), to logits (m, classes) and gradients of the
+"""Images (m, c, h, w) and their positions in the batch (m,), to logits (m, classes) and gradients of the
 loss that is raised (m, c, h, w)."""
 
 
@@ -20,12 +20,12 @@ class EarlyStopped:
     """What the search found.
 
     Attributes:
-        images: (n, c, h, w), where each picture stopped: what friendly adversarial training learns from.
+        images: (n, c, h, w), where each image stopped: what friendly adversarial training learns from.
         fooled: (n, c, h, w), the point last seen misclassified; equals ``images`` where there was none.
         left: int64 (n,), extra steps that were not used, 0 to tau.
-        kappa: int64 (n,), steps at which the picture was still classified correctly, 0 to steps: the
-            distance from the boundary by which GAIRAT (Zhang et al. 2021) weighs a picture.
-        frozen: bool (n,), pictures that used up their extra steps; the others took all steps, and
+        kappa: int64 (n,), steps at which the image was still classified correctly, 0 to steps: the
+            distance from the boundary by which GAIRAT (Zhang et al. 2021) weighs an image.
+        frozen: bool (n,), images that used up their extra steps; the others took all steps, and
             their last point was never looked at.
     """
 
@@ -51,21 +51,21 @@ def early_stopped(
 ) -> EarlyStopped:
     """Run PGD-K-tau, the attack of friendly adversarial training (Zhang et al. 2020).
 
-    Before each step the picture is looked at. While it is classified correctly it moves; once it is not,
-    each further step uses up one of ``tau`` extra ones; a misclassified picture that has none left stays
+    Before each step the image is looked at. While it is classified correctly it moves; once it is not,
+    each further step uses up one of ``tau`` extra ones; a misclassified image that has none left stays
     where it is and costs nothing more. With ``tau`` at least ``steps`` this is plain PGD.
 
     Args:
-        look: gives logits and gradients; called with the pictures that still move.
+        look: gives logits and gradients; called with the images that still move.
         centre: (n, c, h, w) in [0, 1], the middle of the balls.
         start: (n, c, h, w), a point of each ball.
         labels: int64 (n,), the true classes.
         norm: of balls and steps.
         eps: radius of the balls.
-        steps: K, the most steps that a picture makes.
+        steps: K, the most steps that an image makes.
         step: length of one.
         tau: extra steps after the first misclassification.
-        noise: positions (m,) to what is added to the step of those pictures (m, c, h, w), before it is
+        noise: positions (m,) to what is added to the step of those images (m, c, h, w), before it is
             projected; None: nothing.
     """
     x, fooled = start.clone(), start.clone()

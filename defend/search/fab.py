@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.search.balls import TINY, Norm, per_picture, size
+from clearsight.defend.search.balls import TINY, Norm, per_image, size
 from clearsight.defend.search.halfspace import step_onto
 from clearsight.defend.search.losses import difference, margin
 from clearsight.defend.search.streams import Streams
 from clearsight.defend.target import Target, Victims
 
 POLISH = 3
-"""Steps of the final search along the line to the picture (section 3 of the paper)."""
+"""Steps of the final search along the line to the image (section 3 of the paper)."""
 NEAR = 1.1
 """With a radius, the final search is worth its queries up to this many radii."""
 AIM = 0.05
@@ -29,7 +29,7 @@ class Pace:
 
     Attributes:
         steps: for each start.
-        alpha_max: largest weight of the step from the picture itself, which pulls the search towards it.
+        alpha_max: largest weight of the step from the image itself, which pulls the search towards it.
         eta: how far to go beyond the linearised boundary; 1 ends on it.
         beta: a misclassified point is drawn back to this share of its distance.
     """
@@ -51,24 +51,24 @@ def nearest(
     restarts: int = 1,
     pace: Pace | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Look for the nearest misclassified point of each picture (FAB-T of Croce and Hein 2020).
+    """Look for the nearest misclassified point of each image (FAB-T of Croce and Hein 2020).
 
-    One search for each of the classes that the picture is most easily taken for. A picture is finished, and
+    One search for each of the classes that the image is most easily taken for. An image is finished, and
     costs nothing any more, when a misclassified point within ``eps`` is known.
 
     Args:
         target: shows gradients.
-        victims: n pictures that are classified correctly.
+        victims: n images that are classified correctly.
         rng: for the starts after the first one.
         norm: measure of distance.
         eps: distance that is near enough; infinite: look for the least one.
         targets: classes that are tried, at most one less than there are.
-        restarts: starts for each class; the first one is the picture, the others are random points within
+        restarts: starts for each class; the first one is the image, the others are random points within
             half of eps or of the distance that is known.
         pace: lengths of the steps.
 
     Returns:
-        The nearest misclassified points (n, c, h, w) and their distances (n,): infinite, with the picture
+        The nearest misclassified points (n, c, h, w) and their distances (n,): infinite, with the image
         itself, where none was found. With a finite ``eps``, distances above it are no minima.
     """
     logits = target.logits(victims.images, victims.rows)
@@ -89,7 +89,7 @@ class _Search:
         images: (n, c, h, w).
         distance: (n,), infinite where nothing is known.
         margin: (n,) of the logits there.
-        enough: distance at which a picture is finished.
+        enough: distance at which an image is finished.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class _Search:
         self.margin = torch.zeros_like(self.distance)
 
     def chase(self, towards: Tensor, *, random: bool) -> None:
-        """Search from one start, for the pictures that are not finished, towards the classes (n,)."""
+        """Search from one start, for the images that are not finished, towards the classes (n,)."""
         at = (self.distance > self.enough).nonzero()[:, 0]
         if not len(at):
             return
@@ -136,7 +136,7 @@ class _Search:
         reach = 0.5 * self.distance[at].clamp_max(self.eps)
         # Where no distance is known at all, there is no scale for a random start.
         reach = torch.where(reach.isfinite(), reach, 0.0) / size(draw, self.norm).clamp_min(TINY)
-        return (centre + draw * per_picture(reach, draw)).clamp(0.0, 1.0)
+        return (centre + draw * per_image(reach, draw)).clamp(0.0, 1.0)
 
     def _look(self, run: _Run, towards: Tensor, chosen: Tensor) -> Tensor:
         """Ask for the gradient at the chosen points (bool (m,)); return the logits there."""
@@ -150,9 +150,9 @@ class _Search:
         return slope.logits
 
     def _move(self, run: _Run) -> None:
-        """Step onto the linearised boundary from the point and from the picture; mix and overshoot."""
+        """Step onto the linearised boundary from the point and from the image; mix and overshoot."""
         centre, pace = self._centre(run), self.pace
-        # The linear model, read at the picture.
+        # The linear model, read at the image.
         at_centre = run.value + (run.slope * (centre - run.x)).flatten(1).sum(1)
         both = step_onto(
             torch.cat((run.x, centre)),
@@ -162,7 +162,7 @@ class _Search:
         )
         here, there = both.chunk(2)
         near, far = (size(step, self.norm).clamp_min(1e-8) for step in (here, there))
-        alpha = per_picture((near / (near + far)).clamp_max(pace.alpha_max), here)
+        alpha = per_image((near / (near + far)).clamp_max(pace.alpha_max), here)
         mixed = (1.0 - alpha) * (run.x + pace.eta * here) + alpha * (centre + pace.eta * there)
         run.x, run.known = mixed.clamp(0.0, 1.0), torch.zeros_like(run.known)
 
@@ -190,10 +190,10 @@ class _Search:
         return wrong
 
     def polish(self, before: Tensor) -> None:
-        """Draw the points back along the line to their pictures, by false position on the margin.
+        """Draw the points back along the line to their images, by false position on the margin.
 
         Args:
-            before: (n,) margins of the pictures themselves.
+            before: (n,) margins of the images themselves.
         """
         centre = self.victims.images
         way = self.images - centre
@@ -207,7 +207,7 @@ class _Search:
                 return
             crossing = (-under[at] / (over[at] - under[at]).clamp_min(TINY)).clamp(0.0, 1.0)
             share = low[at] + (crossing + AIM * (1.0 - crossing)) * (high - low)[at]
-            x = (centre[at] + way[at] * per_picture(share, way)).clamp(0.0, 1.0)
+            x = (centre[at] + way[at] * per_image(share, way)).clamp(0.0, 1.0)
             logits = self.target.logits(x, self.victims.rows[at])
             reached = margin(self.victims.labels[at])(logits)
             wrong = self._note(at, x, logits)
@@ -216,10 +216,10 @@ class _Search:
 
 
 class _Run:
-    """Where the unfinished pictures of one start are.
+    """Where the unfinished images of one start are.
 
     Attributes:
-        at: (m,) positions of these pictures among the victims.
+        at: (m,) positions of these images among the victims.
         x: (m, c, h, w).
         known: (m,) True where value and slope belong to ``x``.
         value: (m,) target's logit minus the true one's.
@@ -235,7 +235,7 @@ class _Run:
         self.expected = self.known.clone()
 
     def of(self, kept: Tensor) -> _Run:
-        """Return the pictures ``kept``, bool (m,)."""
+        """Return the images ``kept``, bool (m,)."""
         some = _Run(self.at[kept], self.x[kept])
         some.slope, some.value = self.slope[kept], self.value[kept]
         some.known, some.expected = self.known[kept], self.expected[kept]

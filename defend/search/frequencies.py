@@ -1,4 +1,4 @@
-"""The lowest spatial frequencies of pictures, by the orthonormal discrete cosine transform."""
+"""The lowest spatial frequencies of images, by the orthonormal discrete cosine transform."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lowest(length: int, share: float) -> int:
 
 
 def low_pass(x: Tensor, share: float) -> Tensor:
-    """Return the nearest (l2) pictures that hold only the lowest frequencies along each axis.
+    """Return the nearest (l2) images that hold only the lowest frequencies along each axis.
 
     Args:
         x: (n, c, h, w).

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 
 def linearity_gap(model: nn.Module, images: Tensor, moved: Tensor, labels: Tensor) -> Tensor:
-    """Return |loss(moved) - loss(images) - (moved - images) . gradient(images)| of each picture, (n,).
+    """Return |loss(moved) - loss(images) - (moved - images) . gradient(images)| of each image, (n,).
 
     The loss is the cross-entropy in nats. The result can be differentiated by the parameters.
 

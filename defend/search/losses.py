@@ -1,4 +1,4 @@
-"""Losses that attacks raise; each maps logits (m, classes) to one number a picture (m,)."""
+"""Losses that attacks raise; each maps logits (m, classes) to one number an image (m,)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cross_entropy(labels: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def margin(labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return max over the other classes minus the true one: positive where the picture is misclassified.
+    """Return max over the other classes minus the true one: positive where the image is misclassified.
 
     The loss of Carlini and Wagner (2017) with kappa unbounded.
     """

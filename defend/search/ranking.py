@@ -15,11 +15,11 @@ def nearest_classes(target: Target, victims: Victims, norm: Norm, count: int) ->
     """Return ``count`` wrong classes by growing distance, and the distances (MALT, Melamed et al. 2024).
 
     The distance to class c is that of the linearised network, (z_y - z_c) / ||grad(z_c - z_y)||, in the dual
-    norm. It costs one query and ``count`` backwards a picture; classes with the lowest logits are left out.
+    norm. It costs one query and ``count`` backwards an image; classes with the lowest logits are left out.
 
     Args:
         target: the system.
-        victims: n pictures.
+        victims: n images.
         norm: of the perturbation.
         count: classes wanted.
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.search import losses
-from clearsight.defend.search.balls import TINY, Norm, flat, per_picture, project, size
+from clearsight.defend.search.balls import TINY, Norm, flat, per_image, project, size
 from clearsight.defend.search.streams import Streams
 from clearsight.defend.target import Target, Victims
 
 BLOCK = 128
 """Queries that one draw of random numbers serves."""
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""Queries after which the changed share of the picture is halved, of `SCHEDULED`."""
+"""Queries after which the changed share of the image is halved, of `SCHEDULED`."""
 SCHEDULED = 10_000
 PLACES = 5
 """Random numbers of a query beside the signs: two corners and the orientation of the pattern."""
@@ -43,22 +43,22 @@ def random_squares(
 ) -> tuple[Tensor, Tensor]:
     """Search the ball by random squares (Andriushchenko et al. 2020; l1 as in AutoAttack).
 
-    A picture that is misclassified is finished and costs nothing any more.
+    An image that is misclassified is finished and costs nothing any more.
 
     Args:
         target: shows scores.
-        victims: n pictures that are classified correctly.
+        victims: n images that are classified correctly.
         rng: for first points, places and signs.
         norm: which ball.
         eps: its radius.
-        queries: proposals for each picture and start; the first point costs one more.
-        p_init: share of the picture's area that the first squares change.
+        queries: proposals for each image and start; the first point costs one more.
+        p_init: share of the image's area that the first squares change.
         loss: what is raised.
-        restarts: starts; only pictures that survived the ones before are tried again.
+        restarts: starts; only images that survived the ones before are tried again.
         rescaled: stretch the schedule of sizes, made for 10000 queries, to the budget; false: cut it off.
 
     Returns:
-        The best point of each picture (n, c, h, w), in the last start that it took part in, and which of them
+        The best point of each image (n, c, h, w), in the last start that it took part in, and which of them
         are misclassified, bool (n,).
     """
     streams = Streams(rng, victims.ids)
@@ -87,13 +87,13 @@ def random_squares(
 
 @dataclass
 class _Hunt:
-    """The unfinished pictures.
+    """The unfinished images.
 
     Attributes:
         at: (m,) their positions among the victims.
         rows: (m,) what the target calls them.
         labels: (m,).
-        centre: (m, c, h, w), the pictures.
+        centre: (m, c, h, w), the images.
         best: (m, c, h, w), the best points so far.
         score: (m,) loss there.
         done: (m,) True where the best point is misclassified.
@@ -116,10 +116,10 @@ class _Hunt:
         self.done = logits.argmax(1) != self.labels
         better = self.done | (score > self.score)
         self.score = torch.where(better, score, self.score)
-        self.best = torch.where(per_picture(better, tried), tried, self.best)
+        self.best = torch.where(per_image(better, tried), tried, self.best)
 
     def of(self, kept: Tensor) -> _Hunt:
-        """Return the pictures ``kept``, bool (m,)."""
+        """Return the images ``kept``, bool (m,)."""
         return _Hunt(**{name: value[kept] for name, value in vars(self).items()})
 
 
@@ -132,7 +132,7 @@ def _begin(victims: Victims, at: Tensor, streams: Streams, norm: Norm, eps: floa
 
 
 def _settle(hunt: _Hunt, images: Tensor, broken: Tensor) -> _Hunt:
-    """Note the pictures that are misclassified now; return the others."""
+    """Note the images that are misclassified now; return the others."""
     if not hunt.done.any():
         return hunt
     finished = hunt.at[hunt.done]
@@ -223,7 +223,7 @@ def _pattern(best: Tensor, centre: Tensor, draws: Tensor, share: float, norm: No
 def _to_radius(delta: Tensor, centre: Tensor, norm: Norm, eps: float) -> Tensor:
     if norm == "l2":
         scale = eps / size(delta, norm).clamp_min(TINY)
-        return (centre + delta * per_picture(scale, delta)).clamp(0.0, 1.0)
+        return (centre + delta * per_image(scale, delta)).clamp(0.0, 1.0)
     return project(centre + delta, centre, norm, eps).clamp(0.0, 1.0)
 
 
@@ -237,11 +237,11 @@ def _root(power: Tensor, norm: Norm) -> Tensor:
 
 
 def _window(like: Tensor, top: Tensor, left: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the index of one window (side, side) in every channel of each picture."""
+    """Return the index of one window (side, side) in every channel of each image."""
     along = torch.arange(side, device=like.device)
-    picture = torch.arange(like.shape[0], device=like.device)[:, None, None, None]
+    image = torch.arange(like.shape[0], device=like.device)[:, None, None, None]
     channel = torch.arange(like.shape[1], device=like.device)[:, None, None]
-    return picture, channel, (top[:, None] + along)[:, None, :, None], (left[:, None] + along)[:, None, None]
+    return image, channel, (top[:, None] + along)[:, None, :, None], (left[:, None] + along)[:, None, None]
 
 
 def oriented(side: int, numbers: Tensor, norm: Norm) -> Tensor:

@@ -1,4 +1,4 @@
-"""Random numbers of a batch under attack: one stream a picture, whatever batch it is in."""
+"""Random numbers of a batch under attack: one stream an image, whatever batch it is in."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from clearsight.data.contract.rng import Rng
 
 
 class Streams:
-    """One generator for each picture, drawn from step by step.
+    """One generator for each image, drawn from step by step.
 
-    A picture's numbers depend on the stream's name, its id and how often it drew before: not on the pictures
+    An image's numbers depend on the stream's name, its id and how often it drew before: not on the images
     beside it, nor on when those were finished.
     """
 
@@ -22,7 +22,7 @@ class Streams:
         self._generators = [rng.at(name).torch() for name in ids]
 
     def uniform(self, at: Tensor, shape: Sequence[int]) -> Tensor:
-        """Return numbers in [0, 1), float32 (m, *shape), for the pictures at positions ``at`` (m,)."""
+        """Return numbers in [0, 1), float32 (m, *shape), for the images at positions ``at`` (m,)."""
         return self._draw(at, lambda generator: torch.rand(tuple(shape), generator=generator))
 
     def normal(self, at: Tensor, shape: Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rotation and translation of pictures, each by an amount of its own."""
+"""Rotation and translation of images, each by an amount of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Border = Literal["zeros", "border"]
 
 
 def turned(x: Tensor, degrees: Tensor, shift: Tensor, *, border: Border = "zeros") -> Tensor:
-    """Return pictures turned about their middle and then shifted, bilinear, of the same size.
+    """Return images turned about their middle and then shifted, bilinear, of the same size.
 
     Args:
         x: (n, c, h, w) in [0, 1].

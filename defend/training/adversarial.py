@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Adversarial(BallMethod):
-    """Minimise the cross-entropy of pictures that projected gradient ascent has made hard."""
+    """Minimise the cross-entropy of images that projected gradient ascent has made hard."""
 
     kind: Literal["adversarial"] = "adversarial"
     purpose: ClassVar[str] = "adversarial training with PGD; with steps: 1 its fast form"
@@ -31,7 +31,7 @@ class Adversarial(BallMethod):
     ramp: Annotated[Number, Field(gt=0, le=1)] = 0.3
     """Share of the budget after which guard: ramp has reached eps."""
     natural: Annotated[Number, Field(ge=0, le=1)] = 0.0
-    """Weight of the loss of the unchanged pictures; the paper has 0, adversarial pictures alone."""
+    """Weight of the loss of the unchanged images; the paper has 0, adversarial images alone."""
 
     @model_validator(mode="after")
     def _guard_fits(self) -> Self:

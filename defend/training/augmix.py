@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AugMix(ClassifierMethod):
-    """Cross-entropy on the picture plus the Jensen-Shannon divergence to two AugMix versions of it.
+    """Cross-entropy on the image plus the Jensen-Shannon divergence to two AugMix versions of it.
 
     The operations are autocontrast, equalize, posterize, rotate, solarize, shear and translate: none of them
     is one of the corruptions that robustness is measured with.
@@ -33,10 +33,10 @@ class AugMix(ClassifierMethod):
     severity: Annotated[Number, Field(ge=0.1, le=10)] = 3.0
     """Strength of the operations (3 for 32 pixels in the paper)."""
     jsd: Annotated[Number, Field(ge=0)] = 12.0
-    """Weight of the divergence. 0: train on one mix a picture instead, at a third of the cost."""
+    """Weight of the divergence. 0: train on one mix an image instead, at a third of the cost."""
 
     def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
-        """Return the pictures and two versions of each, one after the other; or one version alone."""
+        """Return the images and two versions of each, one after the other; or one version alone."""
         import torch
 
         from clearsight.defend.training.chains.mixing import mixed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Norm = Literal["linf", "l2"]
 
 LARGEST = {"linf": 1.0, "l2": 10.0}
-"""Greatest eps that is taken: linf 1 reaches every picture; l2 distances grow with the number of pixels."""
+"""Greatest eps that is taken: linf 1 reaches every image; l2 distances grow with the number of pixels."""
 START = 0.001
 """Standard deviation of the normal start of TRADES and its kin."""
 
@@ -34,7 +34,7 @@ class Prepared:
     Attributes:
         images: float32 (m, c, h, w): the batch, attacked or otherwise changed.
         labels: int64 (n,), the classes that are taught.
-        kappa: int64 (n,), steps of the attack at which a picture was still classified correctly, or None.
+        kappa: int64 (n,), steps of the attack at which an image was still classified correctly, or None.
     """
 
     images: Tensor
@@ -43,9 +43,9 @@ class Prepared:
 
 
 class ClassifierMethod(Method):
-    """Base of methods for classifiers: pictures are prepared, then a loss is minimised, in one place.
+    """Base of methods for classifiers: images are prepared, then a loss is minimised, in one place.
 
-    A subclass adds ``kind``, overrides `prepared` where it changes the pictures, and gives `loss`.
+    A subclass adds ``kind``, overrides `prepared` where it changes the images, and gives `loss`.
     """
 
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
@@ -65,7 +65,7 @@ class ClassifierMethod(Method):
     def step(
         self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield the loss of the prepared pictures, at perturbed weights where ``awp`` asks for it."""
+        """Yield the loss of the prepared images, at perturbed weights where ``awp`` asks for it."""
         if batch.labels is None:
             raise DataError("needs labels", where=kind_of(self))
         model = players[MODEL]
@@ -79,7 +79,7 @@ class ClassifierMethod(Method):
         back()
 
     def cross_entropy(self, logits: Tensor, labels: Tensor, *, mean: bool = True) -> Tensor:
-        """Return the cross-entropy with smoothed labels: its mean, or one value a picture (n,)."""
+        """Return the cross-entropy with smoothed labels: its mean, or one value an image (n,)."""
         from torch.nn.functional import cross_entropy
 
         how = "mean" if mean else "none"
@@ -87,16 +87,16 @@ class ClassifierMethod(Method):
 
 
 class BallMethod(ClassifierMethod):
-    """Base of methods that attack each picture within a ball of radius eps and learn from what comes out.
+    """Base of methods that attack each image within a ball of radius eps and learn from what comes out.
 
     The attack sees the network in eval mode, the training step in train mode, so that batch normalisation
-    keeps the statistics of the pictures that are learned from. A subclass gives `objective`.
+    keeps the statistics of the images that are learned from. A subclass gives `objective`.
     """
 
     norm: Norm = "linf"
     """What eps bounds: the largest change of a value (linf), or the Euclidean length of the change (l2)."""
     eps: Annotated[Number, Field(gt=0)] = 8 / 255
-    """Radius of the ball around each picture, for values in [0, 1]: write 8/255, not 8."""
+    """Radius of the ball around each image, for values in [0, 1]: write 8/255, not 8."""
     steps: Annotated[int, Field(ge=1, le=200)] = 10
     """Gradient steps of the attack; each costs one more forward and backward pass."""
     step_size: Annotated[Number, Field(gt=0)] | None = None
@@ -105,7 +105,7 @@ class BallMethod(ClassifierMethod):
     examined_steps: Annotated[int, Field(ge=1, le=200)] = 5
     """Steps of the attack under which the validation part is measured, which chooses the checkpoint."""
     local_linearity: Annotated[Number, Field(ge=0)] = 0.0
-    """Weight of a penalty on how far the loss is from linear between a picture and its attacked form (after
+    """Weight of a penalty on how far the loss is from linear between an image and its attacked form (after
     Qin et al. 2019, who search the point where it is least linear); costs a backward pass of second order."""
 
     divergence: ClassVar[bool] = False
@@ -137,7 +137,7 @@ class BallMethod(ClassifierMethod):
         return Ascent(self.norm, self.eps, self.steps, self.size, self.eps, divergence=self.divergence)
 
     def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
-        """Return the pictures after the attack that `examination` names."""
+        """Return the images after the attack that `examination` names."""
         from clearsight.defend.search.ascent import Ascent
 
         size = 2.5 * self.eps / self.examined_steps
@@ -146,12 +146,12 @@ class BallMethod(ClassifierMethod):
         )
 
     def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
-        """Return the attacked pictures."""
+        """Return the attacked images."""
         found = self.ascent(batch.share).search(model, batch.images, labels, rng, batch.tally)
         return Prepared(found.images, labels, found.kappa)
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
-        """Return the loss of the attacked pictures: their mean cross-entropy."""
+        """Return the loss of the attacked images: their mean cross-entropy."""
         return self.cross_entropy(model(made.images), made.labels)
 
     def loss(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:

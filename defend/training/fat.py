@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class FAT(Friendly, BallMethod):
-    """Minimise the cross-entropy of the least adversarial pictures among those that are misclassified.
+    """Minimise the cross-entropy of the least adversarial images among those that are misclassified.
 
-    The attack of a picture stops tau steps after it is first misclassified; a picture that has stopped is
+    The attack of an image stops tau steps after it is first misclassified; an image that has stopped is
     not computed any more, which is what makes the method cheap.
     """
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FatTrades(Friendly, TradesMethod):
-    """TRADES whose attack stops tau steps after a picture is first misclassified."""
+    """TRADES whose attack stops tau steps after an image is first misclassified."""
 
     kind: Literal["fat_trades"] = "fat_trades"
     purpose: ClassVar[str] = "TRADES with attacks that stop soon after the boundary"

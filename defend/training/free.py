@@ -1,4 +1,4 @@
-"""Free adversarial training (Shafahi et al. 2019): each backward pass serves weights and pictures."""
+"""Free adversarial training (Shafahi et al. 2019): each backward pass serves weights and images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Free(BallMethod):
     """
 
     kind: Literal["free"] = "free"
-    purpose: ClassVar[str] = "free adversarial training: one backward pass for weights and pictures"
+    purpose: ClassVar[str] = "free adversarial training: one backward pass for weights and images"
 
     replays: Annotated[int, Field(ge=2, le=50)] = 8
     """Steps of the optimiser on one batch, m in the paper."""
@@ -54,6 +54,6 @@ class Free(BallMethod):
             yield MODEL, self.cross_entropy(players[MODEL](point), labels)
             slope = point.grad
             if slope is None:
-                raise RuntimeError("the loop did not propagate the loss back to the pictures")
+                raise RuntimeError("the loop did not propagate the loss back to the images")
             moved = point.detach() + self.eps * ascent(slope, self.norm)
             point = project(moved, images, self.norm, self.eps)

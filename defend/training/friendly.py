@@ -14,7 +14,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Friendly(Spec):
-    """Schedule of tau, the steps that a picture makes after it is first misclassified."""
+    """Schedule of tau, the steps that an image makes after it is first misclassified."""
 
     tau: Annotated[tuple[Steps, ...], Field(min_length=1)] = (0, 1, 2)
     """Steps after the first misclassification, one value a stretch of the budget."""

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class GairFat(Friendly, GeometryAware):
-    """GAIRAT whose attack stops tau steps after a picture is first misclassified.
+    """GAIRAT whose attack stops tau steps after an image is first misclassified.
 
-    The authors' code compares predictions with the labels of other pictures once some of the batch have
+    The authors' code compares predictions with the labels of other images once some of the batch have
     stopped, in the attack and in the weighted loss. That is a slip, not a choice, and is not repeated here.
     """
 
@@ -24,7 +24,7 @@ class GairFat(Friendly, GeometryAware):
     purpose: ClassVar[str] = "GAIRAT with attacks that stop soon after the boundary"
 
     offset: Number = 0.0
-    """Lambda of the paper: lower gives more of the weight to the pictures nearest to the boundary."""
+    """Lambda of the paper: lower gives more of the weight to the images nearest to the boundary."""
     tau: tuple[Steps, ...] = (0, 3, 6)
     """Steps after the first misclassification, one value a stretch of the budget."""
     tau_until: tuple[Share, ...] = (40 / 120, 70 / 120)

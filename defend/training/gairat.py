@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class GeometryAware(BallMethod):
-    """Base of GAIRAT and of its friendly form: pictures near the boundary weigh more.
+    """Base of GAIRAT and of its friendly form: images near the boundary weigh more.
 
-    Nearness is kappa, the number of attack steps at which the picture was still classified correctly. Its
+    Nearness is kappa, the number of attack steps at which the image was still classified correctly. Its
     authors concede that the gain under PGD does not hold under stronger attacks: measure AutoAttack too.
     """
 
     offset: Number = -1.0
-    """Lambda of the paper: lower gives more of the weight to the pictures nearest to the boundary."""
+    """Lambda of the paper: lower gives more of the weight to the images nearest to the boundary."""
     assign: Literal["tanh", "sigmoid", "discrete"] = "tanh"
     """How kappa becomes a weight: tanh is the paper's choice, the others its ablations."""
     after: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    """Share of the budget from which on pictures are weighted; before, all weigh the same (60 of 120)."""
+    """Share of the budget from which on images are weighted; before, all weigh the same (60 of 120)."""
     faithful: Literal["paper", "repo"] = "repo"
     """They differ where ``steps`` is odd: the code takes the integer part of steps / 2."""
 
@@ -38,7 +38,7 @@ class GeometryAware(BallMethod):
         return self
 
     def weights(self, kappa: Tensor) -> Tensor:
-        """Return the weight of each picture (n,), of mean 1, for its kappa (n,) in 0 to ``steps``."""
+        """Return the weight of each image (n,), of mean 1, for its kappa (n,) in 0 to ``steps``."""
         half = float(self.steps // 2) if self.faithful == "repo" else self.steps / 2
         if self.assign == "discrete":
             raw = (self.steps + 1 - kappa) / (self.steps + 1)
@@ -49,7 +49,7 @@ class GeometryAware(BallMethod):
         return raw * len(raw) / raw.sum()
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
-        """Return the weighted mean of the cross-entropy of the attacked pictures."""
+        """Return the weighted mean of the cross-entropy of the attacked images."""
         logits = model(made.images)
         if batch.share < self.after or made.kappa is None:
             return self.cross_entropy(logits, made.labels)
@@ -57,7 +57,7 @@ class GeometryAware(BallMethod):
 
 
 class Gairat(GeometryAware):
-    """Adversarial training in which pictures that an attack turns in few steps weigh more."""
+    """Adversarial training in which images that an attack turns in few steps weigh more."""
 
     kind: Literal["gairat"] = "gairat"
-    purpose: ClassVar[str] = "adversarial training that weighs pictures by their nearness to the boundary"
+    purpose: ClassVar[str] = "adversarial training that weighs images by their nearness to the boundary"

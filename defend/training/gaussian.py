@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Gaussian(ClassifierMethod):
-    """Minimise the cross-entropy of pictures with Gaussian noise, which is not clamped, as in the paper.
+    """Minimise the cross-entropy of images with Gaussian noise, which is not clamped, as in the paper.
 
     A classifier that votes over such noise (randomised smoothing) is certified within a radius that grows
     with sigma; this is how its base classifier is trained.
     """
 
     kind: Literal["gaussian"] = "gaussian"
-    purpose: ClassVar[str] = "Gaussian noise on every picture: the base of randomised smoothing"
+    purpose: ClassVar[str] = "Gaussian noise on every image: the base of randomised smoothing"
 
     sigma: Annotated[Number, Field(gt=0, le=1)] = 0.25
     """Standard deviation of the noise, for values in [0, 1]: 0.12, 0.25, 0.5 and 1 in the paper."""
@@ -35,11 +35,11 @@ class Gaussian(ClassifierMethod):
         return f"Gaussian noise, sigma {self.sigma:g}, one draw"
 
     def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
-        """Return the pictures with noise."""
+        """Return the images with noise."""
         return self._noisy(images, rng)
 
     def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
-        """Return the pictures with noise."""
+        """Return the images with noise."""
         return Prepared(self._noisy(batch.images, rng), labels)
 
     def loss(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:

@@ -1,4 +1,4 @@
-"""MART (Wang et al. 2020): adversarial training that looks at misclassified pictures apart."""
+"""MART (Wang et al. 2020): adversarial training that looks at misclassified images apart."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ FLOORS = (1.0001, 1e-12, 1.0000001)
 
 
 class Mart(BallMethod):
-    """A margin-enhanced cross-entropy of the attacked pictures plus a weighted stability term.
+    """A margin-enhanced cross-entropy of the attacked images plus a weighted stability term.
 
-    The stability of a prediction counts the more, the less sure the network is of the natural picture. Two
-    forward passes in train mode, first of the natural, then of the attacked pictures.
+    The stability of a prediction counts the more, the less sure the network is of the natural image. Two
+    forward passes in train mode, first of the natural, then of the attacked images.
     """
 
     kind: Literal["mart"] = "mart"
-    purpose: ClassVar[str] = "MART: stability weighted by how badly the clean picture is classified"
+    purpose: ClassVar[str] = "MART: stability weighted by how badly the clean image is classified"
 
     beta: Annotated[Number, Field(ge=0)] = 6.0
     """Weight of the stability term, lambda in the paper; 6 in the authors' code for wide networks."""
     faithful: Literal["paper", "repo"] = "repo"
     """paper: exact logarithms, and a uniform start of the attack. repo: the authors' code has a normal start
-    of 0.001 and floors within the logarithms, which bound the loss of hopeless pictures."""
+    of 0.001 and floors within the logarithms, which bound the loss of hopeless images."""
 
     def ascent(self, share: float = 1.0) -> Ascent:
         """Return the attack."""

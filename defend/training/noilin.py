@@ -64,7 +64,7 @@ class Noilin(BallMethod):
         return rate
 
     def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
-        """Return the attacked pictures with flipped labels."""
+        """Return the attacked images with flipped labels."""
         import torch
 
         from clearsight.defend.search.modes import attacked

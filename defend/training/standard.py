@@ -1,4 +1,4 @@
-"""Standard training: cross-entropy on the (cropped, flipped) pictures."""
+"""Standard training: cross-entropy on the (cropped, flipped) images."""
 
 from __future__ import annotations
 

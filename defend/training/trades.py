@@ -1,4 +1,4 @@
-"""TRADES (Zhang et al. 2019): accuracy on clean pictures against the stability of the prediction."""
+"""TRADES (Zhang et al. 2019): accuracy on clean images against the stability of the prediction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TradesMethod(BallMethod):
     """Base of TRADES and of its friendly form.
 
-    Two forward passes in train mode, first of the natural, then of the attacked pictures: batch
+    Two forward passes in train mode, first of the natural, then of the attacked images: batch
     normalisation records both. (The code of TRADES itself does the natural one twice, for the same loss and
     gradient; that of its friendly form does it once.)
     """
@@ -54,7 +54,7 @@ class TradesMethod(BallMethod):
 
 
 class Trades(TradesMethod):
-    """Cross-entropy of the clean pictures plus beta times how far an attack moves the prediction."""
+    """Cross-entropy of the clean images plus beta times how far an attack moves the prediction."""
 
     kind: Literal["trades"] = "trades"
     purpose: ClassVar[str] = "TRADES: clean accuracy plus beta times the stability under attack"

@@ -1,4 +1,4 @@
-"""Accuracy of each class on clean pictures, without and under attack: which class pays for robustness."""
+"""Accuracy of each class on clean images, without and under attack: which class pays for robustness."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def per_class(measured: Measured) -> dict[str, Any] | None:
 
     Robust networks are less even than plain ones: some classes lose far more than others (accuracy
     disparity; Xu et al. 2021, "To be Robust or to be Fair"). An entry is there for every attack (``none``
-    included) and for every union of attacks of one radius, where a picture is right only if no attack broke
+    included) and for every union of attacks of one radius, where an image is right only if no attack broke
     it. Of each it holds
 
-    - ``value``, ``low``, ``high``: one number a class, with Wilson intervals; None where it has no pictures;
+    - ``value``, ``low``, ``high``: one number a class, with Wilson intervals; None where it has no images;
     - ``worst``, ``best``: the classes with the lowest and highest accuracy, the first of equals;
     - ``spread``: best minus worst;
     - ``by_chance``: the spread that 95 % of runs would stay below if all classes were equally hard. The
-      extremes of few pictures lie apart by chance alone.
+      extremes of few images lie apart by chance alone.
 
     None where there is no clean condition, nothing was classified, or there are more than `MOST_CLASSES`
     classes.

@@ -1,4 +1,4 @@
-"""What happens to the clean pictures: nothing, one attack, or the worst case over several."""
+"""What happens to the clean images: nothing, one attack, or the worst case over several."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scene:
-    """The clean pictures under one attack (``none`` included), or under all attacks of one radius.
+    """The clean images under one attack (``none`` included), or under all attacks of one radius.
 
     Attributes:
         attack: its name; None for the worst case over several.
         norm: of the radius of a worst case, else None.
         eps: of the radius of a worst case, else None.
         attacks: names of all that count.
-        right: system -> (n,) 1 where a picture is right, nan where nobody knows.
+        right: system -> (n,) 1 where an image is right, nan where nobody knows.
     """
 
     attack: str | None
@@ -45,7 +45,7 @@ def clean_condition(measured: Measured) -> str | None:
 
 
 def scenes(measured: Measured) -> list[Scene]:
-    """Return the scenes on clean pictures: attacks in the order of the config, then worst cases.
+    """Return the scenes on clean images: attacks in the order of the config, then worst cases.
 
     Systems that were under different sets of attacks of a radius stand in different scenes.
     """
@@ -66,7 +66,7 @@ def scenes(measured: Measured) -> list[Scene]:
 
 
 def pairs(measured: Measured) -> list[dict[str, Any]]:
-    """Return ``pairs`` of the summary: every two systems on the same clean pictures, scene by scene.
+    """Return ``pairs`` of the summary: every two systems on the same clean images, scene by scene.
 
     ``p`` is that of the exact McNemar test, uncorrected: who compares several corrects for that.
     """

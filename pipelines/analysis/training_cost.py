@@ -7,7 +7,7 @@ from typing import Any
 
 COSTS = ("minutes", "epochs", "steps", "back_propagations")
 """Numbers that a card may hold; one that it lacks is None. ``back_propagations`` are those of the method's
-attack, a picture and epoch."""
+attack, an image and epoch."""
 
 
 def training_of(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The worst case over attacks: a picture counts as right only if no attack of a radius breaks it."""
+"""The worst case over attacks: an image counts as right only if no attack of a radius breaks it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def unions(measured: Measured) -> list[Union]:
 def survivors(
     columns: Mapping[Triple, Columns], union: Union, *, system: str, column: str = "correct"
 ) -> NDArray[np.float64] | None:
-    """Return (n,) 1 where a picture is right under every one of the attacks, and without any if measured.
+    """Return (n,) 1 where an image is right under every one of the attacks, and without any if measured.
 
     None where one of the cells, or a value of the column, is missing.
     """

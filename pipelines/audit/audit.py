@@ -15,7 +15,7 @@ from clearsight.data.contract.sample import Sample
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.pipelines.audit.careless import careless
 from clearsight.pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of
-from clearsight.pipelines.audit.probes import Pictures, Probed, probe
+from clearsight.pipelines.audit.probes import Probed, ProbeImages, probe
 from clearsight.pipelines.audit.verdict import judge
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.plan import Progress
@@ -28,7 +28,7 @@ from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.system import System
 
 PROBED = 16
-"""Pictures that the probes look at."""
+"""Images that the probes look at."""
 
 
 def audit(
@@ -52,7 +52,7 @@ def audit(
     Args:
         config: the user's; its data, parts, systems and first condition (a clean one if there is one) count.
         systems: names of those to audit; all that classify where left out.
-        take: pictures at most.
+        take: images at most.
         norm: ``linf``, ``l2`` or ``l1``.
         eps: radius, for pixels in [0, 1].
         root: where run folders are kept.
@@ -65,7 +65,7 @@ def audit(
         The run folder, and what ``audit.json`` holds.
 
     Raises:
-        ClearsightError: the config, its pictures or its weights cannot be used.
+        ClearsightError: the config, its images or its weights cannot be used.
     """
     if norm not in NORMS:
         raise ConfigError(f"no norm '{norm}'", where="--norm", hint=f"known: {', '.join(NORMS)}")
@@ -98,7 +98,7 @@ def audit(
 def _probe_all(
     config: Evaluate, subjects: Subjects, threat: Threat, on_progress: Progress | None
 ) -> dict[str, Probed]:
-    pictures = _pictures(config, subjects)
+    images = _images(config, subjects)
     found: dict[str, Probed] = {}
     for i, (name, graph) in enumerate(subjects.graphs.items()):
         if on_progress:
@@ -106,28 +106,28 @@ def _probe_all(
         system = graph.build()
         for parameter in system.parameters():
             parameter.requires_grad_(False)
-        found[name] = _probe(system, pictures, threat, thorough=name in subjects.names)
+        found[name] = _probe(system, images, threat, thorough=name in subjects.names)
     if on_progress:
         on_progress("probe", len(subjects.graphs), len(subjects.graphs))
     return found
 
 
-def _probe(system: System, pictures: Pictures, threat: Threat, *, thorough: bool) -> Probed:
-    found = probe(system, pictures, threat)
+def _probe(system: System, images: ProbeImages, threat: Threat, *, thorough: bool) -> Probed:
+    found = probe(system, images, threat)
     if not thorough or found.path is None:
         return found
-    extra = careless(system, pictures, threat, found.path)
+    extra = careless(system, images, threat, found.path)
     return replace(found, checks=(*found.checks, extra)) if extra else found
 
 
-def _pictures(config: Evaluate, subjects: Subjects) -> Pictures:
-    """Return the first pictures that have one size, under the condition of the audit."""
+def _images(config: Evaluate, subjects: Subjects) -> ProbeImages:
+    """Return the first images that have one size, under the condition of the audit."""
     data = config.data.model_copy(update={"take": min(PROBED, config.data.take or PROBED)})
     samples = [s for s in data.read(data.index().entries) if isinstance(s, Sample) and s.label is not None]
     if not samples:
-        raise DataError("no labelled picture can be read: an attack needs labels", where="data")
+        raise DataError("no labelled image can be read: an attack needs labels", where="data")
     same = [s for s in samples if s.image.shape == samples[0].image.shape]
     root = Rng(config.seed).at("corrupt")
     corrupted = [subjects.condition.corruption(s.image, root.at(s.id)) for s in same]
     labels = torch.tensor([s.label for s in same])
-    return Pictures(to_tensor(corrupted), labels, tuple(s.id for s in same))
+    return ProbeImages(to_tensor(corrupted), labels, tuple(s.id for s in same))

@@ -18,7 +18,7 @@ from clearsight.pipelines.systems.joins.base import JoinSpec
 from clearsight.restore.base import RestorerSpec
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}
-"""Radii at which no picture survives: half the range of pixels can turn every picture into plain grey."""
+"""Radii at which no image survives: half the range of pixels can turn every image into plain grey."""
 NORMS = tuple(SURE)
 QUERIES = 300
 """Queries of the black-box attack: it need not be strong, only not be stronger than those that see more. A
@@ -51,7 +51,7 @@ class Subjects:
         graphs: the same, checked.
         undefended: audited system -> name of the same system without its restorers; None for one that has
             none.
-        condition: the condition that all pictures are under.
+        condition: the condition that all images are under.
     """
 
     names: tuple[str, ...]
@@ -76,7 +76,7 @@ def subjects_of(config: Evaluate, chosen: Sequence[str]) -> Subjects:
         if name not in graphs:
             raise ConfigError(f"no system '{name}'", where="--system", hint=near_miss(name, graphs))
         if graphs[name].gives != "logits":
-            raise ConfigError(f"system '{name}' gives pictures: there is nothing to attack", where="--system")
+            raise ConfigError(f"system '{name}' gives images: there is nothing to attack", where="--system")
     names = tuple(name for name in chosen or graphs if graphs[name].gives == "logits")
     if not names:
         raise ConfigError("no system gives logits: there is nothing to attack", where="systems")
@@ -95,7 +95,7 @@ def subjects_of(config: Evaluate, chosen: Sequence[str]) -> Subjects:
 def without_restorers(graph: Graph) -> dict[str, Node] | None:
     """Return the wiring of a system whose restorers let everything pass; None where it has none.
 
-    Joins of pictures that are left with one and the same input go too.
+    Joins of images that are left with one and the same input go too.
     """
     passes = {IMAGE: IMAGE}
     kept: dict[str, Node] = {}
@@ -136,7 +136,7 @@ def derive(
         config: the user's.
         subjects: what is audited.
         threat: norm and radius.
-        take: number of pictures at most.
+        take: number of images at most.
         passable: names of the systems that let gradients through, as the probes found.
     """
     attacks: dict[str, Any] = {}
@@ -156,7 +156,7 @@ def derive(
         "seed": config.seed,
         "chunk": config.chunk,
         "draws": config.draws,
-        "pictures": config.pictures,
+        "images": config.images,
         "data": config.data.model_copy(update={"take": min(take, config.data.take or take)}),
         "parts": {name: spec for name, spec in config.parts.items() if name in used},
         "systems": dict(subjects.nodes),
@@ -193,7 +193,7 @@ def _attacks(system: str, subjects: Subjects, threat: Threat) -> dict[str, dict[
     if bare:
         if _has_one_classifier(graph):
             attacks["oblivious"] = {"kind": "pgd", "steps": 40, "threat": "oblivious", **ball}
-        # Momentum makes pictures that transfer better (Dong et al. 2018).
+        # Momentum makes images that transfer better (Dong et al. 2018).
         moved = {"kind": "pgd", "steps": 40, "momentum": 1.0, **ball}
         attacks[f"transfer-{bare}"[:60]] = moved | {"threat": "transfer", "source": bare}
     return attacks

@@ -17,14 +17,14 @@ from clearsight.pipelines.systems.system import System
 
 STEP = 0.02
 """Euclidean length of the step: float32 resolves what it changes, and no kink of an honest part matters."""
-PICTURES = 4
+IMAGES = 4
 WITHIN = (0.5, 1.5)
 """Measured by predicted slope: kinks and float32 explain a third, a falsified gradient is off by far."""
 
 
 def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -> list[Check]:
     """Return one check a part that claims an exact gradient, and one for each that has a stand-in."""
-    few, own = 0.02 + 0.96 * images[:PICTURES], list(streams[:PICTURES])
+    few, own = 0.02 + 0.96 * images[:IMAGES], list(streams[:IMAGES])
     with torch.no_grad():
         values = system.trace(few, streams=own if system.stochastic else None)
     out: list[Check] = []

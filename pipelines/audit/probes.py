@@ -1,4 +1,4 @@
-"""Structural probes: what a system does to a few pictures, before anything attacks it in earnest."""
+"""Structural probes: what a system does to a few images, before anything attacks it in earnest."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ EQUAL = 1e-4
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A few pictures of one size.
+class ProbeImages:
+    """A few images of one size.
 
     Attributes:
         images: (n, c, h, w) in [0, 1].
@@ -40,7 +40,7 @@ class Pictures:
     ids: tuple[str, ...]
 
     def streams(self, draw: int = 0) -> list[Rng]:
-        """Return one random stream a picture."""
+        """Return one random stream an image."""
         return [Rng(0).at("audit", name, draw) for name in self.ids]
 
 
@@ -59,31 +59,31 @@ class Probed:
     classes: int
 
 
-def probe(system: System, pictures: Pictures, threat: Threat) -> Probed:
+def probe(system: System, images: ProbeImages, threat: Threat) -> Probed:
     """Run every probe on a system in eval mode."""
-    checks = [_probabilities(system, pictures), _batch_dependent(system, pictures)]
-    checks += [_random_outputs(system, pictures)]
-    path, trouble = _path(system, pictures)
+    checks = [_probabilities(system, images), _batch_dependent(system, images)]
+    checks += [_random_outputs(system, images)]
+    path, trouble = _path(system, images)
     if trouble:
         checks.append(trouble)
     if path is not None:
-        checks += part_gradients(system, pictures.images, pictures.streams(), path)
-        checks += [_system_gradient(system, pictures, path), _along(system, pictures, path, threat)]
-    return Probed(tuple(checks), path, _logits(system, pictures).shape[1])
+        checks += part_gradients(system, images.images, images.streams(), path)
+        checks += [_system_gradient(system, images, path), _along(system, images, path, threat)]
+    return Probed(tuple(checks), path, _logits(system, images).shape[1])
 
 
-def _logits(system: System, pictures: Pictures, draw: int = 0) -> Tensor:
-    streams = pictures.streams(draw) if system.stochastic else None
+def _logits(system: System, images: ProbeImages, draw: int = 0) -> Tensor:
+    streams = images.streams(draw) if system.stochastic else None
     with torch.no_grad():
-        return system.trace(pictures.images, streams=streams)[OUT].float()
+        return system.trace(images.images, streams=streams)[OUT].float()
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-12))
 
 
-def _probabilities(system: System, pictures: Pictures) -> Check:
-    logits = _logits(system, pictures)
+def _probabilities(system: System, images: ProbeImages) -> Check:
+    logits = _logits(system, images)
     inside = bool((logits >= 0).all() and (logits <= 1).all())
     off = float((logits.sum(1) - 1).abs().max())
     if not inside or off > 1e-3:
@@ -95,39 +95,39 @@ def _probabilities(system: System, pictures: Pictures) -> Check:
     return Check("outputs_probabilities", "suspect", off, words)
 
 
-def _batch_dependent(system: System, pictures: Pictures) -> Check:
-    whole = _logits(system, pictures)
+def _batch_dependent(system: System, images: ProbeImages) -> Check:
+    whole = _logits(system, images)
     n = len(whole)
-    alone = torch.cat([_logits(system, _only(pictures, [i])) for i in range(n)])
-    backwards = _logits(system, _only(pictures, list(range(n))[::-1])).flip(0)
+    alone = torch.cat([_logits(system, _only(images, [i])) for i in range(n)])
+    backwards = _logits(system, _only(images, list(range(n))[::-1])).flip(0)
     apart = max(_apart(whole, alone), _apart(whole, backwards))
     if apart <= EQUAL:
-        words = "A picture's output is the same alone, in a batch and in another order."
+        words = "An image's output is the same alone, in a batch and in another order."
         return Check("batch_dependent", "fine", apart, words)
-    if _apart(whole, _logits(system, pictures)) > EQUAL:
+    if _apart(whole, _logits(system, images)) > EQUAL:
         words = "Whether outputs depend on the batch cannot be said: they differ from call to call."
         return Check("batch_dependent", "suspect", apart, words)
     words = (
-        "A picture's output depends on the pictures beside it: put the networks in eval mode and take no "
+        "An image's output depends on the images beside it: put the networks in eval mode and take no "
         "statistics over the batch, for an attack on such a system proves nothing."
     )
     return Check("batch_dependent", "unreliable", apart, words)
 
 
-def _only(pictures: Pictures, chosen: Sequence[int]) -> Pictures:
+def _only(images: ProbeImages, chosen: Sequence[int]) -> ProbeImages:
     index = torch.tensor(list(chosen))
-    ids = tuple(pictures.ids[i] for i in chosen)
-    return Pictures(pictures.images[index], pictures.labels[index], ids)
+    ids = tuple(images.ids[i] for i in chosen)
+    return ProbeImages(images.images[index], images.labels[index], ids)
 
 
-def _random_outputs(system: System, pictures: Pictures) -> Check:
-    first = _logits(system, pictures)
-    apart = max(_apart(first, _logits(system, pictures)) for _ in range(3))
+def _random_outputs(system: System, images: ProbeImages) -> Check:
+    first = _logits(system, images)
+    apart = max(_apart(first, _logits(system, images)) for _ in range(3))
     if not system.stochastic:
         if apart <= EQUAL:
-            return Check("random_outputs", "fine", apart, "Equal pictures get equal outputs.")
+            return Check("random_outputs", "fine", apart, "Equal images get equal outputs.")
         words = (
-            "Equal pictures get different outputs, yet no part is declared stochastic: declare the random "
+            "Equal images get different outputs, yet no part is declared stochastic: declare the random "
             "part (stochastic = True, randomized), so that attacks average over its draws."
         )
         return Check("random_outputs", "unreliable", apart, words)
@@ -136,9 +136,7 @@ def _random_outputs(system: System, pictures: Pictures) -> Check:
             "A random part does not repeat its draws when it is given the same stream: draw from it alone."
         )
         return Check("random_outputs", "unreliable", apart, words)
-    changed = [
-        (_logits(system, pictures, k).argmax(1) != first.argmax(1)).float().mean() for k in range(1, 6)
-    ]
+    changed = [(_logits(system, images, k).argmax(1) != first.argmax(1)).float().mean() for k in range(1, 6)]
     share = float(torch.stack(changed).mean())
     words = (
         f"Random parts are declared and repeat with their streams; a fresh draw changes {points(share)} of "
@@ -147,7 +145,7 @@ def _random_outputs(system: System, pictures: Pictures) -> Check:
     return Check("random_outputs", "fine", share, words)
 
 
-def _path(system: System, pictures: Pictures) -> tuple[Path | None, Check | None]:
+def _path(system: System, images: ProbeImages) -> tuple[Path | None, Check | None]:
     """Return the way of an adaptive attacker; or None, and why."""
     if (part := blocked(system.graph)) is not None:
         words = (
@@ -156,22 +154,22 @@ def _path(system: System, pictures: Pictures) -> tuple[Path | None, Check | None
         )
         return None, Check("part_gradients", "unreliable", None, words)
     try:
-        return find_path(system, pictures.images), None
+        return find_path(system, images.images), None
     except AttackError as error:
         words = f"No gradient comes through: {error.what}. {error.hint[:1].upper()}{error.hint[1:]}."
         return None, Check("part_gradients", "unreliable", None, words)
 
 
-def target_of(system: System, pictures: Pictures, rng: Rng, *, eot: int, path: Path | None) -> SystemTarget:
+def target_of(system: System, images: ProbeImages, rng: Rng, *, eot: int, path: Path | None) -> SystemTarget:
     """Return the view of an attacker; without a path, it goes through the raw gradient."""
     stand_ins = path.stand_ins if path else {}
-    return SystemTarget(system, pictures.ids, rng, eot=eot, stand_ins=stand_ins)
+    return SystemTarget(system, images.ids, rng, eot=eot, stand_ins=stand_ins)
 
 
-def _system_gradient(system: System, pictures: Pictures, path: Path) -> Check:
-    target = target_of(system, pictures, Rng(0).at("audit"), eot=4, path=path)
-    rows = torch.arange(len(pictures.ids))
-    target.gradient(pictures.images, rows, margin(pictures.labels))
+def _system_gradient(system: System, images: ProbeImages, path: Path) -> Check:
+    target = target_of(system, images, Rng(0).at("audit"), eot=4, path=path)
+    rows = torch.arange(len(images.ids))
+    target.gradient(images.images, rows, margin(images.labels))
     share = float(target.zero.mean())
     verdict: Verdict = "fine" if share <= SPARSE else "suspect" if share <= DEAD else "unreliable"
     words = f"{points(share)} of the gradient of the whole system is zero or not finite"
@@ -182,27 +180,27 @@ def _system_gradient(system: System, pictures: Pictures, path: Path) -> Check:
     )
 
 
-def _along(system: System, pictures: Pictures, path: Path, threat: Threat) -> Check:
+def _along(system: System, images: ProbeImages, path: Path, threat: Threat) -> Check:
     """Step along the gradient, by the whole radius and by a quarter: does the margin move?"""
-    streams = pictures.streams() if system.stochastic else None
-    leaf = pictures.images.clone().requires_grad_(True)
-    raised = margin(pictures.labels)
+    streams = images.streams() if system.stochastic else None
+    leaf = images.images.clone().requires_grad_(True)
+    raised = margin(images.labels)
     with torch.enable_grad():
         before = raised(system.trace(leaf, streams=streams, stand_ins=path.stand_ins)[OUT].float())
         (gradient,) = torch.autograd.grad(before.sum(), leaf)
     best = torch.full_like(before.detach(), -torch.inf)
-    direction = ascent(gradient.nan_to_num(0.0, 0.0, 0.0), threat.norm, x=pictures.images)  # type: ignore[arg-type]
+    direction = ascent(gradient.nan_to_num(0.0, 0.0, 0.0), threat.norm, x=images.images)  # type: ignore[arg-type]
     for length in (threat.eps, threat.eps / 4.0):
-        moved = project(pictures.images + length * direction, pictures.images, threat.norm, length)  # type: ignore[arg-type]
+        moved = project(images.images + length * direction, images.images, threat.norm, length)  # type: ignore[arg-type]
         with torch.no_grad():
             best = torch.maximum(best, raised(system.trace(moved, streams=streams)[OUT].float()))
     share = float((best > before.detach()).float().mean())
     if share >= 0.9:
-        words = f"A step along the gradient brings {points(share)} of the pictures nearer to a mistake."
+        words = f"A step along the gradient brings {points(share)} of the images nearer to a mistake."
         return Check("loss_along_gradient", "fine", share, words)
     verdict: Verdict = "suspect" if share >= 0.5 else "unreliable"
     words = (
-        f"A step along the gradient brings only {points(share)} of the pictures nearer to a mistake: it does "
+        f"A step along the gradient brings only {points(share)} of the images nearer to a mistake: it does "
         "not say where the loss rises, so gradient attacks understate what an attacker can do."
     )
     return Check("loss_along_gradient", verdict, share, words)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from clearsight.pipelines.audit.probes import Probed
 
 GAP = 0.1
-"""Share of pictures that an attacker who knows less may leave more, before it is called false security."""
+"""Share of images that an attacker who knows less may leave more, before it is called false security."""
 REACH = 0.02
-"""Share of pictures within which a system counts as no better than without its restorers."""
+"""Share of images within which a system counts as no better than without its restorers."""
 Entry = dict[str, Any]
 
 
@@ -37,7 +37,7 @@ def judge(
         "verdict": "trustworthy" if sound else "unreliable",
         "norm": threat.norm,
         "eps": threat.eps,
-        "pictures": summary["data"]["samples"],
+        "images": summary["data"]["samples"],
         "systems": systems,
     }
 
@@ -108,7 +108,7 @@ def _curve(figures: _Figures, classes: int) -> Check | None:
     found = figures.accuracy(figures.cells[name])
     n = figures.cells[name]["n"]
     value = float(found["value"])
-    where = f"At {figures.threat.norm} {eps:.4g} {points(value)} of the pictures are right"
+    where = f"At {figures.threat.norm} {eps:.4g} {points(value)} of the images are right"
     low, _ = wilson(round(value * n), n)
     if low <= 1.0 / classes:
         return Check("eps_curve", "fine", value, f"{where}: the curve reaches chance.")

@@ -101,10 +101,10 @@ def describe(name: str, attack: Attack) -> dict[str, Any]:
 
 
 def cost(evidence: Evidence) -> dict[str, Any]:
-    """Return what an attack cost a picture, how far it went, and how it passed the parts."""
+    """Return what an attack cost an image, how far it went, and how it passed the parts."""
     columns = evidence.columns
     return {
-        "pictures": int(evidence.worked_on.sum()),
+        "images": int(evidence.worked_on.sum()),
         **{name: _mean(columns, name, None) for name in ("queries", "backwards")},
         **{name: _mean(columns, name, "l2") for name in ("linf", "l2", "l1")},
         "through": dict(evidence.facts.through),
@@ -114,7 +114,7 @@ def cost(evidence: Evidence) -> dict[str, Any]:
 
 
 def _mean(columns: Columns, name: str, where: str | None) -> float | None:
-    """Return the mean of a column, over the pictures where another one is above 0 if that is named."""
+    """Return the mean of a column, over the images where another one is above 0 if that is named."""
     column = columns.get(name)
     if column is None:
         return None

@@ -20,7 +20,7 @@ ITERATIVE = frozenset({"pgd", "apgd", "cw", "fab", "autoattack", "swift"})
 """White-box attacks of full strength. Others look for something narrower (low frequencies, a patch), so that
 a stronger rival proves nothing against them."""
 LEAD = 0.002
-"""Share of pictures by which a weaker attacker must not win: the 0.2 points of Croce and Hein (2020)."""
+"""Share of images by which a weaker attacker must not win: the 0.2 points of Croce and Hein (2020)."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ class Evidence:
 
     @property
     def right(self) -> NDArray[np.float64]:
-        """Return (n,) 1 where the picture is right; by vote where the system has random parts."""
+        """Return (n,) 1 where the image is right; by vote where the system has random parts."""
         return outcome(self.columns, random=self.random)
 
     @property
     def accuracy(self) -> float:
-        """Return the share of right pictures."""
+        """Return the share of right images."""
         return float(self.right.mean())
 
     @property
@@ -111,16 +111,16 @@ class Evidence:
 
     @property
     def worked_on(self) -> NDArray[np.bool_]:
-        """Return (n,) True for the pictures that were right for the victim to begin with."""
+        """Return (n,) True for the images that were right for the victim to begin with."""
         queries, backwards = (self.columns.get(name) for name in ("queries", "backwards"))
         if queries is None or backwards is None:
             return np.zeros(len(self.columns["correct"]), dtype=np.bool_)
-        # The look at a picture that is wrong already costs one query a draw, and no gradient.
+        # The look at an image that is wrong already costs one query a draw, and no gradient.
         return np.asarray((backwards > 0) | (queries > self.draws), dtype=np.bool_)
 
 
 def outcome(columns: Columns, *, random: bool) -> NDArray[np.float64]:
-    """Return (n,) 1 where the picture is right; by majority where that was measured and draws are random."""
+    """Return (n,) 1 where the image is right; by majority where that was measured and draws are random."""
     votes = columns.get("majority")
     if random and votes is not None and not np.isnan(votes).any():
         return votes

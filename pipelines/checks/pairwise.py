@@ -14,7 +14,7 @@ from clearsight.pipelines.checks.evidence import ITERATIVE, LEAD, ONE_STEP, Chec
 
 REPLAY = "replay"
 SETTLED = 0.01
-"""Share of pictures that twice the steps may still change."""
+"""Share of images that twice the steps may still change."""
 
 
 def _one_step(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
@@ -31,7 +31,7 @@ def _one_step(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
         words = f"It is at least as strong as one step ('{rival.name}')."
         return Check("one_step", verdict, lead, words)
     words = (
-        f"One step ('{rival.name}') breaks {missed} pictures that these many steps leave, and leaves "
+        f"One step ('{rival.name}') breaks {missed} images that these many steps leave, and leaves "
         f"{points(rival.accuracy)} right against {points(cell.accuracy)}: the gradient misleads; "
         "try smaller steps, more restarts, and square."
     )
@@ -52,15 +52,13 @@ def _black_box(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
     together = np.min(np.stack([o.right for o in knowing]), axis=0)
     verdict = _verdict(cell, rival, lead, missed, allowed=LEAD)
     if verdict == "unreliable" and _missed(together, rival.right) <= LEAD * len(cell.right):
-        verdict = (
-            "suspect"  # Another white-box attack found those pictures too: this one is weak, not fooled.
-        )
+        verdict = "suspect"  # Another white-box attack found those images too: this one is weak, not fooled.
     if verdict == "fine":
         words = f"No attacker who knows less does better (closest: '{rival.name}')."
         return Check("black_box", verdict, missed / len(cell.right), words)
     which = rival.attack.threat if rival.sees_gradient else rival.kind
     words = (
-        f"The {which} attack '{rival.name}', which knows less, breaks {missed} pictures "
+        f"The {which} attack '{rival.name}', which knows less, breaks {missed} images "
         f"({points(missed / len(cell.right))}) that this one leaves, and leaves {points(rival.accuracy)} "
         f"right against {points(cell.accuracy)}: "
         + ("the gradient is masked; " if verdict == "unreliable" else "")
@@ -119,7 +117,7 @@ def _more_steps(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
     short, long = sorted((cell, other), key=_steps)
     change = short.accuracy - long.accuracy
     pair = f"{_steps(long)} steps in place of {_steps(short)}"
-    # One picture of a small set is more than one point, and no sign of anything.
+    # One image of a small set is more than one point, and no sign of anything.
     if abs(change) <= max(SETTLED, 1.001 / len(cell.right)) or (cell.random and _by_luck(short, long)):
         words = f"{pair} change the accuracy by {100 * abs(change):.1f} points: the attack has settled."
         return Check("more_steps", "fine", change, words)
@@ -132,7 +130,7 @@ RELATIONS = (_one_step, _black_box, _larger_eps, _more_steps)
 
 
 def _verdict(cell: Evidence, rival: Evidence, lead: float, missed: int, *, allowed: float) -> Verdict:
-    """Judge a rival that should be weaker by its lead in accuracy and by the pictures that only it broke."""
+    """Judge a rival that should be weaker by its lead in accuracy and by the images that only it broke."""
     if cell.random and _by_luck(cell, rival):
         return "fine"
     if lead > LEAD:
@@ -141,7 +139,7 @@ def _verdict(cell: Evidence, rival: Evidence, lead: float, missed: int, *, allow
 
 
 def _by_luck(one: Evidence, other: Evidence) -> bool:
-    """Random parts make equal pictures right now and wrong then: is the difference no more than that?"""
+    """Random parts make equal images right now and wrong then: is the difference no more than that?"""
     return mcnemar_exact(_missed(one.right, other.right), _missed(other.right, one.right)) >= 0.05
 
 
@@ -150,7 +148,7 @@ def _lead(cell: Evidence, rival: Evidence) -> float:
 
 
 def _missed(left: NDArray[np.float64], by: NDArray[np.float64]) -> int:
-    """Return how many pictures the second broke that the first left."""
+    """Return how many images the second broke that the first left."""
     return int(((left == 1) & (by == 0)).sum())
 
 
@@ -163,7 +161,7 @@ def _same_radius(one: Evidence, other: Evidence) -> bool:
 
 
 def _replayed_within(other: Evidence, cell: Evidence) -> bool:
-    """Pictures from an earlier run promise no radius, but their perturbations were measured."""
+    """Images from an earlier run promise no radius, but their perturbations were measured."""
     norm, eps = cell.attack.radius or ("", 0.0)
     size = other.columns.get(norm)
     if other.kind != REPLAY or size is None:

@@ -21,7 +21,7 @@ median filter, the worst of them, passes 0.7 of the pixels, a classifier nearly 
 DEAD = 0.9
 """Share from which it leads nowhere; the same as where the gradient path goes around a part."""
 UNTESTED = 0.02
-"""Share of pictures that may count as robust untested before the figure is worth nothing."""
+"""Share of images that may count as robust untested before the figure is worth nothing."""
 
 
 def checks_of(cell: Evidence, others: Sequence[Evidence], clean: Columns | None) -> list[Check]:
@@ -68,10 +68,10 @@ def _untested(cell: Evidence) -> Check | None:
     left = int(((column >= DEAD) & (cell.right == 1)).sum())
     share = left / len(column)
     if share <= LEAD:
-        words = "No picture counts as robust only because its gradient was dead."
+        words = "No image counts as robust only because its gradient was dead."
         return Check("untested", "fine", share, words)
     words = (
-        f"{left} of {len(column)} pictures count as robust although their gradient was dead, so nothing was "
+        f"{left} of {len(column)} images count as robust although their gradient was dead, so nothing was "
         "really tried on them: raise the margin instead of the cross-entropy, or add square."
     )
     return Check("untested", "suspect" if share <= UNTESTED else "unreliable", share, words)
@@ -92,22 +92,22 @@ def _broken_gradient(cell: Evidence) -> Check | None:
 
 
 def _loss_rises(cell: Evidence) -> Check | None:
-    """Look at the pictures that were changed: an attack that climbs a true gradient raises their loss."""
+    """Look at the images that were changed: an attack that climbs a true gradient raises their loss."""
     after, before = cell.columns.get("loss"), cell.columns.get("loss_before")
     if not cell.adaptive or after is None or before is None or not cell.worked_on.any():
         return None
     changed = cell.worked_on & (cell.columns["l2"] > 0)
     if not changed.any():
-        words = "The attack changed no picture: its gradient is zero, or its radius is."
+        words = "The attack changed no image: its gradient is zero, or its radius is."
         return Check("loss_rises", "unreliable", None, words)
     rise = (after - before)[changed]
     flat = float((rise <= 0).mean())
     if flat <= 0.1:
-        words = f"The loss rose for {points(1.0 - flat)} of the pictures that were changed."
+        words = f"The loss rose for {points(1.0 - flat)} of the images that were changed."
         return Check("loss_rises", "fine", flat, words)
     verdict: Verdict = "unreliable" if flat > 0.5 or rise.mean() <= 0 else "suspect"
     words = (
-        f"The loss did not rise for {points(flat)} of the pictures that were changed: the gradient points "
+        f"The loss did not rise for {points(flat)} of the images that were changed: the gradient points "
         "elsewhere, so do not trust this figure before an attack on scores (square) agrees."
     )
     return Check("loss_rises", verdict, flat, words)
@@ -135,7 +135,7 @@ def _chance(cell: Evidence) -> Check | None:
         return None
     right = int(cell.right.sum())
     low, _ = wilson(right, len(cell.right))
-    level, where = 1.0 / cell.classes, f"At {eps * 255:.0f}/255 {points(cell.accuracy)} of the pictures"
+    level, where = 1.0 / cell.classes, f"At {eps * 255:.0f}/255 {points(cell.accuracy)} of the images"
     if low <= level:
         return Check("chance", "fine", cell.accuracy, f"{where} are right: no better than guessing.")
     words = f"{where} still are right, where nothing can be: the attack is fooled, look for hidden gradients."
@@ -148,17 +148,17 @@ def _above_clean(cell: Evidence, clean: Columns) -> Check | None:
     gained = int(((cell.right == 1) & (without == 0)).sum())
     lost = int(((cell.right == 0) & (without == 1)).sum())
     if lead <= LEAD or (cell.random and mcnemar_exact(gained, lost) >= 0.05):
-        words = "No more pictures are right under attack than without."
+        words = "No more images are right under attack than without."
         return Check("above_clean", "fine", lead, words)
     words = (
-        f"{points(lead)} more pictures are right under attack than without: the attack works on something "
+        f"{points(lead)} more images are right under attack than without: the attack works on something "
         "else than the system, so check its threat model and its source."
     )
     return Check("above_clean", "unreliable" if cell.adaptive else "suspect", lead, words)
 
 
 def _random_outputs(cell: Evidence, clean: Columns) -> Check | None:
-    """The same pictures went through twice: once for the cell without attack, once before this attack."""
+    """The same images went through twice: once for the cell without attack, once before this attack."""
     first, second = clean.get("loss"), cell.columns.get("loss_before")
     if cell.random or first is None or second is None:
         return None
@@ -166,9 +166,9 @@ def _random_outputs(cell: Evidence, clean: Columns) -> Check | None:
         return None
     apart = float((np.abs(first - second) / (1.0 + np.abs(first))).max())
     if apart <= 1e-4:
-        return Check("random_outputs", "fine", apart, "Equal pictures got equal outputs, twice.")
+        return Check("random_outputs", "fine", apart, "Equal images got equal outputs, twice.")
     words = (
-        "Equal pictures got different outputs, yet no part is declared stochastic: declare the random part, "
+        "Equal images got different outputs, yet no part is declared stochastic: declare the random part, "
         "so that attacks average over its draws and the judgement does not hang on one."
     )
     return Check("random_outputs", "unreliable", apart, words)

@@ -81,7 +81,7 @@ def audit(
     system: Annotated[
         list[str] | None, typer.Option(help="A system to audit, again and again; all where left out.")
     ] = None,
-    take: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 64,
+    take: Annotated[int, typer.Option(min=1, help="Images at most.")] = 64,
     eps: Annotated[str, typer.Option(help="Radius of the attacks, for pixels in [0, 1].")] = "8/255",
     norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
     out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
@@ -151,9 +151,9 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0, help="Time budget instead of the config's.")] = None,
     device: Device = "auto",
     dark: Annotated[
-        str | None, typer.Option(help="Folder of dark pictures, in place of the recipe's data.")
+        str | None, typer.Option(help="Folder of dark images, in place of the recipe's data.")
     ] = None,
-    normal: Annotated[str | None, typer.Option(help="Folder of well-lit pictures, of other scenes.")] = None,
+    normal: Annotated[str | None, typer.Option(help="Folder of well-lit images, of other scenes.")] = None,
     init: Annotated[
         str | None, typer.Option(help="Weights to start from; the network takes their form.")
     ] = None,
@@ -167,7 +167,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
-    """Train a network as a recipe says, or adapt one to your own pictures; resumes where it was stopped."""
+    """Train a network as a recipe says, or adapt one to your own images; resumes where it was stopped."""
     from clearsight.pipelines.cli.train import Own, command
 
     own = Own(dark=dark, normal=normal, init=init, size=size, changes=tuple(changes or ()))
@@ -212,7 +212,7 @@ def corrupt(
 
 @app.command()
 def restore(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Picture, video, folder or glob.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="Image, video, folder or glob.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File for one file, else folder.")],
     words: Annotated[
         str, typer.Option("--with", help="Tasks (denoise, ...), weights or kinds with commas between.")
@@ -225,7 +225,7 @@ def restore(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Restore pictures and videos: denoise, deblur, enlarge, enlighten; resumes where it was stopped."""
+    """Restore images and videos: denoise, deblur, enlarge, enlighten; resumes where it was stopped."""
     from clearsight.pipelines.cli.restore import command
 
     command(source, out, words, sigma=sigma, tile=tile, device=device, fresh=fresh, quiet=quiet)

@@ -23,10 +23,10 @@ def export(
         list[str] | None, typer.Option(help="A system to export, again and again; all where left out.")
     ] = None,
     variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
-    taps: Annotated[str, typer.Option(help="Nodes whose pictures become outputs too, with commas.")] = "",
-    uint8: Annotated[bool, typer.Option("--uint8", help="Take and give pictures as uint8 NHWC.")] = False,
+    taps: Annotated[str, typer.Option(help="Nodes whose images become outputs too, with commas.")] = "",
+    uint8: Annotated[bool, typer.Option("--uint8", help="Take and give images as uint8 NHWC.")] = False,
     opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; 20 where left out.")] = None,
-    measured: Annotated[int | None, typer.Option(min=1, help="Most pictures for fp16 and int8.")] = None,
+    measured: Annotated[int | None, typer.Option(min=1, help="Most images for fp16 and int8.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
@@ -41,17 +41,17 @@ def infer(
     model: Model,
     source: Annotated[
         str,
-        typer.Argument(metavar="IN", help="Picture, video, folder, glob, or - for a list on standard input."),
+        typer.Argument(metavar="IN", help="Image, video, folder, glob, or - for a list on standard input."),
     ],
-    csv: Annotated[Path | None, typer.Option(help="File for the results, one row a picture.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for the results, one row an image.")] = None,
     restored: Annotated[
-        Path | None, typer.Option("--save-restored", metavar="DIR", help="Folder for the restored pictures.")
+        Path | None, typer.Option("--save-restored", metavar="DIR", help="Folder for the restored images.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes a picture, the likeliest first.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Classes an image, the likeliest first.")] = 5,
     provider: Provider = "auto",
     threads: Threads = None,
     batch: Annotated[
-        str, typer.Option(help="auto, or pictures of one size that are computed together.")
+        str, typer.Option(help="auto, or images of one size that are computed together.")
     ] = "auto",
     size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
     resume: Annotated[
@@ -59,7 +59,7 @@ def infer(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Classify and restore pictures and videos with an exported file; needs no torch."""
+    """Classify and restore images and videos with an exported file; needs no torch."""
     from clearsight.pipelines.cli.infer import command
 
     command(
@@ -82,16 +82,16 @@ def serve(
     model: Model,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    top: Annotated[int, typer.Option(min=1, help="Classes a picture where a request names no number.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Classes an image where a request names no number.")] = 5,
     size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
     provider: Provider = "auto",
     threads: Threads = None,
     max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest body of a request.")] = 16,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest picture.")] = 16,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 16,
     waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered 503.")] = 64,
     quiet: Quiet = False,
 ) -> None:
-    """Answer pictures over HTTP with labels and restored pictures (needs the extra 'serve')."""
+    """Answer images over HTTP with labels and restored images (needs the extra 'serve')."""
     from clearsight.pipelines.cli.serve import Limits, command
 
     limits = Limits(int(max_megabytes * 2**20), int(max_megapixels * 10**6), waiting)
@@ -101,14 +101,14 @@ def serve(
 @deployed_app.command()
 def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Exported files, side by side.")],
-    sizes: Annotated[str, typer.Option(help="Sides of the pictures, with commas.")] = "32,64,224,512",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a call.")] = 1,
+    sizes: Annotated[str, typer.Option(help="Sides of the images, with commas.")] = "32,64,224,512",
+    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="For each file and size.")] = 3,
     provider: Provider = "auto",
     threads: Threads = None,
     json: Annotated[Path | None, typer.Option(help="File for the figures and the machine.")] = None,
 ) -> None:
-    """Time exported files side by side: latency (median, p95) and pictures a second."""
+    """Time exported files side by side: latency (median, p95) and images a second."""
     from clearsight.pipelines.cli.bench import command
 
     command(models, sizes, batch=batch, seconds=seconds, provider=provider, threads=threads, json=json)

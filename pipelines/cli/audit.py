@@ -105,7 +105,7 @@ def _accuracies(entry: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
     }
     each = [f"{name} {100 * figure['value']:.1f} %" for name, figure in told.items() if figure]
     place = radius(audit["norm"], audit["eps"])
-    return f"  {place}, {audit['pictures']} pictures: " + ", ".join(each)
+    return f"  {place}, {audit['images']} images: " + ", ".join(each)
 
 
 def _table(entry: Mapping[str, Any]) -> Table:

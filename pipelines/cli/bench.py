@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.inference.bench import Machine, Row
     from clearsight.pipelines.inference.session import Session
 
-HEADS = ("file", "picture", "batch", "p50 ms", "p95 ms", "pictures/s", "speed [95 %]", "calls")
+HEADS = ("file", "image", "batch", "p50 ms", "p95 ms", "images/s", "speed [95 %]", "calls")
 
 
 def command(
@@ -47,7 +47,7 @@ def command(
     for height, width in shapes:
         rows += bench.measure(sessions, height, width, batch=batch, seconds=seconds, note=_note)
     if not rows:
-        raise RunError("no file could compute pictures of these sizes", where="--sizes")
+        raise RunError("no file could compute images of these sizes", where="--sizes")
     _print(rows)
     if target is not None:
         files = {label: _told(session) for label, session in sessions.items()}

@@ -77,7 +77,7 @@ def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[
 
 
 def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:
-    """Return forward and backward passes that a picture costs at most; a backward takes the time of two."""
+    """Return forward and backward passes that an image costs at most; a backward takes the time of two."""
     attack = config.attacks[name]
     if not is_attack(attack):
         return 1

@@ -31,7 +31,7 @@ def command(
     workers: int,
     quiet: bool,
 ) -> None:
-    """Write a benchmark and name every picture that was skipped."""
+    """Write a benchmark and name every image that was skipped."""
     _one_of("layout", layout, ("imagenet_c", "cifar_c"))
     _one_of("table", table, ("imagenet_c", "cifar_c"))
     _one_of("format", image_format, ("png", "jpeg"))
@@ -53,12 +53,12 @@ def command(
     for skipped in written.skipped:
         screen.print(f"skipped {skipped.id}: {skipped.reason}", markup=False, soft_wrap=True)
     screen.print(
-        f"{out}: {written.pictures} pictures x {written.corruptions} corruptions, {written.made} made now",
+        f"{out}: {written.images} images x {written.corruptions} corruptions, {written.made} made now",
         markup=False,
         soft_wrap=True,
     )
     if written.skipped:
-        raise DataError(f"{len(written.skipped)} pictures could not be used", where=path)
+        raise DataError(f"{len(written.skipped)} images could not be used", where=path)
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -28,9 +28,9 @@ class Wanted:
         systems: names; all where empty.
         variant: fp32, fp16 or int8.
         taps: nodes with commas between.
-        uint8: stored pictures in and out.
+        uint8: stored images in and out.
         opset: of the ONNX operators, None: the best known.
-        measured: pictures that variants are measured on, None: as many as usual.
+        measured: images that variants are measured on, None: as many as usual.
     """
 
     systems: Sequence[str] = ()
@@ -110,13 +110,13 @@ def told(manifest: Mapping[str, Any], variant: str) -> list[str]:
             for key, value in row.items()
             if isinstance(value, dict)
         ]
-        lines.append(f"{variant} on {condition} pictures: {', '.join(pieces)}")
+        lines.append(f"{variant} on {condition} images: {', '.join(pieces)}")
     return lines
 
 
 def _agreement(found: Mapping[str, Any]) -> str:
     kinds = found["kinds"].values()
-    count = sum(each["pictures"] for each in kinds)
+    count = sum(each["images"] for each in kinds)
     pieces = []
     logits = [each["relative_to_largest_logit"] for each in kinds if "relative_to_largest_logit" in each]
     if logits:
@@ -125,7 +125,7 @@ def _agreement(found: Mapping[str, Any]) -> str:
     pixels = [v for each in kinds for v in each.get("largest_pixel_difference", {}).values()]
     if pixels:
         pieces.append(f"pixels {max(pixels):.1e} off at most")
-    return f"verified on {count} pictures of {len(found['sizes'])} sizes: {', '.join(pieces)}"
+    return f"verified on {count} images of {len(found['sizes'])} sizes: {', '.join(pieces)}"
 
 
 def _figure(value: Mapping[str, Any]) -> str:

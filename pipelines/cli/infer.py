@@ -1,4 +1,4 @@
-"""``clearsight infer``: a deployed file on pictures and videos."""
+"""``clearsight infer``: a deployed file on images and videos."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def _top(session: Session, top: int, csv: Path | None, restored: Path | None) ->
     """Return how many classes a row has, and refuse calls that would give nothing."""
     deployed = session.deployed
     if restored is not None and deployed.output("image") is None:
-        raise ConfigError("the file gives no pictures", where="--save-restored")
+        raise ConfigError("the file gives no images", where="--save-restored")
     if restored is None and csv is None and deployed.output("logits") is None:
-        raise ConfigError("gives pictures only", where=str(session.path), hint="give --save-restored DIR")
+        raise ConfigError("gives images only", where=str(session.path), hint="give --save-restored DIR")
     if deployed.output("logits") is None:
         return 0
     return min(top, len(deployed.classes)) if deployed.classes else top

@@ -1,4 +1,4 @@
-"""``clearsight restore``: pictures and videos through a chain of restorers."""
+"""``clearsight restore``: images and videos through a chain of restorers."""
 
 from __future__ import annotations
 

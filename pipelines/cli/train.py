@@ -24,8 +24,8 @@ class Own:
     """What a user puts in place of the recipe's.
 
     Attributes:
-        dark: folder (or file source) of dark pictures.
-        normal: folder of well-lit pictures.
+        dark: folder (or file source) of dark images.
+        normal: folder of well-lit images.
         init: weights to start from.
         size: side of the square that both are resized and cut to.
         changes: values of any other place, ``model.depth=18`` each.
@@ -53,7 +53,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
         def show(state: Progress) -> None:
             tell("train", round(STEPS * state.share), STEPS)
             if state.check:
-                cost = f", back-propagations {state.passes:.1f} a picture" if state.passes else ""
+                cost = f", back-propagations {state.passes:.1f} an image" if state.passes else ""
                 found = state.check.text()
                 tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.4g}{cost}, validation {found}")
 
@@ -67,7 +67,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
 
 
 def adapted(config: TrainConfig, own: Own) -> TrainConfig:
-    """Return the recipe for the user's own pictures, starting from trained weights.
+    """Return the recipe for the user's own images, starting from trained weights.
 
     Raises:
         ConfigError: the options do not go together or do not fit the recipe.
@@ -91,9 +91,9 @@ def adapted(config: TrainConfig, own: Own) -> TrainConfig:
             "reference": plain | {"path": own.normal},
             "test": None,
             "publish": {
-                "about": f"Dark pictures of {own.dark} and well-lit ones of {own.normal}, unpaired"
+                "about": f"Dark images of {own.dark} and well-lit ones of {own.normal}, unpaired"
                 + (f"; fine-tuned from {own.init}." if own.init else "."),
-                "licence": "as the owner of the pictures says",
+                "licence": "as the owner of the images says",
             },
         }
     elif own.size is not None:

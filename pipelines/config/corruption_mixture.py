@@ -1,4 +1,4 @@
-"""Corrupted pictures among those that a classifier is trained on."""
+"""Corrupted images among those that a classifier is trained on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Severity = Annotated[int, Field(ge=1, le=5)]
 
 
 class CorruptionMixture(Spec):
-    """Each picture is corrupted with a chance, by a kind and at a severity that are drawn evenly.
+    """Each image is corrupted with a chance, by a kind and at a severity that are drawn evenly.
 
     A classifier that has seen a kind of corruption in training is no witness for unseen corruptions: compare
     it on kinds that are not in ``kinds``, such as the four extra ones of ImageNet-C.
     """
 
     share: Annotated[Number, Field(gt=0, le=1)] = 0.5
-    """Part of the pictures that are corrupted."""
+    """Part of the images that are corrupted."""
     kinds: Annotated[tuple[str, ...], Field(min_length=1)] = IMAGENET_C_15
     """Kinds of corruptions; by default the 15 common ones."""
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
@@ -51,11 +51,11 @@ class CorruptionMixture(Spec):
         return CORRUPTIONS[kind].model_validate({"severity": severity, "table": self.table})
 
     def mixed(self, images: Tensor, ids: Sequence[str], rng: Rng) -> Tensor:
-        """Return the pictures with some of them corrupted, by the calls that an evaluation makes.
+        """Return the images with some of them corrupted, by the calls that an evaluation makes.
 
         Args:
             images: uint8 (n, h, w, 3), at least 16x16, on any device; they are not changed.
-            ids: n names. What happens to a picture hangs on its name and on ``rng`` alone.
+            ids: n names. What happens to an image hangs on its name and on ``rng`` alone.
             rng: the stream of a step.
 
         Returns:

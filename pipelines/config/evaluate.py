@@ -153,15 +153,15 @@ class Evaluate(Spec):
     seed: Annotated[int, Field(ge=0)] = 0
     """Root of all random streams."""
     chunk: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Pictures computed together. Part of the key: float results differ a little between batch sizes."""
+    """Images computed together. Part of the key: float results differ a little between batch sizes."""
     data: Annotated[Source, Choice(SOURCES)]
-    """Pictures to measure on."""
+    """Images to measure on."""
     parts: Annotated[dict[Name, Annotated[PartSpec, Choice(PARTS)]], Field(min_length=1)]
     """Restorers, classifiers and joins by name."""
     systems: Annotated[dict[Name, list[str] | dict[str, Node]], Field(min_length=1)]
     """A list of part names is a chain, a mapping of nodes is any graph with a node ``out``."""
     conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]
-    """What happens to the pictures."""
+    """What happens to the images."""
     attacks: dict[Name, Annotated[Attack, Choice(ATTACKS)]] = Field(default_factory=_no_attack)
     """Adversaries."""
     measure: tuple[Measure, ...] | None = None
@@ -172,8 +172,8 @@ class Evaluate(Spec):
     """Fresh draws that vote on the class where a system has random parts; accuracy is that of the first."""
     compare: Compare | None = None
     """Left out: no comparison."""
-    pictures: Annotated[int, Field(ge=0, le=20)] = 4
-    """Pictures per condition that are kept for the report."""
+    images: Annotated[int, Field(ge=0, le=20)] = 4
+    """Images per condition that are kept for the report."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:

@@ -28,10 +28,10 @@ Positive = Annotated[Number, Field(gt=0)]
 
 
 class Augment(Spec):
-    """Changes of the training pictures that keep their label, drawn anew every step."""
+    """Changes of the training images that keep their label, drawn anew every step."""
 
     crop: Annotated[int, Field(ge=0)] = 4
-    """Move the picture by up to this many pixels each way; the border is mirrored. 0: never."""
+    """Move the image by up to this many pixels each way; the border is mirrored. 0: never."""
     flip: bool = True
     """Mirror left and right at even odds. Road signs and letters must not be."""
     rotate: bool = False
@@ -39,11 +39,11 @@ class Augment(Spec):
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a square that is greyed at a random place (DeVries & Taylor 2017). 0: none."""
     corruptions: CorruptionMixture | None = None
-    """Corrupt a part of the pictures before they are moved and flipped; for classifiers. An evaluation on the
+    """Corrupt a part of the images before they are moved and flipped; for classifiers. An evaluation on the
     same kinds then says nothing of unseen ones: report those it did not train on apart."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the pictures; what came later and is not used changes no key."""
+        """Return what decides the images; what came later and is not used changes no key."""
         return _without_unused(super().identity(), "corruptions")
 
 
@@ -104,14 +104,14 @@ class TrainConfig(Spec):
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random follows from it: fresh weights, order, augmentation, the method's own draws."""
     data: Annotated[Source, Choice(SOURCES)]
-    """For a classifier, labelled pictures of one size; for a restorer, photographs of any size."""
+    """For a classifier, labelled images of one size; for a restorer, photographs of any size."""
     reference: Annotated[Source, Choice(SOURCES)] | None = None
-    """For methods that learn from unpaired pictures: the normally lit ones, while ``data`` has the dark."""
+    """For methods that learn from unpaired images: the normally lit ones, while ``data`` has the dark."""
     validation: HoldOut = HoldOut(fraction=0.1)
     """Part of ``data`` (of ``reference``, where there is one) that is never trained on: it chooses the
     checkpoint."""
     test: Annotated[Source, Choice(SOURCES)] | None = None
-    """Pictures that decide nothing: measured once, at the end, for the card."""
+    """Images that decide nothing: measured once, at the end, for the card."""
     model: Annotated[PartSpec, Choice(TRAINABLE)]
     """The network, a classifier or a restorer. With ``weights`` it starts from them, else from fresh ones."""
     init: str | None = None
@@ -119,14 +119,14 @@ class TrainConfig(Spec):
     method: Annotated[Method, Choice(METHODS)] = Standard()
     """How it is trained."""
     through: tuple[Annotated[RestorerSpec, Choice(RESTORERS)], ...] = ()
-    """Of a classifier: restorers that every picture goes through first, in this order, in training and in
+    """Of a classifier: restorers that every image goes through first, in this order, in training and in
     all measurements. The attack of the method goes through them too. Only ones with an exact gradient."""
     train_through: bool = False
     """Train the restorers of ``through`` with the classifier and publish their weights beside its own; else
     they stay as they are."""
     augment: Augment = Augment()
     patch: Annotated[int, Field(ge=8)] = 64
-    """Side in pixels of the random crops that a restorer learns from; a classifier sees whole pictures."""
+    """Side in pixels of the random crops that a restorer learns from; a classifier sees whole images."""
     optimiser: Annotated[SGD | AdamW, Field(discriminator="kind")] = SGD()
     schedule: Schedule = Schedule()
     minutes: Positive | None = None
@@ -134,7 +134,7 @@ class TrainConfig(Spec):
     epochs: Positive | None = None
     """Budget in passes over the data; with it a run can be repeated and resumed to the last bit."""
     batch: Annotated[int, Field(ge=1)] = 128
-    """Pictures a step; what is left at the end of an epoch is left out."""
+    """Images a step; what is left at the end of an epoch is left out."""
     ema: Annotated[Number, Field(ge=0, lt=1)] | None = 0.999
     """Decay of the moving average of the weights, which is what is measured and kept; null: none."""
     swa: Share | None = None

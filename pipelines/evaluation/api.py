@@ -50,7 +50,7 @@ class Report:
         return write_report(self.folder)
 
     def rows(self) -> pa.Table:
-        """Return one row per (system, condition, attack, picture)."""
+        """Return one row per (system, condition, attack, image)."""
         from pyarrow import parquet
 
         return parquet.read_table(self.folder / "results.parquet")
@@ -72,17 +72,17 @@ def evaluate(
     fresh: bool = False,
     on_progress: Progress | None = None,
 ) -> Report:
-    """Measure systems on pictures under every condition and attack.
+    """Measure systems on images under every condition and attack.
 
     Args:
-        data: labelled (or, for restoration alone, unlabelled) pictures.
+        data: labelled (or, for restoration alone, unlabelled) images.
         systems: name -> what `chain` or `wire` returned, or a single part.
         conditions: corruptions; a sequence is named ``<kind>-<severity>`` (``clean`` for the identity).
         attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
         name: goes into the name of the run folder.
-        chunk: pictures computed together.
+        chunk: images computed together.
         root: where run folders are kept.
         workers: processes; 0 is one a core. Results do not depend on it. More than one needs the usual
             ``if __name__ == "__main__":`` guard in a script.
@@ -92,7 +92,7 @@ def evaluate(
 
     Raises:
         pydantic.ValidationError: a name or value that does not fit.
-        ClearsightError: pictures, weights or files that do not fit; the message says what to do.
+        ClearsightError: images, weights or files that do not fit; the message says what to do.
     """
     from clearsight.pipelines.evaluation.run import run
     from clearsight.pipelines.runs.folder import RunFolder

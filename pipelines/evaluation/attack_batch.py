@@ -1,4 +1,4 @@
-"""Sends one batch through an attack: the target it sees, the pictures it finds, what it cost."""
+"""Sends one batch through an attack: the target it sees, the images it finds, what it cost."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def under_attack(
     Args:
         attack: the adversary.
         victim: what the threat model lets it see, on the device.
-        batch: labelled pictures.
+        batch: labelled images.
         ids: their names.
         name: what messages call the victim.
         seed: root of all random streams.
@@ -118,12 +118,12 @@ def judge_streams(ids: Sequence[str], seed: int, draw: int) -> list[Rng]:
 
 
 def loss_before(logits: Tensor, batch: Batch) -> Column:
-    """Return the cross-entropy of the pictures that the attack began with."""
+    """Return the cross-entropy of the images that the attack began with."""
     losses: Column = functional.cross_entropy(logits.cpu(), _labels(batch), reduction="none").tolist()
     return losses
 
 
 def _labels(batch: Batch) -> Tensor:
     if batch.labels is None:
-        raise AssertionError("the plan lets no attack on unlabelled pictures through")
+        raise AssertionError("the plan lets no attack on unlabelled images through")
     return batch.labels

@@ -1,4 +1,4 @@
-"""Looks at every picture once before a run: which can be used, which not and why, and what they hold."""
+"""Looks at every image once before a run: which can be used, which not and why, and what they hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEP = 256
 
 @dataclass(frozen=True)
 class Intake:
-    """The pictures of a run.
+    """The images of a run.
 
     Attributes:
         entries: those that can be used, in stored order.
@@ -32,7 +32,7 @@ class Intake:
 
     @property
     def labelled(self) -> bool:
-        """Return whether every picture has a label."""
+        """Return whether every image has a label."""
         return all(entry.label is not None for entry in self.entries)
 
     def describe_size(self) -> str:
@@ -43,7 +43,7 @@ class Intake:
 
 
 def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], None] | None = None) -> Intake:
-    """Read every picture once.
+    """Read every image once.
 
     Args:
         source: where they come from.
@@ -51,7 +51,7 @@ def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], N
         on_progress: called with (done, all).
 
     Raises:
-        DataError: there is no picture that can be used.
+        DataError: there is no image that can be used.
     """
     index = source.index()
     usable: list[Entry] = []
@@ -71,7 +71,7 @@ def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], N
             on_progress(min(start + STEP, len(index.entries)), len(index.entries))
     if not usable:
         first = f" (the first: {skipped[0].id}: {skipped[0].reason})" if skipped else ""
-        raise DataError(f"none of {len(index.entries)} pictures can be used{first}", where="data")
+        raise DataError(f"none of {len(index.entries)} images can be used{first}", where="data")
     return Intake(tuple(usable), index.classes, tuple(skipped), source.fingerprint(usable), sizes)
 
 
@@ -86,7 +86,7 @@ def check_labels(intake: Intake, system: str, classes: int, names: Sequence[str]
     """Check that every label is one of a classifier's classes.
 
     Args:
-        intake: the pictures.
+        intake: the images.
         system: name of the system, for messages.
         classes: number of its logits.
         names: their names, where known.
@@ -101,7 +101,7 @@ def check_labels(intake: Intake, system: str, classes: int, names: Sequence[str]
         if entry.label is not None and not 0 <= entry.label < classes:
             named = f" ({intake.classes[entry.label]})" if 0 <= entry.label < len(intake.classes) else ""
             raise ConfigError(
-                f"picture '{entry.id}' has label {entry.label}{named}, but system '{system}' knows "
+                f"image '{entry.id}' has label {entry.label}{named}, but system '{system}' knows "
                 f"classes 0 to {classes - 1}",
                 where="data",
                 hint="map the data's classes to the classifier's with 'label_map', or use another classifier",

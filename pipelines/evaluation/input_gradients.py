@@ -1,4 +1,4 @@
-"""Pictures of the gradient of the loss with regard to the input: what a system looks at.
+"""Images of the gradient of the loss with regard to the input: what a system looks at.
 
 Networks trained adversarially have input gradients that show edges and shapes of the object; those of others
 look like noise (Tsipras et al. 2019, "Robustness May Be at Odds with Accuracy", figure 2).
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     from clearsight.pipelines.systems.system import System
 
 INDEX = "gradients.json"
-PICTURES = 2
-"""Pictures of a run whose gradients are kept."""
+IMAGES = 2
+"""Images of a run whose gradients are kept."""
 EOT = 8
 """Draws that the gradient of a system with random parts is averaged over."""
 CLIPPED = 0.99
-"""Quantile of the absolute gradient of a picture that gets full colour."""
+"""Quantile of the absolute gradient of an image that gets full colour."""
 
 
 def keep_gradients(plan: Plan) -> None:
-    """Write the gradients of a run with attacks into ``pictures/``, and `INDEX` beside them, which is last.
+    """Write the gradients of a run with attacks into ``images/``, and `INDEX` beside them, which is last.
 
-    The pictures are the first and the middle one of those that the report keeps, clean and labelled. An
+    The images are the first and the middle one of those that the report keeps, clean and labelled. An
     entry of the index names the sample, the system, the files of input and gradient, and ``scale``: the
     absolute gradient that has full colour. Where there is no gradient, its file is None and ``why`` says so.
 
-    Nothing is done where the index is there already, or the run has no attack, keeps no pictures, or has no
+    Nothing is done where the index is there already, or the run has no attack, keeps no images, or has no
     labels.
     """
     folder = plan.job.folder
-    if (folder.path / "pictures" / INDEX).exists() or not any(map(is_attack, plan.grid.attacks.values())):
+    if (folder.path / "images" / INDEX).exists() or not any(map(is_attack, plan.grid.attacks.values())):
         return
     chosen = _chosen(plan)
     if not chosen:
         return
-    (folder.path / "pictures").mkdir(exist_ok=True)
+    (folder.path / "images").mkdir(exist_ok=True)
     entries = []
     with one_thread():
         for number, name in enumerate(plan.grid.measured):
@@ -60,20 +60,20 @@ def keep_gradients(plan: Plan) -> None:
     for position, sample in chosen.items():
         _write(plan, f"gradient-input-{position:06d}.png", to_tensor([sample.image])[0])
     order = {sample.id: i for i, sample in enumerate(chosen.values())}
-    folder.write_json(f"pictures/{INDEX}", sorted(entries, key=lambda e: order[e["sample"]]))
+    folder.write_json(f"images/{INDEX}", sorted(entries, key=lambda e: order[e["sample"]]))
 
 
 def _chosen(plan: Plan) -> dict[int, Sample]:
-    """Return position -> picture; chosen without a look at what the systems say."""
+    """Return position -> image; chosen without a look at what the systems say."""
     shown = sorted(plan.job.shown)
-    positions = list(dict.fromkeys(shown[i * len(shown) // PICTURES] for i in range(PICTURES) if shown))
+    positions = list(dict.fromkeys(shown[i * len(shown) // IMAGES] for i in range(IMAGES) if shown))
     read = plan.job.source.read([plan.job.entries[i] for i in positions])
     found = {i: s for i, s in zip(positions, read, strict=True) if isinstance(s, Sample)}
     return {i: sample for i, sample in found.items() if sample.label is not None}
 
 
 def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) -> list[dict[str, Any]]:
-    """Return the entries of one system, and write its pictures. The system is gone when this returns."""
+    """Return the entries of one system, and write its images. The system is gone when this returns."""
     system, entries = plan.grid.graphs[name].build().to(plan.job.device), []
     for position, sample in chosen.items():
         told: dict[str, Any] = {"file": None, "scale": None, "why": None}
@@ -99,14 +99,14 @@ def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) ->
 def input_gradient(
     system: System, sample: Sample, *, name: str, seed: int = 0, device: str = "cpu"
 ) -> Tensor:
-    """Return the gradient (c, h, w) of the cross-entropy of the true class with regard to a picture.
+    """Return the gradient (c, h, w) of the cross-entropy of the true class with regard to an image.
 
     It goes through every part as an adaptive attack does: surrogates where a part has no gradient of its
     own, a mean over `EOT` draws where parts are random.
 
     Args:
         system: in eval mode, on the device.
-        sample: a labelled picture.
+        sample: a labelled image.
         name: what messages call the system.
         seed: root of the draws of random parts.
         device: where the system lies.
@@ -131,9 +131,9 @@ def input_gradient(
 
 
 def colours(gradient: Tensor) -> tuple[Tensor, float]:
-    """Return a gradient (c, h, w) as a picture in [0, 1], and the absolute gradient that has full colour.
+    """Return a gradient (c, h, w) as an image in [0, 1], and the absolute gradient that has full colour.
 
-    The scale is the same for both signs and all channels of a picture: 0 is the grey 128/255, the `CLIPPED`
+    The scale is the same for both signs and all channels of an image: 0 is the grey 128/255, the `CLIPPED`
     quantile of the absolute gradient the full colour, and what lies beyond is clipped. Channels stay colours.
     """
     scale = float(torch.quantile(gradient.abs().flatten()[:: _stride(gradient)], CLIPPED))
@@ -142,9 +142,9 @@ def colours(gradient: Tensor) -> tuple[Tensor, float]:
 
 
 def _stride(gradient: Tensor) -> int:
-    # torch.quantile takes 2^24 numbers at most; every k-th pixel of so large a picture is enough.
+    # torch.quantile takes 2^24 numbers at most; every k-th pixel of so large an image is enough.
     return -(-gradient.numel() // (1 << 24))
 
 
-def _write(plan: Plan, name: str, picture: Tensor) -> None:
-    replace_file(plan.job.folder.path / "pictures" / name, encode_png(to_uint8(picture)))
+def _write(plan: Plan, name: str, image: Tensor) -> None:
+    replace_file(plan.job.folder.path / "images" / name, encode_png(to_uint8(image)))

@@ -1,4 +1,4 @@
-"""Prepares ``task: evaluate``: the config is checked against its pictures and weights."""
+"""Prepares ``task: evaluate``: the config is checked against its images and weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plan:
 
     Attributes:
         warnings: things a reader of the results must know.
-        classes: number of classes of the systems, None where they give pictures or differ.
+        classes: number of classes of the systems, None where they give images or differ.
     """
 
     config: Evaluate
@@ -67,7 +67,7 @@ class Plan:
 def prepare(
     config: Evaluate, *, root: Path, device: str, fresh: bool = False, on_progress: Progress | None = None
 ) -> Plan:
-    """Check a config against its pictures and weights, and open its run folder.
+    """Check a config against its images and weights, and open its run folder.
 
     Raises:
         ClearsightError: something does not fit.
@@ -102,7 +102,7 @@ def prepare(
         chunk=config.chunk,
         device=device,
         extra=extra,
-        shown=_shown(len(intake.entries), config.pictures),
+        shown=_shown(len(intake.entries), config.images),
     )
     known = {system.classes for system in systems.values()}
     classes = known.pop() if len(known) == 1 else None
@@ -153,7 +153,7 @@ def _check_attacks(grid: Grid, systems: Mapping[str, System], intake: Intake) ->
         if not is_attack(attack) or classes is None:
             continue
         if not intake.labelled:
-            raise ConfigError("an attack needs labelled pictures", where=f"attack '{name}'")
+            raise ConfigError("an attack needs labelled images", where=f"attack '{name}'")
         try:
             attack.fits(classes)
         except ClearsightError as error:

@@ -39,7 +39,7 @@ def finish(plan: Plan, *, seconds: float, workers: int) -> None:
     summary = _summary(plan, table, timings) | {"timing": {"seconds": round(seconds, 1), "workers": workers}}
     folder.write_json("summary.json", summary)
     replace_file(folder.path / "summary.csv", _csv(summary).encode())
-    _index_pictures(plan, table)
+    _index_images(plan, table)
     keep_gradients(plan)
     write_report(folder.path)
     replace_file(folder.done, b"")
@@ -150,11 +150,11 @@ def _timings(plan: Plan) -> list[Row]:
     return rows
 
 
-def _index_pictures(plan: Plan, table: pa.Table) -> None:
-    """Write ``pictures/pictures.json``: which file shows what, with the prediction.
+def _index_images(plan: Plan, table: pa.Table) -> None:
+    """Write ``images/images.json``: which file shows what, with the prediction.
 
-    An entry of an attacked cell names the adversarial picture too, and what the system said of the same
-    picture without an attack (None where that was not measured).
+    An entry of an attacked cell names the adversarial image too, and what the system said of the same
+    image without an attack (None where that was not measured).
     """
     shown = sorted(plan.job.shown)
     if not shown:
@@ -175,27 +175,27 @@ def _index_pictures(plan: Plan, table: pa.Table) -> None:
                         before = bare.get((cell.system, name))
                         shot["before"] = None if before is None else _said(plan, table, before, i)
                     found.append(shot)
-    plan.job.folder.write_json("pictures/pictures.json", found)
+    plan.job.folder.write_json("images/images.json", found)
 
 
 def _attacked(plan: Plan, cell: Cell) -> bool:
     return is_attack(plan.grid.attacks[cell.attack])
 
 
-def _shot(plan: Plan, cell: Cell, picture: int) -> Row:
-    """Return the files of a cell's picture: what was restored, and what an attack made."""
-    folder = plan.job.folder.path / "pictures"
+def _shot(plan: Plan, cell: Cell, image: int) -> Row:
+    """Return the files of a cell's image: what was restored, and what an attack made."""
+    folder = plan.job.folder.path / "images"
 
     def there(role: str) -> str | None:
-        file = f"{role}-{cell.key[:16]}-{picture:06d}.png"
+        file = f"{role}-{cell.key[:16]}-{image:06d}.png"
         return file if (folder / file).exists() else None
 
     shot: Row = {"system": cell.system, "attack": cell.attack, "file": there("cell")}
     return shot | {"adversarial": there("adversarial")} if _attacked(plan, cell) else shot
 
 
-def _said(plan: Plan, table: pa.Table, cell: int, picture: int) -> Row:
-    row = table.slice(cell * len(plan.intake.entries) + picture, 1).to_pylist()[0]
+def _said(plan: Plan, table: pa.Table, cell: int, image: int) -> Row:
+    row = table.slice(cell * len(plan.intake.entries) + image, 1).to_pylist()[0]
     return {"prediction": row["prediction"], "confidence": row["confidence"]}
 
 

@@ -1,4 +1,4 @@
-"""Batches of one picture size, and the per-picture rows that a system's outputs make of them."""
+"""Batches of one image size, and the per-image rows that a system's outputs make of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one size out of a chunk.
+    """Images of one size out of a chunk.
 
     Attributes:
         members: their positions in the chunk.
@@ -45,10 +45,10 @@ class Batch:
 def by_shape(
     samples: Sequence[Sample], inputs: Sequence[NDArray[np.uint8]], *, clean: bool, extra: frozenset[str]
 ) -> list[Batch]:
-    """Return the chunk's pictures by size.
+    """Return the chunk's images by size.
 
     Args:
-        samples: the pictures as they were read.
+        samples: the images as they were read.
         inputs: the same, corrupted.
         clean: True where the corruption is the identity.
         extra: costly columns that are wanted.
@@ -70,7 +70,7 @@ def by_shape(
 
 
 def rows_of(graph: Graph, values: dict[str, Tensor], batch: Batch, extra: frozenset[str]) -> list[Row]:
-    """Return one row a picture of the batch: scores, and the quality of what was restored.
+    """Return one row an image of the batch: scores, and the quality of what was restored.
 
     Args:
         graph: the system.
@@ -89,7 +89,7 @@ def rows_of(graph: Graph, values: dict[str, Tensor], batch: Batch, extra: frozen
 
 
 def _extra(restored: Tensor, clean: Tensor, extra: frozenset[str]) -> dict[str, list[float | None]]:
-    """Return the wanted ones of the columns that compare restored and clean pictures."""
+    """Return the wanted ones of the columns that compare restored and clean images."""
     known: dict[str, Callable[[], Tensor]] = {
         "ssim_out": lambda: ssim(restored, clean),
         "psnr_y_out": lambda: psnr(luminance(restored), luminance(clean)),
@@ -116,12 +116,12 @@ def _scores(logits: Tensor, labels: Tensor | None) -> dict[str, list[float | Non
 
 
 def to_tensor(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Return pictures (h, w, c) as float32 (n, c, h, w) in [0, 1]."""
+    """Return images (h, w, c) as float32 (n, c, h, w) in [0, 1]."""
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return stacked.to(torch.float32).div_(255).contiguous()
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
-    """Return one picture (c, h, w) in [0, 1] as uint8 (h, w, c)."""
+    """Return one image (c, h, w) in [0, 1] as uint8 (h, w, c)."""
     scaled = image.float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
     return scaled.permute(1, 2, 0).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""Runs ``task: evaluate``: takes the pictures in, measures every missing chunk, makes the tables.
+"""Runs ``task: evaluate``: takes the images in, measures every missing chunk, makes the tables.
 
 Kill it at any moment and start it again: chunks that are there are kept, and the results are equal byte for
 byte to those of an undisturbed run.
@@ -53,7 +53,7 @@ def run(
         on_progress: called with (stage, done, all).
 
     Raises:
-        ClearsightError: the config, the pictures or the run folder cannot be used.
+        ClearsightError: the config, the images or the run folder cannot be used.
     """
     begin = perf_counter()
     plan = prepare(config, root=root, device=device, fresh=fresh, on_progress=on_progress)
@@ -66,7 +66,7 @@ def run(
             return folder
         total = len(plan.cells) * plan.job.chunks
         left = sum(len(task.cells) for task in tasks)
-        log.info("%d of %d chunks to compute, %d pictures skipped", left, total, len(plan.intake.skipped))
+        log.info("%d of %d chunks to compute, %d images skipped", left, total, len(plan.intake.skipped))
         count = workers or (1 if plan.job.device != "cpu" else _cores())
         _measure_all(
             plan.job, tasks, count, lambda n: on_progress and on_progress("measure", n, total), total - left

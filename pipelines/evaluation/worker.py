@@ -1,4 +1,4 @@
-"""Measures one chunk of pictures under one condition through all systems that still need it.
+"""Measures one chunk of images under one condition through all systems that still need it.
 
 The corrupted batch is made once and sent through every system. Everything here runs on one thread, so that
 results do not depend on how many cores or processes there are.
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 ATTACK = "(attack)"
 """What the timings call the time of an attack; no part can have this name."""
 CACHE_BYTES = 256 << 20
-"""Decoded pictures that one process keeps, so that they are not decoded again for every condition."""
+"""Decoded images that one process keeps, so that they are not decoded again for every condition."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Job:
     extra: frozenset[str]
     """Columns that cost time and are measured only where a metric reads them."""
     shown: frozenset[int]
-    """Positions of the pictures that are kept for the report."""
+    """Positions of the images that are kept for the report."""
 
     def positions(self, number: int) -> range:
         """Return which entries chunk ``number`` holds."""
@@ -92,7 +92,7 @@ class Task:
 
 @dataclass
 class Bench:
-    """Systems and a cache of pictures in one process."""
+    """Systems and a cache of images in one process."""
 
     job: Job
     systems: dict[str, System] = field(default_factory=dict)
@@ -126,8 +126,8 @@ class Bench:
                 rows[i] = {"id": samples[i].id, "label": samples[i].label} | row
             for i in set(self._shown_of(task.number)) & set(batch.members):
                 position, at = self.job.positions(task.number)[i], batch.members.index(i)
-                for role, images in found.pictures.items():
-                    self._write_picture(f"{role}-{cell.key[:16]}", position, to_uint8(images[at]))
+                for role, images in found.images.items():
+                    self._write_image(f"{role}-{cell.key[:16]}", position, to_uint8(images[at]))
             if found.attacked:
                 facts.append(found.attacked.facts)
                 kept |= {samples[i].id: found.attacked.images[j] for j, i in enumerate(batch.members)}
@@ -136,7 +136,7 @@ class Bench:
         if facts:
             replace_file(path.with_name(f"attack-{task.number:05d}.json"), json.dumps(facts).encode())
         if self.job.attacks[cell.attack].keep:
-            keep_pictures(path.with_name(f"adversarial-{task.number:05d}.safetensors"), kept)
+            keep_images(path.with_name(f"adversarial-{task.number:05d}.safetensors"), kept)
         # Last, because it is what marks the chunk as done.
         write_rows(path, rows)
         for partial in path.parent.glob(f"partial-{task.number:05d}-*.safetensors"):
@@ -167,10 +167,10 @@ class Bench:
             if system.stochastic and batch.labels is not None and system.classes:
                 votes = majority(system, images, ids, seed=seed, draws=self.job.draws)
                 _add(rows, {"majority": (votes.cpu() == batch.labels).tolist()})
-        pictures = {"cell": values[system.graph.restored]} if system.graph.restored else {}
+        shown = {"cell": values[system.graph.restored]} if system.graph.restored else {}
         if attacked:
-            pictures["adversarial"] = images
-        return _Found(rows, pictures, attacked)
+            shown["adversarial"] = images
+        return _Found(rows, shown, attacked)
 
     def _victim(self, cell: Cell) -> System:
         """Return the system that the cell's attack is made on, in eval mode on the device."""
@@ -190,7 +190,7 @@ class Bench:
         read = self.job.source.read(self.job.entries[positions.start : positions.stop])
         samples = [sample for sample in read if isinstance(sample, Sample)]
         if len(samples) != len(positions):
-            raise OSError("a picture that could be read a moment ago cannot be read any more")
+            raise OSError("an image that could be read a moment ago cannot be read any more")
         size = sum(sample.image.nbytes for sample in samples)
         if self.cached + size <= CACHE_BYTES:
             self.cache[number], self.cached = samples, self.cached + size
@@ -207,20 +207,20 @@ class Bench:
     def _keep_inputs(self, task: Task, corruption: Corruption, inputs: Sequence[NDArray[np.uint8]]) -> None:
         for i in self._shown_of(task.number):
             name = f"input-{corruption.key()[:16]}"
-            self._write_picture(name, self.job.positions(task.number)[i], inputs[i])
+            self._write_image(name, self.job.positions(task.number)[i], inputs[i])
 
-    def _write_picture(self, name: str, position: int, picture: NDArray[np.uint8]) -> None:
-        folder = self.job.folder.path / "pictures"
+    def _write_image(self, name: str, position: int, image: NDArray[np.uint8]) -> None:
+        folder = self.job.folder.path / "images"
         folder.mkdir(exist_ok=True)
-        replace_file(folder / f"{name}-{position:06d}.png", encode_png(picture))
+        replace_file(folder / f"{name}-{position:06d}.png", encode_png(image))
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What one batch gives: rows, pictures by role, and the attack if there was one."""
+    """What one batch gives: rows, images by role, and the attack if there was one."""
 
     rows: list[Row]
-    pictures: dict[str, Tensor]
+    images: dict[str, Tensor]
     attacked: Attacked | None
 
 
@@ -230,9 +230,9 @@ def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:
             row[name] = value
 
 
-def keep_pictures(path: Path, pictures: Mapping[str, Tensor]) -> None:
-    """Write adversarial pictures, id -> (c, h, w) float32, without loss, whole or not at all."""
-    whole = {name: image.detach().cpu().contiguous().clone() for name, image in pictures.items()}
+def keep_images(path: Path, images: Mapping[str, Tensor]) -> None:
+    """Write adversarial images, id -> (c, h, w) float32, without loss, whole or not at all."""
+    whole = {name: image.detach().cpu().contiguous().clone() for name, image in images.items()}
     replace_file(path, save(whole))
 
 

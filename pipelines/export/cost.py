@@ -15,7 +15,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import paired_bootstrap, wilson
-from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted
+from clearsight.pipelines.export.sample_images import CORRUPTIONS, SampleImages, at_size, batch, corrupted
 from clearsight.pipelines.export.verify import Runner
 from clearsight.pipelines.export.wrap import Form
 from clearsight.restore.quality.psnr_ssim import psnr
@@ -25,12 +25,12 @@ BATCH = 16
 
 @dataclass
 class Cost:
-    """One condition: lists are one value a picture, before and after the conversion.
+    """One condition: lists are one value an image, before and after the conversion.
 
     Attributes:
         right: 1 where the class is the label (or, without labels, that of the fp32 file).
-        psnr: image output -> dB against the clean picture.
-        between: image output -> dB of the converted file's picture against the fp32 file's.
+        psnr: image output -> dB against the clean image.
+        between: image output -> dB of the converted file's image against the fp32 file's.
     """
 
     right: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
@@ -39,42 +39,42 @@ class Cost:
     between: dict[str, list[float]] = field(default_factory=dict)
 
 
-def costs(before: Runner, after: Runner, form: Form, pictures: Pictures) -> dict[str, Any]:
+def costs(before: Runner, after: Runner, form: Form, images: SampleImages) -> dict[str, Any]:
     """Return accuracy and PSNR of two files with paired 95 % intervals of their difference.
 
     Args:
         before: the fp32 file.
         after: the converted one.
         form: of both.
-        pictures: those called ``measured`` are used, clean and corrupted.
+        images: those called ``measured`` are used, clean and corrupted.
 
     Returns:
-        Plain data: ``pictures``, ``labels``, ``lost`` (mean accuracy over all conditions, before minus after;
+        Plain data: ``images``, ``labels``, ``lost`` (mean accuracy over all conditions, before minus after;
         agreement is lost where there are no labels), ``lost_db`` (the same of PSNR), and ``conditions``.
     """
     found: dict[str, Cost] = {"clean": Cost()}
-    for name, clean, changed in _conditions(pictures, form):
+    for name, clean, changed in _conditions(images, form):
         cost = found.setdefault(name, Cost())
         for start in range(0, len(changed), BATCH):
             part = changed[start : start + BATCH]
             fed = batch(part, form.input.channels)
             truth = batch(clean[start : start + BATCH], form.input.channels)
-            _compare(cost, form, (before(fed), after(fed)), truth, part, labelled=pictures.labelled)
+            _compare(cost, form, (before(fed), after(fed)), truth, part, labelled=images.labelled)
     return {
-        "pictures": len(pictures.measured),
-        "from": pictures.origin,
-        "labels": "the pictures' own" if pictures.labelled else "those of the fp32 file",
+        "images": len(images.measured),
+        "from": images.origin,
+        "labels": "the images' own" if images.labelled else "those of the fp32 file",
         "lost": _mean_loss([cost.right for cost in found.values()]),
         "lost_db": _mean_loss([pair for cost in found.values() for pair in cost.psnr.values()]),
         "conditions": {name: _told(name, cost) for name, cost in found.items()},
     }
 
 
-def _conditions(pictures: Pictures, form: Form) -> Iterator[tuple[str, Sequence[Sample], Sequence[Sample]]]:
-    """Yield condition, clean and corrupted pictures of one size."""
+def _conditions(images: SampleImages, form: Form) -> Iterator[tuple[str, Sequence[Sample], Sequence[Sample]]]:
+    """Yield condition, clean and corrupted images of one size."""
     height, width = form.input.height, form.input.width
     shapes: dict[tuple[int, int], list[Sample]] = {}
-    for sample in pictures.measured:
+    for sample in images.measured:
         at = (height or sample.image.shape[0], width or sample.image.shape[1])
         at = (max(at[0], form.input.minimum), max(at[1], form.input.minimum))
         shapes.setdefault(at, []).extend(at_size([sample], *at))

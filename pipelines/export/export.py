@@ -19,7 +19,7 @@ from clearsight.data.sources.base import Source
 from clearsight.pipelines.export.lower import lowered, translations
 from clearsight.pipelines.export.manifest import Variant, described, entry, labelled, read_manifest, write
 from clearsight.pipelines.export.quantise import convert
-from clearsight.pipelines.export.sample_images import Pictures, gather
+from clearsight.pipelines.export.sample_images import SampleImages, gather
 from clearsight.pipelines.export.verify import Agreement, Runner, check, check_finite, compare
 from clearsight.pipelines.export.wrap import Deployable, Form, form, refuse_unexportable
 from clearsight.pipelines.systems.graph import Graph
@@ -32,7 +32,7 @@ OPSETS = (18, 25)
 EXAMPLE = (2, 40, 44)
 """Batch, height and width that the system is traced with: all different, none 1, or it would be baked in."""
 CALIBRATION, MEASURED = 96, 300
-"""Pictures of the config's source that int8 is calibrated on, and that variants are measured on."""
+"""Images of the config's source that int8 is calibrated on, and that variants are measured on."""
 Say = Callable[[str], None]
 
 
@@ -55,11 +55,11 @@ class Options:
 
     Attributes:
         variant: numbers it computes in.
-        taps: nodes whose pictures become outputs too.
-        uint8: pictures go in and come out as uint8 NHWC.
+        taps: nodes whose images become outputs too.
+        uint8: images go in and come out as uint8 NHWC.
         opset: of the ONNX operators.
-        measured: pictures that fp16 and int8 are measured on, at most.
-        calibration: pictures that int8 is calibrated on, at most.
+        measured: images that fp16 and int8 are measured on, at most.
+        calibration: images that int8 is calibrated on, at most.
     """
 
     variant: Variant = "fp32"
@@ -82,13 +82,13 @@ def export(
     """Write a system as one self-contained, verified ONNX file with its manifest.
 
     The file is compared with the torch system before anything is written: on sizes even and odd, batches of 1
-    and 3, clean, corrupted and adversarial pictures.
+    and 3, clean, corrupted and adversarial images.
 
     Args:
         graph: the system.
         folder: where ``<name>.onnx`` (``<name>-fp16.onnx``, ``<name>-int8.onnx``) and ``manifest.json`` go.
         name: of the system.
-        source: labelled pictures of its kind, to verify, calibrate and measure on; left out, synthetic signs
+        source: labelled images of its kind, to verify, calibrate and measure on; left out, synthetic signs
             are used for agreement, and int8 is not to be had.
         options: how; by default fp32 with free sizes.
         say: told what is being done.
@@ -103,24 +103,24 @@ def export(
     system = graph.build()
     made = form(system, how.taps, uint8=how.uint8, where=where)
     wanted = how.variant != "fp32"
-    pictures = gather(
+    images = gather(
         source,
         calibration=how.calibration if how.variant == "int8" else 0,
         measured=how.measured if wanted else 0,
     )
-    if how.variant == "int8" and not pictures.own:
+    if how.variant == "int8" and not images.own:
         raise ConfigError(
-            f"int8 is calibrated on the config's pictures, which cannot be read: {pictures.origin}",
+            f"int8 is calibrated on the config's images, which cannot be read: {images.origin}",
             where=where,
             hint="set CLEARSIGHT_DATA, or use --variant fp32 or fp16",
         )
-    model, made, agreement = _faithful(system, made, pictures, how.opset, where, tell)
+    model, made, agreement = _faithful(system, made, images, how.opset, where, tell)
     findings: dict[str, Any] = {"verification": agreement.told()}
     if wanted:
         tell(f"converting to {how.variant}")
-        changed = convert(model, how.variant, made, pictures, where)
+        changed = convert(model, how.variant, made, images, where)
         runner = Runner(changed.model, made.input)
-        after = compare(runner, system, made, pictures)
+        after = compare(runner, system, made, images)
         check_finite(after, where, how.variant)
         findings = {"verification": {"fp32": agreement.told(), how.variant: after.told()}, **changed.findings}
         model = changed.model
@@ -141,39 +141,39 @@ def _check(graph: Graph, how: Options, source: Source | None, name: str) -> None
         raise ConfigError(f"opset {how.opset} is not offered", hint=f"use {OPSETS[0]} to {OPSETS[1]}")
     if how.variant == "int8" and source is None:
         raise ConfigError(
-            "int8 is calibrated on pictures, and none are given",
+            "int8 is calibrated on images, and none are given",
             where=f"system '{name}'",
             hint="export a config with data",
         )
 
 
 def _faithful(
-    system: System, made: Form, pictures: Pictures, opset: int, where: str, tell: Say
+    system: System, made: Form, images: SampleImages, opset: int, where: str, tell: Say
 ) -> tuple[bytes, Form, Agreement]:
-    """Return a file that agrees with the system, of free sizes if it can be, else of the pictures' size.
+    """Return a file that agrees with the system, of free sizes if it can be, else of the images' size.
 
     Raises:
         RunError: neither can be had.
     """
     tell("tracing with free sizes")
     try:
-        return _attempt(system, made, pictures, opset, where, tell)
+        return _attempt(system, made, images, opset, where, tell)
     except RunError as error:
-        if pictures.size is None or not pictures.own:
+        if images.size is None or not images.own:
             raise
         reason = error
-    height, width = pictures.size
+    height, width = images.size
     tell(f"free sizes do not work ({reason.what}); tracing at {height}x{width}")
     fixed = replace(made, input=replace(made.input, height=height, width=width, minimum=1))
-    return _attempt(system, fixed, pictures, opset, where, tell)
+    return _attempt(system, fixed, images, opset, where, tell)
 
 
 def _attempt(
-    system: System, made: Form, pictures: Pictures, opset: int, where: str, tell: Say
+    system: System, made: Form, images: SampleImages, opset: int, where: str, tell: Say
 ) -> tuple[bytes, Form, Agreement]:
     model = traced(system, made, opset, where)
     tell("comparing with the torch system")
-    agreement = compare(Runner(model, made.input), system, made, pictures)
+    agreement = compare(Runner(model, made.input), system, made, images)
     check(agreement, where)
     return model, made, agreement
 

@@ -13,7 +13,7 @@ NAMESPACE = "namespace"
 MAKERS = frozenset({"Cast", "CastLike", "Constant", "ConstantOfShape", "Range", "If", "Loop", "Scan"})
 """Operators whose result has a type of its own, or that hold graphs: they stay as they are."""
 STAYING = {"Resize": (1, 2), "Upsample": (1,)}
-"""Inputs that must be float32 whatever the picture is."""
+"""Inputs that must be float32 whatever the image is."""
 SUFFIX = "_half"
 
 

@@ -105,7 +105,7 @@ class _Change:
         return name
 
     def channels(self, name: str) -> int | None:
-        """Return the channels of a picture, None where they are not known."""
+        """Return the channels of an image, None where they are not known."""
         shape = self.shapes.get(name)
         if shape is None or len(shape) != 4 or not shape[1].HasField("dim_value"):
             return None

@@ -83,7 +83,7 @@ def entry(model: bytes, file: str, deployed: Deployed, findings: Mapping[str, An
         "deployed": json.loads(json.dumps(asdict(deployed))),
         **findings,
         "run": {
-            "command": f"clearsight infer {file} PICTURES",
+            "command": f"clearsight infer {file} IMAGES",
             "python": f"from clearsight.pipelines.inference.session import Session; Session('{file}')",
         },
     }

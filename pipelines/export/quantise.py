@@ -1,4 +1,4 @@
-"""Files in smaller numbers: fp16, and int8 calibrated on pictures; with what that costs."""
+"""Files in smaller numbers: fp16, and int8 calibrated on images; with what that costs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from clearsight.data.contract.sample import Sample
 from clearsight.pipelines.export.cost import costs
 from clearsight.pipelines.export.half import half, networks
 from clearsight.pipelines.export.manifest import Variant
-from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, at_size, batch, corrupted
+from clearsight.pipelines.export.sample_images import CORRUPTIONS, SampleImages, at_size, batch, corrupted
 from clearsight.pipelines.export.verify import Runner
 from clearsight.pipelines.export.wrap import Form
 
@@ -70,14 +70,14 @@ class Converted:
     findings: dict[str, Any]
 
 
-def convert(model: bytes, variant: Variant, form: Form, pictures: Pictures, where: str) -> Converted:
+def convert(model: bytes, variant: Variant, form: Form, images: SampleImages, where: str) -> Converted:
     """Return a file in smaller numbers, measured.
 
     Args:
         model: the verified fp32 file, which still says where its nodes come from.
         variant: fp16 or int8.
         form: what it takes and gives; that stays as it is.
-        pictures: to calibrate on and to measure with.
+        images: to calibrate on and to measure with.
         where: what messages call the system.
 
     Raises:
@@ -88,10 +88,10 @@ def convert(model: bytes, variant: Variant, form: Form, pictures: Pictures, wher
     before = Runner(model, form.input)
     if variant == "fp16":
         changed = half(model)
-        cost = costs(before, Runner(changed, form.input), form, pictures)
+        cost = costs(before, Runner(changed, form.input), form, images)
         _refuse_lossy(cost, where)
         return Converted(changed, {"cost": cost})
-    return _best_int8(model, before, form, pictures)
+    return _best_int8(model, before, form, images)
 
 
 def _refuse_lossy(cost: dict[str, Any], where: str) -> None:
@@ -105,23 +105,23 @@ def _refuse_lossy(cost: dict[str, Any], where: str) -> None:
         )
 
 
-def _best_int8(model: bytes, before: Runner, form: Form, pictures: Pictures) -> Converted:
-    """Return the better of both ways to choose ranges, judged on half of the calibration pictures."""
-    learned, judged = pictures.calibration[::2], pictures.calibration[1::2]
-    trial = replace(pictures, measured=judged)
+def _best_int8(model: bytes, before: Runner, form: Form, images: SampleImages) -> Converted:
+    """Return the better of both ways to choose ranges, judged on half of the calibration images."""
+    learned, judged = images.calibration[::2], images.calibration[1::2]
+    trial = replace(images, measured=judged)
     scores: dict[Method, dict[str, Any]] = {}
     for method in METHODS:
         file = int8(model, form, learned, method)
         scores[method] = costs(before, Runner(file, form.input), form, trial)
     best = min(METHODS, key=lambda method: _badness(scores[method]))
-    changed = int8(model, form, pictures.calibration, best)
+    changed = int8(model, form, images.calibration, best)
     told = {
         "format": "static QDQ, per channel",
         "ranges": best,
-        "pictures": len(pictures.calibration),
+        "images": len(images.calibration),
         "trial": {m: {"lost": s["lost"], "lost_db": s["lost_db"]} for m, s in scores.items()},
     }
-    cost = costs(before, Runner(changed, form.input), form, pictures)
+    cost = costs(before, Runner(changed, form.input), form, images)
     return Converted(changed, {"quantisation": told, "cost": cost})
 
 
@@ -129,7 +129,7 @@ def _badness(cost: dict[str, Any]) -> tuple[float, float]:
     conditions = cost["conditions"].values()
     same = [row["same_class"]["share"] for row in conditions if "same_class" in row]
     apart = [value for row in conditions for key, value in row.items() if key.startswith("dB between")]
-    # Few pictures: whether classes stay what they were says more than which of them were right.
+    # Few images: whether classes stay what they were says more than which of them were right.
     return -float(np.mean(same or [0.0])), -float(np.mean(apart or [0.0]))
 
 
@@ -169,7 +169,7 @@ def _narrow(proto: onnx.ModelProto) -> set[str]:
 
 
 class _Feed(CalibrationDataReader):  # type: ignore[misc]
-    """Hands pictures to the calibration, one batch of one picture after the other, clean and corrupted."""
+    """Hands images to the calibration, one batch of one image after the other, clean and corrupted."""
 
     def __init__(self, form: Form, samples: Sequence[Sample]) -> None:
         self._form = form
@@ -182,7 +182,7 @@ class _Feed(CalibrationDataReader):  # type: ignore[misc]
             height, width = sample.image.shape[:2]
             at = (taken.height or max(height, taken.minimum), taken.width or max(width, taken.minimum))
             (one,) = at_size([sample], *at)
-            # What is deployed sees corrupted pictures too, whose activations reach further.
+            # What is deployed sees corrupted images too, whose activations reach further.
             kind = i % (1 + len(CORRUPTIONS))
             one = corrupted(one, CORRUPTIONS[kind - 1]) if kind else one
             x = batch([one], taken.channels).numpy()
@@ -206,7 +206,7 @@ def int8(model: bytes, form: Form, samples: Sequence[Sample], method: Method) ->
     Args:
         model: the fp32 file.
         form: what it takes.
-        samples: pictures to calibrate on; every other one of them is corrupted.
+        samples: images to calibrate on; every other one of them is corrupted.
         method: how ranges are chosen from what was seen.
     """
     proto = onnx.load_from_string(model)

@@ -1,4 +1,4 @@
-"""The pictures that an exported file is checked, calibrated and measured on, and how they are changed."""
+"""The images that an exported file is checked, calibrated and measured on, and how they are changed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.system import StandIn, System
 
 LOOK = 3
-"""Pictures that agreement is checked on, at every size: as many as the larger batch."""
+"""Images that agreement is checked on, at every size: as many as the larger batch."""
 CORRUPTIONS: tuple[Corruption, ...] = (
     GaussianNoise(severity=3, table="cifar_c"),
     DefocusBlur(severity=3, table="cifar_c"),
 )
 """One that adds high frequencies and one that takes them away."""
 EPS, STEPS = 8 / 255, 5
-"""Radius (linf) and steps of the adversarial pictures."""
+"""Radius (linf) and steps of the adversarial images."""
 Array = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Three sets that share no picture.
+class SampleImages:
+    """Three sets that share no image.
 
     Attributes:
         origin: where they come from, in words.
@@ -61,13 +61,13 @@ class Pictures:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Return height and width where the pictures that were read all have the same."""
+        """Return height and width where the images that were read all have the same."""
         known = {sample.image.shape[:2] for sample in (*self.look, *self.calibration, *self.measured)}
         return known.pop() if len(known) == 1 else None
 
 
-def gather(source: Source | None, *, calibration: int = 0, measured: int = 0) -> Pictures:
-    """Read pictures of a source, or draw synthetic signs where there is none that can be read.
+def gather(source: Source | None, *, calibration: int = 0, measured: int = 0) -> SampleImages:
+    """Read images of a source, or draw synthetic signs where there is none that can be read.
 
     Args:
         source: of the config.
@@ -78,7 +78,7 @@ def gather(source: Source | None, *, calibration: int = 0, measured: int = 0) ->
         try:
             return _split(source, calibration, measured, own=True)
         except DataError as error:
-            reason = f" (the config's pictures cannot be read: {error})"
+            reason = f" (the config's images cannot be read: {error})"
             return _split(_signs(measured), 0, measured, own=False, note=reason)
     return _split(_signs(measured), 0, measured, own=False)
 
@@ -87,24 +87,24 @@ def _signs(measured: int) -> Source:
     return Signs(count=LOOK + max(measured, 1))
 
 
-def _split(source: Source, calibration: int, measured: int, *, own: bool, note: str = "") -> Pictures:
+def _split(source: Source, calibration: int, measured: int, *, own: bool, note: str = "") -> SampleImages:
     # Sources are often sorted by class; the order of a hash mixes them, the same on every machine.
     entries = sorted(source.index().entries, key=lambda entry: Rng(0).at("deploy", entry.id).digest())
     look, rest = _read(source, entries, LOOK)
     if not look:
-        raise DataError("none of its pictures can be read", where="data")
+        raise DataError("none of its images can be read", where="data")
     if len(rest) < calibration + measured:
         calibration = min(calibration, len(rest) // 2)
     learned, rest = _read(source, rest, calibration)
     tested, _ = _read(source, rest, measured)
-    origin = f"{source.model_dump()['kind']}: {len(entries)} pictures{note}"
+    origin = f"{source.model_dump()['kind']}: {len(entries)} images{note}"
     if not own:
         origin = f"synthetic signs{note}"
-    return Pictures(origin, own, look, learned, tested)
+    return SampleImages(origin, own, look, learned, tested)
 
 
 def _read(source: Source, entries: Sequence[Entry], count: int) -> tuple[tuple[Sample, ...], list[Entry]]:
-    """Return up to ``count`` pictures that can be read, and the entries that were not looked at."""
+    """Return up to ``count`` images that can be read, and the entries that were not looked at."""
     found: list[Sample] = []
     left = list(entries)
     while left and len(found) < count:
@@ -115,7 +115,7 @@ def _read(source: Source, entries: Sequence[Entry], count: int) -> tuple[tuple[S
 
 
 def corrupted(sample: Sample, corruption: Corruption) -> Sample:
-    """Return a picture corrupted by its own random stream; one that is too small is enlarged for it."""
+    """Return an image corrupted by its own random stream; one that is too small is enlarged for it."""
     height, width = sample.image.shape[:2]
     image = sample.image
     if min(height, width) < MINIMUM:
@@ -125,7 +125,7 @@ def corrupted(sample: Sample, corruption: Corruption) -> Sample:
 
 
 def resized(image: Array, height: int, width: int) -> Array:
-    """Return a picture stretched to a size."""
+    """Return an image stretched to a size."""
     if image.shape[:2] == (height, width):
         return image
     out = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -133,7 +133,7 @@ def resized(image: Array, height: int, width: int) -> Array:
 
 
 def batch(samples: Sequence[Sample], channels: int) -> Tensor:
-    """Return pictures of one size as float32 (n, channels, h, w) in [0, 1]."""
+    """Return images of one size as float32 (n, channels, h, w) in [0, 1]."""
     return to_tensor([_with_channels(sample.image, channels) for sample in samples])
 
 
@@ -146,15 +146,15 @@ def _with_channels(image: Array, channels: int) -> Array:
 
 
 def at_size(samples: Sequence[Sample], height: int, width: int) -> tuple[Sample, ...]:
-    """Return pictures stretched to a size."""
+    """Return images stretched to a size."""
     return tuple(Sample(s.id, resized(s.image, height, width), s.label) for s in samples)
 
 
 def adversarial(system: System, x: Tensor) -> tuple[Tensor, str]:
-    """Return pictures that an attacker of the whole system moved, and how, in words.
+    """Return images that an attacker of the whole system moved, and how, in words.
 
     Projected gradient ascent (Madry et al. 2018) on the cross-entropy of the system's own classes, or on the
-    squared change of its picture where it has no classifier. It does not stop at the first success: pictures
+    squared change of its image where it has no classifier. It does not stop at the first success: images
     on the very boundary would test rounding, not the export.
 
     Args:

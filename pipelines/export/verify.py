@@ -17,7 +17,7 @@ from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.export.sample_images import (
     CORRUPTIONS,
-    Pictures,
+    SampleImages,
     adversarial,
     at_size,
     batch,
@@ -27,7 +27,7 @@ from clearsight.pipelines.export.wrap import Form
 from clearsight.pipelines.systems.system import System
 
 TOLERANCE = 1e-4
-"""Largest difference: of a pixel, and of a logit relative to the largest of its picture (or 1)."""
+"""Largest difference: of a pixel, and of a logit relative to the largest of its image (or 1)."""
 BATCHES = (1, 3)
 SIZES = ((64, 64), (33, 47), (57, 96), (80, 41), (17, 23))
 """Heights and widths, three of them odd; raised to what the system takes."""
@@ -69,7 +69,7 @@ class Runner:
         try:
             out: list[NDArray[Any]] = self._session.run(None, {self.taken.name: fed})
         except Exception as error:  # noqa: BLE001 (its errors have no common base)
-            raise RunError(f"onnxruntime fails on pictures {tuple(x.shape)}: {_line(error)}") from None
+            raise RunError(f"onnxruntime fails on images {tuple(x.shape)}: {_line(error)}") from None
         return out
 
 
@@ -79,29 +79,29 @@ def _line(error: Exception) -> str:
 
 @dataclass
 class Difference:
-    """What was found on one kind of pictures.
+    """What was found on one kind of images.
 
     Attributes:
-        pictures: compared.
+        images: compared.
         logits: largest difference of a logit.
-        relative: the same, relative to the largest logit of its picture, or 1.
-        equal: pictures whose predicted class is the same.
-        images: output -> largest difference of a pixel in [0, 1], rounding to 8 bits taken off.
+        relative: the same, relative to the largest logit of its image, or 1.
+        equal: images whose predicted class is the same.
+        pixels: output -> largest difference of a pixel in [0, 1], rounding to 8 bits taken off.
         finite: no value was infinite or not a number.
-        how: how the pictures were made, where that is not plain.
+        how: how the images were made, where that is not plain.
     """
 
-    pictures: int = 0
+    images: int = 0
     logits: float = 0.0
     relative: float = 0.0
     equal: int = 0
-    images: dict[str, float] = field(default_factory=dict)
+    pixels: dict[str, float] = field(default_factory=dict)
     finite: bool = True
     how: str = ""
 
     def add(self, form: Form, found: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> None:
         """Take in one batch."""
-        self.pictures += len(expected[0])
+        self.images += len(expected[0])
         for output, one, other in zip(form.outputs, found, expected, strict=True):
             values = one.astype(np.float64)
             if output.gives == "image" and form.input.dtype == "uint8":
@@ -116,7 +116,7 @@ class Difference:
             worst = float(distance.max()) if distance.size else 0.0
             if form.input.dtype == "uint8":
                 worst = max(0.0, worst - LEVEL / 2)
-            self.images[output.name] = max(self.images.get(output.name, 0.0), worst)
+            self.pixels[output.name] = max(self.pixels.get(output.name, 0.0), worst)
 
     def _add_logits(
         self, found: NDArray[np.float64], expected: NDArray[Any], distance: NDArray[np.float64]
@@ -128,21 +128,21 @@ class Difference:
 
     def agrees(self, form: Form) -> bool:
         """Return True where everything is within the tolerance and every prediction is the same."""
-        same = self.equal == self.pictures or all(each.gives != "logits" for each in form.outputs)
-        pixels = max(self.images.values(), default=0.0)
-        return self.finite and same and max(self.relative, pixels) <= TOLERANCE
+        same = self.equal == self.images or all(each.gives != "logits" for each in form.outputs)
+        worst = max(self.pixels.values(), default=0.0)
+        return self.finite and same and max(self.relative, worst) <= TOLERANCE
 
     def told(self, form: Form) -> dict[str, Any]:
         """Return this as plain data."""
-        out: dict[str, Any] = {"pictures": self.pictures, "finite": self.finite}
+        out: dict[str, Any] = {"images": self.images, "finite": self.finite}
         if any(each.gives == "logits" for each in form.outputs):
             out |= {
                 "largest_logit_difference": _short(self.logits),
                 "relative_to_largest_logit": _short(self.relative),
                 "equal_predictions": self.equal,
             }
-        if self.images:
-            out["largest_pixel_difference"] = {name: _short(value) for name, value in self.images.items()}
+        if self.pixels:
+            out["largest_pixel_difference"] = {name: _short(value) for name, value in self.pixels.items()}
         return out | ({"how": self.how} if self.how else {})
 
 
@@ -152,7 +152,7 @@ def _short(value: float) -> float | None:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison found, kind of pictures by kind of pictures."""
+    """What a comparison found, kind of images by kind of images."""
 
     form: Form
     sizes: tuple[tuple[int, int], ...]
@@ -178,7 +178,7 @@ class Agreement:
             "agrees": self.agrees,
             "sizes": [list(size) for size in self.sizes],
             "batches": list(self.batches),
-            "pictures": self.origin,
+            "images": self.origin,
             "kinds": {name: each.told(self.form) for name, each in self.kinds.items()},
         }
 
@@ -186,22 +186,22 @@ class Agreement:
         """Return the worst finding in words."""
         name, each = next((n, e) for n, e in self.kinds.items() if not e.agrees(self.form))
         if not each.finite:
-            return f"{name} pictures give values that are not finite"
+            return f"{name} images give values that are not finite"
         found = []
         if self._classifies:
             found.append(f"a logit is {each.logits:.2g} off ({each.relative:.2g} of the largest)")
-            found.append(f"{each.pictures - each.equal} of {each.pictures} predictions differ")
-        if each.images:
-            found.append(f"a pixel is {max(each.images.values()):.2g} off")
-        return f"on {name} pictures {', '.join(found)}"
+            found.append(f"{each.images - each.equal} of {each.images} predictions differ")
+        if each.pixels:
+            found.append(f"a pixel is {max(each.pixels.values()):.2g} off")
+        return f"on {name} images {', '.join(found)}"
 
     @property
     def _classifies(self) -> bool:
         return any(each.gives == "logits" for each in self.form.outputs)
 
 
-def compare(runner: Runner, system: System, form: Form, pictures: Pictures) -> Agreement:
-    """Run a file and the torch system on the same pictures of all kinds, at all sizes and batches.
+def compare(runner: Runner, system: System, form: Form, images: SampleImages) -> Agreement:
+    """Run a file and the torch system on the same images of all kinds, at all sizes and batches.
 
     Raises:
         RunError: the file cannot be run on some size, or gives other shapes.
@@ -210,7 +210,7 @@ def compare(runner: Runner, system: System, form: Form, pictures: Pictures) -> A
     sizes = _sizes(taken)
     batches = BATCHES if taken.batch is None else (taken.batch,)
     kinds: dict[str, Difference] = {}
-    for name, x, how in _looked_at(system, taken, pictures, sizes):
+    for name, x, how in _looked_at(system, taken, images, sizes):
         fed = (x * 255.0).round() / 255.0 if taken.dtype == "uint8" else x
         with torch.no_grad():
             values = system.trace(fed)
@@ -219,7 +219,7 @@ def compare(runner: Runner, system: System, form: Form, pictures: Pictures) -> A
         for count in batches:
             found = runner(fed[:count])
             difference.add(form, found, [each[:count] for each in expected])
-    return Agreement(form, sizes, batches, pictures.origin, kinds)
+    return Agreement(form, sizes, batches, images.origin, kinds)
 
 
 def _sizes(taken: Input) -> tuple[tuple[int, int], ...]:
@@ -231,10 +231,10 @@ def _sizes(taken: Input) -> tuple[tuple[int, int], ...]:
 
 
 def _looked_at(
-    system: System, taken: Input, pictures: Pictures, sizes: Sequence[tuple[int, int]]
+    system: System, taken: Input, images: SampleImages, sizes: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[str, Tensor, str]]:
     """Yield kind, float images (n, c, h, w) in [0, 1], and how they were made."""
-    many = [pictures.look[i % len(pictures.look)] for i in range(max(BATCHES))]
+    many = [images.look[i % len(images.look)] for i in range(max(BATCHES))]
     if taken.batch is not None:
         many = [many[i % len(many)] for i in range(taken.batch)]
     for height, width in sizes:

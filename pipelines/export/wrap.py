@@ -24,7 +24,7 @@ from clearsight.restore.restorer import Restorer
 INPUT, LOGITS, RESTORED = "input", "logits", "image"
 """Names of the input and of the system's own output."""
 PROBE = 32
-"""Side of the picture that restorers are asked about."""
+"""Side of the image that restorers are asked about."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> For
 
     Args:
         system: built.
-        taps: names of nodes whose pictures become outputs too.
-        uint8: pictures go in and come out as uint8 NHWC instead of float32 NCHW.
+        taps: names of nodes whose images become outputs too.
+        uint8: images go in and come out as uint8 NHWC instead of float32 NCHW.
         where: what messages call the system.
 
     Raises:
-        ConfigError: a tap that is no node, or gives no pictures; parts that take no common channels.
+        ConfigError: a tap that is no node, or gives no images; parts that take no common channels.
     """
     graph = system.graph
     last = graph.steps[-1].name
@@ -120,7 +120,7 @@ def _check_tap(graph: Graph, tap: str, where: str) -> None:
         raise ConfigError(f"no node '{tap}' to tap", where=where, hint=near_miss(tap, known))
     if flows[tap] != "images":
         raise ConfigError(
-            f"node '{tap}' gives logits; only pictures are tapped", where=where, hint="leave it out"
+            f"node '{tap}' gives logits; only images are tapped", where=where, hint="leave it out"
         )
 
 
@@ -156,7 +156,7 @@ def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:
     if not isinstance(part, Restorer):
         return Reach(scale, halo, grid)
     facts = part.facts
-    # A part that sees a picture already enlarged has its grid there.
+    # A part that sees an image already enlarged has its grid there.
     grid = lcm(grid, facts.multiple_of // gcd(facts.multiple_of, scale))
     if halo is not None:
         own = _own_halo(part)
@@ -172,8 +172,8 @@ def _own_halo(part: Restorer) -> int | None:
     generator = Rng(0).at("probe").torch()
     side = max(PROBE, -(-facts.minimum // facts.multiple_of) * facts.multiple_of)
     side = -(-side // facts.multiple_of) * facts.multiple_of
-    picture = torch.rand(1, facts.channels[-1], side, side, generator=generator)
-    if spec.prepared(picture) is not spec:
+    image = torch.rand(1, facts.channels[-1], side, side, generator=generator)
+    if spec.prepared(image) is not spec:
         return None
     return -(-(facts.receptive_field // 2) // facts.multiple_of) * facts.multiple_of
 
@@ -199,7 +199,7 @@ def _minimum(system: System, reaches: dict[str, Reach]) -> int:
 
 
 class Deployable(nn.Module):
-    """A system as it is exported: pictures as stored in, all outputs of its form out."""
+    """A system as it is exported: images as stored in, all outputs of its form out."""
 
     def __init__(self, system: System, made: Form, inside: list[str] | None = None) -> None:
         """Keep the system and what is wanted of it.

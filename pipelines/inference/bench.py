@@ -69,7 +69,7 @@ class Speed:
         calls: how many were counted.
         p50: median.
         p95: 95th percentile.
-        rate: pictures a second, over all calls.
+        rate: images a second, over all calls.
         ratio: median of the reference over this one's: above 1 is faster. None without a reference.
         interval: of the ratio, 95 %, over resampled turns.
     """
@@ -88,9 +88,9 @@ class Row:
 
     Attributes:
         file: its label.
-        height: of the pictures.
+        height: of the images.
         width: likewise.
-        batch: pictures a call.
+        batch: images a call.
         speed: what was measured.
         milliseconds: of every call, in order.
     """
@@ -186,7 +186,7 @@ def speed(
 
     Args:
         times: (n,) milliseconds of one contestant.
-        batch: pictures a call.
+        batch: images a call.
         reference: (n,) those of the one that it is compared with, of the same turns.
         rng: that turns are drawn from.
     """
@@ -230,7 +230,7 @@ def labels(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def fits(session: Session, height: int, width: int) -> bool:
-    """Return True where a file takes pictures of this size."""
+    """Return True where a file takes images of this size."""
     told = session.deployed.input
     right = told.height in (None, height) and told.width in (None, width)
     return right and min(height, width) >= told.minimum
@@ -245,13 +245,13 @@ def measure(
     seconds: float,
     note: Callable[[str], None],
 ) -> list[Row]:
-    """Time files on pictures of one size, from pixels in memory (uint8) to outputs in memory.
+    """Time files on images of one size, from pixels in memory (uint8) to outputs in memory.
 
     Args:
         sessions: label -> file; the first is what others are compared with.
-        height: of the pictures.
-        width: of the pictures.
-        batch: pictures a call.
+        height: of the images.
+        width: of the images.
+        batch: images a call.
         seconds: for each file.
         note: told which file is left out, and why.
 
@@ -284,8 +284,8 @@ def measure(
 def _call(session: Session, height: int, width: int, batch: int) -> Callable[[], object]:
     shape = (batch, height, width, session.deployed.input.channels)
     # Noise: nothing in it lets a part take a short cut.
-    pictures = Rng(0).at("bench", *shape).numpy().integers(0, 256, shape).astype(np.uint8)
-    return lambda: session.run(pictures, batch)
+    images = Rng(0).at("bench", *shape).numpy().integers(0, 256, shape).astype(np.uint8)
+    return lambda: session.run(images, batch)
 
 
 def told(machine: Machine, rows: Sequence[Row], **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Blocks of pictures through a session: equal sizes together, large ones in tiles, failures by themselves."""
+"""Blocks of images through a session: equal sizes together, large ones in tiles, failures by themselves."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DEEPEST = 65_535
 
 @dataclass
 class Computed:
-    """What came out for one picture.
+    """What came out for one image.
 
     Attributes:
         ranked: classes and probabilities, the likeliest first.
-        image: the restored picture (h, w, c), uint8 or uint16, of the first output that gives one.
+        image: the restored image (h, w, c), uint8 or uint16, of the first output that gives one.
         error: why there is neither.
     """
 
@@ -43,19 +43,19 @@ class Computer:
 
         Args:
             session: the deployed file.
-            top: classes a picture.
-            batch: most pictures a call; None: by their size.
-            images: whether restored pictures are asked for.
+            top: classes an image.
+            batch: most images a call; None: by their size.
+            images: whether restored images are asked for.
         """
         self.session, self.top, self.batch = session, top, batch
         self.logits = session.deployed.output("logits")
         self.image = session.deployed.output("image") if images else None
 
     def __call__(self, block: Sequence[Arrived]) -> list[Computed]:
-        """Return what came out, in the order of the pictures."""
+        """Return what came out, in the order of the images."""
         groups: dict[tuple[object, ...], list[tuple[int, int]]] = defaultdict(list)
-        for at, picture in enumerate(block):
-            for part, pixels in enumerate(picture.inputs):
+        for at, image in enumerate(block):
+            for part, pixels in enumerate(image.inputs):
                 groups[(pixels.shape, pixels.dtype)].append((at, part))
         done: dict[tuple[int, int], Computed] = {}
         for places in groups.values():
@@ -66,54 +66,54 @@ class Computer:
             for at, each in enumerate(block)
         ]
 
-    def _group(self, pictures: list[NDArray[Any]]) -> list[Computed]:
-        """Compute pictures of one size and type."""
-        height, width = pictures[0].shape[:2]
+    def _group(self, images: list[NDArray[Any]]) -> list[Computed]:
+        """Compute images of one size and type."""
+        height, width = images[0].shape[:2]
         if tiled(self.session.deployed, height, width):
-            return [self._tiled(picture) for picture in pictures]
+            return [self._tiled(image) for image in images]
         most = self.session.deployed.input.batch or self.batch or self.session.batch(height, width)
         found: list[Computed] = []
-        for start in range(0, len(pictures), most):
-            found += self._batch(pictures[start : start + most])
+        for start in range(0, len(images), most):
+            found += self._batch(images[start : start + most])
         return found
 
-    def _batch(self, pictures: list[NDArray[Any]]) -> list[Computed]:
+    def _batch(self, images: list[NDArray[Any]]) -> list[Computed]:
         try:
-            return self._outputs(pictures)
+            return self._outputs(images)
         except ClearsightError as error:
-            if len(pictures) == 1:
+            if len(images) == 1:
                 return [Computed(error=error)]
-        # One picture may spoil the others, or they do not fit into the memory together.
-        return [computed for picture in pictures for computed in self._batch([picture])]
+        # One image may spoil the others, or they do not fit into the memory together.
+        return [computed for image in images for computed in self._batch([image])]
 
-    def _outputs(self, pictures: list[NDArray[Any]]) -> list[Computed]:
-        given = _given(pictures)
-        found = self.session.run(given, len(pictures))
-        done = [Computed() for _ in pictures]
+    def _outputs(self, images: list[NDArray[Any]]) -> list[Computed]:
+        given = _given(images)
+        found = self.session.run(given, len(images))
+        done = [Computed() for _ in images]
         if self.logits is not None:
             ranked = self.session.predictions(found[self.logits.name]).top(self.top)
             for each, classes in zip(done, ranked, strict=True):
                 each.ranked = tuple(classes)
         if self.image is not None:
-            images = _pixels(self.session.as_given(found[self.image.name], given))
-            for each, image in zip(done, images, strict=True):
-                each.image = image
+            restored = _pixels(self.session.as_given(found[self.image.name], given))
+            for each, pixels in zip(done, restored, strict=True):
+                each.image = pixels
         return done
 
-    def _tiled(self, picture: NDArray[Any]) -> Computed:
+    def _tiled(self, image: NDArray[Any]) -> Computed:
         def window(pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
             given = _given([pixels])
             found = self.session.run(given)
             return {name: _pixels(self.session.as_given(found[name], given))[0] for name in found}
 
         try:
-            found = in_tiles(window, self.session.deployed, picture)
+            found = in_tiles(window, self.session.deployed, image)
             return Computed(image=None if self.image is None else found[self.image.name])
         except ClearsightError as error:
             return Computed(error=error)
 
     def _merged(self, parts: list[Computed], given: Arrived) -> Computed:
-        """Put the channels of a picture together again as they were."""
+        """Put the channels of an image together again as they were."""
         errors = [part.error for part in parts if part.error is not None]
         if errors:
             return Computed(error=errors[0])
@@ -122,23 +122,23 @@ class Computer:
             return parts[0]
         if len(parts) > 1:
             image = np.concatenate([part.image for part in parts if part.image is not None], axis=2)
-        elif given.picture.pixels.shape[2] == 1 and image.shape[2] > 1:
+        elif given.image.pixels.shape[2] == 1 and image.shape[2] > 1:
             image = np.rint(image.mean(axis=2, keepdims=True)).astype(image.dtype)
         return Computed(parts[0].ranked, image)
 
 
-def _given(pictures: list[NDArray[Any]]) -> NDArray[Any]:
-    stacked = np.stack(pictures)
+def _given(images: list[NDArray[Any]]) -> NDArray[Any]:
+    stacked = np.stack(images)
     if stacked.dtype == np.uint16:
         return stacked.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(DEEPEST)
     return stacked
 
 
 def _pixels(images: NDArray[Any]) -> NDArray[Any]:
-    """Return pictures as integers: 8 bits stay, floats (from 16 bits) become 16 bits."""
+    """Return images as integers: 8 bits stay, floats (from 16 bits) become 16 bits."""
     if images.dtype == np.uint8:
         return images
     if np.isnan(images).any():
-        raise RunError("the restored picture holds values that are not numbers")
+        raise RunError("the restored image holds values that are not numbers")
     deep: NDArray[np.uint16] = np.rint(images.clip(0, 1) * DEEPEST).astype(np.uint16)
     return deep.transpose(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""`infer`: pictures and videos through a session; reading, computing and writing overlap."""
+"""`infer`: images and videos through a session; reading, computing and writing overlap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clearsight.data.contract.errors import ClearsightError, RunError
 from clearsight.data.home import replace_file
-from clearsight.data.media.lossless import Picture, encode, restored
+from clearsight.data.media.lossless import StoredImage, encode, restored
 from clearsight.pipelines.inference.compute import Computed, Computer
 from clearsight.pipelines.inference.inputs import Arrived, Want, arrived, read
 from clearsight.pipelines.inference.items import Item
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK = 64
-"""Most pictures that are held, batched by their size, and written as rows together."""
+"""Most images that are held, batched by their size, and written as rows together."""
 BLOCK_PIXELS = 2**24
 """Most pixels of a block: 50 MB as bytes."""
 WRITTEN_BEHIND = 2
-"""Blocks whose restored pictures may wait to be written."""
+"""Blocks whose restored images may wait to be written."""
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 Say: TypeAlias = Callable[[str, str, bool], None]
 """Gets the name of an item, what is to be said of it, and whether it failed."""
@@ -64,9 +64,9 @@ class Inference:
 
         Args:
             computer: of the deployed file.
-            want: what is made of every picture before.
+            want: what is made of every image before.
             sink: where rows go.
-            targets: item's name -> file for its restored picture; empty where none are wanted.
+            targets: item's name -> file for its restored image; empty where none are wanted.
             say: gets failures and remarks as they arise.
             on_progress: called with a stage, how far it is, and its length or None.
         """
@@ -105,7 +105,7 @@ class Inference:
     def _blocks(
         self, items: Iterable[Item], pool: ThreadPoolExecutor
     ) -> Generator[list[Arrived] | Item, None, None]:
-        """Yield blocks of pictures, and videos by themselves, in the order of the items."""
+        """Yield blocks of images, and videos by themselves, in the order of the items."""
         block: list[Arrived] = []
         pixels = 0
         with closing(self._read_ahead(items, pool)) as found:
@@ -117,16 +117,16 @@ class Inference:
                     block, pixels = [], 0
                     continue
                 try:
-                    picture = coming.result()
+                    image = coming.result()
                 except ClearsightError as error:
                     self._failed(item.name, error)
                     continue
-                size = picture.picture.pixels.size // picture.picture.pixels.shape[2]
-                self.usual = max(float(picture.width * picture.height), self.usual * 0.9)
+                size = image.image.pixels.size // image.image.pixels.shape[2]
+                self.usual = max(float(image.width * image.height), self.usual * 0.9)
                 if block and (len(block) == BLOCK or pixels + size > BLOCK_PIXELS):
                     yield block
                     block, pixels = [], 0
-                block.append(picture)
+                block.append(image)
                 pixels += size
         if block:
             yield block
@@ -134,7 +134,7 @@ class Inference:
     def _read_ahead(
         self, items: Iterable[Item], pool: ThreadPoolExecutor
     ) -> Generator[tuple[Item, Future[Arrived] | None], None, None]:
-        """Yield items with what reads them. Where pictures are large, fewer are read ahead."""
+        """Yield items with what reads them. Where images are large, fewer are read ahead."""
         coming: deque[tuple[Item, Future[Arrived] | None]] = deque()
         try:
             for item in items:
@@ -152,20 +152,20 @@ class Inference:
     def _computed(
         self, block: Sequence[Arrived], writers: ThreadPoolExecutor
     ) -> tuple[list[Row], list[Future[tuple[str, ...]]]]:
-        """Compute a block and begin to write its restored pictures."""
+        """Compute a block and begin to write its restored images."""
         rows: list[Row] = []
         tasks: list[Future[tuple[str, ...]]] = []
-        for picture, computed in zip(block, self.computer(block), strict=True):
+        for image, computed in zip(block, self.computer(block), strict=True):
             if computed.error is not None:
-                self._failed(picture.name, computed.error)
+                self._failed(image.name, computed.error)
                 continue
-            rows.append(_row(picture, computed))
-            target = self.targets.get(picture.name)
-            tasks.append(writers.submit(_write, picture, computed.image, target))
+            rows.append(_row(image, computed))
+            target = self.targets.get(image.name)
+            tasks.append(writers.submit(_write, image, computed.image, target))
         return rows, tasks
 
     def _finish(self, writing: deque[tuple[list[Row], list[Future[tuple[str, ...]]]]], left: int) -> None:
-        """Write rows whose restored pictures are in place."""
+        """Write rows whose restored images are in place."""
         while len(writing) > left:
             rows, tasks = writing.popleft()
             made = []
@@ -202,7 +202,7 @@ class Inference:
         block: list[Arrived] = []
         pixels = 0
         for done, total, frame in frames(item.source):
-            block.append(arrived(item.name, Picture(frame), self.want, frame=done))
+            block.append(arrived(item.name, StoredImage(frame), self.want, frame=done))
             pixels += frame.size // 3
             if len(block) == BLOCK or pixels > BLOCK_PIXELS:
                 self._add_frames(block)
@@ -223,11 +223,11 @@ class Inference:
         numbers = count()
 
         def work(frame: NDArray[Any]) -> NDArray[Any]:
-            picture = arrived(item.name, Picture(frame), self.want, frame=next(numbers))
-            (computed,) = self.computer([picture])
+            image = arrived(item.name, StoredImage(frame), self.want, frame=next(numbers))
+            (computed,) = self.computer([image])
             if computed.error is not None or computed.image is None:
-                raise computed.error or RunError("gave no picture")
-            rows.append(_row(picture, computed))
+                raise computed.error or RunError("gave no image")
+            rows.append(_row(image, computed))
             if len(rows) == BLOCK:
                 self.sink.add(rows)
                 rows.clear()
@@ -250,18 +250,18 @@ class Inference:
         self.on_progress("infer", self.outcome.made + self.outcome.failed, self.total)
 
 
-def _row(picture: Arrived, computed: Computed) -> Row:
-    return Row(picture.name, computed.ranked, picture.width, picture.height, picture.frame)
+def _row(image: Arrived, computed: Computed) -> Row:
+    return Row(image.name, computed.ranked, image.width, image.height, image.frame)
 
 
-def _write(picture: Arrived, pixels: NDArray[Any] | None, target: Path | None) -> tuple[str, ...]:
-    """Write a restored picture, and return remarks."""
+def _write(image: Arrived, pixels: NDArray[Any] | None, target: Path | None) -> tuple[str, ...]:
+    """Write a restored image, and return remarks."""
     if target is None or pixels is None:
-        return picture.notes
-    data, notes = encode(restored(picture.picture, pixels), target)
+        return image.notes
+    data, notes = encode(restored(image.image, pixels), target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, data)
     except OSError as error:
         raise RunError(f"cannot be written: {error.strerror or error}", where=str(target)) from None
-    return (*picture.notes, *notes)
+    return (*image.notes, *notes)

@@ -1,4 +1,4 @@
-"""Picture files as a deployed network takes them: upright, with its channels, of a size that it takes."""
+"""Image files as a deployed network takes them: upright, with its channels, of a size that it takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clearsight.data.contract.deployed import Deployed
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.media.files import content
 from clearsight.data.media.images import decode, opened
-from clearsight.data.media.lossless import Picture, decode_picture
+from clearsight.data.media.lossless import StoredImage, decode_image
 from clearsight.data.media.resize import covering, middle
 from clearsight.pipelines.inference.session import sizes
 from clearsight.pipelines.inference.tiles import tiled
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 MOST_PIXELS = 2**24
 """That are computed as a whole: 64 channels take 4 GB a layer for 16.8 million pixels."""
 GIVE_SIZE = "give --size"
-SEVERAL = "only the first of its pictures is used"
+SEVERAL = "only the first of its images is used"
 
 
 @dataclass(frozen=True)
 class Want:
-    """What is made of every picture before it is computed.
+    """What is made of every image before it is computed.
 
     Attributes:
         deployed: the file that it is for.
-        keep: grey, 16 bits and transparency are kept for the restored picture; else all becomes 8-bit RGB
+        keep: grey, 16 bits and transparency are kept for the restored image; else all becomes 8-bit RGB
             over white, or grey where the file takes grey.
         size: (height, width) that the short side is resized to and the middle is cut from; None: as it is.
     """
@@ -46,14 +46,14 @@ class Want:
 
 @dataclass(frozen=True)
 class Arrived:
-    """One picture that is ready to be computed.
+    """One image that is ready to be computed.
 
     Attributes:
         name: of its item.
-        inputs: one (h, w, c) array, uint8 or uint16, or three of one channel each where a colour picture
+        inputs: one (h, w, c) array, uint8 or uint16, or three of one channel each where a colour image
             meets a file that takes grey.
-        picture: what is written with the restored pixels.
-        width: of the upright picture in the file.
+        image: what is written with the restored pixels.
+        width: of the upright image in the file.
         height: likewise.
         frame: number in a video, from 0.
         notes: remarks for the user.
@@ -61,7 +61,7 @@ class Arrived:
 
     name: str
     inputs: tuple[NDArray[Any], ...]
-    picture: Picture
+    image: StoredImage
     width: int
     height: int
     frame: int | None = None
@@ -69,10 +69,10 @@ class Arrived:
 
 
 def wanted(deployed: Deployed, size: int | None) -> Want:
-    """Return what becomes of pictures.
+    """Return what becomes of images.
 
-    Files of one size that classify get the middle of each picture, its short side resized: what is usual.
-    Files of one size that only restore take pictures of that very size, unless a size is asked for.
+    Files of one size that classify get the middle of each image, its short side resized: what is usual.
+    Files of one size that only restore take images of that very size, unless a size is asked for.
 
     Raises:
         ConfigError: a size that the file does not take.
@@ -88,7 +88,7 @@ def wanted(deployed: Deployed, size: int | None) -> Want:
 
 
 def read(path: Path, name: str, want: Want) -> Arrived:
-    """Read one picture and make it fit.
+    """Read one image and make it fit.
 
     Raises:
         DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
@@ -99,7 +99,7 @@ def read(path: Path, name: str, want: Want) -> Arrived:
 
 
 def read_bytes(data: bytes, where: str, name: str, want: Want) -> Arrived:
-    """Read one encoded picture and make it fit.
+    """Read one encoded image and make it fit.
 
     Args:
         data: the encoded bytes.
@@ -111,34 +111,34 @@ def read_bytes(data: bytes, where: str, name: str, want: Want) -> Arrived:
         DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
     """
     if want.keep:
-        picture = decode_picture(data, where)
-        return arrived(name, replace(picture, notes=()), want, SEVERAL if picture.notes else "")
+        image = decode_image(data, where)
+        return arrived(name, replace(image, notes=()), want, SEVERAL if image.notes else "")
     pixels = decode(data, name=where)
-    return arrived(name, Picture(pixels), want, SEVERAL if _several(data) else "")
+    return arrived(name, StoredImage(pixels), want, SEVERAL if _several(data) else "")
 
 
 def _several(data: bytes) -> bool:
-    # A damaged second picture does not matter; phones put small previews beside the picture (MPO).
+    # A damaged second image does not matter; phones put small previews beside the image (MPO).
     with contextlib.suppress(DataError), opened(data, "") as image:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     return False
 
 
-def arrived(name: str, picture: Picture, want: Want, note: str = "", frame: int | None = None) -> Arrived:
-    """Make a decoded picture fit.
+def arrived(name: str, image: StoredImage, want: Want, note: str = "", frame: int | None = None) -> Arrived:
+    """Make a decoded image fit.
 
     Raises:
         DataError: it is of a size that is not taken.
     """
-    height, width = picture.pixels.shape[:2]
+    height, width = image.pixels.shape[:2]
     notes = [note] if note else []
     if want.size is not None and want.size != (height, width):
-        alpha = None if picture.alpha is None else _fit(picture.alpha[:, :, None], *want.size)[:, :, 0]
-        picture = replace(picture, pixels=_fit(picture.pixels, *want.size), alpha=alpha)
+        alpha = None if image.alpha is None else _fit(image.alpha[:, :, None], *want.size)[:, :, 0]
+        image = replace(image, pixels=_fit(image.pixels, *want.size), alpha=alpha)
         notes.append(f"resized, and its middle of {want.size[1]}x{want.size[0]} pixels used")
-    _check(picture.pixels, want, name)
-    inputs = tuple(_inputs(picture.pixels, want))
-    return Arrived(name, inputs, picture, width, height, frame, tuple(notes))
+    _check(image.pixels, want, name)
+    inputs = tuple(_inputs(image.pixels, want))
+    return Arrived(name, inputs, image, width, height, frame, tuple(notes))
 
 
 def _check(pixels: NDArray[Any], want: Want, name: str) -> None:
@@ -176,5 +176,5 @@ def _inputs(pixels: NDArray[Any], want: Want) -> Iterator[NDArray[Any]]:
 
 
 def _fit(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize a picture until it just covers a size, and cut the middle: as data sources do it."""
+    """Resize an image until it just covers a size, and cut the middle: as data sources do it."""
     return middle(covering(pixels, height, width), height, width)

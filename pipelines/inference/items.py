@@ -1,4 +1,4 @@
-"""Which files are put through a deployed network, and where their restored pictures go."""
+"""Which files are put through a deployed network, and where their restored images go."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Item:
 
 
 def find(given: str, leave_out: Path | None) -> tuple[Item, ...]:
-    """Return the pictures and videos that ``given`` means, in the order of their names, or of the list.
+    """Return the images and videos that ``given`` means, in the order of their names, or of the list.
 
     Folders are searched to the bottom. Below folders and globs files are known by their ending, and hidden
     ones are left out; what is named by itself is taken whatever it is called. What a list names twice is
@@ -53,7 +53,7 @@ def find(given: str, leave_out: Path | None) -> tuple[Item, ...]:
         root, names = found(given, leave_out)
         return tuple(Item(root / name, name) for name in names)
     if not (items := _listed(sys.stdin.buffer.read())):
-        raise DataError("holds no pictures or videos", where=given)
+        raise DataError("holds no images or videos", where=given)
     return items
 
 
@@ -64,7 +64,7 @@ def _listed(data: bytes) -> tuple[Item, ...]:
 
 
 def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:
-    """Return where each item's restored picture goes: always below ``folder``, each somewhere else.
+    """Return where each item's restored image goes: always below ``folder``, each somewhere else.
 
     Names keep their folders, but for ``..`` and the root. Endings that are not written become .png (.jpg
     where that suits); names that meet get a number.
@@ -93,4 +93,4 @@ def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:
 def _inside(item: Item) -> str:
     pure = PurePath(item.name)
     parts = [part for part in pure.relative_to(pure.anchor).parts if part not in ("..", "~")]
-    return written(PurePath(*parts).as_posix() if parts else "picture")
+    return written(PurePath(*parts).as_posix() if parts else "image")

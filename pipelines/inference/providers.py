@@ -27,7 +27,7 @@ ORDER = {
 }
 """What is tried for each choice, the best first. TensorRT builds engines for minutes: never unasked."""
 OPTIONS: dict[str, dict[str, str]] = {
-    # The default tries every algorithm anew for each new size of pictures.
+    # The default tries every algorithm anew for each new size of images.
     CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
     TENSORRT: {},
     CPU: {},
@@ -102,9 +102,9 @@ def _opened(path: Path, providers: list[str], threads: int | None, *, spin: bool
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = QUIET
-    # A plan of the memory is kept for every size of pictures that ever came: memory would grow with them.
+    # A plan of the memory is kept for every size of images that ever came: memory would grow with them.
     options.enable_mem_pattern = False
-    # Spinning takes the cores from those that decode pictures: 62 s became 90 s for 120 sizes.
+    # Spinning takes the cores from those that decode images: 62 s became 90 s for 120 sizes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     # onnxruntime's own way back to the processor prints to standard output.
     return ort.InferenceSession(

@@ -1,4 +1,4 @@
-"""`Session`: a deployed file, fed with pictures as numpy arrays. Needs onnxruntime and numpy only."""
+"""`Session`: a deployed file, fed with images as numpy arrays. Needs onnxruntime and numpy only."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MOST_A_CALL = {True: 64, False: 256}
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier says of n pictures.
+    """What a classifier says of n images.
 
     Attributes:
         labels: int64 (n,), index of the likeliest class.
-        names: its name, one a picture.
+        names: its name, one an image.
         probabilities: float32 (n, classes), rows sum to 1.
         logits: float32 (n, classes).
         classes: names of all classes, in order.
@@ -46,7 +46,7 @@ class Predictions:
     classes: tuple[str, ...]
 
     def top(self, k: int) -> list[list[tuple[str, float]]]:
-        """Return the k likeliest classes of each picture with their probabilities, the likeliest first."""
+        """Return the k likeliest classes of each image with their probabilities, the likeliest first."""
         order = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
         return [
             [(self.classes[at], float(row[at])) for at in best]
@@ -73,7 +73,7 @@ class Session:
             provider: ``auto`` (CUDA, else the processor), ``cpu``, ``cuda`` or ``tensorrt``. What is not to
                 be had is passed over without an error: ``providers`` tells what is used.
             threads: of one operator; None: one for each core that this process may use.
-            spin: whether threads that wait for work stay awake for a moment. Small pictures one by one then
+            spin: whether threads that wait for work stay awake for a moment. Small images one by one then
                 take up to a third less time where nothing else wants the cores, and longer where decoding
                 threads or another session do.
 
@@ -90,7 +90,7 @@ class Session:
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
 
     def batch(self, height: int, width: int) -> int:
-        """Return how many pictures of a size are computed in one call."""
+        """Return how many images of a size are computed in one call."""
         if self.deployed.input.batch is not None:
             return self.deployed.input.batch
         cpu = self.providers[0] == CPU
@@ -100,8 +100,8 @@ class Session:
         """Return every output by its name, as the file gives it.
 
         Args:
-            images: pictures of one size.
-            batch: most pictures in one call; None: see `batch`. Results differ by rounding at most.
+            images: images of one size.
+            batch: most images in one call; None: see `batch`. Results differ by rounding at most.
 
         Raises:
             ShapeError: another number of channels, type, range or size than the file takes.
@@ -115,7 +115,7 @@ class Session:
         for start in range(0, len(planes), most):
             part = planes[start : start + most]
             filled = _filled(part, self.deployed.input.batch)
-            with plain(self.path, "onnxruntime cannot compute it", "smaller pictures or batches", RunError):
+            with plain(self.path, "onnxruntime cannot compute it", "smaller images or batches", RunError):
                 values = self._session.run(names, {self.deployed.input.name: filled})
             for name, value in zip(names, values, strict=True):
                 found[name].append(value[: len(part)])
@@ -124,11 +124,11 @@ class Session:
         }
 
     def classify(self, images: Images, batch: int | None = None) -> Predictions:
-        """Return labels and probabilities, in the order of the pictures; a list may hold several sizes.
+        """Return labels and probabilities, in the order of the images; a list may hold several sizes.
 
         Raises:
             ConfigError: the file gives no logits.
-            ShapeError: pictures that the file does not take.
+            ShapeError: images that the file does not take.
             RunError: logits that are not numbers, or onnxruntime cannot compute them.
         """
         output = self._output("logits")
@@ -154,11 +154,11 @@ class Session:
         return Predictions(labels, tuple(classes[at] for at in labels), probabilities, logits, classes)
 
     def restore(self, images: Images, batch: int | None = None) -> NDArray[Any] | list[NDArray[Any]]:
-        """Return restored pictures in the form of those given: array or list, its type, its layout.
+        """Return restored images in the form of those given: array or list, its type, its layout.
 
         Raises:
-            ConfigError: the file gives no pictures.
-            ShapeError: pictures that the file does not take.
+            ConfigError: the file gives no images.
+            ShapeError: images that the file does not take.
             RunError: onnxruntime cannot compute them.
         """
         output = self._output("image")
@@ -170,7 +170,7 @@ class Session:
         return [restored[at] for at in range(len(restored))]
 
     def as_given(self, found: NDArray[Any], given: Images) -> NDArray[Any]:
-        """Return pictures as the file gives them in layout and type of those that were given."""
+        """Return images as the file gives them in layout and type of those that were given."""
         if not isinstance(given, np.ndarray) or given.dtype == np.uint8:
             planes = found.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else found
             return to_uint8(planes) if found.dtype != np.uint8 else planes.transpose(0, 2, 3, 1)
@@ -184,7 +184,7 @@ class Session:
         return output.name
 
     def _taken(self, images: Images) -> NDArray[Any]:
-        """Return pictures in the layout and type of the file."""
+        """Return images in the layout and type of the file."""
         told, where = self.deployed.input, str(self.path)
         given = images if isinstance(images, np.ndarray) else _stacked(images, where)
         deep = given.dtype != np.uint8
@@ -192,7 +192,7 @@ class Session:
             raise ShapeError(
                 f"takes uint8 (n, h, w, c) or float (n, c, h, w), got {given.dtype} {given.shape}",
                 where=where,
-                hint="put a single picture into a list",
+                hint="put a single image into a list",
             )
         if deep and told.dtype == "uint8":
             raise ShapeError(
@@ -212,7 +212,7 @@ class Session:
         count, channels, height, width = shape
         told, where = self.deployed.input, str(self.path)
         if count == 0:
-            raise ShapeError("got no pictures", where=where)
+            raise ShapeError("got no images", where=where)
         if channels != told.channels:
             raise ShapeError(f"takes {told.channels} channels, got {channels}", where=where)
         fits = told.height in (None, height) and told.width in (None, width)
@@ -221,11 +221,11 @@ class Session:
 
 
 def sizes(deployed: Deployed) -> str:
-    """Return the sizes of pictures that a file takes, in words."""
+    """Return the sizes of images that a file takes, in words."""
     told = deployed.input
     if told.height is None and told.width is None:
-        return f"pictures from {told.minimum}x{told.minimum} pixels on"
-    return f"pictures of {told.width or 'any'}x{told.height or 'any'} pixels only"
+        return f"images from {told.minimum}x{told.minimum} pixels on"
+    return f"images of {told.width or 'any'}x{told.height or 'any'} pixels only"
 
 
 def _check(told: Deployed, session: ort.InferenceSession, where: str) -> None:
@@ -278,16 +278,16 @@ def _output_wrong(told: Deployed, outputs: Mapping[str, Any]) -> str:
 
 
 def _stacked(images: Sequence[NDArray[Any]], where: str) -> NDArray[Any]:
-    pictures = [each[:, :, None] if each.ndim == 2 else each for each in images]
-    shapes = {(each.shape, each.dtype) for each in pictures}
-    if len(shapes) != 1 or any(each.ndim != 3 or each.dtype != np.uint8 for each in pictures):
+    layers = [each[:, :, None] if each.ndim == 2 else each for each in images]
+    shapes = {(each.shape, each.dtype) for each in layers}
+    if len(shapes) != 1 or any(each.ndim != 3 or each.dtype != np.uint8 for each in layers):
         found = ", ".join(sorted(f"{kind} {shape}" for shape, kind in shapes)) or "nothing"
         raise ShapeError(f"takes a list of uint8 (h, w, c) of one size, got {found}", where=where)
-    return np.stack(pictures)
+    return np.stack(layers)
 
 
 def _by_size(images: Images) -> Iterator[tuple[NDArray[np.int64], Images]]:
-    """Yield places and pictures of one size each."""
+    """Yield places and images of one size each."""
     if isinstance(images, np.ndarray) or not images:
         yield np.arange(len(images)), images
         return

@@ -1,4 +1,4 @@
-"""The results of pictures as rows: a CSV file that can be gone on with, or lines for readers."""
+"""The results of images as rows: a CSV file that can be gone on with, or lines for readers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FRESH = "--fresh replaces it"
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
         name: of its item.
         ranked: classes and probabilities, the likeliest first; empty where nothing is classified.
-        width: of the upright picture.
+        width: of the upright image.
         height: likewise.
-        frame: number in a video, from 0; None for pictures.
+        frame: number in a video, from 0; None for images.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Sink(Protocol):
 
 
 class Lines:
-    """One line a picture, for readers."""
+    """One line an image, for readers."""
 
     held: frozenset[str] = frozenset()
 
@@ -65,7 +65,7 @@ class Lines:
         self.out = out
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Write the rows of pictures that are classified."""
+        """Write the rows of images that are classified."""
         for row in rows:
             frame = "" if row.frame is None else f" frame {row.frame}"
             found = ", ".join(f"{label} {probability:.3f}" for label, probability in row.ranked)
@@ -96,7 +96,7 @@ class Table:
         Args:
             path: the CSV file.
             key: of all that decides the rows; a file of another one is not gone on with.
-            top: classes a picture, 0 where nothing is classified.
+            top: classes an image, 0 where nothing is classified.
             mode: ``new`` (refuses a file that is there), ``resume`` or ``fresh``.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Large pictures through a file that gives pictures, in tiles that equal the whole."""
+"""Large images through a file that gives images, in tiles that equal the whole."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WHOLE_PIXELS = 1024 * 1024
-"""Pictures up to this size are computed as a whole: halos would only cost time."""
+"""Images up to this size are computed as a whole: halos would only cost time."""
 SIDE = 512
 """Of tiles: halos of 50 pixels add 40 % of work, and 64 channels take 100 MB a layer."""
 
 
 def tiled(deployed: Deployed, height: int, width: int) -> bool:
-    """Return whether a picture of this size is computed in tiles.
+    """Return whether an image of this size is computed in tiles.
 
-    It needs a file that takes any size and gives pictures only, each with a halo: a class depends on the
-    whole picture.
+    It needs a file that takes any size and gives images only, each with a halo: a class depends on the
+    whole image.
     """
     free = deployed.input.height is None and deployed.input.width is None
     local = all(each.gives == "image" and each.halo is not None for each in deployed.outputs)
@@ -35,26 +35,26 @@ def tiled(deployed: Deployed, height: int, width: int) -> bool:
 def in_tiles(
     run: Callable[[NDArray[Any]], dict[str, NDArray[Any]]],
     deployed: Deployed,
-    picture: NDArray[Any],
+    image: NDArray[Any],
     side: int = SIDE,
 ) -> dict[str, NDArray[Any]]:
-    """Return every output for one picture, put together from tiles.
+    """Return every output for one image, put together from tiles.
 
     Args:
-        run: takes a window (h, w, c), gives each output's picture (h * scale, w * scale, c).
+        run: takes a window (h, w, c), gives each output's image (h * scale, w * scale, c).
         deployed: of a file for which `tiled` is true.
-        picture: (h, w, c).
+        image: (h, w, c).
         side: of the tiles that are kept of each window, in pixels of the input.
     """
     step = math.lcm(*(each.multiple_of for each in deployed.outputs))
     halo = up(max(each.halo or 0 for each in deployed.outputs), step)
     least = up(deployed.input.minimum, step)
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows = spans(height, side, halo=halo, step=step, least=least)
     columns = spans(width, side, halo=halo, step=step, least=least)
     whole: dict[str, NDArray[Any]] = {}
     for row, column in product(rows, columns):
-        found = run(picture[row.first : row.last, column.first : column.last])
+        found = run(image[row.first : row.last, column.first : column.last])
         for each in deployed.outputs:
             tile, scale = found[each.name], each.scale
             if each.name not in whole:

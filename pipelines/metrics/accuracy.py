@@ -1,4 +1,4 @@
-"""Share of pictures whose predicted class is the label."""
+"""Share of images whose predicted class is the label."""
 
 from __future__ import annotations
 

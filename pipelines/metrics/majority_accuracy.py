@@ -1,4 +1,4 @@
-"""Share of pictures whose class is right by a vote over fresh draws of a system's random parts."""
+"""Share of images whose class is right by a vote over fresh draws of a system's random parts."""
 
 from __future__ import annotations
 

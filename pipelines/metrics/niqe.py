@@ -1,4 +1,4 @@
-"""NIQE of the restored picture."""
+"""NIQE of the restored image."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from clearsight.pipelines.metrics.base import MeanMetric
 
 
 class Niqe(MeanMetric):
-    """Mean distance of the picture that reaches the classifier from natural photographs; lower is better.
+    """Mean distance of the image that reaches the classifier from natural photographs; lower is better.
 
     After Mittal et al. (2013), fitted on BSDS500's 400 training and test photographs: not comparable to
-    published NIQE. Pictures need at least 96x96 pixels.
+    published NIQE. Images need at least 96x96 pixels.
     """
 
     kind: Literal["niqe"] = "niqe"

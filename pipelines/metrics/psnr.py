@@ -1,4 +1,4 @@
-"""PSNR of the restored picture."""
+"""PSNR of the restored image."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from clearsight.pipelines.metrics.base import MeanMetric
 
 
 class Psnr(MeanMetric):
-    """Mean PSNR (dB, RGB) of the picture that reaches the classifier, against the clean one."""
+    """Mean PSNR (dB, RGB) of the image that reaches the classifier, against the clean one."""
 
     kind: Literal["psnr"] = "psnr"
     columns: ClassVar[tuple[str, ...]] = ("psnr_out",)
     mean_of: ClassVar[str | None] = "psnr_out"
-    purpose: ClassVar[str] = "dB between restored and clean picture"
+    purpose: ClassVar[str] = "dB between restored and clean image"

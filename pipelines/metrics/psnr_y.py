@@ -1,4 +1,4 @@
-"""PSNR of the luminance of the restored picture."""
+"""PSNR of the luminance of the restored image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clearsight.pipelines.metrics.base import MeanMetric
 
 
 class PsnrY(MeanMetric):
-    """Mean PSNR (dB, luma Y of BT.601) of the picture that reaches the classifier, against the clean one.
+    """Mean PSNR (dB, luma Y of BT.601) of the image that reaches the classifier, against the clean one.
 
     No border is left out, and nothing is rounded to 8 bits.
     """

@@ -1,4 +1,4 @@
-"""SSIM of the luminance of the restored picture."""
+"""SSIM of the luminance of the restored image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clearsight.pipelines.metrics.base import MeanMetric
 
 
 class SsimY(MeanMetric):
-    """Mean SSIM of the luma Y (BT.601) of the picture that reaches the classifier, against the clean one."""
+    """Mean SSIM of the luma Y (BT.601) of the image that reaches the classifier, against the clean one."""
 
     kind: Literal["ssim_y"] = "ssim_y"
     columns: ClassVar[tuple[str, ...]] = ("ssim_y_out",)

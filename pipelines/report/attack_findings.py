@@ -25,7 +25,7 @@ def under_attack(figures: Figures) -> list[str]:
 
 
 def _unions(figures: Figures) -> list[str]:
-    """Return a sentence for each radius at which several attacks were made on pictures of one condition."""
+    """Return a sentence for each radius at which several attacks were made on images of one condition."""
     found: dict[tuple[str, str, float], list[Mapping[str, Any]]] = {}
     for entry in worst_entries(figures):
         if entry["condition"] == _condition(figures):
@@ -42,7 +42,7 @@ def _union(figures: Figures, entries: Sequence[Mapping[str, Any]]) -> str:
     names = dict.fromkeys(name for e in entries for name in e["attacks"])
     threats = listed(list(dict.fromkeys(t for name in names if (t := figures.threat(name)))))
     told = f" ({threats})" if threats else ""
-    place = f"at {radius(first['norm'], first['eps'])} on {figures.pictures(first['condition'])}"
+    place = f"at {radius(first['norm'], first['eps'])} on {figures.images(first['condition'])}"
     text = f"In the worst case over {len(names)} attacks{told} {place}, {listed(kept)} of accuracy"
     blind = [e["system"] for e in entries if not any(figures.informed(e["system"], a) for a in e["attacks"])]
     if blind:
@@ -82,7 +82,7 @@ def _single(figures: Figures, attack: str, condition: str) -> str:
     threat = figures.threat(attack)
     ball = f" ({figures.ball(attack)})" if figures.ball(attack) else ""
     kind = f"the {threat} attack" if threat else "the attack"
-    text = f"Under {kind} {quoted(attack)}{ball} on {figures.pictures(condition)}, {listed(kept)} of accuracy"
+    text = f"Under {kind} {quoted(attack)}{ball} on {figures.images(condition)}, {listed(kept)} of accuracy"
     if blind:
         what = {"oblivious": "the classifier alone"}.get(threat, "another system")
         owners = listed([quoted(name) for name in blind])

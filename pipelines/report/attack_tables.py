@@ -25,7 +25,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Member:
-    """What one member of a composition did: pictures tried and broken, forwards and backwards in all."""
+    """What one member of a composition did: images tried and broken, forwards and backwards in all."""
 
     name: str
     tried: str
@@ -60,7 +60,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Place:
-    """The attacks on the pictures of one condition."""
+    """The attacks on the images of one condition."""
 
     title: str
     groups: list[Group]
@@ -111,7 +111,7 @@ def places(figures: Figures) -> list[Place]:
             if cells:
                 groups.append(Group(attack, facts(figures, attack), [_budget(figures, c) for c in cells]))
         if groups:
-            found.append(Place(f"On {figures.pictures(condition)}", groups))
+            found.append(Place(f"On {figures.images(condition)}", groups))
     return found
 
 
@@ -121,7 +121,7 @@ def facts(figures: Figures, attack: str) -> list[str]:
     threat = figures.threat(attack)
     known = f"{threat}: {THREATS.get(threat, '')}".rstrip(": ")
     if told.get("source"):
-        known = f"{threat}: pictures made on \u2018{told['source']}\u2019"
+        known = f"{threat}: images made on \u2018{told['source']}\u2019"
     return [fact for fact in (str(told.get("kind") or ""), known, figures.ball(attack)) if fact]
 
 

@@ -67,7 +67,7 @@ def audit_of(content: Mapping[str, Any] | None) -> Audit | None:
         raise RunError(f"cannot read an audit of schema {content.get('schema')!r}", where="audit.json")
     systems = [_judgement(system) for system in content["systems"]]
     bad = [judged.system for judged in systems if not judged.trustworthy]
-    place = f"{radius(content['norm'], content['eps'])}, {count(int(content['pictures']), 'picture')}"
+    place = f"{radius(content['norm'], content['eps'])}, {count(int(content['images']), 'image')}"
     trustworthy = content["verdict"] == "trustworthy"
     return Audit(trustworthy, place, _overall(systems, bad), systems)
 

@@ -91,7 +91,7 @@ def key(figures: Figures, name: str = "k") -> list[Series]:
 
 
 def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
-    """Return the points of each system, by its index; the clean picture is severity 0."""
+    """Return the points of each system, by its index; the clean image is severity 0."""
     places = dict(row.conditions)
     if figures.clean is not None:
         places.setdefault(0.0, figures.clean)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearsight.pipelines.report.figures import Figures
-from clearsight.pipelines.report.pictures import class_name
+from clearsight.pipelines.report.strips import class_name
 from clearsight.pipelines.report.tables import Heat
 from clearsight.pipelines.report.words import count, listed, number, quantity, radius, span
 
@@ -101,7 +101,7 @@ def _table(figures: Figures, told: Told, place: str, entries: Sequence[Told]) ->
         for i in shown
     ]
     least, most = min(told["n"][i] for i in classes), max(told["n"][i] for i in classes)
-    many = count(least, "picture") if least == most else f"{least} to {count(most, 'picture')}"
+    many = count(least, "image") if least == most else f"{least} to {count(most, 'image')}"
     heads = [(name, _doubt(figures, by_system[name])) for name in names]
     spread = [_spread(by_system[name]) for name in names]
     return ClassTable(place, f"{many} a class", heads, rows, spread, len(classes) - len(shown))
@@ -112,7 +112,7 @@ def _heat(entry: Told, index: int, n: int) -> Heat:
     # Where every class is equal there is no lowest one.
     lowest = entry["value"][index] == entry["value"][entry["worst"]] and entry["spread"] > 0
     interval = span(entry["low"][index], entry["high"][index], "accuracy")
-    hint = f"{quantity(share, 'accuracy')} ({interval}) of {count(n, 'picture')}"
+    hint = f"{quantity(share, 'accuracy')} ({interval}) of {count(n, 'image')}"
     text = quantity(share, "accuracy", unit=False)
     return Heat(text, LOWEST if lowest else "level", "\u25bc" if lowest else "", round(share, 2), hint)
 

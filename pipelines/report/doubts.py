@@ -1,6 +1,6 @@
 """Which figures under attack can be believed: marks of doubt, and gains that prove nothing.
 
-An attack can only show that a picture falls; that one stands may be the attack's weakness. So a figure that
+An attack can only show that an image falls; that one stands may be the attack's weakness. So a figure that
 a truth check condemned, or that comes from an attacker who did not know the whole system, is a bound from
 above: a gain that rests on it proves nothing, while a loss still counts.
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIZE = (4.3, 2.5)
 """Inches of a chart."""
 MOST = 12
-"""Charts on a page, at most: clean pictures first, then the conditions of the run in order."""
+"""Charts on a page, at most: clean images first, then the conditions of the run in order."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _curve(
         )
         for index, line in lines.items()
     ]
-    known = THREATS.get(threat, "") if not source else f"pictures made on \u2018{source}\u2019"
+    known = THREATS.get(threat, "") if not source else f"images made on \u2018{source}\u2019"
     facts = ", ".join(filter(None, [f"{threat}: {known}".strip(": "), figures.title(condition)]))
     title = f"{kind}, {NORMS.get(norm, norm)}"
     svg = _draw(figures, norm, lines, name, f"{title}, {facts}")

@@ -219,17 +219,17 @@ class Figures:
             else f"{plain(condition['kind'])}, severity {_severity(condition):g}"
         )
 
-    def pictures(self, name: str) -> str:
-        """Return a condition's pictures as a reader says it: ``pictures with fog, severity 3``."""
+    def images(self, name: str) -> str:
+        """Return a condition's images as a reader says it: ``images with fog, severity 3``."""
         title = self.title(name)
-        return f"{title} pictures" if name == self.clean else f"pictures with {title}"
+        return f"{title} images" if name == self.clean else f"images with {title}"
 
     def severities(self) -> list[float]:
         """Return the severities of the corrupted conditions, ascending."""
         return sorted({_severity(c) for c in self.corrupted()})
 
     def restores(self, system: str) -> bool:
-        """Return whether a system puts out a picture (it has a PSNR somewhere)."""
+        """Return whether a system puts out an image (it has a PSNR somewhere)."""
         return any(c["system"] == system and (value(c, "psnr") or value(c, "ssim")) for c in self.cells)
 
 

@@ -70,7 +70,7 @@ def tallies(figures: Figures) -> list[Tally]:
 
 
 def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]:
-    """Return the sentences on one system: how often it helps, the mean, clean pictures, the extremes."""
+    """Return the sentences on one system: how often it helps, the mean, clean images, the extremes."""
     subject = _subject(figures, name)
     opening = f"{start}, " if name == figures.others[0] else ""
     counted = _counted(figures, name, attack, subject)
@@ -92,8 +92,8 @@ def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]
 
 
 def _details(figures: Figures, name: str, attack: str) -> list[str]:
-    """Return what is said only where one system is compared: the extremes and the pictures."""
-    return [_extremes(figures, name, attack), _pictures(figures, name, attack)]
+    """Return what is said only where one system is compared: the extremes and the images."""
+    return [_extremes(figures, name, attack), _images(figures, name, attack)]
 
 
 def _subject(figures: Figures, name: str) -> str:
@@ -173,8 +173,8 @@ def _extremes(figures: Figures, name: str, attack: str) -> str:
     return f"It {listed(parts)}." if parts else ""
 
 
-def _pictures(figures: Figures, name: str, attack: str) -> str:
-    """Return whether pictures came nearer to the clean ones, which need not help the classifier."""
+def _images(figures: Figures, name: str, attack: str) -> str:
+    """Return whether images came nearer to the clean ones, which need not help the classifier."""
     column = _column(figures, ALL, attack)
     entry = figures.entry(name, column) if column else None
     before, after = value(entry, "psnr_in"), value(entry, "psnr")
@@ -182,7 +182,7 @@ def _pictures(figures: Figures, name: str, attack: str) -> str:
         return ""
     verb = "rises" if after["value"] > before["value"] else "falls"
     first = quantity(before["value"], "psnr", unit=False)
-    return f"Mean PSNR to the clean picture {verb} from {first} to {quantity(after['value'], 'psnr')}."
+    return f"Mean PSNR to the clean image {verb} from {first} to {quantity(after['value'], 'psnr')}."
 
 
 def _survey(figures: Figures, start: str, attack: str) -> list[str]:

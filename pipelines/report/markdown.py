@@ -57,7 +57,7 @@ def _unattacked(figures: Figures) -> list[str]:
 
 
 def _attacked(figures: Figures, condition: str) -> str:
-    """Return the attacks on the pictures of one condition, a row an attack."""
+    """Return the attacks on the images of one condition, a row an attack."""
     rows = []
     for attack in figures.attacked:
         cells = [figures.cell(name, condition, attack) for name in figures.names]

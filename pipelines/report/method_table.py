@@ -86,7 +86,7 @@ class MethodTable:
 def method_table(figures: Figures) -> MethodTable | None:
     """Return the systems side by side; None where there are not two of them or nothing was attacked.
 
-    Columns that hold for the clean pictures: accuracy without an attack and under each one in the order of
+    Columns that hold for the clean images: accuracy without an attack and under each one in the order of
     the config, the worst case over the attacks of a radius, and the calibration error without an attack;
     then the mean error under corruption.
     """
@@ -110,7 +110,7 @@ _Column = tuple[Head, dict[str, Found]]
 
 
 def _natural(figures: Figures, metric: str) -> list[_Column]:
-    """Return the column of a metric on clean pictures without an attack."""
+    """Return the column of a metric on clean images without an attack."""
     attack = next((a for a in figures.attacks if a in figures.unattacked), "")
     heads = {
         "accuracy": Head("natural", "no attack", "more", (attack,)),
@@ -146,7 +146,7 @@ def _found(told: Mapping[str, Any], doubt: str, *, trusted: bool, extra: str = "
 
 
 def _worst(figures: Figures) -> list[_Column]:
-    """Return a column for each set of attacks of one radius that was made on the clean pictures."""
+    """Return a column for each set of attacks of one radius that was made on the clean images."""
     by_attacks: dict[tuple[str, float, tuple[str, ...]], dict[str, Found]] = {}
     for entry in worst_entries(figures):
         if entry["condition"] == figures.clean:
@@ -203,7 +203,7 @@ def _written(figures: Figures, head: Head, found: Mapping[str, Found]) -> dict[s
 def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -> set[str]:
     """Return the systems that are not clearly worse than the best.
 
-    Accuracies are compared on the same pictures by McNemar's test, with Holm's correction in the column;
+    Accuracies are compared on the same images by McNemar's test, with Holm's correction in the column;
     figures without such a test by whether the intervals overlap, which is more careful.
     """
     others = [name for name in rivals if name != top]
@@ -248,8 +248,8 @@ def _cost(told: Mapping[str, Any]) -> str:
     if epochs is not None:
         words.append(f"{number(epochs)}\u00a0epochs")
     if passes is not None:
-        # Of the attack alone: what it costs a picture in every epoch, and what early stops save.
-        words.append(f"{number(passes)}\u00a0attack gradients a\u00a0picture and\u00a0epoch")
+        # Of the attack alone: what it costs an image in every epoch, and what early stops save.
+        words.append(f"{number(passes)}\u00a0attack gradients a\u00a0image and\u00a0epoch")
     if words and told.get("init"):
         words.append(f"from {told['init']}")
     return ", ".join(words)

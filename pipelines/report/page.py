@@ -10,16 +10,16 @@ from typing import Any
 from clearsight.data.contract.errors import RunError
 from clearsight.data.home import replace_file
 from clearsight.pipelines.report import attack_tables, charts, tables
-from clearsight.pipelines.report.attack_pictures import attack_album
+from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import Audit, audit_of
 from clearsight.pipelines.report.class_tables import by_class
 from clearsight.pipelines.report.doubts import VOID, doubts
 from clearsight.pipelines.report.eps_chart import MOST, curves
 from clearsight.pipelines.report.figures import Figures, value, versus
 from clearsight.pipelines.report.findings import findings, tallies
-from clearsight.pipelines.report.gradient_pictures import gradient_album
+from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
-from clearsight.pipelines.report.pictures import album
+from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.words import DOUBTS, SYMBOLS, count, plain, style
 
 REPORT = "report.html"
@@ -30,7 +30,7 @@ def write_report(run: Path) -> Path:
     """Write the report of a run beside its figures and return the file's path.
 
     Reads ``summary.json``, and where they are there ``config.yaml``, ``environment.json``, ``audit.json`` and
-    ``pictures/``.
+    ``images/``.
     The same run folder always gives the same bytes.
 
     Args:

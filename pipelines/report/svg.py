@@ -28,7 +28,7 @@ def clean(source: str, name: str, label: str) -> str:
     Args:
         source: what matplotlib wrote, with ``svg.fonttype: none``.
         name: prefix of all ids, unique on the page.
-        label: what a screen reader says instead of the picture.
+        label: what a screen reader says instead of the image.
     """
     root = ElementTree.fromstring(source)  # our own output, not foreign data
     _tidy(root, name)

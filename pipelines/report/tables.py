@@ -250,7 +250,7 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
 def _pair(
     found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, doubt: str, metric: str
 ) -> tuple[str, list[str], str]:
-    """Return a value, the lines below it (its interval, what the corrupted picture had), and its doubt."""
+    """Return a value, the lines below it (its interval, what the corrupted image had), and its doubt."""
     if found is None:
         return NONE, [], ""
     below = [span(found.get("low"), found.get("high"), metric)]

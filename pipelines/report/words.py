@@ -17,7 +17,7 @@ NORMS = {"linf": "L\u221e", "l2": "L2", "l1": "L1"}
 THREATS = {
     "adaptive": "the attacker knows every part",
     "oblivious": "the attacker knows the classifier alone",
-    "transfer": "pictures made on another system",
+    "transfer": "images made on another system",
     "scores": "the attacker sees the scores alone",
     "labels": "the attacker sees the predicted class alone",
 }
@@ -43,7 +43,7 @@ class Style:
 
 
 STYLES = {
-    "accuracy": Style("Accuracy", "%", 100.0, 1, "share of pictures classified correctly"),
+    "accuracy": Style("Accuracy", "%", 100.0, 1, "share of images classified correctly"),
     "ece": Style("ECE", "%", 100.0, 1, "expected calibration error; lower is better"),
     "ece_adaptive": Style(
         "Adaptive ECE", "%", 100.0, 1, "calibration error, bins of equal count; lower is better"
@@ -51,16 +51,16 @@ STYLES = {
     "brier": Style("Brier score", note="squared error of the probabilities; lower is better"),
     "nll": Style("NLL", "nats", note="negative log-likelihood; lower is better"),
     "confidence": Style("Confidence", "%", 100.0, 1, "mean probability of the predicted class"),
-    "psnr": Style("PSNR", "dB", 1.0, 2, "restored picture against the clean one; higher is better"),
-    "psnr_in": Style("PSNR before", "dB", 1.0, 2, "corrupted picture against the clean one"),
+    "psnr": Style("PSNR", "dB", 1.0, 2, "restored image against the clean one; higher is better"),
+    "psnr_in": Style("PSNR before", "dB", 1.0, 2, "corrupted image against the clean one"),
     "psnr_y": Style("PSNR of Y", "dB", 1.0, 2, "luminance against the clean one; higher is better"),
     "ssim_y": Style("SSIM of Y", note="structural similarity of the luminance; higher is better"),
     "niqe": Style(
         "NIQE (own)",
         note="unlikeness to photographs; own fit, not comparable to published NIQE; lower is better",
     ),
-    "ssim": Style("SSIM", note="structural similarity to the clean picture; higher is better"),
-    "ssim_in": Style("SSIM before", note="structural similarity of the corrupted picture to the clean one"),
+    "ssim": Style("SSIM", note="structural similarity to the clean image; higher is better"),
+    "ssim_in": Style("SSIM before", note="structural similarity of the corrupted image to the clean one"),
     "mce": Style("mCE", "%", 100.0, 1, "mean corruption error; lower is better"),
     "relative_mce": Style(
         "Relative mCE", "%", 100.0, 1, "mean corruption error against a system of this run"

@@ -19,7 +19,7 @@ REVISION = 1
 """Raised when equal words come to give other files."""
 VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}
-"""Variants of a task's weights by channels of the picture, the best first."""
+"""Variants of a task's weights by channels of the image, the best first."""
 TRAINED = "clearsight.restore.learned"
 
 
@@ -29,7 +29,7 @@ class Step:
 
     Attributes:
         spec: the restorer.
-        estimate: its field ``sigma`` is to be estimated for every picture, which it cannot do itself.
+        estimate: its field ``sigma`` is to be estimated for every image, which it cannot do itself.
     """
 
     spec: RestorerSpec
@@ -38,13 +38,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """What is done to pictures, in this order.
+    """What is done to images, in this order.
 
     Attributes:
         words: as the user wrote them.
         sigma: as the user wrote it.
-        colour: steps for pictures with three channels.
-        grey: steps for pictures with one channel.
+        colour: steps for images with three channels.
+        grey: steps for images with one channel.
     """
 
     words: tuple[str, ...]
@@ -53,7 +53,7 @@ class Chain:
     grey: tuple[Step, ...]
 
     def steps(self, channels: int) -> tuple[Step, ...]:
-        """Return the steps for pictures with so many channels (1 or 3)."""
+        """Return the steps for images with so many channels (1 or 3)."""
         return self.grey if channels == 1 else self.colour
 
     def key(self) -> str:
@@ -139,7 +139,7 @@ def _node(word: str, channels: int) -> dict[str, Any]:
         ) from error
     kind = found.card["spec"].get("kind")
     if kind not in RESTORERS.kinds:
-        raise ConfigError(f"'{word}' are weights of '{kind}', which restores no pictures", where="--with")
+        raise ConfigError(f"'{word}' are weights of '{kind}', which restores no images", where="--with")
     return {"kind": kind, "weights": weights or word}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.home import replace_file
-from clearsight.data.media.lossless import Picture, encode, read_picture
+from clearsight.data.media.lossless import StoredImage, encode, read_image
 from clearsight.pipelines.restoring.chain import Chain
 from clearsight.pipelines.restoring.journal import Journal, Record, record_of
 from clearsight.pipelines.restoring.plan import Item, Plan
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.restoring.worker import Worker
 
 AHEAD = 2
-"""Pictures that are read before their turn, and that may wait to be written."""
+"""Images that are read before their turn, and that may wait to be written."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ def restore_files(
 ) -> Outcome:
     """Restore all files of a plan. Files that cannot be used are named in the outcome.
 
-    Pictures are read ahead and written behind by two threads. At most one call may work in a folder at a
+    Images are read ahead and written behind by two threads. At most one call may work in a folder at a
     time.
 
     Args:
@@ -138,7 +138,7 @@ class _Run:
             while writing:
                 self._written(*writing.popleft())
 
-    def _restored(self, item: Item, coming: Future[Picture] | None) -> Callable[[], tuple[str, ...]]:
+    def _restored(self, item: Item, coming: Future[StoredImage] | None) -> Callable[[], tuple[str, ...]]:
         """Compute a result and return what writes it."""
         if coming is None:
             notes = restore_video(
@@ -148,9 +148,9 @@ class _Run:
                 lambda done, count: self.on_progress("frames", done, count),
             )
             return lambda: notes
-        picture = coming.result()
-        pixels = self.worker(picture.pixels)
-        return lambda: _write(replace(picture, pixels=pixels, alpha=_fitted(picture.alpha, pixels)), item)
+        image = coming.result()
+        pixels = self.worker(image.pixels)
+        return lambda: _write(replace(image, pixels=pixels, alpha=_fitted(image.alpha, pixels)), item)
 
     def _written(self, item: Item, record: Record, task: Future[tuple[str, ...]]) -> None:
         try:
@@ -185,12 +185,12 @@ class _Run:
 
 def _read_ahead(
     items: Sequence[Item], pool: ThreadPoolExecutor
-) -> Generator[tuple[Item, Record, Future[Picture] | None], None, None]:
+) -> Generator[tuple[Item, Record, Future[StoredImage] | None], None, None]:
     """Yield items with what reads them; videos are read as they are worked on."""
-    coming: deque[tuple[Item, Record, Future[Picture] | None]] = deque()
+    coming: deque[tuple[Item, Record, Future[StoredImage] | None]] = deque()
     try:
         for item in items:
-            task = None if item.video else pool.submit(read_picture, item.source)
+            task = None if item.video else pool.submit(read_image, item.source)
             coming.append((item, record_of(item), task))
             if len(coming) > AHEAD:
                 yield coming.popleft()
@@ -202,8 +202,8 @@ def _read_ahead(
                 task.cancel()
 
 
-def _write(picture: Picture, item: Item) -> tuple[str, ...]:
-    data, notes = encode(picture, item.target)
+def _write(image: StoredImage, item: Item) -> tuple[str, ...]:
+    data, notes = encode(image, item.target)
     replace_file(item.target, data)
     return notes
 

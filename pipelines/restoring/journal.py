@@ -25,7 +25,7 @@ class Journal:
 
     Args:
         folder: of the results.
-        chain: what is done to the pictures.
+        chain: what is done to the images.
         items: everything that will be restored.
         fresh: forget what was done before.
 
@@ -58,7 +58,7 @@ class Journal:
             words = ",".join(map(str, found.get("with", ["?"])))
             noise = f" --sigma {found['sigma']}" if found.get("sigma") else ""
             raise ConfigError(
-                f"holds pictures that were restored otherwise (--with {words}{noise})",
+                f"holds images that were restored otherwise (--with {words}{noise})",
                 where=str(self.path.parent),
                 hint=FRESH,
             )

@@ -44,7 +44,7 @@ class Plan:
 
 
 def read_plan(given: str, out: Path) -> Plan:
-    """Find the pictures and videos that ``given`` means, and name their results.
+    """Find the images and videos that ``given`` means, and name their results.
 
     Names below a folder (or below the fixed part of a glob) are kept. Files are known by their ending;
     hidden ones and those below ``out`` are left out.

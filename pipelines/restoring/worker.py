@@ -1,4 +1,4 @@
-"""`Worker`: the networks of a chain, built once, and applied to one picture after the other."""
+"""`Worker`: the networks of a chain, built once, and applied to one image after the other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Worker:
-    """Applies a chain to pictures of any size.
+    """Applies a chain to images of any size.
 
     Args:
         chain: what to do.
@@ -51,7 +51,7 @@ class Worker:
         self.tiles: dict[Step, Tile] = dict.fromkeys(steps, tile)
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Restore one picture, uint8 or uint16 (h, w, c) with c = 1 or 3; the type and c stay.
+        """Restore one image, uint8 or uint16 (h, w, c) with c = 1 or 3; the type and c stay.
 
         Raises:
             DataError: a restorer returned values that are not numbers.
@@ -70,7 +70,7 @@ class Worker:
             shallow: NDArray[np.uint8] = to_uint8(restored)[0]
             return shallow
         if np.isnan(restored).any():
-            raise DataError("the restored picture holds values that are not numbers")
+            raise DataError("the restored image holds values that are not numbers")
         levels = np.rint(restored[0].clip(0, 1) * DEEPEST).astype(np.uint16)
         return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
@@ -90,7 +90,7 @@ class Worker:
             restorer = step.spec.model_copy(update={"sigma": noise}).build().to(self.device)
 
         def smaller(line: str, side: int) -> None:
-            # Pictures to come are likely to be as large.
+            # Images to come are likely to be as large.
             self.tiles[step] = side
             self.say(line)
 

@@ -28,7 +28,7 @@ class Measured:
         columns: cell -> column -> one float a sample; booleans as 0 and 1, missing values as nan.
         baseline: system that the others are compared with.
         seed: root of the resampling streams.
-        classes: number of classes of the systems, None where they give pictures or differ.
+        classes: number of classes of the systems, None where they give images or differ.
     """
 
     grid: Grid

@@ -20,7 +20,7 @@ class Cell:
 
     Attributes:
         key: hash of everything that decides its numbers: parts, weights, wiring, corruption, attack, the
-            pictures' content, seed, chunk size, device and library versions.
+            images' content, seed, chunk size, device and library versions.
     """
 
     key: str
@@ -49,9 +49,9 @@ class Grid:
         """Return the cells with their keys.
 
         Args:
-            data: fingerprint of the pictures.
+            data: fingerprint of the images.
             seed: root of the random streams.
-            chunk: pictures computed together.
+            chunk: images computed together.
             setting: device and library versions.
         """
         systems = {name: graph.fingerprint() for name, graph in self.graphs.items()}

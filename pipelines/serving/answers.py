@@ -8,24 +8,24 @@ from pydantic import BaseModel, Field
 
 
 class Prediction(BaseModel):
-    """One class of a picture."""
+    """One class of an image."""
 
     label: str = Field(description="Name of the class.")
     probability: float = Field(description="0 to 1; over all classes they sum to 1.")
 
 
 class Predicted(BaseModel):
-    """What the network says of a picture."""
+    """What the network says of an image."""
 
     predictions: list[Prediction] = Field(
         description="The likeliest first; empty where the file classifies nothing."
     )
-    width: int = Field(description="Pixels of the upright picture.")
-    height: int = Field(description="Pixels of the upright picture.")
-    notes: list[str] = Field(description="What was done to the picture to make it fit.")
+    width: int = Field(description="Pixels of the upright image.")
+    height: int = Field(description="Pixels of the upright image.")
+    notes: list[str] = Field(description="What was done to the image to make it fit.")
     restored: str | None = Field(
         default=None,
-        description="PNG file in base64, where it was asked for and the file gives pictures.",
+        description="PNG file in base64, where it was asked for and the file gives images.",
     )
 
 
@@ -33,7 +33,7 @@ class LimitsTold(BaseModel):
     """What the server takes at most."""
 
     body_bytes: int = Field(description="Of one request.")
-    pixels: int = Field(description="Of one picture.")
+    pixels: int = Field(description="Of one image.")
     waiting: int = Field(description="Requests at a time.")
 
 
@@ -48,7 +48,7 @@ class Health(BaseModel):
     config_key: str = Field(description="Content key of the graph and its weights.")
     gives: list[str] = Field(description="logits, image, or both.")
     classes: int = Field(description="Number of named classes.")
-    size: list[int] | None = Field(description="Height and width that pictures are brought to.")
+    size: list[int] | None = Field(description="Height and width that images are brought to.")
     top: int = Field(description="Classes in an answer where none are asked for.")
     limits: LimitsTold = Field(description="What is taken at most.")
     version: str = Field(description="Of clearsight.")

@@ -32,26 +32,26 @@ PAGES = {
 PICTURE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The bytes of a picture file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000.",
+        "description": "The bytes of an image file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 FAILURES: dict[int | str, dict[str, Any]] = {
     408: {"model": Failure, "description": "The body came too slowly."},
-    413: {"model": Failure, "description": "The body or the picture is too large."},
-    422: {"model": Failure, "description": "The picture cannot be used, or a parameter makes no sense."},
-    500: {"model": Failure, "description": "The picture could not be computed."},
+    413: {"model": Failure, "description": "The body or the image is too large."},
+    422: {"model": Failure, "description": "The image cannot be used, or a parameter makes no sense."},
+    500: {"model": Failure, "description": "The image could not be computed."},
     503: {"model": Failure, "description": "Too much to do; see the header Retry-After."},
 }
 TEXT: dict[int | str, dict[str, Any]] = {
     200: {"description": "One line a figure.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
-NO_PICTURES: dict[int | str, dict[str, Any]] = {
-    404: {"model": Failure, "description": "The file gives no pictures."}
+NO_IMAGES: dict[int | str, dict[str, Any]] = {
+    404: {"model": Failure, "description": "The file gives no images."}
 }
 IMAGE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The restored picture.",
+        "description": "The restored image.",
         "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -67,7 +67,7 @@ def create_app(desk: Desk, top: int, hosts: Collection[str] = ()) -> Door:
     """
     app = FastAPI(
         title="clearsight",
-        description=f"Labels and restored pictures from {desk.session.deployed.name}.",
+        description=f"Labels and restored images from {desk.session.deployed.name}.",
         version=clearsight_version(),
         # The usual pages load their scripts from elsewhere.
         docs_url=None,
@@ -88,9 +88,9 @@ def _work(app: FastAPI, desk: Desk, top: int) -> None:
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=1, le=10_000, description="Most classes.")] = top,
-        restored: Annotated[bool, Query(description="Give the restored picture too.")] = False,
+        restored: Annotated[bool, Query(description="Give the restored image too.")] = False,
     ) -> Predicted:
-        """Classify a picture."""
+        """Classify an image."""
         served = await _served(request, desk, top=top, image=restored and gives_image)
         png = None
         if served.png is not None:
@@ -105,14 +105,14 @@ def _work(app: FastAPI, desk: Desk, top: int) -> None:
 
     @app.post(
         "/v1/restore",
-        responses=IMAGE | FAILURES | NO_PICTURES,
+        responses=IMAGE | FAILURES | NO_IMAGES,
         openapi_extra=PICTURE,
         response_class=Response,
     )
     async def restore(request: Request) -> Response:
-        """Restore a picture; the answer is a PNG file."""
+        """Restore an image; the answer is a PNG file."""
         if not gives_image:
-            raise RefusedError(404, "the file gives no pictures", hint="export it with --taps")
+            raise RefusedError(404, "the file gives no images", hint="export it with --taps")
         served = await _served(request, desk, top=1, image=True)
         return Response(served.png, media_type="image/png")
 

@@ -1,4 +1,4 @@
-"""Waiting pictures of one size are computed together, by one thread."""
+"""Waiting images of one size are computed together, by one thread."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from clearsight.pipelines.inference.session import Session
 
 @dataclass(eq=False)
 class Waiting:
-    """One picture, and what is asked of it.
+    """One image, and what is asked of it.
 
     Attributes:
-        picture: that is computed.
+        image: that is computed.
         top: classes that are wanted.
-        image: whether the restored picture is wanted.
+        wants_image: whether the restored image is wanted.
         done: gets what came out.
     """
 
-    picture: Arrived
+    image: Arrived
     top: int
-    image: bool
+    wants_image: bool
     done: Future[Computed] = field(default_factory=Future)
 
     @property
     def form(self) -> tuple[object, ...]:
-        """Return what pictures must share to be computed in one call."""
-        return tuple((each.shape, each.dtype) for each in self.picture.inputs)
+        """Return what images must share to be computed in one call."""
+        return tuple((each.shape, each.dtype) for each in self.image.inputs)
 
 
 class Batching:
-    """The queue of pictures and the thread that computes them.
+    """The queue of images and the thread that computes them.
 
-    Nothing waits for company: while one batch is computed the next one gathers. The oldest picture is always
+    Nothing waits for company: while one batch is computed the next one gathers. The oldest image is always
     in the next batch, with those of its size that came since.
     """
 
@@ -47,16 +47,16 @@ class Batching:
 
         Args:
             session: computes.
-            on_batch: told how many pictures a batch has.
+            on_batch: told how many images a batch has.
         """
         self.session, self.on_batch = session, on_batch
         self.queue: deque[Waiting] = deque()
         self.lock = threading.Lock()
         self.worker = ThreadPoolExecutor(1, "compute")
 
-    def submit(self, picture: Arrived, *, top: int, image: bool) -> Future[Computed]:
-        """Queue a picture; its future can be cancelled until it is computed."""
-        waiting = Waiting(picture, top, image)
+    def submit(self, image: Arrived, *, top: int, wants_image: bool) -> Future[Computed]:
+        """Queue an image; its future can be cancelled until it is computed."""
+        waiting = Waiting(image, top, wants_image)
         with self.lock:
             self.queue.append(waiting)
         self.worker.submit(self._next)
@@ -73,7 +73,7 @@ class Batching:
     def _next(self) -> None:
         batch = self._batch()
         if not batch:
-            # Its picture went along with an earlier one, or was cancelled.
+            # Its image went along with an earlier one, or was cancelled.
             return
         self.on_batch(len(batch))
         try:
@@ -81,19 +81,19 @@ class Batching:
                 self.session,
                 top=max(each.top for each in batch),
                 batch=None,
-                images=any(each.image for each in batch),
+                images=any(each.wants_image for each in batch),
             )
-            found = computer([each.picture for each in batch])
+            found = computer([each.image for each in batch])
         except BaseException as error:
             for each in batch:
                 each.done.set_exception(error)
             raise
         for each, computed in zip(batch, found, strict=True):
-            image = computed.image if each.image else None
+            image = computed.image if each.wants_image else None
             each.done.set_result(Computed(computed.ranked[: each.top], image, computed.error))
 
     def _batch(self) -> list[Waiting]:
-        """Take the oldest picture and those that can be computed with it; a cancelled one is dropped."""
+        """Take the oldest image and those that can be computed with it; a cancelled one is dropped."""
         batch: list[Waiting] = []
         with self.lock:
             rest: deque[Waiting] = deque()
@@ -103,7 +103,7 @@ class Batching:
                     rest.append(each)
                 elif each.done.set_running_or_notify_cancel():
                     if not batch:
-                        height, width = each.picture.inputs[0].shape[:2]
+                        height, width = each.image.inputs[0].shape[:2]
                         most = self.session.batch(height, width)
                     batch.append(each)
             self.queue = rest

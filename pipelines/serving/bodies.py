@@ -16,7 +16,7 @@ from clearsight.pipelines.serving.limits import RefusedError, busy
 SENT_TOO_MUCH = 4
 """Bodies up to this many times the limit are read to their end before they are refused."""
 DISCARD_SECONDS = 5
-ALONE = "send the bytes of a picture as the body: curl --data-binary @picture.jpg"
+ALONE = "send the bytes of an image as the body: curl --data-binary @image.jpg"
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""From the bytes of a request to labels and restored pictures, within the limits."""
+"""From the bytes of a request to labels and restored images, within the limits."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 MOST_SCANS = 100
-"""Of a progressive JPEG, each of which goes over the whole picture again; encoders write ten."""
+"""Of a progressive JPEG, each of which goes over the whole image again; encoders write ten."""
 SCAN = b"\xff\xda"
-THE_BODY = ("is empty", "is not a picture")
+THE_BODY = ("is empty", "is not an image")
 BOMB = "has too many pixels"
-UPLOAD = "resize the picture before you send it"
+UPLOAD = "resize the image before you send it"
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Served:
 
     Attributes:
         ranked: classes and probabilities, the likeliest first.
-        width: of the upright picture.
+        width: of the upright image.
         height: likewise.
         notes: what was done to it.
-        png: the restored picture as a file, where it was asked for.
+        png: the restored image as a file, where it was asked for.
     """
 
     ranked: tuple[tuple[str, float], ...]
@@ -62,7 +62,7 @@ class Desk:
         Args:
             session: the deployed file.
             limits: what is taken at most.
-            size: short side that pictures are brought to; None: as they are.
+            size: short side that images are brought to; None: as they are.
 
         Raises:
             ConfigError: a size that the file does not take.
@@ -83,18 +83,18 @@ class Desk:
         self.coders.shutdown(cancel_futures=True)
 
     async def serve(self, data: bytes, gone: asyncio.Future[None], *, top: int, image: bool) -> Served:
-        """Return what comes out for an encoded picture.
+        """Return what comes out for an encoded image.
 
         A computation that nobody waits for any longer is left as soon as it can be.
 
         Args:
-            data: the encoded picture.
+            data: the encoded image.
             gone: done when the client has left.
             top: classes that are wanted.
-            image: whether the restored picture is wanted.
+            image: whether the restored image is wanted.
 
         Raises:
-            RefusedError: a picture that cannot be used, a client that left, or no time left.
+            RefusedError: an image that cannot be used, a client that left, or no time left.
         """
         work = asyncio.create_task(self._work(data, top=top, image=image))
         # The loop itself holds tasks by weak references only.
@@ -120,18 +120,18 @@ class Desk:
             # Of a request that was given up nobody else asks for it.
             work.exception()
 
-    async def _work(self, data: bytes, *, top: int, image: bool) -> Served:
+    async def _work(self, data: bytes, *, top: int, wants_image: bool) -> Served:
         width, height = await self._coded(look, data, self.want, self.limits.pixels)
         with returned(await self.pixels.take(width * height)) as share:
-            picture = await self._coded(read_bytes, data, "", "", self.want)
-            share.shrink(held(picture, self.session.deployed))
-            computed = await _finished(self.batching.submit(picture, top=top, image=image))
+            image = await self._coded(read_bytes, data, "", "", self.want)
+            share.shrink(held(image, self.session.deployed))
+            computed = await _finished(self.batching.submit(image, top=top, wants_image=wants_image))
             if computed.error is not None:
                 raise computed.error
             png = None
             if computed.image is not None:
-                png = await self._coded(_png, picture, computed.image)
-        return Served(computed.ranked, picture.width, picture.height, picture.notes, png)
+                png = await self._coded(_png, image, computed.image)
+        return Served(computed.ranked, image.width, image.height, image.notes, png)
 
     async def _coded(self, work: Callable[..., Result], *given: object) -> Result:
         return await _finished(self.coders.submit(work, *given))
@@ -145,7 +145,7 @@ class Desk:
         self.metrics.failed.inc()
         if not isinstance(error, DataError | ShapeError):
             sys.stderr.write(f"error: {error}\n")
-            return RefusedError(500, "the picture could not be computed", hint="try a smaller one")
+            return RefusedError(500, "the image could not be computed", hint="try a smaller one")
         hint = UPLOAD if error.hint == GIVE_SIZE else error.hint
         return RefusedError(422, _sentence(error.what), hint=hint)
 
@@ -165,10 +165,10 @@ async def _finished(future: Future[Result]) -> Result:
 
 
 def look(data: bytes, want: Want, most: int) -> tuple[int, int]:
-    """Return width and height of an encoded picture without decoding it.
+    """Return width and height of an encoded image without decoding it.
 
     Raises:
-        DataError: no picture, or a damaged head.
+        DataError: no image, or a damaged head.
         RefusedError: too many pixels in it, or in what would be made of it, or too slow to decode.
     """
     try:
@@ -178,18 +178,18 @@ def look(data: bytes, want: Want, most: int) -> tuple[int, int]:
     except DataError as error:
         if error.what.startswith(BOMB):
             # Pillow's own limit is another one.
-            raise RefusedError(413, f"the picture {BOMB}, at most {most:,} are taken", hint=UPLOAD) from None
+            raise RefusedError(413, f"the image {BOMB}, at most {most:,} are taken", hint=UPLOAD) from None
         raise
     made_height, made_width = want.size or (height, width)
     largest = max(width * height, made_height * made_width * _growth(want.deployed))
     if largest > most:
-        what = f"the picture has {width}x{height} pixels"
+        what = f"the image has {width}x{height} pixels"
         if width * height <= most:
             what += f" and would become one of {largest:,}"
         raise RefusedError(413, f"{what}, at most {most:,} pixels are taken", hint=UPLOAD)
     if scans > MOST_SCANS:
         raise RefusedError(
-            422, f"the picture has {scans} scans, at most {MOST_SCANS} are decoded", hint="save it again"
+            422, f"the image has {scans} scans, at most {MOST_SCANS} are decoded", hint="save it again"
         )
     return width, height
 
@@ -200,19 +200,19 @@ def _growth(deployed: Deployed) -> int:
     return largest * largest
 
 
-def held(picture: Arrived, deployed: Deployed) -> int:
-    """Return the pixels that are held for a picture once it is decoded."""
-    height, width = picture.picture.pixels.shape[:2]
+def held(image: Arrived, deployed: Deployed) -> int:
+    """Return the pixels that are held for an image once it is decoded."""
+    height, width = image.image.pixels.shape[:2]
     return int(height) * int(width) * _growth(deployed)
 
 
-def _png(picture: Arrived, pixels: NDArray[Any]) -> bytes:
-    data, _ = encode(restored(picture.picture, pixels), Path("restored.png"))
+def _png(image: Arrived, pixels: NDArray[Any]) -> bytes:
+    data, _ = encode(restored(image.image, pixels), Path("restored.png"))
     return data
 
 
 def _sentence(what: str) -> str:
-    """Return what is wrong as a whole sentence: errors of pictures are told of files, by name."""
+    """Return what is wrong as a whole sentence: errors of images are told of files, by name."""
     if what.startswith(THE_BODY):
         return f"the body {what}"
-    return f"the picture {what}" if what.startswith(("is ", "has ")) else what
+    return f"the image {what}" if what.startswith(("is ", "has ")) else what

@@ -27,7 +27,7 @@ function command(method, path, told) {
   if (method === "get") return "curl " + base + path;
   const kinds = Object.keys(told.responses["200"].content ?? {});
   const out = kinds.includes("image/png") ? " -o restored.png" : "";
-  return "curl --data-binary @picture.jpg " + base + path + out;
+  return "curl --data-binary @image.jpg " + base + path + out;
 }
 
 function fields(told, components) {

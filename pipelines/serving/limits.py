@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from clearsight.data.contract.errors import ClearsightError
 
 LEAST_PIXELS = 2**25
-"""Pixels of all pictures that are decoded at once: 100 MB as bytes."""
+"""Pixels of all images that are decoded at once: 100 MB as bytes."""
 LEAST_BYTES = 2**27
 """Bytes of all bodies that are held at once."""
 
@@ -22,7 +22,7 @@ class Limits:
 
     Attributes:
         body: bytes of one request.
-        pixels: of one picture, and of what is made of it.
+        pixels: of one image, and of what is made of it.
         waiting: requests at a time; more are sent away.
         body_seconds: until a body must be there.
         answer_seconds: from then until the answer begins.

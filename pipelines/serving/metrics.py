@@ -34,17 +34,17 @@ class Metrics:
             registry=self.registry,
         )
         self.batches = Histogram(
-            "clearsight_batch_pictures",
-            "Pictures that were computed together.",
+            "clearsight_batch_images",
+            "Images that were computed together.",
             buckets=BATCHES,
             registry=self.registry,
         )
         self.failed = Counter(
-            "clearsight_pictures_failed", "Pictures that could not be used.", registry=self.registry
+            "clearsight_images_failed", "Images that could not be used.", registry=self.registry
         )
         held = Gauge("clearsight_waiting", "Requests that hold a place.", registry=self.registry)
         held.set_function(waiting)
-        decoded = Gauge("clearsight_pixels_held", "Pixels of all decoded pictures.", registry=self.registry)
+        decoded = Gauge("clearsight_pixels_held", "Pixels of all decoded images.", registry=self.registry)
         decoded.set_function(pixels)
         ProcessCollector(registry=self.registry)
 

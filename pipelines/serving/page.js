@@ -17,7 +17,7 @@ async function begin() {
   at("name").textContent = health.name;
   const facts = [health.chain.replaceAll("->", "→"), health.variant];
   if (health.classes) facts.push(health.classes + " classes");
-  if (health.size) facts.push("pictures become " + health.size[1] + "×" + health.size[0]);
+  if (health.size) facts.push("images become " + health.size[1] + "×" + health.size[0]);
   facts.push(health.providers[0].replace("ExecutionProvider", ""));
   at("facts").replaceChildren(...facts.map((text) => element("span", text)));
   at("limits").textContent =
@@ -76,7 +76,7 @@ async function send(blob, name) {
 async function show(blob, found) {
   shown.forEach((url) => URL.revokeObjectURL(url));
   shown = [URL.createObjectURL(blob)];
-  at("unshown").hidden = await picture(at("before"), shown[0]);
+  at("unshown").hidden = await image(at("before"), shown[0]);
   at("before").hidden = !at("unshown").hidden;
   at("before-size").textContent = found.width + "×" + found.height;
   at("after-figure").hidden = !found.restored;
@@ -84,7 +84,7 @@ async function show(blob, found) {
   if (found.restored) {
     const bytes = Uint8Array.from(atob(found.restored), (letter) => letter.charCodeAt(0));
     shown.push(URL.createObjectURL(new Blob([bytes], { type: "image/png" })));
-    await picture(at("after"), shown[1]);
+    await image(at("after"), shown[1]);
     at("after-size").textContent = at("after").naturalWidth + "×" + at("after").naturalHeight;
     at("save").href = shown[1];
   }
@@ -94,7 +94,7 @@ async function show(blob, found) {
   at("result").hidden = false;
 }
 
-async function picture(image, url) {
+async function image(image, url) {
   image.src = url;
   try {
     await image.decode();
@@ -147,7 +147,7 @@ async function sample() {
 }
 
 function chosen(files) {
-  if (files.length) send(files[0], files[0].name || "the picture");
+  if (files.length) send(files[0], files[0].name || "the image");
 }
 
 at("file").addEventListener("change", (event) => {

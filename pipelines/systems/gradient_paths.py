@@ -23,7 +23,7 @@ SATURATED = 0.25
 """Share of pixels driven to 0 or 1 from which those among them without a gradient are passed straight
 through. What a clamp holds may still be brought back into range, which its own gradient, zero, hides."""
 PROBES = 4
-"""Pictures that are looked at."""
+"""Images that are looked at."""
 How = Literal["exact", "surrogate", "identity", "leaky"]
 
 
@@ -43,7 +43,7 @@ class Path:
 
 
 def find_path(system: System, images: Tensor) -> Path:
-    """Look at the gradient of every part on real pictures and choose the way of an adaptive attacker.
+    """Look at the gradient of every part on real images and choose the way of an adaptive attacker.
 
     A part that declares a surrogate is passed by it. A part that declares an exact gradient, but has none
     that is finite and mostly not zero (a hidden rounding, a detach), is passed by the surrogate it may have,
@@ -52,7 +52,7 @@ def find_path(system: System, images: Tensor) -> Path:
     through.
 
     Args:
-        system: what is attacked; deterministic choice, equal pictures give an equal path.
+        system: what is attacked; deterministic choice, equal images give an equal path.
         images: (n, c, h, w) in [0, 1]; the first `PROBES` are used.
 
     Raises:

@@ -26,7 +26,7 @@ class Node(Spec):
     use: str
     """Name of the part."""
     of: str | tuple[str, ...] = IMAGE
-    """Name of the node, or nodes, whose output goes in; ``image`` is the picture that enters."""
+    """Name of the node, or nodes, whose output goes in; ``image`` is the image that enters."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -57,12 +57,12 @@ class Graph:
 
     @property
     def gives(self) -> Flow:
-        """Return what the system puts out: logits, or pictures where it has no classifier."""
+        """Return what the system puts out: logits, or images where it has no classifier."""
         return self.steps[-1].gives
 
     @property
     def restored(self) -> str | None:
-        """Return the name of the last picture on the way to the output, None where nothing is restored."""
+        """Return the name of the last image on the way to the output, None where nothing is restored."""
         return next((step.name for step in reversed(self.steps) if step.gives == "images"), None)
 
     @property
@@ -95,7 +95,7 @@ class Graph:
 
 
 def chain(*parts: PartSpec) -> Graph:
-    """Return the system that sends a picture through the parts, one after the other.
+    """Return the system that sends an image through the parts, one after the other.
 
     Raises:
         ConfigError: a part cannot take what the one before it gives.
@@ -119,7 +119,7 @@ def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec
     named = _unroll(nodes) if not isinstance(nodes, Mapping) else dict(nodes)
     for name, node in named.items():
         if name == IMAGE:
-            raise ConfigError(f"'{IMAGE}' is the picture that enters; call the node something else")
+            raise ConfigError(f"'{IMAGE}' is the image that enters; call the node something else")
         if node.use not in parts:
             raise ConfigError(f"no part '{node.use}'", hint=near_miss(node.use, parts))
         for source in node.inputs:

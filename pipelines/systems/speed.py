@@ -1,4 +1,4 @@
-"""How long a part takes for one picture."""
+"""How long a part takes for one image."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ RUNS = 11
 
 @torch.inference_mode()
 def speed(model: nn.Module, *, channels: int = 3, side: int = SIDE, device: str = "cpu") -> dict[str, Any]:
-    """Return the median time for one square picture, for the card.
+    """Return the median time for one square image, for the card.
 
     Args:
         model: images (1, channels, side, side) to anything, in eval mode.
-        channels: of the picture.
-        side: of the picture in pixels.
+        channels: of the image.
+        side: of the image in pixels.
         device: where the model is.
     """
-    picture = torch.linspace(0.0, 1.0, channels * side * side, device=device).view(1, channels, side, side)
-    times = [_seconds(model, picture) for _ in range(RUNS + 2)][2:]
+    image = torch.linspace(0.0, 1.0, channels * side * side, device=device).view(1, channels, side, side)
+    times = [_seconds(model, image) for _ in range(RUNS + 2)][2:]
     return {
         "milliseconds": round(1000.0 * median(times), 1),
         "side": side,
@@ -35,9 +35,9 @@ def speed(model: nn.Module, *, channels: int = 3, side: int = SIDE, device: str 
     }
 
 
-def _seconds(model: nn.Module, picture: Tensor) -> float:
+def _seconds(model: nn.Module, image: Tensor) -> float:
     began = perf_counter()
-    model(picture)
-    if picture.is_cuda:
-        torch.cuda.synchronize(picture.device)
+    model(image)
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
     return perf_counter() - began

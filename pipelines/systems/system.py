@@ -63,7 +63,7 @@ class System(nn.Module):
 
     @property
     def classes(self) -> int | None:
-        """Return the number of logits, None where the system gives pictures."""
+        """Return the number of logits, None where the system gives images."""
         if self.graph.gives != "logits":
             return None
         parts = [self.part(name) for name in self.graph.parts]
@@ -91,7 +91,7 @@ class System(nn.Module):
         Args:
             x: images (n, c, h, w) in [0, 1].
             around: called with the part's name and the computation instead of computing directly (timing).
-            streams: one a picture, for the random parts; left out, every call draws afresh.
+            streams: one an image, for the random parts; left out, every call draws afresh.
             stand_ins: part name -> differentiable function that backward goes through in the part's place.
                 The values stay those of the part itself (BPDA, Athalye et al. 2018).
         """

@@ -29,16 +29,16 @@ class SystemTarget:
 
     Attributes:
         system: in eval mode, on the device.
-        ids: names of the pictures of the batch; a row is a position in it.
+        ids: names of the images of the batch; a row is a position in it.
         rng: root of the draws of random parts.
         view: what is shown.
         eot: draws that logits and gradients are averaged over; 1 for deterministic systems.
         stand_ins: what backward goes through where a part has no gradient of its own.
         name: what messages call the system.
         memory: file that `remember` writes; None: nothing is kept.
-        queries: (n,) forward passes of each picture.
-        backwards: (n,) gradients of each picture.
-        zero: (n,) share of zero or non-finite values in the first gradient of each picture; nan where it was
+        queries: (n,) forward passes of each image.
+        backwards: (n,) gradients of each image.
+        zero: (n,) share of zero or non-finite values in the first gradient of each image; nan where it was
             never asked for.
         members: what compositions reported of their members.
     """
@@ -68,12 +68,12 @@ class SystemTarget:
     def classes(self) -> int:
         """Return the number of logits."""
         if self.system.classes is None:
-            raise AttackError("it gives pictures, not logits", where=self.name)
+            raise AttackError("it gives images, not logits", where=self.name)
         return self.system.classes
 
     @property
     def stochastic(self) -> bool:
-        """Return True where equal pictures may get different logits."""
+        """Return True where equal images may get different logits."""
         return self.system.stochastic
 
     @property
@@ -133,7 +133,7 @@ class SystemTarget:
         replace_file(self.memory, save(self._kept))
 
     def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
-        """Note what a member of a composition did: pictures, successes and what it cost since ``since``."""
+        """Note what a member of a composition did: images, successes and what it cost since ``since``."""
         queries, backwards = self.totals
         cost = {"queries": queries - since[0], "backwards": backwards - since[1]}
         self.members.append({"member": member, "tried": tried, "broken": broken, **cost})
@@ -155,7 +155,7 @@ class SystemTarget:
         if not logits.isfinite().all():
             bad = int((~logits.isfinite().all(1)).nonzero()[0, 0])
             raise AttackError(
-                f"gives logits that are not finite (picture '{self.ids[int(at[bad])]}')",
+                f"gives logits that are not finite (image '{self.ids[int(at[bad])]}')",
                 where=f"system '{self.name}'",
                 hint="look for a division by zero or an overflow in its parts",
             )
@@ -173,7 +173,7 @@ class SystemTarget:
         at = rows.cpu()
         self.backwards[at] += self._repeats * (losses.shape[1] if losses.dim() == 2 else 1)
         self._look(at, gradient)
-        # One value that is not finite would poison every later step of its picture.
+        # One value that is not finite would poison every later step of its image.
         return Slope(logits, losses, gradient.nan_to_num(0.0, 0.0, 0.0))
 
     def _one_slope(

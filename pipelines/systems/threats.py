@@ -14,7 +14,7 @@ NONE = "none"
 
 
 def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: str) -> Graph:
-    """Return the graph that the pictures are made on: what the threat model lets the attacker know.
+    """Return the graph that the images are made on: what the threat model lets the attacker know.
 
     Args:
         attack: the adversary.
@@ -44,7 +44,7 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
             )
         graph = chain(classifiers[0])
     if graph.gives != "logits":
-        raise ConfigError(f"system '{called}' gives pictures, not logits: nothing to attack", where=where)
+        raise ConfigError(f"system '{called}' gives images, not logits: nothing to attack", where=where)
     if attack.sees == "gradient":
         refuse(graph, through=attack.through, system=called, attack=name)
     return graph

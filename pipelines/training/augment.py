@@ -29,8 +29,8 @@ def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tenso
         turned = torch.rand(n, 1, generator=generator) < 0.5
         columns = torch.where(turned, columns.flip(1), columns)
     rows, columns = rows.to(images.device), columns.to(images.device)
-    picture = torch.arange(n, device=images.device)
-    moved = images[picture[:, None, None], rows[:, :, None], columns[:, None, :]]
+    image = torch.arange(n, device=images.device)
+    moved = images[image[:, None, None], rows[:, :, None], columns[:, None, :]]
     out = as_floats(moved)
     if how.cutout:
         out = out.masked_fill(_squares(n, height, width, how.cutout, generator).to(out.device), GREY)

@@ -17,7 +17,7 @@ class Average:
     The running statistics of batch normalisation are averaged like the weights. The paper measures them anew
     instead, by a pass over the training data with the averaged weights; here every check would need that pass
     (under adversarial training, with its attack). The statistics that are averaged are those of neighbouring
-    weights, and of the pictures that were trained on.
+    weights, and of the images that were trained on.
     """
 
     def __init__(self, module: nn.Module, decay: float | None) -> None:

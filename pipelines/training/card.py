@@ -28,12 +28,12 @@ def card(
 
     Args:
         config: what was run.
-        task: its model and its pictures.
+        task: its model and its images.
         scores: part -> measured after training, with the weights as they are stored.
         last: the same of the weights at the end, where those of an earlier check are kept; else empty.
         state: at the end.
         device: where.
-        time: how long one picture takes, of a restorer.
+        time: how long one image takes, of a restorer.
     """
     chosen = "validation chose the checkpoint, so its figure is a little too good"
     decided = "; test decided nothing" if "test" in scores else ""
@@ -60,8 +60,8 @@ def card(
         "figures": figures,
     }
     if state.whole.passes:
-        # Of the method's attack, a picture and epoch, mean over the training.
-        about["back_propagations"] = round(state.whole.a_picture(batch), 3)
+        # Of the method's attack, an image and epoch, mean over the training.
+        about["back_propagations"] = round(state.whole.an_image(batch), 3)
     if time is not None:
         about["speed"] = dict(time)
     return about | {

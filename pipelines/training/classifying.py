@@ -1,4 +1,4 @@
-"""Training a classifier: labelled pictures of one size, judged by accuracy."""
+"""Training a classifier: labelled images of one size, judged by accuracy."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from clearsight.data.corruptions.base import MINIMUM
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.augment import as_floats, augmented
-from clearsight.pipelines.training.pictures import Pictures, decode, split
+from clearsight.pipelines.training.image_set import ImageSet, decode, split
 from clearsight.pipelines.training.scoring import Score, score
 from clearsight.pipelines.training.task import Task
 from clearsight.pipelines.training.through import put_behind
 
 LOOKED_AT = 4
-"""Pictures that the gradient of restorers is looked at with."""
+"""Images that the gradient of restorers is looked at with."""
 
 
 class Classifying(Task):
-    """The pictures of a classifier."""
+    """The images of a classifier."""
 
     def __init__(self, config: TrainConfig, model: ClassifierSpec, device: str) -> None:
         """Decode the parts and give the model its classes.
 
         Raises:
             ConfigError: the config does not fit the data.
-            DataError: the pictures cannot be used.
+            DataError: the images cannot be used.
         """
         model = cast(ClassifierSpec, model.resolved())
         self.how, self.method, self.device = config.augment, config.method, device
@@ -45,9 +45,9 @@ class Classifying(Task):
         self.spec = model.model_copy(update={"classes": len(classes), "class_names": classes})
         train = self.parts["train"]
         if train.labels is None:
-            raise ConfigError("a classifier is trained on labelled pictures", where="data")
+            raise ConfigError("a classifier is trained on labelled images", where="data")
         if self.how.corruptions and min(train.images.shape[1:3]) < MINIMUM:
-            raise ConfigError(f"needs pictures of {MINIMUM}x{MINIMUM} pixels", where="augment.corruptions")
+            raise ConfigError(f"needs images of {MINIMUM}x{MINIMUM} pixels", where="augment.corruptions")
         self.ids, self.fingerprint = train.ids, train.fingerprint
         # Known on the device from the start: one copy, not one a step.
         self.images, self.labels = train.images.to(device), train.labels.to(device)
@@ -66,7 +66,7 @@ class Classifying(Task):
         return put_behind(self.through, model, images, trained=self.train_through, rng=rng)
 
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
-        """Return corrupted, shifted and flipped pictures."""
+        """Return corrupted, shifted and flipped images."""
         at, ids = rows.to(self.device), tuple(self.ids[row] for row in rows.tolist())
         images = self.images[at]
         if self.how.corruptions:
@@ -74,20 +74,20 @@ class Classifying(Task):
         return TrainBatch(augmented(images, self.how, rng.at("augment").torch()), self.labels[at], ids, share)
 
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
-        """Return the accuracy and the cross-entropy, also of the pictures that the method examines."""
+        """Return the accuracy and the cross-entropy, also of the images that the method examines."""
         return score(model, self.parts[part], self.device, state=state, method=self.method)
 
     def facts(self) -> dict[str, Any]:
         """Return number, fingerprints and size."""
         return {
-            "pictures": {name: len(part) for name, part in self.parts.items()},
+            "images": {name: len(part) for name, part in self.parts.items()},
             "fingerprints": {name: part.fingerprint for name, part in self.parts.items()},
             "height": self.images.shape[1],
             "width": self.images.shape[2],
         }
 
 
-def _parts(config: TrainConfig) -> tuple[dict[str, Pictures], tuple[str, ...]]:
+def _parts(config: TrainConfig) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
     sides = split(config.data, config.validation)
     parts = {
         "train": decode(config.data, sides.train),
@@ -101,7 +101,7 @@ def _parts(config: TrainConfig) -> tuple[dict[str, Pictures], tuple[str, ...]]:
         seen = set(parts["train"].ids) | set(parts["validation"].ids)
         if shared := sorted(seen & set(parts["test"].ids)):
             raise ConfigError(
-                f"{len(shared)} test pictures are also trained on ({shared[0]}, ...)",
+                f"{len(shared)} test images are also trained on ({shared[0]}, ...)",
                 where="test",
                 hint="split with hold_out: subset: train for data, subset: held_out for test",
             )

@@ -34,8 +34,8 @@ class Counts:
         self.loss += loss
         self.passes += passes
 
-    def a_picture(self, batch: int) -> float:
-        """Return the attack's back-propagations a picture, for batches of so many."""
+    def an_image(self, batch: int) -> float:
+        """Return the attack's back-propagations an image, for batches of so many."""
         return self.passes / (self.steps * batch) if self.steps else 0.0
 
 
@@ -49,8 +49,8 @@ class Check:
         step: steps done.
         elapsed: seconds in the loop.
         loss: mean training loss since the check before; None where no step was done.
-        passes: attack's back-propagations since the beginning, in pictures.
-        back_propagations: the same a picture, since the check before.
+        passes: attack's back-propagations since the beginning, in images.
+        back_propagations: the same an image, since the check before.
         rank: what chooses the checkpoint: greater is better, the second number where the first is equal.
         validation: `Score.figure` of the validation part.
         best: whether no check before was better.

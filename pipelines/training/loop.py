@@ -51,7 +51,7 @@ class Progress:
         elapsed: seconds in the loop.
         loss: of the last step, summed over players.
         rate: learning rate of the last step.
-        passes: back-propagations of the method's attack a picture, mean since the last check before this
+        passes: back-propagations of the method's attack an image, mean since the last check before this
             step; 0 where it attacks nothing.
         check: the validation score, where it was measured after this step.
     """
@@ -85,7 +85,7 @@ def train(
 
     Raises:
         ConfigError: the config does not fit the data, or the device is not there.
-        DataError: the pictures cannot be used.
+        DataError: the images cannot be used.
         RunError: the checkpoint is damaged or belongs to other data, or the loss is no number.
     """
     config = config.within(minutes)
@@ -100,7 +100,7 @@ def train(
 
 
 def _task(config: TrainConfig, device: str) -> Task:
-    """Decode the pictures of the run."""
+    """Decode the images of the run."""
     model = config.model
     if isinstance(model, RestorerSpec):
         return Restoring(config, model, device)
@@ -179,7 +179,7 @@ class _Loop:
             loss, rate = self._step()
             state.step += 1
             state.elapsed = before + perf_counter() - began
-            passes, check = state.stretch.a_picture(self.batch), None
+            passes, check = state.stretch.an_image(self.batch), None
             if int(self.share * self.config.checks) > state.checked:
                 check = self._check()
                 state.elapsed = before + perf_counter() - began
@@ -260,7 +260,7 @@ class _Loop:
                 elapsed=state.elapsed,
                 loss=stretch.loss / stretch.steps if stretch.steps else None,
                 passes=state.whole.passes,
-                back_propagations=stretch.a_picture(self.batch),
+                back_propagations=stretch.an_image(self.batch),
                 rank=found.rank,
                 validation=found.figure(),
                 best=better,

@@ -59,11 +59,11 @@ class Photos:
         """
         height, width = (int(length) for length in self.sizes[row])
         start = int(self.starts[row])
-        picture = self.pixels[start : start + height * width].view(1, height, width, 3)
+        image = self.pixels[start : start + height * width].view(1, height, width, 3)
         for axis, length in ((1, height), (2, width)):
             kept = min(length, side or length) // multiple_of * multiple_of
-            picture = picture.narrow(axis, (length - kept) // 2, kept)
-        return as_images(picture, channels)
+            image = image.narrow(axis, (length - kept) // 2, kept)
+        return as_images(image, channels)
 
     def patches(
         self, rows: Tensor, side: int, channels: int, how: Augment, generator: torch.Generator
@@ -99,10 +99,10 @@ class Photos:
         return as_images(self.pixels[place.to(self.pixels.device)], channels)
 
 
-def as_images(pictures: Tensor, channels: int) -> Tensor:
+def as_images(images: Tensor, channels: int) -> Tensor:
     """Return uint8 (n, h, w, 3) as float32 (n, channels, h, w) in [0, 1]; grey is BT.601 luma."""
-    images = as_floats(pictures)
-    return images if channels == 3 else luma(images)
+    floats = as_floats(images)
+    return floats if channels == 3 else luma(floats)
 
 
 def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -> Photos:
@@ -122,7 +122,7 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
     sizes: list[tuple[int, int]] = []
     ids: list[str] = []
     skipped: list[Skipped] = []
-    # One at a time: a folder of camera pictures must not be in memory twice.
+    # One at a time: a folder of camera images must not be in memory twice.
     for entry in entries:
         (found,) = source.read([entry])
         if not isinstance(found, Sample):
@@ -131,15 +131,15 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
         height, width = found.image.shape[:2]
         if min(height, width) < least:
             raise ConfigError(
-                f"the picture has {height}x{width} pixels, and crops of {least} are wanted",
+                f"the image has {height}x{width} pixels, and crops of {least} are wanted",
                 where=f"{where}: {found.id}",
-                hint="lower 'patch', or leave the picture out",
+                hint="lower 'patch', or leave the image out",
             )
         pixels.append(torch.from_numpy(np.ascontiguousarray(found.image)).view(-1, 3))
         sizes.append((height, width))
         ids.append(found.id)
     if not pixels:
-        raise DataError("no picture can be read", where=where, hint=skipped[0].reason if skipped else "")
+        raise DataError("no image can be read", where=where, hint=skipped[0].reason if skipped else "")
     lengths = torch.tensor([len(each) for each in pixels])
     return Photos(
         torch.cat(pixels),

@@ -48,7 +48,7 @@ def publish(config: TrainConfig, task: Task, state: State, place: Path, device: 
 
     Args:
         config: what was run.
-        task: its pictures.
+        task: its images.
         state: at the end.
         place: run folder.
         device: where.
@@ -66,7 +66,7 @@ def publish(config: TrainConfig, task: Task, state: State, place: Path, device: 
     folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
     if isinstance(model, Behind):
         told["through"] = {
-            "note": "trained and measured behind these restorers, in this order: send pictures through them",
+            "note": "trained and measured behind these restorers, in this order: send images through them",
             "restorers": publish_restorers(model, best, folder, told),
         }
     weights = save(folder, network_of(model, best), told)

@@ -13,8 +13,8 @@ from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import bootstrap_mean
 from clearsight.pipelines.config.train import TrainConfig
+from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
-from clearsight.pipelines.training.pictures import split
 from clearsight.pipelines.training.scoring import evaluated
 from clearsight.pipelines.training.task import Task
 from clearsight.restore.base import RestorerSpec
@@ -55,7 +55,7 @@ class Restored:
         """Return one line."""
         parts = [f"{name} {sum(each) / len(each):.2f} dB" for name, each in self.after.items()]
         count = len(next(iter(self.after.values())))
-        return f"{', '.join(parts)} ({count} pictures)"
+        return f"{', '.join(parts)} ({count} images)"
 
     def figure(self) -> dict[str, Any]:
         """Return the means with their 95 % bootstrap intervals over photographs, for the card."""
@@ -161,6 +161,6 @@ class Restoring(Task):
     def facts(self) -> dict[str, Any]:
         """Return number and fingerprints."""
         return {
-            "pictures": {name: len(part) for name, part in self.parts.items()},
+            "images": {name: len(part) for name, part in self.parts.items()},
             "fingerprints": {name: part.fingerprint for name, part in self.parts.items()},
         }

@@ -1,4 +1,4 @@
-"""Measure a classifier on decoded pictures."""
+"""Measure a classifier on decoded images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from clearsight.data.contract.method import Method
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.training.augment import as_floats
-from clearsight.pipelines.training.pictures import Pictures
+from clearsight.pipelines.training.image_set import ImageSet
 
 SEED = 20_000
-"""Seed of what a method draws to examine pictures: the same in every run, so that figures can be compared."""
+"""Seed of what a method draws to examine images: the same in every run, so that figures can be compared."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Score:
         right: right predictions.
         n: of so many.
         loss: mean cross-entropy.
-        examined: of the same pictures as `Method.examined` returns them; None where it changes nothing.
+        examined: of the same images as `Method.examined` returns them; None where it changes nothing.
         examination: what it does to them.
     """
 
@@ -75,7 +75,7 @@ class Score:
 @torch.no_grad()
 def score(
     model: nn.Module,
-    pictures: Pictures,
+    part: ImageSet,
     device: str,
     *,
     state: dict[str, Tensor] | None = None,
@@ -86,30 +86,30 @@ def score(
 
     Args:
         model: images in [0, 1] to logits.
-        pictures: labelled ones.
+        part: labelled images.
         device: where the model is.
         state: weights to measure in place of the model's own.
-        batch: pictures at a time.
-        method: measure also the pictures that it examines; None: only those given.
+        batch: images at a time.
+        method: measure also the images that it examines; None: only those given.
 
     Raises:
-        DataError: the pictures have no labels.
+        DataError: the images have no labels.
     """
-    if pictures.labels is None:
-        raise DataError("a classifier is measured on labelled pictures", where="training")
+    if part.labels is None:
+        raise DataError("a classifier is measured on labelled images", where="training")
     how = method.examination if method else ""
     right, loss, held, hard = 0, 0.0, 0, 0.0
     with evaluated(model, state):
-        for start in range(0, len(pictures), batch):
-            labels = pictures.labels[start : start + batch].to(device)
-            images = as_floats(pictures.images[start : start + batch].to(device))
+        for start in range(0, len(part), batch):
+            labels = part.labels[start : start + batch].to(device)
+            images = as_floats(part.images[start : start + batch].to(device))
             found = _judged(model, images, labels)
             right, loss = right + found[0], loss + found[1]
             if method and how:
-                rng = Rng(SEED).at("examined", pictures.ids[start])
+                rng = Rng(SEED).at("examined", part.ids[start])
                 found = _judged(model, method.examined(model, images, labels, rng), labels)
                 held, hard = held + found[0], hard + found[1]
-    n = len(pictures)
+    n = len(part)
     return Score(right, n, loss / n, Score(held, n, hard / n) if how else None, how)
 
 

@@ -27,11 +27,11 @@ class Score(Protocol):
 
 
 class Task(ABC):
-    """Pictures of one run, and how its network is measured on them.
+    """Images of one run, and how its network is measured on them.
 
     Attributes:
         spec: the network's description, with what the data say filled in.
-        ids: names of the training pictures.
+        ids: names of the training images.
         fingerprint: key of what they hold.
     """
 
@@ -55,7 +55,7 @@ class Task(ABC):
 
     @abstractmethod
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
-        """Return an augmented batch of these training pictures."""
+        """Return an augmented batch of these training images."""
 
     @abstractmethod
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
@@ -63,4 +63,4 @@ class Task(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Return what the card says of the pictures beside where they come from."""
+        """Return what the card says of the images beside where they come from."""

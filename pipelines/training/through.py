@@ -69,7 +69,7 @@ def put_behind(
     Args:
         specs: in order.
         classifier: on the processor.
-        images: a few training pictures (n, 3, h, w) in [0, 1], to look at the gradient with.
+        images: a few training images (n, 3, h, w) in [0, 1], to look at the gradient with.
         trained: whether the restorers are trained too.
         rng: fresh weights of restorers that are trained from nothing are drawn from it.
 
@@ -101,7 +101,7 @@ def put_behind(
 def _check(spec: RestorerSpec, where: str, *, trained: bool) -> None:
     resolved = cast(RestorerSpec, spec.resolved())
     if 3 not in resolved.facts.channels:
-        raise ConfigError(f"'{spec.name}' takes grey pictures only", where=where, hint="use one for colour")
+        raise ConfigError(f"'{spec.name}' takes grey images only", where=where, hint="use one for colour")
     if not trained and spec.weights is None and _learns(spec):
         raise ConfigError(
             f"'{spec.name}' has no weights", where=where, hint="give 'weights', or set train_through: true"

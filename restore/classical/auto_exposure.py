@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 class AutoExposure(RestorerSpec):
-    """What a longer exposure would have given: linear light times a gain that is estimated for each picture.
+    """What a longer exposure would have given: linear light times a gain that is estimated for each image.
 
-    The gain brings the root mean square of the luma to that of well-exposed photographs; pictures near it
+    The gain brings the root mean square of the luma to that of well-exposed photographs; images near it
     stay as they are. Values beyond white are clipped: on darkened BSDS500 photographs a roll-off of the
-    highlights lost PSNR wherever it began. Noise is raised along with the picture.
+    highlights lost PSNR wherever it began. Noise is raised along with the image.
     """
 
     kind: Literal["auto_exposure"] = "auto_exposure"
-    purpose: ClassVar[str] = "brightens underexposed pictures as a longer exposure would"
+    purpose: ClassVar[str] = "brightens underexposed images as a longer exposure would"
 
     gain: Annotated[Number, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
-    """Factor of the linear light; ``auto`` estimates it for every picture."""
+    """Factor of the linear light; ``auto`` estimates it for every image."""
     most: Annotated[Number, Field(ge=1, le=4096)] = 512.0
     """Greatest gain that ``auto`` may find."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: every pixel by itself, but that ``auto`` also looks at the whole picture."""
+        """Return the facts: every pixel by itself, but that ``auto`` also looks at the whole image."""
         return RestorerFacts(receptive_field=1)
 
     def prepared(self, x: Images) -> RestorerSpec:
-        """Return this restorer with the gain of the whole picture, for its tiles."""
+        """Return this restorer with the gain of the whole image, for its tiles."""
         return with_gain(self, x, self.gain, self.most)
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the brightened pictures."""
+        """Return the brightened images."""
         from clearsight.restore.ops.linear_light import from_linear, to_linear
 
         light = to_linear(x)
@@ -49,14 +49,14 @@ class AutoExposure(RestorerSpec):
 
 
 def gain_of(light: Images, gain: float | Literal["auto"], most: float) -> Images:
-    """Return the gain (n, 1, 1, 1) of pictures in linear light: the given one, or the estimate."""
+    """Return the gain (n, 1, 1, 1) of images in linear light: the given one, or the estimate."""
     from clearsight.restore.ops.linear_light import exposure_gain
 
     return exposure_gain(light, most) if gain == "auto" else light.new_full((light.shape[0], 1, 1, 1), gain)
 
 
 def with_gain(spec: RestorerSpec, x: Images, gain: float | Literal["auto"], most: float) -> RestorerSpec:
-    """Return the restorer with the gain of one picture (1, c, h, w) fixed; itself where it is already."""
+    """Return the restorer with the gain of one image (1, c, h, w) fixed; itself where it is already."""
     from clearsight.restore.ops.linear_light import to_linear
 
     if gain != "auto":

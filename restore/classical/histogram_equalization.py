@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class HistogramEqualization(RestorerSpec):
-    """Spreads the grey levels of the whole picture evenly, by their cumulative histogram.
+    """Spreads the grey levels of the whole image evenly, by their cumulative histogram.
 
     The histogram shares every pixel linearly between the two nearest of 256 levels, so that it is
-    differentiable. Colour pictures are equalised in their luma; colours are strengthened along with it.
+    differentiable. Colour images are equalised in their luma; colours are strengthened along with it.
     """
 
     kind: Literal["histogram_equalization"] = "histogram_equalization"
-    purpose: ClassVar[str] = "spreads the grey levels of a pale or dark picture"
+    purpose: ClassVar[str] = "spreads the grey levels of a pale or dark image"
 
     blend: Annotated[Number, Field(gt=0, le=1)] = 1.0
-    """Share of the equalised picture in the result."""
+    """Share of the equalised image in the result."""
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the equalised images."""

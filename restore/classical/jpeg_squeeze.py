@@ -32,7 +32,7 @@ class JpegSqueeze(ArrayRestorerSpec):
     quality: Annotated[int, Field(ge=1, le=95)] = 75
     """JPEG quality: smaller removes more."""
     subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0"
-    """Resolution of colour against that of luminance (grey pictures have no colour)."""
+    """Resolution of colour against that of luminance (grey images have no colour)."""
 
     @property
     def facts(self) -> RestorerFacts:
@@ -49,9 +49,9 @@ class JpegSqueeze(ArrayRestorerSpec):
         pixels = np.rint(image.clip(0.0, 1.0) * 255.0).astype(np.uint8)
         grey = pixels.shape[2] == 1
         buffer = io.BytesIO()
-        picture = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+        pillow = Image.fromarray(pixels[:, :, 0] if grey else pixels)
         colour = {} if grey else {"subsampling": self.subsampling}
-        picture.save(buffer, format="JPEG", quality=self.quality, **colour)
+        pillow.save(buffer, format="JPEG", quality=self.quality, **colour)
         with Image.open(buffer) as decoded:
             values = np.asarray(decoded, dtype=np.float32) / np.float32(255.0)
         return values.reshape(image.shape)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class RandomResize(RestorerSpec):
-    """Shrinks a picture by a random factor and puts it at a random place on a grey ground (Xie et al. 2018).
+    """Shrinks an image by a random factor and puts it at a random place on a grey ground (Xie et al. 2018).
 
-    The authors enlarge the picture (299 to at most 331 pixels); here it shrinks, so that the size stays what
+    The authors enlarge the image (299 to at most 331 pixels); here it shrinks, so that the size stays what
     the classifier was trained for. Known not to be a defence: an attacker who averages the gradient over
     draws breaks it (Athalye et al. 2018). It is here to be attacked.
     """
@@ -29,36 +29,36 @@ class RandomResize(RestorerSpec):
     kind: Literal["random_resize"] = "random_resize"
     purpose: ClassVar[str] = "random size and place; known not to be a defence"
     stochastic: ClassVar[bool] = True
-    onnx: ClassVar[str] = "draws random numbers that hang on the picture, which an ONNX graph cannot repeat"
+    onnx: ClassVar[str] = "draws random numbers that hang on the image, which an ONNX graph cannot repeat"
 
     least: Annotated[Number, Field(gt=0, le=1)] = 0.9
     """Smallest factor; the side is drawn uniformly from the whole pixels between it and the full size."""
     ground: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    """Value of the pixels around the shrunken picture; the authors pad with grey."""
+    """Value of the pixels around the shrunken image; the authors pad with grey."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: where a pixel comes from hangs on the size of the whole picture."""
+        """Return the facts: where a pixel comes from hangs on the size of the whole image."""
         return RestorerFacts()
 
     def randomized(
         self, x: Images, network: nn.Module | None, generators: Sequence[torch.Generator]
     ) -> Images:
-        """Return every picture at a size and a place of its own; bilinear, without smoothing before."""
+        """Return every image at a size and a place of its own; bilinear, without smoothing before."""
         import torch
 
-        pictures = [self._one(x[i : i + 1], generator) for i, generator in enumerate(generators)]
-        return torch.cat(pictures)
+        images = [self._one(x[i : i + 1], generator) for i, generator in enumerate(generators)]
+        return torch.cat(images)
 
-    def _one(self, picture: Images, generator: torch.Generator) -> Images:
+    def _one(self, image: Images, generator: torch.Generator) -> Images:
         import torch
         from torch.nn import functional
 
-        height, width = picture.shape[2:]
+        height, width = image.shape[2:]
         share = self.least + (1.0 - self.least) * torch.rand((), generator=generator).item()
         size = max(1, round(height * share)), max(1, round(width * share))
         free = height - size[0], width - size[1]
         top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in free)
-        small = functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
+        small = functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
         around = (left, free[1] - left, top, free[0] - top)
         return functional.pad(small, around, value=self.ground)

@@ -31,7 +31,7 @@ class Tikhonov(RestorerSpec):
     weight: Annotated[Number, Field(gt=0, le=100)] = 0.002
     """Weight of the penalty: larger gives less noise and less sharpness."""
     penalty: Literal["laplacian", "identity"] = "laplacian"
-    """What is kept small: the curvature of the picture, or its values (the mean brightness is kept)."""
+    """What is kept small: the curvature of the image, or its values (the mean brightness is kept)."""
 
     border_rounds: Annotated[int, Field(ge=0, le=5)] = 2
     """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image, 2 is best."""

@@ -19,7 +19,7 @@ class UnsharpMask(RestorerSpec):
     """Adds ``amount`` times what a Gaussian blur takes away."""
 
     kind: Literal["unsharp_mask"] = "unsharp_mask"
-    purpose: ClassVar[str] = "sharpens edges of slightly blurred pictures"
+    purpose: ClassVar[str] = "sharpens edges of slightly blurred images"
 
     sigma: Annotated[float, Field(gt=0, le=20)] = 1.0
     """Standard deviation of the blur in pixels."""

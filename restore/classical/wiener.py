@@ -21,7 +21,7 @@ class Wiener(RestorerSpec):
     """Linear filter of least mean squared error for a known blur and known noise (Wiener 1949).
 
     Its response is ``conj(H) / (|H|^2 + N / S)``. The power N of the noise is ``sigma``^2 at every frequency;
-    the power S of natural pictures falls with the square of the frequency f (Field 1987), scaled so that the
+    the power S of natural images falls with the square of the frequency f (Field 1987), scaled so that the
     frequencies from 1/256 to 1/2 cycles a pixel hold the variance ``contrast``^2.
     """
 
@@ -33,7 +33,7 @@ class Wiener(RestorerSpec):
     sigma: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
     """Standard deviation of the noise, for values in [0, 1]."""
     contrast: Annotated[Number, Field(gt=0, le=1)] = 0.15
-    """Standard deviation of the pictures' values."""
+    """Standard deviation of the images' values."""
 
     border_rounds: Annotated[int, Field(ge=0, le=5)] = 2
     """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image, 2 is best."""

@@ -1,4 +1,4 @@
-"""Blurring with one kernel a picture, and the blurred test pictures of blind deblurring."""
+"""Blurring with one kernel an image, and the blurred test images of blind deblurring."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def blur(images: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve each picture with its own kernel; the borders are mirrored.
+    """Convolve each image with its own kernel; the borders are mirrored.
 
     Args:
         images: (n, c, h, w).
-        kernels: (n, k, k), k odd, not larger than the extended picture.
+        kernels: (n, k, k), k odd, not larger than the extended image.
 
     Returns:
         (n, c, h, w), with the images' type and device.
 
     Raises:
-        ShapeError: there is not one odd square kernel a picture.
+        ShapeError: there is not one odd square kernel an image.
     """
     count, rows, columns = kernels.shape
     if count != len(images) or rows != columns or rows % 2 == 0:
@@ -42,12 +42,12 @@ def blur(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 def eight_bits(images: Tensor) -> Tensor:
-    """Clip to [0, 1] and round to the 256 levels of an 8-bit picture."""
+    """Clip to [0, 1] and round to the 256 levels of an 8-bit image."""
     return (images.clamp(0.0, 1.0) * 255.0).round() / 255.0
 
 
 def blurred(image: Tensor, kernel: NDArray[np.float64], sigma: float, rng: Rng) -> Tensor:
-    """Return the blurred, noisy, 8-bit version of test pictures, the same on every machine.
+    """Return the blurred, noisy, 8-bit version of test images, the same on every machine.
 
     Args:
         image: (n, c, h, w) in [0, 1]; all get the same kernel.

@@ -1,8 +1,8 @@
 """Chains of degradations in two rounds, drawn anew for every step.
 
 In the spirit of Real-ESRGAN (Wang et al. 2021: blur, resizing, noise and JPEG, twice) and BSRGAN (Zhang et
-al. 2021: in random order), for restorers that keep the size of a picture. The order is drawn once a round
-for the whole batch, so that each operation runs once; strengths and skipping are drawn for every picture.
+al. 2021: in random order), for restorers that keep the size of an image. The order is drawn once a round
+for the whole batch, so that each operation runs once; strengths and skipping are drawn for every image.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Span = tuple[float, float]
 SIDE = 13
 """Side in pixels of the blur kernels: three standard deviations of the widest Gaussian, 2 pixels."""
 GREY = 0.2
-"""Share of pictures with Gaussian noise whose channels all get the same."""
+"""Share of images with Gaussian noise whose channels all get the same."""
 COLOUR = 0.5
-"""Share of pictures with Gaussian noise whose channels are independent; the others lie in between."""
+"""Share of images with Gaussian noise whose channels are independent; the others lie in between."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Ranges:
         correlation: range of the correlation of camera noise between channels.
         read: range of the read noise's variance over the shot noise's at white.
         quality: least and greatest JPEG quality.
-        chances: of blur, resizing, noise and JPEG, in each round and for each picture.
+        chances: of blur, resizing, noise and JPEG, in each round and for each image.
         noises: shares of Gaussian, Poisson and camera noise among noises.
-        second: chance of a picture to go through the second round.
+        second: chance of an image to go through the second round.
         codec: ``file`` or ``kornia``.
     """
 
@@ -73,7 +73,7 @@ class Ranges:
 
 
 def second_order(images: Tensor, ranges: Ranges, rng: Rng) -> Tensor:
-    """Return degraded pictures of the same size.
+    """Return degraded images of the same size.
 
     Args:
         images: (n, c, h, w) in [0, 1].
@@ -99,7 +99,7 @@ def second_order(images: Tensor, ranges: Ranges, rng: Rng) -> Tensor:
 
 
 def soften(images: Tensor, span: Span, rng: Rng) -> Tensor:
-    """Blur each picture with an elliptic Gaussian whose two standard deviations, in pixels, are drawn."""
+    """Blur each image with an elliptic Gaussian whose two standard deviations, in pixels, are drawn."""
     draw, count = rng.numpy(), len(images)
     along, across = draw.uniform(*span, (2, count))
     kernels = gaussian_kernels(along, across, draw.uniform(0.0, np.pi, count), SIDE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def short_exposure(images: Tensor, factor: Tensor, white: Tensor, read: Tensor, rng: Rng) -> Tensor:
-    """Return pictures of ``1 / factor`` of the light, not brightened, with shot and read noise.
+    """Return images of ``1 / factor`` of the light, not brightened, with shot and read noise.
 
     A sensor counts ``Poisson(white x / factor)`` electrons at linear light x and adds normal read noise; the
     count over ``white`` goes back to sRGB, is clipped and rounded to 8 bits.

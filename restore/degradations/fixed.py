@@ -34,7 +34,7 @@ def mild(images: Tensor, rng: Rng) -> Tensor:
 
 
 def strong(images: Tensor, rng: Rng) -> Tensor:
-    """Return pictures that were taken badly and passed on twice.
+    """Return images that were taken badly and passed on twice.
 
     Gaussian blur of 0.8 pixels, camera noise of 8/255, JPEG quality 70, white colour noise of 6/255, JPEG
     quality 50 with a grid that is moved; both with halved colour.

@@ -1,4 +1,4 @@
-"""JPEG compression of a batch, each picture with a quality of its own."""
+"""JPEG compression of a batch, each image with a quality of its own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRID = 16
-"""Pixels after which the blocks of a picture with halved colour repeat."""
+"""Pixels after which the blocks of an image with halved colour repeat."""
 
 
 def jpeg(
     images: Tensor, qualities: NDArray[np.int64], halved: NDArray[np.bool_], offsets: NDArray[np.int64]
 ) -> Tensor:
-    """Write each picture as a JPEG file in memory (libjpeg, through OpenCV) and read it again.
+    """Write each image as a JPEG file in memory (libjpeg, through OpenCV) and read it again.
 
     Args:
         images: (n, c, h, w), c = 1 or 3; clipped to [0, 1] and rounded to 8 bits first.
@@ -34,23 +34,23 @@ def jpeg(
         (n, c, h, w) in [0, 1], multiples of 1/255.
 
     Raises:
-        DataError: OpenCV refuses a picture.
+        DataError: OpenCV refuses an image.
     """
     levels = (images.clamp(0.0, 1.0) * 255.0).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
     out = np.empty_like(levels)
-    for i, picture in enumerate(levels):
-        out[i] = _through_file(picture, int(qualities[i]), bool(halved[i]), offsets[i])
+    for i, image in enumerate(levels):
+        out[i] = _through_file(image, int(qualities[i]), bool(halved[i]), offsets[i])
     back = torch.from_numpy(out).permute(0, 3, 1, 2).to(images.device)
     return (back.to(images.dtype) / 255.0).contiguous()
 
 
 def _through_file(
-    picture: NDArray[np.uint8], quality: int, halved: bool, offset: NDArray[np.int64]
+    image: NDArray[np.uint8], quality: int, halved: bool, offset: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    colour = picture.shape[2] == 3
+    colour = image.shape[2] == 3
     top, left = int(offset[0]) % GRID, int(offset[1]) % GRID
     # OpenCV stores blue first.
-    stored = np.ascontiguousarray(picture[..., ::-1])
+    stored = np.ascontiguousarray(image[..., ::-1])
     moved = cv2.copyMakeBorder(stored, top, 0, left, 0, cv2.BORDER_REFLECT) if top or left else stored
     sampling = (
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved and colour else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
@@ -59,7 +59,7 @@ def _through_file(
     done, file = cv2.imencode(".jpg", moved, options)
     decoded = cv2.imdecode(file, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE) if done else None
     if decoded is None:
-        raise DataError(f"a picture {picture.shape} cannot be written as JPEG", where="jpeg")
+        raise DataError(f"an image {image.shape} cannot be written as JPEG", where="jpeg")
     read: NDArray[np.uint8] = decoded.reshape(*moved.shape[:2], -1)[top:, left:, ::-1].astype(np.uint8)
     return read
 

@@ -1,7 +1,7 @@
 """Blur kernels drawn at random or from their parameters: camera shake, defocus, Gaussian.
 
 Every kernel is a square of odd side, non-negative, with sum 1 and its centre of mass at the middle, so that
-a blurred picture does not shift against the sharp one. Several are made at once, without a loop over them.
+a blurred image does not shift against the sharp one. Several are made at once, without a loop over them.
 """
 
 from __future__ import annotations

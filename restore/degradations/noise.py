@@ -1,4 +1,4 @@
-"""Noise of sensors and of their development, with a strength of its own for each picture.
+"""Noise of sensors and of their development, with a strength of its own for each image.
 
 All functions draw from a named stream. ``repeatable`` draws on the processor, so that every device gets the
 same noise; otherwise the images' device draws, which is faster and repeats on equal devices only. Nothing
@@ -37,7 +37,7 @@ def gaussian_noise(
         images: (n, c, h, w).
         sigma: (n, 1, 1, 1), standard deviation for values in [0, 1].
         rng: stream of the noise.
-        correlation: (n, 1, 1, 1) in [0, 1], between any two channels of a picture: 0 colour noise, 1 grey
+        correlation: (n, 1, 1, 1) in [0, 1], between any two channels of an image: 0 colour noise, 1 grey
             noise. None is 0 everywhere.
         repeatable: draw on the processor.
 

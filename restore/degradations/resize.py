@@ -1,4 +1,4 @@
-"""Loss of resolution: a picture is made smaller and brought back to its size."""
+"""Loss of resolution: an image is made smaller and brought back to its size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UP = ("bilinear", "bicubic")
 def down_up(
     images: Tensor, factors: NDArray[np.float64], down: NDArray[np.int64], up: NDArray[np.int64]
 ) -> Tensor:
-    """Shrink each picture by a factor of its own and enlarge it again; pixel centres stay where they were.
+    """Shrink each image by a factor of its own and enlarge it again; pixel centres stay where they were.
 
     Args:
         images: (n, c, h, w).

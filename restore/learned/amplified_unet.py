@@ -28,17 +28,17 @@ class AmplifiedUNet(RestorerSpec):
     """
 
     kind: Literal["amplified_unet"] = "amplified_unet"
-    purpose: ClassVar[str] = "brightens underexposed pictures and removes the noise of too little light"
+    purpose: ClassVar[str] = "brightens underexposed images and removes the noise of too little light"
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks"})
 
     channels: Literal[1, 3] = 3
-    """Grey or colour pictures."""
+    """Grey or colour images."""
     width: Annotated[int, Field(ge=4, le=256)] = 32
     """Channels of the first level; the next ones have 2 and 4 times as many."""
     blocks: Annotated[int, Field(ge=1, le=8)] = 1
     """Residual blocks a level and direction."""
     gain: Annotated[Number, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
-    """Factor of the linear light; ``auto`` estimates it for every picture."""
+    """Factor of the linear light; ``auto`` estimates it for every image."""
     most: Annotated[Number, Field(ge=1, le=4096)] = 512.0
     """Greatest gain that ``auto`` may find."""
     white: Annotated[Number, Field(gt=0)] = 4000.0
@@ -48,18 +48,18 @@ class AmplifiedUNet(RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
+        """Return the facts: three strides of two; ``auto`` also looks at the whole image."""
         from clearsight.restore.networks.unet_denoiser import STRIDE, reach
 
         field = 2 * (reach(self.blocks) + SMOOTHING) + 1
         return RestorerFacts(channels=(self.channels,), multiple_of=STRIDE, receptive_field=field)
 
     def prepared(self, x: Images) -> RestorerSpec:
-        """Return this restorer with the gain of the whole picture, for its tiles."""
+        """Return this restorer with the gain of the whole image, for its tiles."""
         return with_gain(self, x, self.gain, self.most)
 
     def gain_of(self, light: Images) -> Images:
-        """Return the gain of each picture, (n, 1, 1, 1), for linear light (n, c, h, w)."""
+        """Return the gain of each image, (n, 1, 1, 1), for linear light (n, c, h, w)."""
         return gain_of(light, self.gain, self.most)
 
     def network(self) -> nn.Module:

@@ -24,7 +24,7 @@ class DnCNN(RestorerSpec):
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "depth", "width", "norm"})
 
     channels: Literal[1, 3] = 3
-    """Grey or colour pictures."""
+    """Grey or colour images."""
     depth: Annotated[int, Field(ge=3, le=40)] = 17
     """Number of convolutions."""
     width: Annotated[int, Field(ge=4, le=256)] = 64

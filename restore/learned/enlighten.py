@@ -23,7 +23,7 @@ class Enlighten(RestorerSpec):
 
     8.64 million parameters at width 32, 2.16 million at width 16. Sizes that are no multiple of 16 are padded
     at the bottom and right by repeating the last pixel (the authors mirror at all sides) and cropped again.
-    Batch normalisation runs on stored statistics, so a picture's result does not depend on its batch.
+    Batch normalisation runs on stored statistics, so an image's result does not depend on its batch.
     """
 
     kind: Literal["enlighten"] = "enlighten"

@@ -26,14 +26,14 @@ class FFDNet(RestorerSpec):
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "depth", "width"})
 
     channels: Literal[1, 3] = 3
-    """Grey or colour pictures."""
+    """Grey or colour images."""
     depth: Annotated[int, Field(ge=3, le=40)] = 12
     """Number of convolutions."""
     width: Annotated[int, Field(ge=4, le=256)] = 64
     """Channels inside."""
     sigma: Annotated[Number, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     """Standard deviation of the noise for values in [0, 1], such as 25/255; ``auto`` estimates it for every
-    picture."""
+    image."""
 
     @property
     def facts(self) -> RestorerFacts:

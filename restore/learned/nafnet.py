@@ -17,7 +17,7 @@ Blocks = Annotated[int, Field(ge=0, le=64)]
 class NAFNet(RestorerSpec):
     """U-Net of gated blocks with channel attention (Chen et al. 2022), for noise, blur and mixtures.
 
-    The attention averages over the whole picture: the receptive field is unbounded, and tiles do not equal
+    The attention averages over the whole image: the receptive field is unbounded, and tiles do not equal
     the whole. In the paper: width 32 or 64, encoder (1, 1, 1, 28), middle 1, decoder (1, 1, 1, 1).
     """
 
@@ -28,7 +28,7 @@ class NAFNet(RestorerSpec):
     )
 
     channels: Literal[1, 3] = 3
-    """Grey or colour pictures."""
+    """Grey or colour images."""
     width: Annotated[int, Field(ge=4, le=256)] = 16
     """Channels of the first level; every further one has twice as many."""
     encoder: Annotated[tuple[Blocks, ...], Field(min_length=1, max_length=5)] = (1, 1, 1)

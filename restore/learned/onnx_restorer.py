@@ -9,13 +9,13 @@ from clearsight.data.onnx_part import OnnxPart
 from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 TRIAL = 32
-"""Side of the black picture that tells the scale of a file that does not say it."""
+"""Side of the black image that tells the scale of a file that does not say it."""
 
 
 class OnnxRestorer(OnnxPart, RestorerSpec):
     """A restorer that onnxruntime runs: images to images, in [0, 1] or uint8, channels first or last.
 
-    A file of ``clearsight export --taps`` gives restored pictures beside logits: named here it is measured
+    A file of ``clearsight export --taps`` gives restored images beside logits: named here it is measured
     by PSNR, named as ``onnx`` by accuracy. Of other files the scale is found by trying.
     """
 

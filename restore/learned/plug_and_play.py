@@ -37,26 +37,26 @@ class PlugAndPlay(RestorerSpec):
     iterations: Annotated[int, Field(ge=1, le=100)] = 8
     """Steps; each runs the denoiser once."""
     weight: Annotated[Number, Field(gt=0, le=10)] = 0.23
-    """Weight of the denoiser against the data: larger gives smoother pictures."""
+    """Weight of the denoiser against the data: larger gives smoother images."""
     border_rounds: Annotated[int, Field(ge=1, le=20)] = 8
     """How often, in every step, the blurred scene beyond the borders is estimated again."""
     denoiser: str | None = "denoise-color-v1"
     """Id or folder of a colour denoiser's weights, whose network must take a noise map; null: none, only grey
-    pictures are taken."""
+    images are taken."""
     denoiser_gray: str | None = "denoise-gray-v1"
-    """The same for grey pictures; null gives them to the colour denoiser."""
+    """The same for grey images; null gives them to the colour denoiser."""
 
     @model_validator(mode="after")
     def _names_denoisers(self) -> Self:
         if self.weights is not None:
             raise ValueError("the weights are the denoiser's: write them as 'denoiser', leave 'weights' out")
         if self.denoiser is None and self.denoiser_gray is None:
-            raise ValueError("name a denoiser: 'denoiser' for colour, 'denoiser_gray' for grey pictures")
+            raise ValueError("name a denoiser: 'denoiser' for colour, 'denoiser_gray' for grey images")
         return self
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: a Fourier transform looks at the whole picture."""
+        """Return the facts: a Fourier transform looks at the whole image."""
         return RestorerFacts(channels=(1,) if self.denoiser is None else (1, 3))
 
     def ready(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Span(RestorerSpec):
     """Re-parameterised 3x3 convolutions at the small size, after SPAN (Wan et al. 2024); colour only.
 
-    The network adds to the picture enlarged by cubic convolution. Its branches are fused into single
+    The network adds to the image enlarged by cubic convolution. Its branches are fused into single
     convolutions, of which alone an export consists.
     """
 

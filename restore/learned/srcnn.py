@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class SRCNN(RestorerSpec):
-    """Three convolutions on the picture enlarged by cubic convolution (Dong et al. 2014); colour only."""
+    """Three convolutions on the image enlarged by cubic convolution (Dong et al. 2014); colour only."""
 
     kind: Literal["srcnn"] = "srcnn"
     purpose: ClassVar[str] = "enlarges; three convolutions, the first network that did"

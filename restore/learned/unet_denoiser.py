@@ -27,7 +27,7 @@ class UNetDenoiser(RestorerSpec):
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks", "blind"})
 
     channels: Literal[1, 3] = 3
-    """Grey or colour pictures."""
+    """Grey or colour images."""
     width: Annotated[int, Field(ge=4, le=256)] = 32
     """Channels of the first level; the next ones have 2 and 4 times as many."""
     blocks: Annotated[int, Field(ge=1, le=8)] = 1
@@ -36,11 +36,11 @@ class UNetDenoiser(RestorerSpec):
     """Without a noise map: the network finds out itself how strong the degradation is."""
     sigma: Annotated[Number, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     """Standard deviation of the noise for values in [0, 1], such as 25/255; ``auto`` estimates it for every
-    picture. A blind network does not use it."""
+    image. A blind network does not use it."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: three strides of two; ``auto`` also looks at the whole picture."""
+        """Return the facts: three strides of two; ``auto`` also looks at the whole image."""
         from clearsight.restore.networks.unet_denoiser import STRIDE, reach
 
         return RestorerFacts(

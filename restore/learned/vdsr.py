@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class VDSR(RestorerSpec):
-    """Twenty convolutions on the picture enlarged by cubic convolution (Kim et al. 2016); colour only."""
+    """Twenty convolutions on the image enlarged by cubic convolution (Kim et al. 2016); colour only."""
 
     kind: Literal["vdsr"] = "vdsr"
     purpose: ClassVar[str] = "enlarges; the classic deep network, slow at the large size"

@@ -9,7 +9,7 @@ from torch.nn import functional
 SLOPE = -0.5
 """Keys' a: slope of the cubic kernel at distance one."""
 REACH = 2
-"""Pixels of the small picture to either side that count."""
+"""Pixels of the small image to either side that count."""
 
 
 class Cubic(nn.Module):

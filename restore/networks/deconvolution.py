@@ -1,7 +1,7 @@
 """Deconvolution with fixed kernels: a linear inverse filter, and the iteration of Richardson and Lucy.
 
-Neither assumes anything of the scene beyond the picture's borders, which the blur has mixed into it; a wrong
-assumption would ring through the whole picture.
+Neither assumes anything of the scene beyond the image's borders, which the blur has mixed into it; a wrong
+assumption would ring through the whole image.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch.nn import functional
 from clearsight.restore.ops.filtering import convolve, extend
 
 DARKEST = 1e-4
-"""Least value of a blurred picture, so that black pixels do not divide by zero."""
+"""Least value of a blurred image, so that black pixels do not divide by zero."""
 
 
 class InverseFilter(nn.Module):
     """Convolution with an inverse filter, and estimation of what lies beyond the borders.
 
-    The surroundings start as the mirrored picture; then, a few times, the restored picture is blurred again
+    The surroundings start as the mirrored image; then, a few times, the restored image is blurred again
     and its surroundings take the place of the mirrored ones (expectation-maximisation for missing data).
 
     Args:
@@ -46,19 +46,19 @@ class InverseFilter(nn.Module):
         blur, inverse = self.blur.to(x.dtype), self.inverse.to(x.dtype)
         height, width = x.shape[2:]
         observed = extend(x, margin)
-        picture = functional.pad(torch.ones_like(x), (margin,) * 4)
+        image = functional.pad(torch.ones_like(x), (margin,) * 4)
         restored = convolve(extend(observed, reach), inverse)
         for _ in range(self.rounds):
             again = convolve(extend(restored, blur.shape[0] // 2), blur).clamp(0.0, 1.0)
-            restored = convolve(extend(torch.lerp(again, observed, picture), reach), inverse)
+            restored = convolve(extend(torch.lerp(again, observed, image), reach), inverse)
         return restored[:, :, margin : margin + height, margin : margin + width]
 
 
 class RichardsonLucy(nn.Module):
-    """Multiplicative fixed-point iteration towards the maximum-likelihood picture under Poisson noise.
+    """Multiplicative fixed-point iteration towards the maximum-likelihood image under Poisson noise.
 
     ``u <- u * K^T (y / K u) / K^T 1`` with the blur K (Richardson 1972, Lucy 1974), where u covers the
-    borders that the blur has brought into the picture (Bertero and Boccacci 2005); started at y.
+    borders that the blur has brought into the image (Bertero and Boccacci 2005); started at y.
 
     Args:
         taps: the blur, (2 b + 1, 2 b + 1), non-negative, sum 1.
@@ -79,7 +79,7 @@ class RichardsonLucy(nn.Module):
         back, radius = taps.flip(0, 1), taps.shape[0] // 2
         around = (2 * radius,) * 4
         height, width = x.shape[2:]
-        # Where the picture does not reach, rounding errors would be blown up.
+        # Where the image does not reach, rounding errors would be blown up.
         seen = convolve(functional.pad(torch.ones_like(x[:1, :1]), around), back).clamp_min(1e-4)
         estimate = extend(x, radius).clamp_min(DARKEST)
         for _ in range(self.iterations):

@@ -1,4 +1,4 @@
-"""Discriminators that judge every part of a picture by itself (PatchGAN), without normalisation."""
+"""Discriminators that judge every part of an image by itself (PatchGAN), without normalisation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PatchDiscriminator(nn.Sequential):
     Args:
         layers: convolutions of stride 2, at least 1.
         filters: channels of the first; they double up to 8 times as many.
-        channels: of the pictures.
+        channels: of the images.
     """
 
     def __init__(self, layers: int, filters: int = 64, channels: int = 3) -> None:

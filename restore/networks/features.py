@@ -1,4 +1,4 @@
-"""Frozen features of a classifier, for losses that compare what pictures show and not how bright they are."""
+"""Frozen features of a classifier, for losses that compare what images show and not how bright they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 class FrozenFeatures(nn.Module):
     """Layers of a trained network, run in eval mode for ever, with instance-normalised output.
 
-    Parameters take no gradient, but the pictures do.
+    Parameters take no gradient, but the images do.
 
     Args:
         layers: run one after the other.
@@ -40,13 +40,13 @@ class FrozenFeatures(nn.Module):
             x: (n, 3, h, w) in [0, 1].
 
         Returns:
-            (n, channels, rows, columns); each channel of each picture has mean 0 and variance 1.
+            (n, channels, rows, columns); each channel of each image has mean 0 and variance 1.
         """
         return normalised(self.layers(2.0 * x - 1.0))
 
 
 def normalised(x: Tensor) -> Tensor:
-    """Standardise every channel of every picture over its pixels, at least two (population variance)."""
+    """Standardise every channel of every image over its pixels, at least two (population variance)."""
     return functional.instance_norm(x)
 
 

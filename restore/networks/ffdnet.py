@@ -13,7 +13,7 @@ from torch.nn import functional
 class FFDNet(nn.Module):
     """PixelUnshuffle(2), noise map, ``depth`` 3x3 convolutions with ReLU in between, PixelShuffle(2).
 
-    The network adds to its input; that of the paper returns the picture itself.
+    The network adds to its input; that of the paper returns the image itself.
 
     Args:
         channels: of the images.

@@ -2,7 +2,7 @@
 
 SPAN: Wan et al. 2024, Swift Parameter-free Attention Network. Different here: the branches are fused in the
 space of kernels, also while training, which therefore costs hardly more than the plain network; inside the
-blocks ReLU, which is cheaper than SiLU; and the output is added to the picture enlarged by cubic convolution.
+blocks ReLU, which is cheaper than SiLU; and the output is added to the image enlarged by cubic convolution.
 """
 
 from __future__ import annotations

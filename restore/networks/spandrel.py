@@ -46,8 +46,8 @@ class ForeignNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, c, h * scale, w * scale), not clamped, for (n, c, h, w)."""
-        # One by one: spandrel promises nothing for batches, and some of its noise maps hold one picture.
-        return torch.cat([cast(Tensor, self._call(self.model, picture)) for picture in torch.split(x, 1)])
+        # One by one: spandrel promises nothing for batches, and some of its noise maps hold one image.
+        return torch.cat([cast(Tensor, self._call(self.model, image)) for image in torch.split(x, 1)])
 
 
 def load(path: Path) -> ForeignNetwork:
@@ -59,7 +59,7 @@ def load(path: Path) -> ForeignNetwork:
     Raises:
         ConfigError: spandrel, or a package that it needs, is not installed.
         WeightsError: the file is damaged, its architecture is unknown, or it does no restoration of grey or
-            RGB pictures.
+            RGB images.
     """
     spandrel, state = library(), _state(path)
     # Constructors draw initial weights from torch's global generator; its state is put back.
@@ -164,4 +164,4 @@ def _usable(descriptor: Any, spandrel: ModuleType, path: Path) -> None:
     if takes != gives or takes not in (1, 3):
         raise WeightsError(f"{name} maps {takes} channels to {gives}; 1 or 3 are usable", where=str(path))
     if descriptor.size_requirements.square:
-        raise WeightsError(f"{name} takes only square pictures", where=str(path))
+        raise WeightsError(f"{name} takes only square images", where=str(path))

@@ -1,4 +1,4 @@
-"""SRCNN (Dong et al. 2014): three convolutions on the enlarged picture."""
+"""SRCNN (Dong et al. 2014): three convolutions on the enlarged image."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FIRST, LAST = 9, 5
 class SRCNN(nn.Module):
     """Cubic convolution, then 9x9, ``middle`` x ``middle`` and 5x5 convolutions with ReLU in between.
 
-    Colour at once, zero padding, and added to the enlarged picture; the paper's network runs on luminance,
-    has no padding and returns the picture itself.
+    Colour at once, zero padding, and added to the enlarged image; the paper's network runs on luminance,
+    has no padding and returns the image itself.
 
     Args:
         scale: output size / input size.

@@ -1,4 +1,4 @@
-"""VDSR (Kim et al. 2016): a deep chain of convolutions on the enlarged picture."""
+"""VDSR (Kim et al. 2016): a deep chain of convolutions on the enlarged image."""
 
 from __future__ import annotations
 

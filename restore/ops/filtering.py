@@ -23,7 +23,7 @@ def extend(x: Tensor, radius: int) -> Tensor:
     """Mirror an image at its borders (``cba|abc|cba``), as often as the radius needs.
 
     Args:
-        x: (n, c, h, w), any size: pictures smaller than the radius are mirrored repeatedly.
+        x: (n, c, h, w), any size: images smaller than the radius are mirrored repeatedly.
         radius: pixels added on each side.
 
     Returns:
@@ -101,7 +101,7 @@ def gaussian_taps(sigma: float, *, truncate: float = 3.0) -> Tensor:
 def thrifty(step: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:
     """Run a step; under autograd keep only its inputs and compute it again on the way back.
 
-    A filter that loops over a hundred neighbours would otherwise keep gigabytes for one picture.
+    A filter that loops over a hundred neighbours would otherwise keep gigabytes for one image.
     """
     if (
         torch.is_grad_enabled()

@@ -43,7 +43,7 @@ def inverse_filter(taps: NDArray[np.float64], penalty: NDArray[np.float64]) -> N
 
     The unbounded filter of a sharp-edged blur rings for hundreds of pixels, and cutting it off ruins it. So
     the filter of limited support is sought that minimises ``sum S (|G H - 1|^2 + penalty |G|^2)`` over
-    frequencies, with the power S = 1 / f^2 of natural pictures (Field 1987): a Wiener filter of finite
+    frequencies, with the power S = 1 / f^2 of natural images (Field 1987): a Wiener filter of finite
     length. Its normal equations are solved by conjugate gradients, preconditioned by the unbounded inverse.
 
     Args:

@@ -14,7 +14,7 @@ TARGET = 0.26
 """Root mean square of the linear luma of a well-exposed photograph: the geometric mean over every fourth of
 the 400 BSDS500 photographs."""
 CERTAIN = 1.5
-"""Stops from which a picture is taken for underexposed in full; those of BSDS500 spread by 0.6."""
+"""Stops from which an image is taken for underexposed in full; those of BSDS500 spread by 0.6."""
 HEADROOM = 2.0
 """Linear light, white being 1, where amplified values are cut: a network sees that the gain was too high."""
 STEP = 1.0 / (255.0 * 12.0**0.5)
@@ -32,11 +32,11 @@ def from_linear(x: Tensor) -> Tensor:
 
 
 def exposure_gain(light: Tensor, most: float) -> Tensor:
-    """Estimate by how much less light each picture got than a well-exposed one.
+    """Estimate by how much less light each image got than a well-exposed one.
 
     The root mean square of the luma, brought to `TARGET`, guessed the exposure of darkened BSDS500
     photographs to 0.63 stops; the mean to 0.77 and the 95th percentile to 0.67. Higher power means guess
-    better (the fourth to 0.51), but let a lamp or two decide in a night scene. Pictures near the target stay
+    better (the fourth to 0.51), but let a lamp or two decide in a night scene. Images near the target stay
     as they are: the stops are weighted by a smooth step from 0 to `CERTAIN`.
 
     Args:
@@ -53,7 +53,7 @@ def exposure_gain(light: Tensor, most: float) -> Tensor:
 
 
 def raised_noise(light: Tensor, gain: Tensor, *, white: float, read: float) -> Tensor:
-    """Return the noise that an amplified picture has, by what is known of its sensor.
+    """Return the noise that an amplified image has, by what is known of its sensor.
 
     A count of electrons has the variance of its mean, reading and rounding to 8 bits add theirs. The sRGB
     curve's slope at the amplified value turns the deviation into one of sRGB values; it is the slope of the

@@ -1,4 +1,4 @@
-"""How noisy a picture is: the standard deviation of white Gaussian noise, from the picture alone."""
+"""How noisy an image is: the standard deviation of white Gaussian noise, from the image alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def estimate_sigma(x: Tensor) -> Tensor:
     """Estimate the standard deviation of additive white Gaussian noise, over all channels together.
 
     The median of the absolute diagonal wavelet details, divided by 0.6745 (Donoho and Johnstone 1994), takes
-    fine texture for noise. It is taken here only where the picture is quiet: over the 15 % of the positions
+    fine texture for noise. It is taken here only where the image is quiet: over the 15 % of the positions
     with the least energy in the horizontal and vertical details around them. White noise is independent in
     the three bands of an orthonormal transform, so that this choice does not bias the median. What those two
     bands hold above the noise is texture, of which a tenth is taken to leak into the diagonal band and is

@@ -18,7 +18,7 @@ LARGEST = 127
 
 
 class KernelSpec(Spec):
-    """Base of blur kernels. The blurred picture is the convolution of the sharp one with ``taps()``."""
+    """Base of blur kernels. The blurred image is the convolution of the sharp one with ``taps()``."""
 
     def taps(self) -> NDArray[np.float64]:
         """Return the kernel: (k, k), k odd, non-negative, sums to 1, centred."""
@@ -84,7 +84,7 @@ class MotionKernel(KernelSpec):
 
 
 class FileKernel(KernelSpec):
-    """A kernel of your own: a .npy file with a matrix, or a grey picture whose brightness is the kernel.
+    """A kernel of your own: a .npy file with a matrix, or a grey image whose brightness is the kernel.
 
     It is scaled to sum 1. A side of even length gets a row (column) of zeros at its end.
     """
@@ -138,10 +138,10 @@ def _read(path: str) -> NDArray[np.float64]:
             return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read the kernel: {error}", where=path) from None
-    picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.ndim != 2:
-        raise DataError("not a grey picture", where=path, hint="give a .npy matrix or a grey PNG")
-    return np.asarray(picture, dtype=np.float64)
+    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 2:
+        raise DataError("not a grey image", where=path, hint="give a .npy matrix or a grey PNG")
+    return np.asarray(image, dtype=np.float64)
 
 
 def _normal(taps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Bicubic resizing with antialiasing, as super-resolution makes its small pictures."""
+"""Bicubic resizing with antialiasing, as super-resolution makes its small images."""
 
 from __future__ import annotations
 

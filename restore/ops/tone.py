@@ -22,7 +22,7 @@ def luma(x: Tensor) -> Tensor:
 
 
 def recolour(x: Tensor, y: Tensor, toned: Tensor) -> Tensor:
-    """Give a picture a new luma and keep its colours about as strong as they were against the luma.
+    """Give an image a new luma and keep its colours about as strong as they were against the luma.
 
     Adding the same to red, green and blue would make bright colours out of dark ones look grey. The colour
     differences therefore grow with the luma, never shrink, and grow at most fourfold (they hold the noise).
@@ -93,7 +93,7 @@ def _curves(counts: Tensor, clip_limit: float | None) -> Tensor:
     if clip_limit is not None:
         kept = torch.minimum(counts, clip_limit * total / LEVELS)
         counts = kept + (total - kept.sum(dim=2, keepdim=True)) / LEVELS
-    # Half of a level's own count keeps a uniform histogram where it is, and single-grey pictures mid-way.
+    # Half of a level's own count keeps a uniform histogram where it is, and single-grey images mid-way.
     below = counts.cumsum(dim=2) - 0.5 * counts
     first, last = below[:, :, :1], below[:, :, -1:]
     return (below - first) / (last - first).clamp_min(0.5)

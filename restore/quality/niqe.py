@@ -1,4 +1,4 @@
-"""NIQE after Mittal, Soundararajan and Bovik (2013): how unlike a clean photograph a picture looks.
+"""NIQE after Mittal, Soundararajan and Bovik (2013): how unlike a clean photograph an image looks.
 
 The model has the published idea, not the published parameters: these are fitted on the 400 training and test
 photographs of BSDS500, and details (grey values, downscaling, patches) are our own. Its figures must not be
@@ -23,24 +23,24 @@ from clearsight.restore.ops.tone import luma
 PARAMETERS = Path(__file__).with_name("niqe_parameters.safetensors")
 """Mean (36,) and covariance (36, 36) of the features of sharp patches; its header says what of."""
 PATCH = 96
-"""Side in pixels of the patches, halved at the second scale, and the smallest picture that is taken."""
+"""Side in pixels of the patches, halved at the second scale, and the smallest image that is taken."""
 RADIUS, SIGMA = 3, 7 / 6
 """Gaussian window of the local mean and deviation, in pixels."""
 SHARP = 0.75
-"""Patches count in the fit whose mean local deviation is above this share of the picture's largest."""
+"""Patches count in the fit whose mean local deviation is above this share of the image's largest."""
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Neighbours whose products are looked at: down, right."""
 TINY = 1e-6
 
 
 def niqe(x: Tensor) -> Tensor:
-    """Return the distance of each picture from photographs; lower is better, clean photographs get 2 to 6.
+    """Return the distance of each image from photographs; lower is better, clean photographs get 2 to 6.
 
-    Never judge by it alone: it knows nothing of what the picture should show.
+    Never judge by it alone: it knows nothing of what the image should show.
 
     Args:
         x: (n, 1 or 3, h, w) in [0, 1], at least 96x96 pixels; the right and bottom rest that fills no patch
-            of 96x96 is left out. Small pictures with few patches get larger values: compare equal sizes only.
+            of 96x96 is left out. Small images with few patches get larger values: compare equal sizes only.
 
     Returns:
         (n,), float32.
@@ -62,7 +62,7 @@ def niqe(x: Tensor) -> Tensor:
 def fit(images: Iterable[Tensor]) -> dict[str, Tensor]:
     """Return the parameters that describe these photographs, as ``PARAMETERS`` holds them.
 
-    Each picture is taken as it is and mirrored left to right, which makes the model blind to mirroring.
+    Each image is taken as it is and mirrored left to right, which makes the model blind to mirroring.
 
     Args:
         images: (1, c, h, w) in [0, 1] each, at least 96x96.
@@ -84,7 +84,7 @@ def fit(images: Iterable[Tensor]) -> dict[str, Tensor]:
     patches = torch.cat(kept) if kept else torch.zeros(0, 36)
     if len(patches) < 72:
         raise DataError(
-            f"{len(patches)} sharp patches are too few", where="niqe.fit", hint="give more pictures"
+            f"{len(patches)} sharp patches are too few", where="niqe.fit", hint="give more images"
         )
     return {"mean": patches.mean(dim=0), "covariance": patches.T.cov()}
 

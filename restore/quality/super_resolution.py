@@ -1,4 +1,4 @@
-"""How super-resolution is measured in the literature: PSNR of the luminance of 8-bit pictures."""
+"""How super-resolution is measured in the literature: PSNR of the luminance of 8-bit images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clearsight.restore.quality.psnr_ssim import luminance, psnr
 
 
 def y_psnr(restored: Tensor, target: Tensor, scale: int) -> Tensor:
-    """Return the PSNR of each enlarged picture on Y, the protocol of SRCNN, VDSR and their successors.
+    """Return the PSNR of each enlarged image on Y, the protocol of SRCNN, VDSR and their successors.
 
     Both are rounded to 8 bits, then turned into the luma of BT.601 in studio range (not rounded again, peak
     255); ``scale`` pixels are left out at every side. Targets are cropped to a multiple of the scale
@@ -18,7 +18,7 @@ def y_psnr(restored: Tensor, target: Tensor, scale: int) -> Tensor:
     Args:
         restored: (n, 3 or 1, h, w) in [0, 1].
         target: the same shape.
-        scale: by how much the picture was enlarged.
+        scale: by how much the image was enlarged.
 
     Returns:
         (n,) in dB.

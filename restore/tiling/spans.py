@@ -1,4 +1,4 @@
-"""How one axis of a picture is cut into tiles with halos. Whole numbers only: no torch here."""
+"""How one axis of an image is cut into tiles with halos. Whole numbers only: no torch here."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Sp
         size: length of the axis.
         tile: most pixels a tile keeps, but for rounding up to ``step``.
         halo: pixels that a window reaches further on either side; a multiple of ``step``.
-        step: starts, and ends inside the picture, are multiples of this.
-        least: shortest window where the picture is not shorter itself; a multiple of ``step``.
+        step: starts, and ends inside the image, are multiples of this.
+        least: shortest window where the image is not shorter itself; a multiple of ``step``.
     """
     count = -(-size // tile)
     side = up(-(-size // count), step)
@@ -47,7 +47,7 @@ def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Sp
         stop = min(start + side, size)
         first, last = max(0, start - halo), min(size, stop + halo)
         if last - first < least:
-            # A shorter window would be padded up to the least size where the picture goes on.
+            # A shorter window would be padded up to the least size where the image goes on.
             last = min(size, first + least)
             first = max(0, min(first, (size - least) // step * step))
         cut.append(Span(start, stop, first, last))

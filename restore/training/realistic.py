@@ -30,10 +30,10 @@ SPANS = (
 
 
 class Realistic(Supervised):
-    """Degrade each picture twice with what happens to photographs, in random order; learn the way back.
+    """Degrade each image twice with what happens to photographs, in random order; learn the way back.
 
     Camera noise has the lion's share: signal-dependent, coloured, in grains and blotches, as the development
-    of a raw picture leaves it. Blur and resizing are rare and mild, so that the network restores but does
+    of a raw image leaves it. Blur and resizing are rare and mild, so that the network restores but does
     not sharpen what was soft in the scene.
     """
 
@@ -41,14 +41,14 @@ class Realistic(Supervised):
     purpose: ClassVar[str] = "blind restoration of real photographs: camera noise, JPEG, slight blur"
 
     soft: Share = 0.5
-    """Share of pictures whose clean version is softened first, and is to stay so: photographs at full
+    """Share of images whose clean version is softened first, and is to stay so: photographs at full
     resolution are softer than the reduced ones that training sets hold."""
     soft_width: tuple[Blur, Blur] = (0.4, 1.4)
     """Least and greatest standard deviation in pixels of that softening."""
     chances: tuple[Share, Share, Share, Share] = (0.12, 0.1, 0.85, 0.5)
-    """Chances of blur, resizing, noise and JPEG for a picture in each round."""
+    """Chances of blur, resizing, noise and JPEG for an image in each round."""
     second: Share = 0.5
-    """Chance of a picture to go through the second round."""
+    """Chance of an image to go through the second round."""
     noises: tuple[Share, Share, Share] = (0.25, 0.15, 0.6)
     """Shares of Gaussian, Poisson and camera noise among noises; they sum to 1."""
     blur: tuple[Blur, Blur] = (0.2, 1.0)
@@ -104,7 +104,7 @@ class Realistic(Supervised):
         return ("mild", "strong")
 
     def degrade(self, model: Restorer, images: Tensor, rng: Rng) -> Pair:
-        """Soften some pictures, which become the target, then send all through the chain."""
+        """Soften some images, which become the target, then send all through the chain."""
         import torch
 
         from clearsight.restore.degradations.chain import second_order, soften
@@ -118,7 +118,7 @@ class Realistic(Supervised):
         return Pair(second_order(target, self.ranges, rng.at("chain")), target)
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
-        """Degrade validation pictures with one of two fixed chains, whatever the fields say."""
+        """Degrade validation images with one of two fixed chains, whatever the fields say."""
         from clearsight.restore.degradations.fixed import mild, strong
 
         self._check(model)
@@ -129,4 +129,4 @@ class Realistic(Supervised):
 
     def _check(self, model: Restorer) -> None:
         if model.facts.scale != 1:
-            raise ConfigError("trains restorers that keep the size of a picture", where=self.kind)
+            raise ConfigError("trains restorers that keep the size of an image", where=self.kind)

@@ -1,4 +1,4 @@
-"""Brightening and denoising of pictures that a sensor took with too little light."""
+"""Brightening and denoising of images that a sensor took with too little light."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Range = tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]]
 class ShortExposure(Supervised):
     """Well-lit photographs, darkened by the physics of a sensor; the network learns the way back.
 
-    Unlike the unpaired methods it is told what the picture should become, so it also learns to remove the
+    Unlike the unpaired methods it is told what the image should become, so it also learns to remove the
     noise that brightening would raise; it knows no darkness but this one. Exposure, full well and read noise
-    are drawn for each picture, evenly on a logarithmic scale.
+    are drawn for each image, evenly on a logarithmic scale.
     """
 
     kind: Literal["short_exposure"] = "short_exposure"
     purpose: ClassVar[str] = "too little light, simulated with the noise of a sensor"
 
     factor: Range = (1.0, 128.0)
-    """Least and greatest factor by which the light falls short; 1 keeps normal pictures as they are."""
+    """Least and greatest factor by which the light falls short; 1 keeps normal images as they are."""
     white: Range = (1000.0, 8000.0)
     """Least and greatest number of electrons in a white pixel at full exposure."""
     read: Range = (1.0, 6.0)
     """Least and greatest standard deviation of the read noise in electrons."""
     exposure: Literal["true", "own"] = "true"
-    """What the network learns to return: pictures of the true exposure, or of the one that its own gain gives
+    """What the network learns to return: images of the true exposure, or of the one that its own gain gives
     them (kind amplified_unet), so that only the noise is left to learn. Validation asks for the true one."""
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class ShortExposure(Supervised):
         return ("factor1", "factor8", "factor32")
 
     def degrade(self, model: Restorer, images: Tensor, rng: Rng) -> Pair:
-        """Darken each picture of a batch by a factor of its own."""
+        """Darken each image of a batch by a factor of its own."""
         import torch
 
         from clearsight.restore.degradations.exposure import short_exposure
@@ -81,7 +81,7 @@ class ShortExposure(Supervised):
 
 
 def amplified(model: Restorer, images: Tensor, dark: Tensor, factor: Tensor) -> Tensor:
-    """Return clean pictures in the exposure that the model's gain gives the dark ones, clipped at white.
+    """Return clean images in the exposure that the model's gain gives the dark ones, clipped at white.
 
     Args:
         model: of kind amplified_unet.

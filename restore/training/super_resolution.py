@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class SuperResolution(Supervised):
-    """Learns to undo bicubic reduction with antialiasing (MATLAB's), the small pictures rounded to 8 bits.
+    """Learns to undo bicubic reduction with antialiasing (MATLAB's), the small images rounded to 8 bits.
 
-    Nothing is drawn at random: equal pictures are always reduced equally.
+    Nothing is drawn at random: equal images are always reduced equally.
     """
 
     kind: Literal["super_resolution"] = "super_resolution"
@@ -47,7 +47,7 @@ class SuperResolution(Supervised):
         if images.shape[2] % scale or images.shape[3] % scale:
             size = f"{images.shape[2]}x{images.shape[3]}"
             raise ConfigError(
-                f"scale {scale} does not divide pictures of {size}",
+                f"scale {scale} does not divide images of {size}",
                 where="method",
                 hint="choose 'patch' as a multiple of the scale",
             )

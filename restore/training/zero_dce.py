@@ -1,4 +1,4 @@
-"""Zero-DCE: learns to brighten from dark pictures alone, by what a well-lit picture should be like."""
+"""Zero-DCE: learns to brighten from dark images alone, by what a well-lit image should be like."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ZeroReference(LowLight):
     the input has, for grey on average, and for curves that change little from pixel to pixel. Trains networks
     of kind ``zero_dce`` only, for the last loss is about their curves.
 
-    Nothing is learned from the reference pictures: validation darkens them, because dark pictures that are
+    Nothing is learned from the reference images: validation darkens them, because dark images that are
     darkened further and asked for back would choose the checkpoint that brightens least.
     """
 
     kind: Literal["zero_dce"] = "zero_dce"
-    purpose: ClassVar[str] = "curves for dark pictures, learned without any reference"
+    purpose: ClassVar[str] = "curves for dark images, learned without any reference"
     needs_reference: ClassVar[bool] = True
 
     exposure: Annotated[Number, Field(gt=0, lt=1)] = 0.6
@@ -70,7 +70,7 @@ class ZeroReference(LowLight):
         images = batch.images
         if min(images.shape[2:]) < self.region:
             raise ConfigError(
-                f"pictures of {images.shape[2]}x{images.shape[3]} hold no region of {self.region}",
+                f"images of {images.shape[2]}x{images.shape[3]} hold no region of {self.region}",
                 where=self.kind,
                 hint="raise 'patch' or lower 'region'",
             )
@@ -86,7 +86,7 @@ def spatial_consistency(before: Tensor, after: Tensor) -> Tensor:
     """Return how much the contrast between neighbouring regions of 4x4 pixels changed.
 
     For each region the squared change of the absolute difference to its neighbours above, below, left and
-    right is summed; the mean is taken over regions. Neighbours outside the picture do not count.
+    right is summed; the mean is taken over regions. Neighbours outside the image do not count.
 
     Args:
         before: (n, c, h, w), at least 4x4 pixels.
@@ -117,7 +117,7 @@ def exposure_control(x: Tensor, level: float, region: int) -> Tensor:
 
 
 def colour_constancy(x: Tensor) -> Tensor:
-    """Return the summed squared differences between the means of red, green and blue, averaged over pictures.
+    """Return the summed squared differences between the means of red, green and blue, averaged over images.
 
     Args:
         x: (n, 3, h, w).
@@ -129,7 +129,7 @@ def colour_constancy(x: Tensor) -> Tensor:
 def illumination_smoothness(curves: Tensor) -> Tensor:
     """Return (|dx| + |dy|)^2 of the curve maps, summed over the three channels of an iteration.
 
-    The mean is taken over pictures, iterations and pixels that have a right and a lower neighbour.
+    The mean is taken over images, iterations and pixels that have a right and a lower neighbour.
 
     Args:
         curves: (n, 3 k, h, w), at least 2x2 pixels.

@@ -20,14 +20,14 @@ from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.defend.target import Slope, Victims
-from clearsight.pipelines.evaluation.worker import keep_pictures
+from clearsight.pipelines.evaluation.worker import keep_images
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
 
 CLASSES, SIZE = 5, (12, 12)
 RADIUS = {"linf": 0.006, "l2": 0.08, "l1": 0.8}
-"""Radii at which the network below loses some of its pictures, not all."""
+"""Radii at which the network below loses some of its images, not all."""
 WIDER = {"autoattack": 3.0, "square": 2.5, "feature": 3.0}
 """Kinds that get a larger radius: they need it, or what survives costs them very much."""
 FOUR_CLASSES = {"autoattack", "swift"}
@@ -73,7 +73,7 @@ class Case:
         return "-".join([self.kind, *(f"{k}={v}" for k, v in shown.items())]).replace(" ", "")
 
     def make(self, **changes: Any) -> Attack:
-        """Return the attack; the pictures that a replay asks for are in the folder ``path``."""
+        """Return the attack; the images that a replay asks for are in the folder ``path``."""
         return ATTACKS.parse({"kind": self.kind} | self.told | changes)
 
 
@@ -103,9 +103,9 @@ def test_every_kind_has_a_row() -> None:
     assert not set(ROWS) - set(ATTACKS.kinds)
 
 
-def pictures(n: int, channels: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
-    """Return smooth pictures with some noise, some of whose pixels are 0 or 1."""
-    draw = Rng(1).at("pictures", channels, *size).torch()
+def images(n: int, channels: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
+    """Return smooth images with some noise, some of whose pixels are 0 or 1."""
+    draw = Rng(1).at("images", channels, *size).torch()
     coarse = torch.rand((n, channels, 4, 4), generator=draw)
     smooth = nn.functional.interpolate(coarse, size=size, mode="bilinear")
     return (1.2 * smooth + 0.2 * torch.rand(smooth.shape, generator=draw) - 0.2).clamp(0, 1)
@@ -118,7 +118,7 @@ def system(classes: int = CLASSES) -> System:
     made = System(chain(spec))
     (last,) = (m for m in made.modules() if isinstance(m, nn.Linear))
     with torch.no_grad():
-        logits = made(pictures(200))
+        logits = made(images(200))
         last.weight /= logits.std(0)[:, None]
         last.bias.copy_((last.bias - logits.mean(0)) / logits.std(0))
     return made
@@ -159,7 +159,7 @@ class Done:
 
 
 def victims_of(images: Tensor, *, classes: int = CLASSES, wrong: int = 0) -> Victims:
-    """Return pictures with the labels that the network gives them; the first ``wrong`` have another label."""
+    """Return images with the labels that the network gives them; the first ``wrong`` have another label."""
     with torch.no_grad():
         labels = system(classes)(images).argmax(1)
     labels[:wrong] = (labels[:wrong] + 1) % classes
@@ -175,7 +175,7 @@ def attacked(attack: Attack, victims: Victims, *, view: View = "gradient", class
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Victims], str]:
-    """Return a function that writes a run folder in which these victims' pictures, upside down, are kept."""
+    """Return a function that writes a run folder in which these victims' images, upside down, are kept."""
     root = tmp_path_factory.mktemp("runs")
 
     @cache
@@ -189,7 +189,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Victims], str]:
     def write(victims: Victims) -> str:
         path = folder("x".join(map(str, victims.images.shape)))
         found = dict(zip(victims.ids, victims.images.flip(2), strict=True))
-        keep_pictures(path / "cells" / ("f" * 16) / "adversarial-00000.safetensors", found)
+        keep_images(path / "cells" / ("f" * 16) / "adversarial-00000.safetensors", found)
         return str(path)
 
     return write
@@ -205,14 +205,14 @@ def make(kept: Callable[[Victims], str]) -> Make:
 
 @pytest.fixture(scope="module")
 def together(make: Make) -> Callable[[Case], Done]:
-    """Return a function that attacks eight pictures, of which the first has a wrong label; once a case."""
+    """Return a function that attacks eight images, of which the first has a wrong label; once a case."""
 
     @cache
     def run(case: Case) -> Done:
-        victims = victims_of(pictures(8), wrong=1)
+        victims = victims_of(images(8), wrong=1)
         before, state = victims.images.clone(), torch.get_rng_state()
         done = attacked(make(case, victims), victims)
-        assert torch.equal(victims.images, before), "it changed the pictures that it was given"
+        assert torch.equal(victims.images, before), "it changed the images that it was given"
         assert torch.equal(torch.get_rng_state(), state), "it drew from the global generator"
         return done
 
@@ -235,7 +235,7 @@ def margins(images: Tensor, labels: Tensor) -> Tensor:
 
 
 @each_case
-def test_result_is_pictures_in_the_ball(case: Case, together: Callable[[Case], Done]) -> None:
+def test_result_is_images_in_the_ball(case: Case, together: Callable[[Case], Done]) -> None:
     done, attack = together(case), case.make(**({"path": "-"} if case.kind == "replay" else {}))
     assert done.images.shape == done.victims.images.shape
     assert done.images.dtype == torch.float32
@@ -254,11 +254,11 @@ def test_it_does_harm(case: Case, together: Callable[[Case], Done]) -> None:
         pytest.skip("it does not know the system")
     before, after = (margins(x[1:], done.victims.labels[1:]) for x in (done.victims.images, done.images))
     assert (before > 0).all()
-    assert (after < 0).any(), "no picture of seven is misclassified: is the row too weak?"
+    assert (after < 0).any(), "no image of seven is misclassified: is the row too weak?"
 
 
 @each_case
-def test_wrong_pictures_are_let_alone(case: Case, together: Callable[[Case], Done]) -> None:
+def test_wrong_images_are_let_alone(case: Case, together: Callable[[Case], Done]) -> None:
     done = together(case)
     if case.kind == "replay":
         assert torch.equal(done.images, done.victims.images.flip(2))
@@ -285,7 +285,7 @@ def test_budget_and_sight_are_as_declared(case: Case, together: Callable[[Case],
 
 
 @each_case
-def test_equal_streams_give_equal_pictures(case: Case, together: Callable[[Case], Done], make: Make) -> None:
+def test_equal_streams_give_equal_images(case: Case, together: Callable[[Case], Done], make: Make) -> None:
     done = together(case)
     again = attacked(make(case, done.victims), done.victims)
     assert torch.equal(again.images, done.images)
@@ -298,7 +298,7 @@ def test_alone_as_in_company(case: Case, together: Callable[[Case], Done], make:
     done = together(case)
     attack = make(case, done.victims)
     if attack.company:
-        pytest.skip("it says that its result hangs on the other pictures")
+        pytest.skip("it says that its result hangs on the other images")
     for i in (1, 4, 6):
         chosen = torch.tensor([i])
         one = Victims(
@@ -314,7 +314,7 @@ def test_alone_as_in_company(case: Case, together: Callable[[Case], Done], make:
 
 
 @each_case
-def test_no_picture_costs_more_than_the_attack_says(
+def test_no_image_costs_more_than_the_attack_says(
     case: Case, together: Callable[[Case], Done], make: Make
 ) -> None:
     done = together(case)
@@ -326,8 +326,8 @@ def test_no_picture_costs_more_than_the_attack_says(
 @pytest.mark.parametrize(
     "case", [pytest.param(c, id=c.name) for c in CASES if issubclass(ATTACKS[c.kind], BallAttack)]
 )
-def test_a_ball_of_no_size_holds_the_picture(case: Case) -> None:
-    victims = victims_of(pictures(1))
+def test_a_ball_of_no_size_holds_the_image(case: Case) -> None:
+    victims = victims_of(images(1))
     done = attacked(case.make(eps=0), victims)
     assert torch.allclose(done.images, victims.images, atol=1e-6)
 
@@ -339,7 +339,7 @@ def test_a_ball_of_no_size_holds_the_picture(case: Case) -> None:
 )
 @each_kind
 def test_shapes(case: Case, n: int, channels: int, size: tuple[int, int], make: Make) -> None:
-    victims = victims_of(pictures(n, channels, size))
+    victims = victims_of(images(n, channels, size))
     done = attacked(make(case, victims), victims)
     assert done.images.shape == (n, channels, *size)
 
@@ -364,7 +364,7 @@ def test_black_boxes(case: Case, view: View, make: Make, together: Callable[[Cas
 
 @each_kind
 def test_all_wrong_already_costs_one_look(case: Case, make: Make) -> None:
-    victims = victims_of(pictures(2), wrong=2)
+    victims = victims_of(images(2), wrong=2)
     done = attacked(make(case, victims), victims)
     assert done.target.queries.max() <= 1
     if case.kind != "replay":
@@ -373,7 +373,7 @@ def test_all_wrong_already_costs_one_look(case: Case, make: Make) -> None:
 
 @each_case
 def test_yaml_round_trip_and_key(case: Case, make: Make) -> None:
-    spec = make(case, victims_of(pictures(2)))
+    spec = make(case, victims_of(images(2)))
     for dumped in (spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_unset=True)):
         again = ATTACKS.parse(yaml.safe_load(yaml.safe_dump({"kind": case.kind} | dumped)))
         assert again == spec
@@ -386,7 +386,7 @@ NAMES = {"kind", "source", "path", "system", "attack", "condition"}
 
 @each_kind
 def test_every_field_is_in_the_key(case: Case, make: Make) -> None:
-    spec = make(case, victims_of(pictures(2)))
+    spec = make(case, victims_of(images(2)))
     keys = {spec.key()}
     fields = set(type(spec).model_fields) - NAMES
     for name in fields:
@@ -426,7 +426,7 @@ def test_source_goes_with_transfer(case: Case) -> None:
 
 @each_case
 def test_two_classes_will_do_or_are_refused(case: Case, make: Make) -> None:
-    victims = victims_of(pictures(2), classes=2)
+    victims = victims_of(images(2), classes=2)
     attack = make(case, victims)
     if case.kind in FOUR_CLASSES or case.told.get("loss", "").startswith("dlr"):
         with pytest.raises(AttackError, match="needs at least . classes, the system has 2"):
@@ -444,4 +444,4 @@ def test_a_result_outside_of_the_ball_is_an_error_of_the_attack() -> None:
             return (victims.images + 0.1).clamp(0, 1)
 
     with pytest.raises(AttackError, match="astray: its linf perturbation of 0.1 exceeds 0.01"):
-        attacked(Astray(eps=0.01), victims_of(pictures(2)))
+        attacked(Astray(eps=0.01), victims_of(images(2)))

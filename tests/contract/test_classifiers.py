@@ -88,7 +88,7 @@ def export(model: nn.Module, path: Path) -> None:
 
 
 def images(n: int, height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
-    """Return smooth pictures with some noise, as photographs have it."""
+    """Return smooth images with some noise, as photographs have it."""
     generator = Rng(seed).at(n, height, width, channels).torch()
     coarse = torch.rand(n, channels, 5, 5, generator=generator)
     smooth = nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
@@ -200,7 +200,7 @@ def test_gradient_claim(kind: str, make: Callable[[str], ClassifierSpec]) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradient_of_a_picture_does_not_depend_on_its_company(
+def test_gradient_of_an_image_does_not_depend_on_its_company(
     kind: str, make: Callable[[str], ClassifierSpec]
 ) -> None:
     spec = make(kind)

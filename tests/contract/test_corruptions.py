@@ -23,7 +23,7 @@ from clearsight.data.corruptions.base import Corruption
 KINDS = [kind for kind in CORRUPTIONS.kinds if kind != "identity"]
 TABLES = ("imagenet_c", "cifar_c")
 GRADED = [kind for kind in KINDS if kind != "albumentations"]
-"""Kinds whose severity changes the picture (elsewhere other fields say how strong it is)."""
+"""Kinds whose severity changes the image (elsewhere other fields say how strong it is)."""
 NOT_GROWING = {"elastic_transform"}
 """Its published constants go from wide to narrow stretches, not from weak to strong."""
 RNG = Rng(0).at("corrupt")
@@ -64,7 +64,7 @@ def test_gives_bytes_of_the_same_shape_and_leaves_its_input(kind, table, shape):
 
 @pytest.mark.parametrize("level", [0, 255])
 @pytest.mark.parametrize("kind", KINDS)
-def test_even_pictures_are_fine(kind, level):
+def test_even_images_are_fine(kind, level):
     image = np.full((32, 32, 3), level, np.uint8)
     for severity in (1, 5):
         assert make(kind, severity)(image, RNG).shape == image.shape
@@ -208,7 +208,7 @@ def test_refuses_other_severities(kind):
     seed=st.integers(0, 99),
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_picture_of_any_size(kind, height, width, channels, seed):
+def test_any_image_of_any_size(kind, height, width, channels, seed):
     image = Rng(seed).numpy().integers(0, 256, (height, width, channels), dtype=np.uint8)
     for severity in (1, 5):
         for table in TABLES:

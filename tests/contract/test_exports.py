@@ -56,7 +56,7 @@ def exported(graph: Graph, folder, **options):
         assert kind["finite"]
         assert max(kind.get("largest_pixel_difference", {"": 0.0}).values()) <= 1e-4
         assert kind.get("relative_to_largest_logit", 0.0) <= 1e-4
-        assert kind.get("equal_predictions", kind["pictures"]) == kind["pictures"]
+        assert kind.get("equal_predictions", kind["images"]) == kind["images"]
     session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
     told = read(session.get_modelmeta().custom_metadata_map, "x")
     assert json.loads(told.to_json())["outputs"] == done.manifest["deployed"]["outputs"]
@@ -111,7 +111,7 @@ def fused(name: str) -> Graph:
         "second": PARTS.parse({"kind": "gamma"}),
         "classify": tiny,
     }
-    if name == "pictures meet":
+    if name == "images meet":
         nodes |= {"c": Node(use="mean", of=("a", "b")), "out": Node(use="classify", of="c")}
         return wire(nodes, parts | {"mean": PARTS.parse({"kind": "mean_images"})})
     parts["first"] = PARTS.parse({"kind": "gamma", "gamma": 1.3})
@@ -123,7 +123,7 @@ def fused(name: str) -> Graph:
 @pytest.mark.parametrize(
     "name",
     marked(
-        ["denoise", "deblur", "enlighten", "low_light", "enlarge", "pictures meet", "logits meet"],
+        ["denoise", "deblur", "enlighten", "low_light", "enlarge", "images meet", "logits meet"],
         {"logits meet"},
     ),
 )
@@ -136,7 +136,7 @@ def test_fused_systems(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_stored_pictures_in_and_out(tmp_path):
+def test_stored_images_in_and_out(tmp_path):
     graph = fused("denoise")
     told = exported(graph, tmp_path, taps=(graph.restored,), uint8=True)
     assert (told.input.dtype, told.input.layout) == ("uint8", "NHWC")

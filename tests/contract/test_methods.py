@@ -150,17 +150,17 @@ def test_same_stream_same_loss(fields: dict[str, Any]) -> None:
 
 
 @every
-def test_pictures_stay_in_range_but_for_noise(fields: dict[str, Any]) -> None:
+def test_images_stay_in_range_but_for_noise(fields: dict[str, Any]) -> None:
     method, model = parse(fields), network()
     seen: list[Tensor] = []
     model.register_forward_pre_hook(lambda _, told: seen.append(told[0].detach()))
     step(method, model, batch(), Rng(3))
     assert seen
-    for pictures in seen:
-        assert pictures.dtype == torch.float32
-        assert pictures.shape[1:] == (3, SIDE, SIDE)
+    for images in seen:
+        assert images.dtype == torch.float32
+        assert images.shape[1:] == (3, SIDE, SIDE)
         if fields["kind"] != "gaussian":
-            assert 0.0 <= float(pictures.min()) <= float(pictures.max()) <= 1.0
+            assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
 
 
 @every

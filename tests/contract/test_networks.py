@@ -34,14 +34,14 @@ def _one_thread():
 def spec_of(kind: str) -> RestorerSpec:
     fields = SMALL.get(kind, {})
     if RESTORERS[kind]().noise_map:
-        # A level of its own for every picture is the estimator's business.
+        # A level of its own for every image is the estimator's business.
         fields = fields | {"sigma": 0.1}
     return RESTORERS.parse({"kind": kind} | fields)
 
 
 @cache
 def shaken(kind: str) -> torch.nn.Module:
-    """Return the part with random weights: fresh ones add nothing to the picture."""
+    """Return the part with random weights: fresh ones add nothing to the image."""
     part = spec_of(kind).build()
     with torch.no_grad():
         for name, tensor in part.network.named_parameters():
@@ -83,12 +83,12 @@ def test_a_fresh_network_changes_nothing(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 5)])
-def test_any_size_works_and_pictures_do_not_mix(kind, size):
+def test_any_size_works_and_images_do_not_mix(kind, size):
     part, x = shaken(kind), images(kind, 3, *size)
     with torch.no_grad():
         whole = part.restored(x)
         again = part.restored(x)
-        single = torch.cat([part.restored(picture[None]) for picture in x])
+        single = torch.cat([part.restored(image[None]) for image in x])
     assert whole.shape == (3, x.shape[1], size[0] * part.facts.scale, size[1] * part.facts.scale)
     assert torch.isfinite(whole).all()
     assert torch.equal(whole, again)

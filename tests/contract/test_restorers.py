@@ -121,10 +121,10 @@ def images(n: int, channels: int, height: int, width: int, name: str = "") -> Te
     return (smooth + 0.03 * torch.randn(smooth.shape, generator=generator)).clamp(0.01, 0.99)
 
 
-def fixed(part: torch.nn.Module, *pictures: int) -> torch.nn.Module:
-    """Let a stochastic part draw the same numbers in every call, for the pictures of these numbers."""
+def fixed(part: torch.nn.Module, *images: int) -> torch.nn.Module:
+    """Let a stochastic part draw the same numbers in every call, for the images of these numbers."""
     if part.spec.stochastic:
-        part.streams = [Rng(4).at("part", i) for i in pictures]
+        part.streams = [Rng(4).at("part", i) for i in images]
     return part
 
 
@@ -158,7 +158,7 @@ def test_shape_range_and_purity(kind, size, n):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_black_white_and_tiny_pictures_survive(kind):
+def test_black_white_and_tiny_images_survive(kind):
     part = small(kind).build()
     for value in (0.0, 1.0):
         y = part(torch.full((1, part.facts.channels[0], 5, 3), value))
@@ -172,7 +172,7 @@ def test_batch_split_changes_nothing(kind):
     x = images(3, part.facts.channels[-1], 17, 23)
     with torch.no_grad():
         whole = fixed(part, 0, 1, 2)(x)
-        single = torch.cat([fixed(part, i)(picture[None]) for i, picture in enumerate(x)])
+        single = torch.cat([fixed(part, i)(image[None]) for i, image in enumerate(x)])
     tolerance = 0.0 if isinstance(part.spec, ArrayRestorerSpec) else 1e-6
     assert (whole - single).abs().max() <= tolerance
 
@@ -305,7 +305,7 @@ def test_receptive_field_claim(kind):
     low, high = (at - reach) * scale, (at + reach + 1) * scale
     near[:, :, low:high, low:high] = True
     assert difference[near].max() > 1e-4, "the pixel has no effect at all"
-    # Fourier transforms spread rounding errors over the whole picture.
+    # Fourier transforms spread rounding errors over the whole image.
     assert difference[~near].max() <= 2e-6
 
 

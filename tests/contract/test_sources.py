@@ -24,13 +24,13 @@ CLASSES = ("cat", "dog", "fox")
 PER_CLASS = 4
 
 
-def picture(number: int, shade: int, shape: tuple[int, int] = (20, 24)) -> np.ndarray:
+def image(number: int, shade: int, shape: tuple[int, int] = (20, 24)) -> np.ndarray:
     rng = np.random.Generator(np.random.Philox(key=number + 1000 * shade))
     return rng.integers(0, 256, (*shape, 3), np.uint8)
 
 
 def encoded(number: int, shade: int, broken: bool) -> bytes:
-    data = encode_png(picture(number, shade))
+    data = encode_png(image(number, shade))
     return data[: len(data) // 2] if broken and number == 1 else data
 
 
@@ -51,7 +51,7 @@ def build_folder(root: Path, shade: int, broken: bool, below: str = "") -> dict[
         place = root / below / CLASSES[number % len(CLASSES)]
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number:02d}.png").write_bytes(encoded(number, shade, broken))
-    (root / below / "readme.txt").write_text("not a picture")
+    (root / below / "readme.txt").write_text("not an image")
     return {"path": str(root)}
 
 
@@ -75,7 +75,7 @@ def build_cifar(root: Path, shade: int, head: int, names: str, files: tuple[str,
     for part, name in enumerate(files):
         rows = b""
         for number in range(PER_CLASS * len(CLASSES)):
-            pixels = picture(number + 100 * part, shade, (32, 32)).transpose(2, 0, 1)
+            pixels = image(number + 100 * part, shade, (32, 32)).transpose(2, 0, 1)
             rows += bytes([number % len(CLASSES)] * head) + pixels.tobytes()
         (root / name).write_bytes(rows)
     return {"path": str(root)}
@@ -91,7 +91,7 @@ def build_cifar100(root: Path, shade: int, broken: bool) -> dict[str, Any]:
 
 def build_cifar_c(root: Path, shade: int, broken: bool) -> dict[str, Any]:
     count = PER_CLASS * len(CLASSES)
-    pixels = np.stack([picture(number, shade, (32, 32)) for number in range(5 * count)])
+    pixels = np.stack([image(number, shade, (32, 32)) for number in range(5 * count)])
     np.save(root / "fog.npy", pixels)
     np.save(root / "labels.npy", np.tile(np.arange(count) % len(CLASSES), 5))
     return {"path": str(root), "corruption": "fog", "severity": 2}
@@ -104,7 +104,7 @@ class Case:
     build: Callable[[Path, int, bool], dict[str, Any]]
     files: bool = False
     other: dict[str, Any] = field(default_factory=dict)
-    """For sets without a path: fields that give other pictures."""
+    """For sets without a path: fields that give other images."""
 
 
 CASES: dict[str, Case] = {
@@ -142,7 +142,7 @@ def test_index_is_stable_and_ids_are_unique(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_are_rgb_and_alone_equal_to_in_a_batch(kind: str, tmp_path: Path) -> None:
+def test_images_are_rgb_and_alone_equal_to_in_a_batch(kind: str, tmp_path: Path) -> None:
     source = make(kind, tmp_path)
     entries = source.index().entries[:9]
     together = source.read(entries)
@@ -216,7 +216,7 @@ def test_fingerprint_follows_content_not_place(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind in CASES and CASES[kind].files])
-def test_a_broken_picture_is_skipped_with_its_reason(kind: str, tmp_path: Path) -> None:
+def test_a_broken_image_is_skipped_with_its_reason(kind: str, tmp_path: Path) -> None:
     source = make(kind, tmp_path, broken=True)
     entries = source.index().entries
     found = source.read(entries)

@@ -31,14 +31,14 @@ KINDS = ("gaussian_noise", "fog", "contrast")
 def photos(tmp_path):
     """Forty cuts of photographs in two classes, one damaged file among them."""
     root = tmp_path / "photos"
-    pictures = [skimage.data.astronaut(), skimage.data.coffee()]
+    images = [skimage.data.astronaut(), skimage.data.coffee()]
     for label, name in enumerate(("astronaut", "coffee")):
         (root / name).mkdir(parents=True)
         for number in range(20):
-            cut = pictures[label][number * 4 : number * 4 + 96, 60 : 60 + 96]
+            cut = images[label][number * 4 : number * 4 + 96, 60 : 60 + 96]
             small = cv2.resize(cut, (24, 24), interpolation=cv2.INTER_AREA)
             (root / name / f"{number:03d}.png").write_bytes(encode_png(small))
-    (root / "coffee" / "007.png").write_bytes(b"not a picture")
+    (root / "coffee" / "007.png").write_bytes(b"not an image")
     return root
 
 
@@ -60,7 +60,7 @@ def test_files_hold_what_an_evaluation_would_see(photos, tmp_path):
     done = write(
         photos, tmp_path / "c", "imagenet_c", workers=1, on_progress=lambda *step: steps.append(step)
     )
-    assert (done.pictures, done.corruptions, done.made) == (39, 15, 39 * 15)
+    assert (done.images, done.corruptions, done.made) == (39, 15, 39 * 15)
     assert [skipped.id for skipped in done.skipped] == ["coffee/007.png"]
     assert steps[-1] == (40, 40)
     assert steps == sorted(steps)
@@ -90,7 +90,7 @@ def test_arrays_hold_what_an_evaluation_would_see(photos, tmp_path):
     np.testing.assert_array_equal(labels, np.tile([0] * 20 + [1] * 19, 5))
     source = Folder(path=str(photos))
     samples = [sample for sample in source.read(source.index().entries) if isinstance(sample, Sample)]
-    assert done.pictures == len(samples) == 39
+    assert done.images == len(samples) == 39
     for kind in KINDS:
         array = np.load(tmp_path / "c" / f"{kind}.npy")
         assert array.shape == (195, 24, 24, 3)
@@ -154,7 +154,7 @@ def test_another_configuration_is_refused(photos, tmp_path):
     with pytest.raises(ConfigError, match="corruptions differ"):
         write_benchmark(source, tmp_path / "c", expand(["fog"]), layout="imagenet_c", seed=3, workers=1)
     (photos / "coffee" / "008.png").write_bytes((photos / "coffee" / "009.png").read_bytes())
-    with pytest.raises(ConfigError, match="pictures differ"):
+    with pytest.raises(ConfigError, match="images differ"):
         write(photos, tmp_path / "c", "imagenet_c", workers=1)
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("mine")
@@ -165,7 +165,7 @@ def test_another_configuration_is_refused(photos, tmp_path):
 def test_the_manifest_says_what_was_made(photos, tmp_path):
     write(photos, tmp_path / "c", "imagenet_c", workers=1)
     manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
-    assert manifest["pictures"] == 39
+    assert manifest["images"] == 39
     assert manifest["skipped"][0]["id"] == "coffee/007.png"
     config = manifest["config"]
     assert (config["seed"], config["layout"], config["classes"]) == (3, "imagenet_c", ["astronaut", "coffee"])
@@ -192,7 +192,7 @@ def test_layouts_refuse_what_they_cannot_hold(photos, tmp_path):
         write_benchmark(source, tmp_path / "c", expand(["fog"]), layout="cifar_c", workers=1)
 
 
-def test_pictures_that_are_too_small_are_listed(photos, tmp_path):
+def test_images_that_are_too_small_are_listed(photos, tmp_path):
     (photos / "astronaut" / "004.png").write_bytes(encode_png(np.zeros((15, 40, 3), np.uint8)))
     done = write(photos, tmp_path / "c", "imagenet_c", workers=1)
     assert [skipped.id for skipped in done.skipped] == ["astronaut/004.png", "coffee/007.png"]
@@ -200,13 +200,13 @@ def test_pictures_that_are_too_small_are_listed(photos, tmp_path):
     assert not list((tmp_path / "c").rglob("astronaut/004.*"))
 
 
-def test_unlabelled_pictures_have_no_class_folders(photos, tmp_path):
+def test_unlabelled_images_have_no_class_folders(photos, tmp_path):
     source = Files(path=str(photos), take=5)
     done = write_benchmark(
         source, tmp_path / "c", expand(["contrast"]), layout="imagenet_c", workers=1, image_format="jpeg"
     )
     files = list((tmp_path / "c" / "contrast" / "1").iterdir())
-    assert done.pictures == len(files)
+    assert done.images == len(files)
     assert {path.suffix for path in files} == {".jpg"}
 
 

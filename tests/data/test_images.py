@@ -49,7 +49,7 @@ def test_exif_orientation_is_applied(turn: int) -> None:
     image = noise(6, 9, 3)
     exif = Image.Exif()
     exif[0x0112] = turn
-    quarter = {1: 0, 3: 2, 6: 1, 8: 3}[turn]  # the stored picture is turned back by so many quarters
+    quarter = {1: 0, 3: 2, 6: 1, 8: 3}[turn]  # the stored image is turned back by so many quarters
     stored = np.rot90(image, quarter)
     data = saved(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif.tobytes())
     np.testing.assert_array_equal(decode(data), image)
@@ -93,7 +93,7 @@ def test_cmyk_bilevel_and_grey() -> None:
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
-def test_pictures_without_a_range_are_refused_by_name(mode: str) -> None:
+def test_images_without_a_range_are_refused_by_name(mode: str) -> None:
     with pytest.raises(DataError, match="32-bit .* no fixed range"):
         decode(saved(Image.new(mode, (4, 4), 1), "TIFF"))
 
@@ -105,10 +105,10 @@ def test_first_frame_of_an_animation() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"not a picture at all", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF", b"\0" * 99]
+    "data", [b"not an image at all", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF", b"\0" * 99]
 )
-def test_no_picture(data: bytes) -> None:
-    with pytest.raises(DataError, match="is not a picture"):
+def test_no_image(data: bytes) -> None:
+    with pytest.raises(DataError, match="is not an image"):
         decode(data, name="x.png")
 
 
@@ -124,7 +124,7 @@ def test_empty_missing_and_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])
 def test_truncated_files(kind: str) -> None:
     data = saved(Image.fromarray(noise(40, 40, 3)), kind)
-    with pytest.raises(DataError, match="damaged|not a picture"):
+    with pytest.raises(DataError, match="damaged|not an image"):
         decode(data[: len(data) * 2 // 3])
 
 
@@ -137,7 +137,7 @@ def bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def test_huge_pictures_are_refused_before_decoding() -> None:
+def test_huge_images_are_refused_before_decoding() -> None:
     with pytest.raises(DataError, match="more than the limit of 100"):
         decode(encode_png(noise(11, 10, 3)), max_pixels=100)
     with pytest.raises(DataError, match="too many pixels"):
@@ -163,7 +163,7 @@ SEEDS = [
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=12),
 )
 @pytest.mark.filterwarnings("ignore")
-def test_damage_gives_a_picture_or_a_data_error(
+def test_damage_gives_an_image_or_a_data_error(
     seed: bytes, cut: float, changes: list[tuple[float, int]]
 ) -> None:
     data = bytearray(seed[: max(1, int(len(seed) * cut))])

@@ -19,7 +19,7 @@ from imagecorruptions import corrupt
 from imagecorruptions import corruptions as peer
 
 SEVERITIES = range(1, 6)
-PICTURES = {
+IMAGES = {
     "astronaut": (224, 224),
     "coffee": (150, 97),
     "chelsea": (64, 81),
@@ -28,7 +28,7 @@ PICTURES = {
 
 
 def photo(name: str) -> np.ndarray:
-    height, width = PICTURES[name]
+    height, width = IMAGES[name]
     image = np.atleast_3d(getattr(skimage.data, name)())
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
     return image if image.shape[2] == 3 else image.repeat(3, axis=2)
@@ -48,7 +48,7 @@ def compare(kind: str, severity: int, name: str, *, share: float = 0.02, **optio
     assert (apart > 0).mean() <= share
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("kind", ["defocus_blur", "zoom_blur", "gaussian_blur"])
 def test_deterministic_blurs(kind, severity, name):
@@ -56,7 +56,7 @@ def test_deterministic_blurs(kind, severity, name):
     compare(kind, severity, name, share=0.1 if (kind, severity) == ("defocus_blur", 1) else 0.02)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("kind", ["gaussian_noise", "speckle_noise"])
 def test_normal_noise_with_an_equal_field(kind, severity, name, monkeypatch):
@@ -65,7 +65,7 @@ def test_normal_noise_with_an_equal_field(kind, severity, name, monkeypatch):
     compare(kind, severity, name, share=0.001)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_motion_blur_with_an_equal_direction(severity, name, monkeypatch):
     angle = stream().uniform(-45, 45)
@@ -85,7 +85,7 @@ class Replay(np.random.Generator):
         return self.fields.pop(0)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_impulse_noise_with_an_equal_field(severity, name):
     shape = photo(name).shape

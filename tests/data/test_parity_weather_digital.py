@@ -30,7 +30,7 @@ def photo(name, size):
 
 
 def difference(kind, severity, image, generator=None):
-    """Return |ours - peer's| for one picture."""
+    """Return |ours - peer's| for one image."""
     generator = generator or Rng(0).at("unused").numpy()
     ours = CORRUPTIONS[kind](severity=severity).apply(image, generator)
     return np.abs(ours.astype(int) - peer.corrupt(image, severity, kind))
@@ -124,8 +124,8 @@ def test_frost_photographs_give_equal_statistics(severity):
         frost = CORRUPTIONS["frost"](severity=severity, textures="imagenet_c")
         ours.append(frost(image, Rng(number)).astype(float))
         theirs.append(_peer_frost(image, severity, np_state))
-    levels = [np.mean([picture.mean() for picture in made]) for made in (ours, theirs)]
-    spreads = [np.mean([(picture - image).std() for picture in made]) for made in (ours, theirs)]
+    levels = [np.mean([one.mean() for one in made]) for made in (ours, theirs)]
+    spreads = [np.mean([(one - image).std() for one in made]) for made in (ours, theirs)]
     assert levels[0] == pytest.approx(levels[1], abs=8)
     assert spreads[0] == pytest.approx(spreads[1], rel=0.15)
 

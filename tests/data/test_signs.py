@@ -12,7 +12,7 @@ from clearsight.data.signs.scene import BACKGROUNDS, render
 from clearsight.data.sources.signs import CLASSES, Signs
 
 GOLDEN = np.array([[79.53, 56.42, 58.65], [134.22, 118.48, 111.08], [126.17, 105.77, 117.83]])
-"""Mean colour of pictures 0, 5 and 16 of the test split."""
+"""Mean colour of images 0, 5 and 16 of the test split."""
 
 
 def images(source: Signs, count: int) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_classes_take_turns() -> None:
     assert index.entries[42].id == "signs/test/000042"
 
 
-def test_a_picture_depends_on_its_number_only() -> None:
+def test_an_image_depends_on_its_number_only() -> None:
     few, many = Signs(count=5), Signs(count=500)
     np.testing.assert_array_equal(images(few, 5), images(many, 5))
 
@@ -64,11 +64,11 @@ def test_faces_differ_and_are_premultiplied() -> None:
 
 
 def test_scenes_are_varied_and_well_exposed() -> None:
-    pictures = images(Signs(split="train", count=170), 170).astype(float)
-    brightness = pictures.mean((1, 2, 3))
+    scenes = images(Signs(split="train", count=170), 170).astype(float)
+    brightness = scenes.mean((1, 2, 3))
     assert 60 < brightness.mean() < 160
     assert brightness.std() > 15
-    assert pictures.std((1, 2, 3)).min() > 5
+    assert scenes.std((1, 2, 3)).min() > 5
 
 
 def test_golden_within_a_grey_level() -> None:

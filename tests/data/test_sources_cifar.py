@@ -185,7 +185,7 @@ def test_damaged_binary_and_empty_folder(tmp_path: Path) -> None:
         Cifar10(path=str(tmp_path)).index()
     binary10(tmp_path)
     (tmp_path / "cifar-10-batches-bin/test_batch.bin").write_bytes(b"12345")
-    with pytest.raises(DataError, match="no whole number of pictures"):
+    with pytest.raises(DataError, match="no whole number of images"):
         Cifar10(path=str(tmp_path)).index()
 
 
@@ -262,7 +262,7 @@ def test_cifar_c_knows_cifar_100_and_its_mistakes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'fog'"):
         CifarC(path=str(tmp_path), corruption="fogg").index()
     np.save(tmp_path / "labels.npy", np.zeros(7, np.int64))
-    with pytest.raises(DataError, match="do not fit 30 pictures"):
+    with pytest.raises(DataError, match="do not fit 30 images"):
         CifarC(path=str(tmp_path), corruption="fog").index()
     np.save(tmp_path / "labels.npy", np.array([{}] * 30, dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="cannot be read as an array"):

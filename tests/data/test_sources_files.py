@@ -38,7 +38,7 @@ def ids(source: Files | Folder | ImageNetC | Parquet) -> list[str]:
 
 def test_files_takes_a_file_a_folder_or_a_glob(tmp_path: Path) -> None:
     tree(tmp_path, ["b.png", "a/x.JPG", "a/deep/y.png", "a/.hidden/z.png", ".w.png"])
-    (tmp_path / "a/notes.txt").write_text("no picture")
+    (tmp_path / "a/notes.txt").write_text("no image")
     assert ids(Files(path=str(tmp_path))) == ["a/deep/y.png", "a/x.JPG", "b.png"]
     assert ids(Files(path=str(tmp_path / "b.png"))) == ["b.png"]
     assert ids(Files(path=str(tmp_path / "*.png"))) == ["b.png"]
@@ -53,10 +53,10 @@ def test_files_with_brackets_in_a_real_name(tmp_path: Path) -> None:
     assert ids(Files(path=str(tmp_path / "set[1]"))) == ["a.png"]
 
 
-def test_files_without_pictures(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no pictures"):
+def test_files_without_images(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no images"):
         Files(path=str(tmp_path)).index()
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         Files(path=str(tmp_path / "*.png")).index()
     with pytest.raises(DataError, match="is no glob"):
         Files(path=str(tmp_path / "**.png")).index()
@@ -129,7 +129,7 @@ def test_parquet_other_columns_and_no_labels(tmp_path: Path) -> None:
     good, none = source.read(source.index().entries)
     assert isinstance(good, Sample)
     assert isinstance(none, Skipped)
-    assert "holds no picture" in none.reason
+    assert "holds no image" in none.reason
     unlabelled = Parquet(path=str(tmp_path / "a.parquet"), image_column="img", label_column=None)
     assert unlabelled.index().classes == ()
     assert {entry.label for entry in unlabelled.index().entries} == {None}
@@ -138,7 +138,7 @@ def test_parquet_other_columns_and_no_labels(tmp_path: Path) -> None:
 def test_parquet_mistakes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no column 'label'; did you mean 'labels'"):
         write(tmp_path / "a.parquet", image=[png(1)], labels=[0]).index()
-    with pytest.raises(DataError, match="not encoded pictures"):
+    with pytest.raises(DataError, match="not encoded images"):
         write(tmp_path / "b.parquet", image=[1.5], label=[0]).index()
     (tmp_path / "c.parquet").write_bytes(b"PAR1 no, not really PAR1")
     with pytest.raises(DataError, match="cannot be read as parquet"):

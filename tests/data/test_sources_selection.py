@@ -21,7 +21,7 @@ CLASSES = ("n01440764_tench", "n02102040 spaniel", "lion, king", "plain")
 
 
 class Toy(Source):
-    """Entries given by hand; the picture is one grey level."""
+    """Entries given by hand; the image is one grey level."""
 
     kind: Literal["toy"] = "toy"
     listed: ClassVar[tuple[Entry, ...]] = ()
@@ -139,14 +139,14 @@ def test_bad_group_patterns(pattern: str, message: str) -> None:
 def test_subset_without_rule_and_empty_results() -> None:
     with pytest.raises(ValidationError, match="subset 'train' goes with 'hold_out'"):
         Toy(labels=(0,), subset="train")
-    with pytest.raises(ConfigError, match="2 pictures of each class are held out, and one class has 1"):
+    with pytest.raises(ConfigError, match="2 images of each class are held out, and one class has 1"):
         Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="train").index()
     assert (
         len(Toy(labels=(0, 1, 1, 1), hold_out=HoldOut(per_class=2), subset="held_out").index().entries) == 3
     )
-    with pytest.raises(DataError, match="no pictures are left"):
+    with pytest.raises(DataError, match="no images are left"):
         Toy(labels=(0, 1), label_map={"plain": 1}).index()
-    with pytest.raises(DataError, match="there are no pictures"):
+    with pytest.raises(DataError, match="there are no images"):
         Toy().index()
     with pytest.raises(DataError, match="share an id"):
         Toy(labels=(0, 0), ids=("a", "a")).index()

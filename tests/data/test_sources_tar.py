@@ -35,13 +35,13 @@ def photos(tmp_path: Path) -> Path:
         "./set/b.png": png(20),
         "./set/low/a.PNG": png(10, 9),
         "./set/._b.png": b"left by a file system",
-        "./set/notes.txt": b"no picture",
+        "./set/notes.txt": b"no image",
         "./set/broken.png": b"cut",
     }
     return write(tmp_path / "photos.tar", members)
 
 
-def test_pictures_are_read_in_place(photos: Path) -> None:
+def test_images_are_read_in_place(photos: Path) -> None:
     source = Tar(path=str(photos))
     entries = source.index().entries
     assert [entry.id for entry in entries] == ["set/b.png", "set/broken.png", "set/low/a.PNG"]
@@ -59,7 +59,7 @@ def test_pictures_are_read_in_place(photos: Path) -> None:
 def test_pattern_selects(photos: Path) -> None:
     found = Tar(path=str(photos), pattern="*/low/*").index().entries
     assert [entry.id for entry in found] == ["set/low/a.PNG"]
-    with pytest.raises(DataError, match="no pictures that match 'high"):
+    with pytest.raises(DataError, match="no images that match 'high"):
         Tar(path=str(photos), pattern="high/*").index()
 
 

@@ -39,7 +39,7 @@ def image():
 
 
 @pytest.mark.parametrize("kind", [*STOCHASTIC, "brightness", "contrast", "pixelate", "jpeg_compression"])
-def test_a_grey_picture_is_damaged_like_its_colour_twin(kind, image):
+def test_a_grey_image_is_damaged_like_its_colour_twin(kind, image):
     """One channel or three equal ones: the grey levels stay close (frost and mud have colours of their own)."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     for severity in (1, 3, 5):
@@ -68,9 +68,9 @@ def test_threads_change_nothing(kind, table):
 @given(st.tuples(*[st.integers(0, 255)] * 3), st.sampled_from(TABLES), st.integers(1, 5))
 @settings(max_examples=60, deadline=None)
 def test_brightness_keeps_the_ratios_of_the_channels(colour, table, severity):
-    picture = np.full((16, 16, 3), colour, np.uint8)
+    image = np.full((16, 16, 3), colour, np.uint8)
     added = 255 * Brightness.ADDED[table][severity - 1]
-    out = Brightness(severity=severity, table=table)(picture, RNG)[0, 0]
+    out = Brightness(severity=severity, table=table)(image, RNG)[0, 0]
     largest = max(colour)
     wanted = min(largest + added, 255) * (np.array(colour) / largest if largest else np.ones(3))
     np.testing.assert_allclose(out, np.floor(wanted + 1e-6), atol=0)
@@ -98,8 +98,8 @@ def test_saturate_keeps_the_largest_channel_and_turns_grey_red(image):
 
 
 def test_saturate_pales_then_deepens(image):
-    def chroma(picture):
-        return (picture.max(axis=2).astype(int) - picture.min(axis=2)).mean()
+    def chroma(image):
+        return (image.max(axis=2).astype(int) - image.min(axis=2)).mean()
 
     levels = [chroma(Saturate(severity=severity)(image, RNG)) for severity in range(1, 6)]
     assert levels[1] < levels[0] < chroma(image) < levels[2] < levels[3] < levels[4]
@@ -195,16 +195,16 @@ def test_frost_without_the_photographs_says_what_to_do(monkeypatch, image):
         Frost(textures="imagenet_c")(image, RNG)
 
 
-def test_elastic_keeps_even_pictures_and_bends_sizes_alike():
+def test_elastic_keeps_even_images_and_bends_sizes_alike():
     even = np.full((40, 50, 3), 77, np.uint8)
     for severity in range(1, 6):
         np.testing.assert_array_equal(ElasticTransform(severity=severity)(even, RNG), even)
     photo = skimage.data.astronaut()
     changes = []
     for side in (64, 128, 256):
-        picture = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
-        made = [ElasticTransform(severity=2)(picture, Rng(seed)) for seed in range(24)]
-        changes.append(np.mean([np.abs(out.astype(int) - picture).mean() for out in made]))
+        image = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+        made = [ElasticTransform(severity=2)(image, Rng(seed)) for seed in range(24)]
+        changes.append(np.mean([np.abs(out.astype(int) - image).mean() for out in made]))
     assert max(changes) < 1.3 * min(changes)
 
 

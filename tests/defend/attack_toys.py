@@ -1,4 +1,4 @@
-"""A target over any torch module, linear classifiers, and pictures of tests: attacks without pipelines."""
+"""A target over any torch module, linear classifiers, and images of tests: attacks without pipelines."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from clearsight.defend.target import Loss, Slope, Victims
 
 
 class ToyTarget:
-    """A module from pictures to logits, as attacks see it.
+    """A module from images to logits, as attacks see it.
 
     Attributes:
-        model: pictures (m, c, h, w) to logits (m, classes).
+        model: images (m, c, h, w) to logits (m, classes).
         queries: (n,), forward passes of each row.
         backwards: (n,), gradients of each row.
         members: what compositions reported.
@@ -26,7 +26,7 @@ class ToyTarget:
     """
 
     def __init__(self, model: nn.Module, classes: int, rows: int, *, gradients: bool = True) -> None:
-        """Set the counters of ``rows`` pictures to zero; without ``gradients`` asking for one is an error."""
+        """Set the counters of ``rows`` images to zero; without ``gradients`` asking for one is an error."""
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.classes = classes
         self.stochastic = False
@@ -80,7 +80,7 @@ class ToyTarget:
 
 
 def linear(classes: int, shape: Sequence[int], seed: int = 0) -> nn.Linear:
-    """Return a classifier with independent normal weights, no biases, for flat pictures of ``shape``."""
+    """Return a classifier with independent normal weights, no biases, for flat images of ``shape``."""
     count = torch.Size(shape).numel()
     # Made without drawing from the global generator.
     layer = skip_init(nn.Linear, count, classes)
@@ -90,7 +90,7 @@ def linear(classes: int, shape: Sequence[int], seed: int = 0) -> nn.Linear:
 
 
 def flattened(layer: nn.Module) -> nn.Module:
-    """Return the classifier for pictures (n, c, h, w) that has this layer for flat ones (n, d)."""
+    """Return the classifier for images (n, c, h, w) that has this layer for flat ones (n, d)."""
     return nn.Sequential(nn.Flatten(), layer)
 
 
@@ -106,15 +106,17 @@ class Precise(nn.Module):
         return out
 
 
-def victims_of(model: nn.Module, images: Tensor, names: str = "picture") -> Victims:
-    """Return the pictures, labelled with what the model predicts, so that all are classified right."""
+def victims_of(model: nn.Module, images: Tensor, names: str = "image") -> Victims:
+    """Return the images, labelled with what the model predicts, so that all are classified right."""
     with torch.no_grad():
         labels = model(images).argmax(1)
     ids = tuple(f"{names}-{i}" for i in range(len(images)))
     return Victims(images, labels, ids, torch.arange(len(images)))
 
 
-def pictures(n: int, shape: Sequence[int], *, low: float = 0.0, high: float = 1.0, seed: int = 0) -> Tensor:
-    """Return pictures (n, *shape) of uniform noise between two levels."""
-    noise = torch.rand((n, *shape), generator=Rng(seed).at("pictures").torch())
+def random_images(
+    n: int, shape: Sequence[int], *, low: float = 0.0, high: float = 1.0, seed: int = 0
+) -> Tensor:
+    """Return images (n, *shape) of uniform noise between two levels."""
+    noise = torch.rand((n, *shape), generator=Rng(seed).at("images").torch())
     return low + (high - low) * noise

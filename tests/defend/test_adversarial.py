@@ -57,7 +57,7 @@ def tiny() -> Tiny:
 
 
 def batch(n: int = 6, share: float = 1.0, *, labelled: bool = True) -> TrainBatch:
-    generator = Rng(1).at("pictures").torch()
+    generator = Rng(1).at("images").torch()
     images = torch.rand(n, 3, SIDE, SIDE, generator=generator)
     # Some values at the ends of the range, where clamping matters.
     images = ((images - 0.5) * 1.4 + 0.5).clamp(0, 1)
@@ -129,7 +129,7 @@ def test_noise_moves_three_eps_at_most(model: Tiny) -> None:
 
 
 @every
-def test_attack_raises_the_loss_of_every_picture(fields: dict[str, Any], model: Tiny) -> None:
+def test_attack_raises_the_loss_of_every_image(fields: dict[str, Any], model: Tiny) -> None:
     one = batch(12)
     labels = labels_of(one)
     hard = Adversarial(**fields).ascent().applied(model, one.images, labels, Rng(0))
@@ -144,7 +144,7 @@ def test_attack_raises_the_loss_of_every_picture(fields: dict[str, Any], model: 
 def test_passes_and_their_modes(steps: int, natural: float, model: Tiny) -> None:
     one = batch()
     (loss,) = losses(Adversarial(steps=steps, natural=natural), model, one, Rng(0))
-    # The attack looks at eval mode, then one forward of the attacked and perhaps one of the clean pictures.
+    # The attack looks at eval mode, then one forward of the attacked and perhaps one of the clean images.
     trained = 2 if natural else 1
     assert [mode for mode, _ in model.forwards] == [False] * steps + [True] * trained
     assert model.backwards == steps
@@ -180,7 +180,7 @@ def test_an_interrupted_attack_leaves_the_model_as_it_was(model: Tiny) -> None:
 
 
 @pytest.mark.parametrize("natural", [0.0, 0.5, 1.0])
-def test_statistics_are_those_of_the_attacked_pictures(natural: float, model: Tiny) -> None:
+def test_statistics_are_those_of_the_attacked_images(natural: float, model: Tiny) -> None:
     losses(Adversarial(steps=2, natural=natural), model, batch(), Rng(0))
     hard = model.forwards[2][1]
     other = tiny()
@@ -207,7 +207,7 @@ def test_labels_are_needed(model: Tiny) -> None:
 
 
 def signed(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
-    """Return the gradient of the loss by the pictures, one picture at a time."""
+    """Return the gradient of the loss by the images, one image at a time."""
     rows = []
     for row in range(len(x)):
         point = x[row : row + 1].clone().requires_grad_()
@@ -218,7 +218,7 @@ def signed(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
 
 
 def test_pgd_against_a_reference() -> None:
-    """Madry et al. 2018: x <- clip(x + a sign(gradient)) within eps of the picture and within [0, 1]."""
+    """Madry et al. 2018: x <- clip(x + a sign(gradient)) within eps of the image and within [0, 1]."""
     one, eps, size = batch(), 0.05, 0.02
     labels, model = labels_of(one), tiny().eval()
     start = Ascent("linf", eps, 0, size, start=eps).applied(model, one.images, labels, Rng(5))
@@ -292,7 +292,7 @@ def test_ramp_grows_and_stops(model: Tiny) -> None:
     assert torch.equal(model.forwards[-1][1], one.images)
 
 
-def test_examined_pictures_are_attacked_in_the_whole_ball(model: Tiny) -> None:
+def test_examined_images_are_attacked_in_the_whole_ball(model: Tiny) -> None:
     one = batch()
     method = Adversarial(steps=1, examined_steps=4)
     model.eval()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from attack_toys import Precise, ToyTarget, flattened, linear, pictures, victims_of
+from attack_toys import Precise, ToyTarget, flattened, linear, random_images, victims_of
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -28,7 +28,7 @@ def small_network(classes: int = 6, seed: int = 0) -> nn.Module:
 
 
 def confident(classes: int, images: Tensor) -> tuple[nn.Linear, Victims, ToyTarget]:
-    """Return a linear classifier that no small change fools: each picture's class leads by a wide margin."""
+    """Return a linear classifier that no small change fools: each image's class leads by a wide margin."""
     layer = linear(classes, SHAPE)
     layer.bias.data[0] = 1e3
     model = flattened(layer)
@@ -46,7 +46,7 @@ def search(target: ToyTarget, victims: Victims, aims: Tensor, settings: Settings
     ids=["linf", "l2", "l1", "l1-plain"],
 )
 def test_exact_optimum_of_a_linear_classifier(norm: Norm, eps: float, *, widened: bool) -> None:
-    images = pictures(5, SHAPE, low=0.4, high=0.6)
+    images = random_images(5, SHAPE, low=0.4, high=0.6)
     layer, victims, target = confident(4, images)
     aims = ranked_targets(target, victims, 3)
     assert aims.shape == (5, 3)
@@ -61,7 +61,7 @@ def test_exact_optimum_of_a_linear_classifier(norm: Norm, eps: float, *, widened
 
 @balls
 def test_exact_optimum_of_two_classes_by_the_margin(norm: Norm, eps: float) -> None:
-    images = pictures(5, SHAPE, low=0.4, high=0.6)
+    images = random_images(5, SHAPE, low=0.4, high=0.6)
     layer, victims, target = confident(2, images)
     found = APGD(loss="margin", norm=norm, eps=eps, steps=40)(target, victims, Rng(0))
     slope = layer.weight[1] - layer.weight[0]
@@ -70,7 +70,7 @@ def test_exact_optimum_of_two_classes_by_the_margin(norm: Norm, eps: float) -> N
 
 
 def test_exact_optimum_with_the_cube_active() -> None:
-    images = pictures(5, SHAPE)
+    images = random_images(5, SHAPE)
     for norm, eps in (("linf", 0.3), ("l1", 0.3)):
         layer, victims, target = confident(2, images)
         found = APGD(loss="margin", norm=norm, eps=eps, steps=40)(target, victims, Rng(0))
@@ -86,7 +86,7 @@ def test_exact_optimum_with_the_cube_active() -> None:
 
 
 def test_margins_are_the_best_that_were_seen() -> None:
-    images = pictures(4, SHAPE, low=0.4, high=0.6)
+    images = random_images(4, SHAPE, low=0.4, high=0.6)
     layer, victims, target = confident(3, images)
     found = search(target, victims, ranked_targets(target, victims, 1)[:, 0], Settings("linf", 0.02))
     logits = flattened(layer)(found.images)
@@ -97,7 +97,7 @@ def test_margins_are_the_best_that_were_seen() -> None:
 @balls
 @pytest.mark.parametrize("loss", ["ce", "dlr", "dlr_targeted", "margin"])
 def test_stays_in_ball_and_cube_and_breaks_what_it_says(norm: Norm, eps: float, loss: Any) -> None:
-    model, images = small_network(), pictures(8, SHAPE)
+    model, images = small_network(), random_images(8, SHAPE)
     victims = victims_of(model, images)
     target = ToyTarget(model, 6, 8)
     found = APGD(loss=loss, norm=norm, eps=4 * eps, steps=20, targets=2)(target, victims, Rng(0))
@@ -109,14 +109,14 @@ def test_stays_in_ball_and_cube_and_breaks_what_it_says(norm: Norm, eps: float, 
 
 @balls
 @pytest.mark.parametrize("loss", ["ce", "dlr_targeted"])
-def test_budget_and_finished_pictures_are_free(norm: Norm, eps: float, loss: Any) -> None:
-    model, images = small_network(), pictures(12, SHAPE)
+def test_budget_and_finished_images_are_free(norm: Norm, eps: float, loss: Any) -> None:
+    model, images = small_network(), random_images(12, SHAPE)
     victims, target = victims_of(model, images), ToyTarget(model, 6, 12)
     attack = APGD(loss=loss, norm=norm, eps=eps, steps=20, restarts=2, targets=3)
     found = attack(target, victims, Rng(0))
     survived = model(found).argmax(1) == victims.labels
     starts = 2 * (3 if loss == "dlr_targeted" else 1)
-    # One query tells that the picture is classified right, one ranks the classes.
+    # One query tells that the image is classified right, one ranks the classes.
     queries = 1 + (loss == "dlr_targeted") + starts * (25 if norm == "l1" else 21)
     assert survived.any()
     assert not survived.all()
@@ -128,7 +128,7 @@ def test_budget_and_finished_pictures_are_free(norm: Norm, eps: float, loss: Any
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_the_first_misclassified_point_ends_the_search(norm: Norm) -> None:
-    model, images = small_network(), pictures(4, SHAPE)
+    model, images = small_network(), random_images(4, SHAPE)
     victims, target = victims_of(model, images), ToyTarget(model, 6, 4)
     settings, streams = Settings(norm, {"linf": 0.4, "l2": 4.0, "l1": 40.0}[norm]), Streams(Rng(0), "abcd")
     raised = raised_by("ce", victims.labels)
@@ -146,8 +146,8 @@ def test_the_first_misclassified_point_ends_the_search(norm: Norm) -> None:
 
 @balls
 @pytest.mark.parametrize("loss", ["ce", "dlr_targeted"])
-def test_a_picture_gets_the_same_in_every_batch(norm: Norm, eps: float, loss: Any) -> None:
-    model, images = Precise(small_network()), pictures(3, SHAPE)
+def test_an_image_gets_the_same_in_every_batch(norm: Norm, eps: float, loss: Any) -> None:
+    model, images = Precise(small_network()), random_images(3, SHAPE)
     victims, attack = victims_of(model, images), APGD(loss=loss, norm=norm, eps=eps, steps=15, targets=2)
     together = attack(ToyTarget(model, 6, 3), victims, Rng(0))
     for i in range(3):
@@ -158,7 +158,7 @@ def test_a_picture_gets_the_same_in_every_batch(norm: Norm, eps: float, loss: An
 
 
 def test_restarts_keep_the_nearest_and_start_elsewhere() -> None:
-    model, images = small_network(), pictures(8, SHAPE)
+    model, images = small_network(), random_images(8, SHAPE)
     victims = victims_of(model, images)
     found = [
         APGD(loss="margin", eps=0.01, steps=3, restarts=n)(ToyTarget(model, 6, 8), victims, Rng(0))
@@ -170,7 +170,7 @@ def test_restarts_keep_the_nearest_and_start_elsewhere() -> None:
 
 
 def test_draws_from_no_global_generator(no_global_rng: None) -> None:
-    model, images = small_network(), pictures(2, SHAPE)
+    model, images = small_network(), random_images(2, SHAPE)
     APGD(steps=2)(ToyTarget(model, 6, 2), victims_of(model, images), Rng(0))
 
 
@@ -184,7 +184,7 @@ def test_stages_use_up_all_steps() -> None:
 
 @pytest.mark.parametrize(("loss", "classes"), [("dlr", 2), ("dlr_targeted", 3)])
 def test_too_few_classes(loss: Any, classes: int) -> None:
-    model, images = small_network(classes), pictures(2, SHAPE)
+    model, images = small_network(classes), random_images(2, SHAPE)
     target = ToyTarget(model, classes, 2)
     with pytest.raises(AttackError, match=f"apgd: needs at least {classes + 1} classes.*has {classes}"):
         APGD(loss=loss)(target, victims_of(model, images), Rng(0))

@@ -16,9 +16,9 @@ from clearsight.defend.training.chains.mixing import draw, mixed
 from clearsight.defend.training.chains.operations import OPERATIONS, apply_operations
 
 
-def pictures(n: int = 6, size: int = 32, seed: int = 0) -> Tensor:
-    """Return uint8 pictures of different contrast: noise over gradients, one flat, one of two levels."""
-    stream = Rng(seed).at("pictures").numpy()
+def random_images(n: int = 6, size: int = 32, seed: int = 0) -> Tensor:
+    """Return uint8 images of different contrast: noise over gradients, one flat, one of two levels."""
+    stream = Rng(seed).at("images").numpy()
     rows, columns = np.mgrid[0:size, 0:size] / size
     out = []
     for index in range(n):
@@ -36,10 +36,10 @@ def apply_one(images: Tensor, operation: str, level: float, sign: float = 1.0) -
     return apply_operations(images, kind, torch.full((n,), level), torch.full((n,), sign))
 
 
-def by_pillow(picture: Tensor, operation: str, level: float, sign: float) -> Tensor:
-    """Return what the paper's code does to one picture, written with Pillow."""
-    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
-    side = image.size[0]
+def by_pillow(image: Tensor, operation: str, level: float, sign: float) -> Tensor:
+    """Return what the paper's code does to one image, written with Pillow."""
+    pillow = Image.fromarray(image.permute(1, 2, 0).numpy())
+    side = pillow.size[0]
     how = Image.Resampling.BILINEAR
     move = sign * int(level * (side / 3) / 10)
     shear = sign * level * 0.3 / 10
@@ -50,42 +50,42 @@ def by_pillow(picture: Tensor, operation: str, level: float, sign: float) -> Ten
         "translate_y": (1, 0, 0, 0, 1, move),
     }
     if operation in maps:
-        out = image.transform(image.size, Image.Transform.AFFINE, maps[operation], resample=how)
+        out = pillow.transform(pillow.size, Image.Transform.AFFINE, maps[operation], resample=how)
     elif operation == "rotate":
-        out = image.rotate(sign * int(level * 30 / 10), resample=how)
+        out = pillow.rotate(sign * int(level * 30 / 10), resample=how)
     elif operation == "posterize":
         # Pillow refuses 0 bits, the strongest setting.
-        out = ImageOps.posterize(image, 4 - int(level * 4 / 10))
+        out = ImageOps.posterize(pillow, 4 - int(level * 4 / 10))
     elif operation == "solarize":
-        out = ImageOps.solarize(image, 256 - int(level * 256 / 10))
+        out = ImageOps.solarize(pillow, 256 - int(level * 256 / 10))
     else:
-        out = {"autocontrast": ImageOps.autocontrast, "equalize": ImageOps.equalize}[operation](image)
+        out = {"autocontrast": ImageOps.autocontrast, "equalize": ImageOps.equalize}[operation](pillow)
     return torch.from_numpy(np.array(out)).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("level", [0.1, 1.7, 2.9, 6.3, 9.9])
 @pytest.mark.parametrize("operation", ["autocontrast", "equalize", "posterize", "solarize"])
 def test_operations_on_levels_equal_pillow(operation: str, level: float) -> None:
-    images = pictures()
+    images = random_images()
     found = apply_one(images, operation, level)
-    for ours, picture in zip(found, images, strict=True):
-        assert torch.equal(ours, by_pillow(picture, operation, level, 1.0))
+    for ours, image in zip(found, images, strict=True):
+        assert torch.equal(ours, by_pillow(image, operation, level, 1.0))
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize("level", [0.1, 1.7, 2.9, 9.9])
 @pytest.mark.parametrize("operation", OPERATIONS[4:])
 def test_geometric_operations_are_pillows_within_a_level(operation: str, level: float, sign: float) -> None:
-    images = pictures()
+    images = random_images()
     found = apply_one(images, operation, level, sign)
-    for ours, picture in zip(found, images, strict=True):
-        gap = (ours.int() - by_pillow(picture, operation, level, sign).int()).abs()
-        # A position on the picture's very border may fall on either side of it.
+    for ours, image in zip(found, images, strict=True):
+        gap = (ours.int() - by_pillow(image, operation, level, sign).int()).abs()
+        # A position on the image's very border may fall on either side of it.
         assert (gap > 1).float().mean() < 0.01
 
 
 def test_minus_one_changes_nothing_and_input_is_kept() -> None:
-    images = pictures()
+    images = random_images()
     before = images.clone()
     n = len(images)
     out = apply_operations(images, torch.full((n,), -1), torch.ones(n), torch.ones(n))
@@ -94,8 +94,8 @@ def test_minus_one_changes_nothing_and_input_is_kept() -> None:
     assert torch.equal(images, before)
 
 
-def test_each_picture_gets_its_own_operation() -> None:
-    images = pictures()[:4]
+def test_each_image_gets_its_own_operation() -> None:
+    images = random_images()[:4]
     kinds = torch.tensor([OPERATIONS.index(name) for name in ("equalize", "rotate", "solarize", "shear_x")])
     levels, signs = torch.tensor([3.0, 2.0, 2.5, 1.0]), torch.tensor([1.0, -1.0, 1.0, 1.0])
     together = apply_operations(images, kinds, levels, signs)
@@ -136,8 +136,8 @@ def test_mixes_stay_in_range_and_shape(seed: int, channels: int, size: tuple[int
         assert each.max() <= 1
 
 
-def test_a_picture_depends_on_its_id_not_on_its_place() -> None:
-    images = pictures().float() / 255
+def test_an_image_depends_on_its_id_not_on_its_place() -> None:
+    images = random_images().float() / 255
     ids = tuple(f"p{number}" for number in range(len(images)))
     first, second = mixed(images, ids, Rng(3))
     order = torch.tensor([5, 2, 7, 0])

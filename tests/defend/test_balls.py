@@ -85,9 +85,9 @@ def test_points_of_ball_and_cube_are_their_own_projection() -> None:
 
 
 @norms
-def test_random_points_stay_in_ball_and_cube_and_depend_on_their_picture_alone(norm: Norm) -> None:
+def test_random_points_stay_in_ball_and_cube_and_depend_on_their_image_alone(norm: Norm) -> None:
     centre, _ = points(1, 0.0)
-    names = [f"picture-{i}" for i in range(len(centre))]
+    names = [f"image-{i}" for i in range(len(centre))]
     every = torch.arange(len(centre))
     found = random_point(centre, norm, 0.4, Streams(Rng(0), names), every)
     assert size(found - centre, norm).max() <= 0.4 * (1 + 1e-5)

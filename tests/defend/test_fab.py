@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attack_toys import ToyTarget, flattened, linear, pictures, victims_of
+from attack_toys import ToyTarget, flattened, linear, random_images, victims_of
 from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
@@ -24,15 +24,15 @@ SHAPE = (3, 6, 6)
 
 
 def centred(spread: float, n: int = 10) -> tuple[nn.Linear, nn.Module, Victims]:
-    """Return a linear classifier without preference at grey, and pictures about grey."""
+    """Return a linear classifier without preference at grey, and images about grey."""
     layer = linear(6, SHAPE)
     layer.bias.data = -0.5 * layer.weight.data.sum(1)
     model = flattened(layer)
-    return layer, model, victims_of(model, pictures(n, SHAPE, low=0.5 - spread, high=0.5 + spread))
+    return layer, model, victims_of(model, random_images(n, SHAPE, low=0.5 - spread, high=0.5 + spread))
 
 
 def curved(n: int) -> tuple[nn.Module, Victims]:
-    """Return a small network that is not linear, with pictures."""
+    """Return a small network that is not linear, with images."""
     net = fresh(
         lambda: nn.Sequential(
             nn.Conv2d(3, 8, 3),
@@ -44,7 +44,7 @@ def curved(n: int) -> tuple[nn.Module, Victims]:
         ),
         Rng(2).at("net"),
     )
-    return net, victims_of(net, pictures(n, SHAPE))
+    return net, victims_of(net, random_images(n, SHAPE))
 
 
 def gaps(layer: nn.Linear, victims: Victims, model: nn.Module) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ def test_success_is_within_eps(norm: Norm) -> None:
     assert target.queries[broken].float().mean() < target.queries[~broken].float().mean()
 
 
-def test_finished_pictures_cost_nothing() -> None:
+def test_finished_images_cost_nothing() -> None:
     _, model, victims = centred(0.02)
     target = ToyTarget(model, 6, 10)
     FAB(norm="linf", eps=0.2)(target, victims, Rng(0))
@@ -113,7 +113,7 @@ def test_budget_of_survivors() -> None:
     layer = linear(6, SHAPE)
     layer.bias.data[2] = 1000.0
     model = flattened(layer)
-    victims = victims_of(model, pictures(3, SHAPE))
+    victims = victims_of(model, random_images(3, SHAPE))
     target = ToyTarget(model, 6, 3)
     found, distance = nearest(target, victims, Rng(0), norm="linf", eps=0.01, targets=3, pace=Pace(steps=12))
     # Nothing is ever crossed: every gradient brings the logits of its point along; the last point needs its own.
@@ -160,7 +160,7 @@ def test_two_classes_are_enough() -> None:
     layer = linear(2, SHAPE)
     layer.bias.data = -0.5 * layer.weight.data.sum(1)
     model = flattened(layer)
-    victims = victims_of(model, pictures(3, SHAPE, low=0.4, high=0.6))
+    victims = victims_of(model, random_images(3, SHAPE, low=0.4, high=0.6))
     out = FAB(eps=0.3)(ToyTarget(model, 2, 3), victims, Rng(0))
     assert (model(out).argmax(1) != victims.labels).all()
     with pytest.raises(AttackError, match="at least 2 classes"):

@@ -122,10 +122,10 @@ def test_lite0_reaches_its_figures_on_imagenette(shared_data: Path) -> None:
     from pyarrow import parquet
 
     table = parquet.read_table(shared_data / "imagenette224_val.parquet")
-    pictures = [
+    images = [
         np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in table["image"].to_pylist()
     ]
-    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     labels = np.array(table["label"].to_pylist())
     model, among = EfficientNetLite0().build(), np.array(IMAGENETTE)
     with torch.no_grad():

@@ -114,12 +114,12 @@ def attack_of(method: BallMethod) -> tuple[Tiny, TrainBatch]:
 
 
 @pytest.mark.parametrize("tau", [0, 1, 3])
-def test_stopped_pictures_are_not_computed_any_more(tau: int) -> None:
+def test_stopped_images_are_not_computed_any_more(tau: int) -> None:
     model, one = attack_of(friendly(tau, faithful="paper"))
     start = start_of(friendly(tau).ascent(), one, Rng(5))
     expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=tau)
-    attacked = [len(pictures) for mode, pictures in model.forwards if not mode]
-    # How many pictures are still there at each look, from the reference that goes picture by picture.
+    attacked = [len(images) for mode, images in model.forwards if not mode]
+    # How many images are still there at each look, from the reference that goes image by image.
     assert attacked == [sum(looks > k for looks in expected.looks) for k in range(max(expected.looks))]
     assert attacked == sorted(attacked, reverse=True)
     assert one.tally.passes == sum(attacked) == sum(expected.looks)
@@ -155,9 +155,9 @@ def test_jitter_of_the_authors_code() -> None:
     assert float((model.seen[-1] - one.images).abs().max()) <= EPS + 1e-9
 
 
-def test_jitter_does_not_hang_on_which_pictures_stopped() -> None:
+def test_jitter_does_not_hang_on_which_images_stopped() -> None:
     pair, one = batch(2), batch(2)
-    # The second picture's label is the class it is far from: it stops at once in one batch, not in the other.
+    # The second image's label is the class it is far from: it stops at once in one batch, not in the other.
     with torch.no_grad():
         right, wrong = (tiny().eval()(one.images)[1].argsort(descending=True)[i] for i in (0, -1))
     found = []

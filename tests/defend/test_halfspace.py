@@ -114,7 +114,7 @@ def test_uncut_is_the_dual_norm(norm: Norm) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_pictures_do_not_mix(norm: Norm) -> None:
+def test_images_do_not_mix(norm: Norm) -> None:
     x, slope, value = problem(8, 6, 30, reach=0.6)
     together = step_onto(x, slope, value, norm)
     alone = torch.cat([step_onto(x[i : i + 1], slope[i : i + 1], value[i : i + 1], norm) for i in range(6)])

@@ -86,7 +86,7 @@ def test_onnx_normalises_when_told(onnx_files: dict[str, tuple[Path, nn.Module]]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_onnx_of_fixed_size_takes_any_number_of_pictures(
+def test_onnx_of_fixed_size_takes_any_number_of_images(
     onnx_files: dict[str, tuple[Path, nn.Module]], n: int
 ) -> None:
     path, module = onnx_files["fixed"]
@@ -114,7 +114,7 @@ def test_exported_file_tells_its_classes_and_its_form(tmp_path: Path, dtype: str
             OnnxFile(path=str(path), mean=(0.5,) * 3).build()
 
 
-def test_pipeline_for_grey_pictures_is_no_classifier(tmp_path: Path) -> None:
+def test_pipeline_for_grey_images_is_no_classifier(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="takes grey images"):
         OnnxFile(path=str(tiny(tmp_path / "grey.onnx", channels=1))).build()
 
@@ -163,7 +163,7 @@ def test_onnx_refuses_other_ranks_and_class_counts(
     path = export(nn.Flatten(), tmp_path / "rank.onnx", images(2, 3, 8), dynamic=False)
     with pytest.raises(ConfigError, match=r"not images \(n, 3, h, w\) or \(n, h, w, 3\)"):
         OnnxFile(path=str(path)).build()
-    path = export(nn.ReLU(), tmp_path / "picture.onnx", images(2, 3, 8, 8), dynamic=False)
+    path = export(nn.ReLU(), tmp_path / "image.onnx", images(2, 3, 8, 8), dynamic=False)
     with pytest.raises(ConfigError, match=r"not logits \(n, classes\)"):
         OnnxFile(path=str(path)).build()
     with pytest.raises(ConfigError, match="gives 5 classes, not 10"):

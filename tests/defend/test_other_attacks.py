@@ -42,7 +42,7 @@ from clearsight.pipelines.systems.target import SystemTarget
 
 @dataclass
 class Plain:
-    """A target without a system: logits by a function, features the flattened picture times a matrix."""
+    """A target without a system: logits by a function, features the flattened image times a matrix."""
 
     forward: Callable[[Tensor], Tensor]
     see: Callable[[Tensor], Tensor] = lambda x: x.flatten(1)
@@ -265,7 +265,7 @@ def test_turning_is_opencvs(degrees: float, how: Any) -> None:
     assert np.abs(found - expected).mean() < 0.005
 
 
-def test_each_picture_is_turned_by_itself() -> None:
+def test_each_image_is_turned_by_itself() -> None:
     x = drawn(3, 3, 6, 9)
     degrees, shift = torch.tensor([0.0, 20.0, -90.0]), torch.tensor([[0.0, 0.0], [0.1, 0.2], [0.0, -0.3]])
     together = turned(x, degrees, shift)
@@ -305,7 +305,7 @@ def test_least_pose_comes_back() -> None:
     ("fields", "message"),
     [
         ({"rotation": 0, "shift": 0}, "nothing would move"),
-        ({"angles": 1, "shifts": 1}, "the picture as it is"),
+        ({"angles": 1, "shifts": 1}, "the image as it is"),
         ({"shift": 3}, "less than or equal to 1"),
     ],
 )
@@ -318,7 +318,7 @@ def test_spatial_fields_that_do_not_fit(fields: dict[str, Any], message: str) ->
 
 
 def boxes(changed: Tensor) -> list[tuple[int, int, int, int]]:
-    """Return (top, left, height, width) of what changed in each picture (n, h, w)."""
+    """Return (top, left, height, width) of what changed in each image (n, h, w)."""
     out = []
     for one in changed:
         rows, columns = one.any(1).nonzero()[:, 0], one.any(0).nonzero()[:, 0]
@@ -383,7 +383,7 @@ def test_features_move_as_told(norm: Any) -> None:
     labels = torch.tensor([0, 1, 0, 1])
 
     def stubborn(images: Tensor) -> Tensor:
-        # Always the label of the nearest clean picture, so that no picture is ever done.
+        # Always the label of the nearest clean image, so that no image is ever done.
         chosen = torch.cdist(images.flatten(1), x.flatten(1)).argmin(1)
         return torch.eye(2)[labels[chosen]]
 

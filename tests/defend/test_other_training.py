@@ -176,7 +176,7 @@ def test_free_training_against_a_loop_of_plain_torch() -> None:
             x = torch.minimum(torch.maximum(x, one.images - EPS), one.images + EPS).clamp(0, 1)
     assert_same_weights(ours, theirs)
     assert len(found) == 4
-    trained = [pictures for mode, pictures in ours.forwards if mode]
+    trained = [images for mode, images in ours.forwards if mode]
     assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(trained, points, strict=True))
     assert not any(torch.equal(a, b) for a, b in pairwise(trained))
     assert not any(mode for mode in ours.modes if not mode)
@@ -187,11 +187,11 @@ def test_free_training_against_a_loop_of_plain_torch() -> None:
 def test_free_training_stays_in_the_ball(norm: Any, eps: float) -> None:
     model, one = tiny(), batch(8)
     assert len(optimised(Free(norm=norm, eps=eps, replays=6), model, one, Rng(5))) == 6
-    for pictures in model.seen:
-        change = (pictures - one.images).flatten(1)
+    for images in model.seen:
+        change = (images - one.images).flatten(1)
         far = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
         assert float(far.max()) <= eps + 1e-9
-        assert 0.0 <= float(pictures.min()) <= float(pictures.max()) <= 1.0
+        assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
     # The gradient reaches the border of the ball, the random start only nears it.
     last = (model.seen[-1] - one.images).flatten(1)
     far = last.abs().amax(1) if norm == "linf" else last.norm(dim=1)
@@ -223,7 +223,7 @@ def test_gaussian_noise(sigma: float) -> None:
     assert noise.abs().gt(2 * sigma).double().mean().item() == pytest.approx(0.0455, abs=0.003)
     # Not clamped, or the mean of a bright pixel would sink.
     assert noisy.min().item() < 0.0 < 1.0 < noisy.max().item()
-    # Independent from picture to picture.
+    # Independent from image to image.
     assert abs(torch.corrcoef(noise[:2].flatten(1))[0, 1].item()) < 0.3
     assert loss.item() == pytest.approx(cross_entropy(tiny()(noisy), labels_of(one)).item(), abs=1e-9)
 

@@ -1,4 +1,4 @@
-"""Adversarial pictures that a run kept, shown again to other systems."""
+"""Adversarial images that a run kept, shown again to other systems."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def onnx_brightest(path: Path) -> Path:
     return path
 
 
-def config(pictures: Path, **changes: Any) -> Evaluate:
+def config(images: Path, **changes: Any) -> Evaluate:
     base: dict[str, Any] = {
         "task": "evaluate",
         "name": "kept",
         "chunk": 4,
-        "data": {"kind": "folder", "path": str(pictures)},
+        "data": {"kind": "folder", "path": str(images)},
         "parts": {"classify": CLASSIFY, "median": {"kind": "median"}},
         "systems": {"plain": ["classify"]},
         "conditions": {"clean": {"kind": "identity"}},
@@ -59,17 +59,17 @@ def config(pictures: Path, **changes: Any) -> Evaluate:
             "fgsm": {"kind": "fgsm"},
         },
         "measure": [{"conditions": ["clean"], "attacks": ["none", "pgd", "fgsm"]}],
-        "pictures": 0,
+        "images": 0,
     }
     return Evaluate.model_validate(base | changes)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine noisy pictures of three colours; the order of the folders is that of the toy's classes."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine noisy images of three colours; the order of the folders is that of the toy's classes."""
+    folder = tmp_path_factory.mktemp("images")
     for i in range(9):
-        noise = Rng(7).at("picture", i).numpy().integers(0, 120, (12, 14, 3))
+        noise = Rng(7).at("image", i).numpy().integers(0, 120, (12, 14, 3))
         noise[:, :, i % 3] += 25
         (folder / f"class{i % 3}").mkdir(exist_ok=True)
         Image.fromarray(noise.astype(np.uint8)).save(folder / f"class{i % 3}" / f"{i}.png")
@@ -77,9 +77,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that kept the pictures of PGD and not those of FGSM."""
-    return run(config(pictures), root=tmp_path_factory.mktemp("runs"), workers=1).path
+def first(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that kept the images of PGD and not those of FGSM."""
+    return run(config(images), root=tmp_path_factory.mktemp("runs"), workers=1).path
 
 
 def cell_of(folder: Path, attack: str) -> Path:
@@ -100,13 +100,13 @@ def kept(folder: Path) -> dict[str, Tensor]:
     return out
 
 
-def test_replayed_on_other_systems_and_an_onnx_file(first: Path, pictures: Path, tmp_path: Path) -> None:
+def test_replayed_on_other_systems_and_an_onnx_file(first: Path, images: Path, tmp_path: Path) -> None:
     attacks = {
         "none": {"kind": "none"},
         "again": {"kind": "replay", "path": str(first), "system": "plain", "attack": "pgd", "keep": True},
     }
     again = config(
-        pictures,
+        images,
         parts={
             "classify": CLASSIFY,
             "median": {"kind": "median"},
@@ -133,7 +133,7 @@ def test_replayed_on_other_systems_and_an_onnx_file(first: Path, pictures: Path,
             assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_key_hangs_on_the_pictures_alone(first: Path, tmp_path: Path) -> None:
+def test_key_hangs_on_the_images_alone(first: Path, tmp_path: Path) -> None:
     attack = Replay(path=str(first), system="plain", attack="pgd")
     moved = shutil.copytree(first, tmp_path / "moved")
     other = Replay(path=str(moved), system="plain", attack="pgd")
@@ -168,7 +168,7 @@ def test_relative_paths_are_looked_for(first: Path, monkeypatch: pytest.MonkeyPa
         ),
         (
             {"attack": "fgsm"},
-            "kept no pictures of attack 'fgsm' .* write 'keep: true' in attack 'fgsm' there",
+            "kept no images of attack 'fgsm' .* write 'keep: true' in attack 'fgsm' there",
         ),
     ],
     ids=["folder", "no-run", "system", "attack", "condition", "kept"],
@@ -188,7 +188,7 @@ def test_what_is_not_there_is_named(
 def test_a_run_that_never_came_there(first: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(first, tmp_path / "moved")
     shutil.rmtree(cell_of(moved, "pgd"))
-    with pytest.raises(ConfigError, match="kept no pictures of attack 'pgd'.*; finish that run first"):
+    with pytest.raises(ConfigError, match="kept no images of attack 'pgd'.*; finish that run first"):
         Replay(path=str(moved), system="plain", attack="pgd").ready()
 
 
@@ -205,12 +205,12 @@ def shown(attack: Replay, ids: tuple[str, ...], *size: int) -> Tensor:
     return attack(None, victims, Rng(0))  # type: ignore[arg-type]
 
 
-def test_pictures_come_by_id_and_missing_ones_are_named(first: Path, tmp_path: Path) -> None:
+def test_images_come_by_id_and_missing_ones_are_named(first: Path, tmp_path: Path) -> None:
     attack, wanted = Replay(path=str(first), system="plain", attack="pgd"), kept(first)
     ids = tuple(sorted(wanted, reverse=True))
     found = shown(attack, ids, 3, 12, 14)
     assert torch.equal(found, torch.stack([wanted[name] for name in ids]))
-    with pytest.raises(AttackError, match="no picture of 'else/1' was kept"):
+    with pytest.raises(AttackError, match="no image of 'else/1' was kept"):
         shown(attack, (ids[0], "else/1"), 3, 12, 14)
     with pytest.raises(AttackError, match=r"does not fit: \(3, 12, 14\) to \(3, 8, 8\)"):
         shown(attack, ids[:1], 3, 8, 8)

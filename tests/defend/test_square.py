@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attack_toys import ToyTarget, flattened, linear, pictures, victims_of
+from attack_toys import ToyTarget, flattened, linear, random_images, victims_of
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -23,7 +23,7 @@ RADII = {"linf": 0.06, "l2": 0.9, "l1": 5.0}
 
 
 class Watched(ToyTarget):
-    """Fails where a picture that was misclassified is asked about again."""
+    """Fails where an image that was misclassified is asked about again."""
 
     def __init__(self, model: nn.Module, victims: Victims) -> None:
         super().__init__(model, 10, len(victims), gradients=False)
@@ -38,7 +38,7 @@ class Watched(ToyTarget):
 
 def toy(n: int = 12) -> tuple[nn.Module, Victims]:
     model = flattened(linear(10, SHAPE))
-    return model, victims_of(model, pictures(n, SHAPE, low=0.1, high=0.9))
+    return model, victims_of(model, random_images(n, SHAPE, low=0.1, high=0.9))
 
 
 def stubborn() -> nn.Module:
@@ -67,7 +67,7 @@ def test_breaks_within_ball_and_box(norm: Norm, no_global_rng: None) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_query_is_counted(norm: Norm) -> None:
     model = stubborn()
-    victims = victims_of(model, pictures(3, SHAPE))
+    victims = victims_of(model, random_images(3, SHAPE))
     target = ToyTarget(model, 10, 3, gradients=False)
     _, broken = random_squares(target, victims, Rng(0), norm=norm, eps=0.1, queries=130, restarts=2)
     assert not broken.any()
@@ -77,7 +77,7 @@ def test_every_query_is_counted(norm: Norm) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_loss_never_falls(norm: Norm) -> None:
     model = stubborn()
-    victims = victims_of(model, pictures(4, SHAPE))
+    victims = victims_of(model, random_images(4, SHAPE))
 
     def margins(queries: int) -> Tensor:
         target = ToyTarget(model, 10, 4)
@@ -110,7 +110,7 @@ def test_alone_or_together(norm: Norm) -> None:
 
 def test_linf_uses_the_whole_radius() -> None:
     model = stubborn()
-    victims = victims_of(model, pictures(3, SHAPE, low=0.2, high=0.8))
+    victims = victims_of(model, random_images(3, SHAPE, low=0.2, high=0.8))
     out, _ = random_squares(ToyTarget(model, 10, 3), victims, Rng(0), norm="linf", eps=0.05, queries=60)
     torch.testing.assert_close((out - victims.images).abs(), torch.full_like(out, 0.05))
 
@@ -119,7 +119,7 @@ def test_linf_uses_the_whole_radius() -> None:
 @pytest.mark.parametrize("shape", [(1, 2, 3), (3, 5, 9), (1, 13, 7), (3, 1, 1)], ids=str)
 def test_odd_sizes(norm: Norm, shape: tuple[int, int, int]) -> None:
     model = flattened(linear(10, shape))
-    victims = victims_of(model, pictures(4, shape))
+    victims = victims_of(model, random_images(4, shape))
     out = Square(norm=norm, eps=0.3, queries=15)(ToyTarget(model, 10, 4), victims, Rng(0))
     assert out.isfinite().all()
     assert not torch.equal(out, victims.images)
@@ -154,7 +154,7 @@ def test_bad_input() -> None:
         Square()(ToyTarget(model, 1, 1), victims, Rng(0))
 
 
-def test_no_pictures_are_left_to_break() -> None:
+def test_no_images_are_left_to_break() -> None:
     model, victims = toy(3)
     wrong = Victims(victims.images, (victims.labels + 1) % 10, victims.ids, victims.rows)
     target = ToyTarget(model, 10, 3)
@@ -181,5 +181,5 @@ def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     found, _ = known.run_standard_evaluation(images, labels, batch_size=32)
     theirs = (model(found).argmax(1) == labels).float().mean()
     assert 0.1 < theirs < 0.9
-    # Two random searches of 32 pictures: three of them may fall in one only.
+    # Two random searches of 32 images: three of them may fall in one only.
     assert abs(ours - theirs) <= 0.1

@@ -100,8 +100,8 @@ def test_mart_by_hand(faithful: Faithful) -> None:
     assert found == pytest.approx(total / len(labels), abs=1e-9)
 
 
-def test_mart_looks_at_unsure_pictures() -> None:
-    """The stability of a picture weighs 1 - p(label | natural)."""
+def test_mart_looks_at_unsure_images() -> None:
+    """The stability of an image weighs 1 - p(label | natural)."""
     _, moved, labels = told(4)
     sure = torch.full((4, CLASSES), -20.0, dtype=torch.float64).scatter(1, labels[:, None], 20.0)
     unsure = torch.full((4, CLASSES), -20.0, dtype=torch.float64).scatter(
@@ -156,8 +156,8 @@ def test_passes_modes_and_statistics(kind: Any, faithful: Faithful) -> None:
     assert not torch.equal(model.seen[-1], one.images)
     assert one.tally.passes == 4 * 12
     other = tiny()
-    for pictures in model.seen[-2:]:
-        other(pictures)
+    for images in model.seen[-2:]:
+        other(images)
     assert_same_weights(model, other, atol=0.0)
     assert int(model.norm.get_buffer("num_batches_tracked")) == 2
 

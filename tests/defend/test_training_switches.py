@@ -113,7 +113,7 @@ def test_awp_leaves_frozen_and_unused_weights_alone() -> None:
 
 
 def test_a_whole_step_with_awp_against_a_loop_of_plain_torch() -> None:
-    """w <- w - rate * gradient at w + v; v from the same attacked pictures."""
+    """w <- w - rate * gradient at w + v; v from the same attacked images."""
     method = Adversarial(awp=WeightPerturbation(gamma=0.02), **BALL)
     ours, theirs, one, rng = tiny(), tiny(), batch(), Rng(5)
     (told,) = optimised(method, ours, one, rng)
@@ -162,9 +162,9 @@ def test_awp_works_with_every_method_but_free(kind: Any, fields: dict[str, Any])
 
 
 class Planes(nn.Module):
-    """Two classes; the loss of a picture is a linear function of it where ``bend`` is 0.
+    """Two classes; the loss of an image is a linear function of it where ``bend`` is 0.
 
-    log(1 + exp(-z)) of a very wrong picture is -z to double precision.
+    log(1 + exp(-z)) of a very wrong image is -z to double precision.
     """
 
     def __init__(self, bend: float) -> None:

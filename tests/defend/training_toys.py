@@ -1,4 +1,4 @@
-"""A small network with a diary, batches, and attacks written out picture by picture: references for tests."""
+"""A small network with a diary, batches, and attacks written out image by image: references for tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tiny(nn.Module):
     """A convolution with batch normalisation and a linear layer.
 
     Attributes:
-        forwards: of each pass so far, whether it was in train mode, and its pictures.
+        forwards: of each pass so far, whether it was in train mode, and its images.
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,8 @@ class Tiny(nn.Module):
 
     @property
     def seen(self) -> list[Tensor]:
-        """Return the pictures of the passes so far."""
-        return [pictures for _, pictures in self.forwards]
+        """Return the images of the passes so far."""
+        return [images for _, images in self.forwards]
 
 
 def tiny() -> Tiny:
@@ -64,8 +64,8 @@ def tiny() -> Tiny:
 
 
 def batch(n: int = 12, share: float = 1.0, seed: int = 1) -> TrainBatch:
-    """Return pictures of which the network of `tiny` classifies three quarters as they are labelled."""
-    generator = Rng(seed).at("pictures").torch()
+    """Return images of which the network of `tiny` classifies three quarters as they are labelled."""
+    generator = Rng(seed).at("images").torch()
     images = torch.rand(n, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
     # Some values at the ends of the range, where clamping matters.
     images = ((images - 0.5) * 1.3 + 0.5).clamp(0, 1)
@@ -123,7 +123,7 @@ def evaluated(model: nn.Module) -> Iterator[None]:
 
 @dataclass
 class Walk:
-    """Where the pictures of `walk` ended.
+    """Where the images of `walk` ended.
 
     Attributes:
         images: (n, c, h, w).
@@ -148,7 +148,7 @@ def walk(
     divergence: bool = False,
     noises: list[Tensor] | None = None,
 ) -> Walk:
-    """Attack one picture after the other as the papers of FAT (algorithm 1), GAIRAT and TRADES say it."""
+    """Attack one image after the other as the papers of FAT (algorithm 1), GAIRAT and TRADES say it."""
     made = Walk(start.clone(), [], [])
     with evaluated(model):
         for row, (image, label) in enumerate(zip(one.images, labels_of(one), strict=True)):

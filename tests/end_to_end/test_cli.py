@@ -38,16 +38,16 @@ def clearsight(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     for label, name in enumerate(("blue", "green", "red")):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "images" / name).mkdir(parents=True)
         for i in range(16):
             noise = Rng(1).at(name, i).numpy().integers(0, 120, (24, 24, 3))
             noise[:, :, label] += 25
-            Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "pictures" / name / f"{i}.png")
+            Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "images" / name / f"{i}.png")
     told = {
         "task": "evaluate",
         "name": "cli",
         "chunk": 4,
-        "data": {"kind": "folder", "path": "pictures"},
+        "data": {"kind": "folder", "path": "images"},
         "parts": {
             "nlm": {"kind": "non_local_means"},
             "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
@@ -97,7 +97,7 @@ def test_check_counts_cells_and_passes(config: Path) -> None:
     done = clearsight("check", "config.yaml", cwd=config.parent)
     assert done.returncode == 0
     assert "32 cells" in done.stdout
-    assert "768" in done.stdout  # 16 conditions x 48 pictures
+    assert "768" in done.stdout  # 16 conditions x 48 images
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_check_counts_cells_and_passes(config: Path) -> None:
     [
         ("kind: non_local_means", "kind: non_local_meens", "config.yaml:8: parts.nlm: unknown kind"),
         ("chunk: 4", "chunk: many", "config.yaml:3: chunk: "),
-        ("path: pictures", "path: pictuers", "pictuers: no such file or folder"),
+        ("path: images", "path: pictuers", "pictuers: no such file or folder"),
         ("call: toy:brightest", "call: toy:darkest", "darkest"),
         ("classes: 3", "classes: 2", "classes"),
         ("name: cli", "name: cli\nname: again", "config.yaml:3: 'name' is given twice (first in line 2)"),

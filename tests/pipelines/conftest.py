@@ -15,14 +15,14 @@ CLASSES = ("blue", "green", "red")
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder of 30 noisy pictures of three colours, 24x20, in class folders."""
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    """A folder of 30 noisy images of three colours, 24x20, in class folders."""
+    folder = tmp_path / "images"
     for name in CLASSES:
         (folder / name).mkdir(parents=True)
     for i in range(30):
         channel = i % 3
-        noise = Rng(7).at("picture", i).numpy().integers(0, 120, (20, 24, 3))
+        noise = Rng(7).at("image", i).numpy().integers(0, 120, (20, 24, 3))
         noise[:, :, channel] += 25
         # Folders are sorted by name, so blue is class 0; the toy's class 0 is the red channel.
         name = CLASSES[channel]
@@ -31,13 +31,13 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_config(pictures: Path) -> Callable[..., Evaluate]:
+def make_config(images: Path) -> Callable[..., Evaluate]:
     def make(**changes: Any) -> Evaluate:
         base: dict[str, Any] = {
             "task": "evaluate",
             "name": "toy",
             "chunk": 8,
-            "data": {"kind": "folder", "path": str(pictures)},
+            "data": {"kind": "folder", "path": str(images)},
             "parts": {
                 "median": {"kind": "median"},
                 "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
@@ -48,7 +48,7 @@ def make_config(pictures: Path) -> Callable[..., Evaluate]:
                 "noise": {"kind": "gaussian_noise", "each": {"severity": [3, 5]}},
             },
             "compare": {"baseline": "plain"},
-            "pictures": 2,
+            "images": 2,
         }
         return Evaluate.model_validate(base | changes)
 

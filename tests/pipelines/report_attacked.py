@@ -64,7 +64,7 @@ def facts(system: str, attack: str) -> dict[str, Any]:
         through = {"restorer_1": "surrogate", **through}
     members = [{"member": "apgd-ce", "tried": 270, "broken": 200, "queries": 5000, "backwards": 4900}]
     cost: dict[str, Any] = {
-        "pictures": 270,
+        "images": 270,
         "queries": 23.14,
         "backwards": 20.4,
         "linf": 8 / 255,
@@ -113,7 +113,7 @@ AUDIT = {
     "verdict": "unreliable",
     "norm": "linf",
     "eps": 8 / 255,
-    "pictures": 64,
+    "images": 64,
     "systems": [
         {
             "system": "restored",
@@ -132,11 +132,11 @@ AUDIT = {
 }
 
 
-def add_attacked_pictures(folder: Path, made: dict[str, Any]) -> None:
-    fixture.add_pictures(folder, made)
-    listing = folder / "pictures" / "pictures.json"
+def add_attacked_images(folder: Path, made: dict[str, Any]) -> None:
+    fixture.add_images(folder, made)
+    listing = folder / "images" / "images.json"
     shots = json.loads(listing.read_text())
-    (folder / "pictures" / "bad.png").write_bytes(fixture.picture("clean", 64, 0.1))
+    (folder / "images" / "bad.png").write_bytes(fixture.image("clean", 64, 0.1))
     for attack in ("pgd-8", "blind"):
         for sample in range(2):
             for name in ("plain", "restored"):

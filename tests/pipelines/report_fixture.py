@@ -250,7 +250,7 @@ def _aggregate(
     }
 
 
-def picture(seed: str, size: int = 64, noise: float = 0.0) -> bytes:
+def image(seed: str, size: int = 64, noise: float = 0.0) -> bytes:
     """Return a PNG of a made-up sign."""
     from PIL import Image, ImageDraw
 
@@ -265,7 +265,7 @@ def picture(seed: str, size: int = 64, noise: float = 0.0) -> bytes:
         for i in range(size * size):
             x, y = i % size, i // size
             shift = int(255 * noise * (chance(seed, i) - 0.5))
-            r, g, b = pixels[x, y]  # type: ignore[misc]  # an RGB picture
+            r, g, b = pixels[x, y]  # type: ignore[misc]  # an RGB image
             pixels[x, y] = (
                 max(0, min(255, r + shift)),
                 max(0, min(255, g + shift)),
@@ -276,15 +276,15 @@ def picture(seed: str, size: int = 64, noise: float = 0.0) -> bytes:
     return out.getvalue()
 
 
-def add_pictures(
+def add_images(
     run: Path, made: dict[str, Any], *, samples: int = 2, size: int = 64, label: bool = True
 ) -> None:
-    """Write ``pictures/`` for every third condition and the clean one."""
-    folder = run / "pictures"
+    """Write ``images/`` for every third condition and the clean one."""
+    folder = run / "images"
     folder.mkdir()
-    (folder / "clean.png").write_bytes(picture("clean", size))
-    (folder / "bad.png").write_bytes(picture("bad", size, 0.9))
-    (folder / "good.png").write_bytes(picture("good", size, 0.25))
+    (folder / "clean.png").write_bytes(image("clean", size))
+    (folder / "bad.png").write_bytes(image("bad", size, 0.9))
+    (folder / "good.png").write_bytes(image("good", size, 0.25))
     entries = []
     for place in [c for c in made["conditions"] if c["severity"] in (0, 3)]:
         for sample in range(samples):
@@ -296,7 +296,7 @@ def add_pictures(
                 guess = sample % 5 if chance(place["name"], one["name"], sample) < 0.6 else (sample + 1) % 5
                 shot = {"system": one["name"], "file": "good.png" if index else None, "prediction": guess}
                 entries.append(shared | shot | {"confidence": 0.5 + chance(guess, place["name"]) / 2})
-    (folder / "pictures.json").write_text(json.dumps(entries), encoding="utf-8")
+    (folder / "images.json").write_text(json.dumps(entries), encoding="utf-8")
 
 
 def write_run(run: Path, made: dict[str, Any], config: str = CONFIG) -> Path:

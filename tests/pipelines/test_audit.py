@@ -18,7 +18,7 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.pipelines.audit.audit import audit
 from clearsight.pipelines.audit.careless import OneDraw
 from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, without_restorers
-from clearsight.pipelines.audit.probes import Pictures, probe
+from clearsight.pipelines.audit.probes import ProbeImages, probe
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.systems.graph import chain, wire
@@ -29,12 +29,12 @@ HERE = Path(__file__).parent
 LINF = Threat("linf", 8 / 255)
 
 
-def pictures(n: int = 6) -> Pictures:
+def images(n: int = 6) -> ProbeImages:
     coarse = torch.rand(n, 3, 4, 4, generator=Rng(3).at("audit").torch())
     images = 0.1 + 0.5 * torch.nn.functional.interpolate(coarse, size=(12, 10), mode="bilinear")
     labels = torch.arange(n) % 3
     images[torch.arange(n), labels] += 0.2
-    return Pictures(images, labels, tuple(map(str, range(n))))
+    return ProbeImages(images, labels, tuple(map(str, range(n))))
 
 
 def probed(*parts: dict[str, Any], way: str | None = None) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def probed(*parts: dict[str, Any], way: str | None = None) -> dict[str, Any]:
     if way:
         classifier |= {"call": "broken:misled", "arguments": {"way": way}}
     graph = chain(*(RESTORERS.parse(p) for p in parts), CLASSIFIERS.parse(classifier))
-    found = probe(graph.build(), pictures(), LINF).checks
+    found = probe(graph.build(), images(), LINF).checks
     order = ("fine", "suspect", "unreliable")
     worst: dict[str, Any] = {}
     for check in found:
@@ -170,10 +170,10 @@ def test_bad_questions_are_refused(make_config: Make, tmp_path: Path) -> None:
         audit(config, eps=0.0, root=tmp_path)
     with pytest.raises(ConfigError, match="write 8/255"):
         audit(config, eps=8.0, root=tmp_path)
-    pictures_only = make_config(systems={"plain": ["classify"], "only": ["median"]})
+    images_only = make_config(systems={"plain": ["classify"], "only": ["median"]})
     with pytest.raises(ConfigError, match="nothing to attack"):
-        subjects_of(pictures_only, ["only"])
-    assert subjects_of(pictures_only, []).names == ("plain",)
+        subjects_of(images_only, ["only"])
+    assert subjects_of(images_only, []).names == ("plain",)
 
 
 def written(config: Evaluate, folder: Path) -> str:
@@ -190,7 +190,7 @@ def leave(*arguments: str) -> int:
 
 
 def test_the_command(make_config: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = written(make_config(pictures=0), tmp_path)
+    config = written(make_config(images=0), tmp_path)
     common = ("--out", str(tmp_path / "runs"), "--workers", "1", "-q", "--take", "6")
     assert leave("audit", config, *common, "--system", "plain") == 0
     said = capsys.readouterr().out
@@ -214,7 +214,7 @@ def test_the_command_condemns(make_config: Make, tmp_path: Path) -> None:
         "squeeze": {"kind": "bit_depth"},
         "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
     }
-    config = make_config(parts=parts, systems={"squeezed": ["squeeze", "classify"]}, compare=None, pictures=0)
+    config = make_config(parts=parts, systems={"squeezed": ["squeeze", "classify"]}, compare=None, images=0)
     folder, told = audit(config, take=6, eps=0.12, root=tmp_path, workers=1)
     (entry,) = told["systems"]
     assert entry["undefended"] == "classify-alone"
@@ -250,7 +250,7 @@ def test_six_broken_toys_are_flagged_and_fall(tmp_path: Path) -> None:
         | {"classify": {"kind": "small_convnet", "weights": "signs-standard-v1"}},
         "systems": {name: [name, "classify"] for name in TOYS},
         "conditions": {"clean": {"kind": "identity"}},
-        "pictures": 0,
+        "images": 0,
     }
     (tmp_path / "toys.yaml").write_text(yaml.safe_dump(config))
     path = os.pathsep.join([str(tmp_path / "site"), str(HERE), str(HERE.parents[1])])

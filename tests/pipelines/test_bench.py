@@ -132,7 +132,7 @@ def test_files_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     figures = tmp_path / "figures.json"
     clearsight(free, fixed, free, "--sizes", "16,24", "--batch", 2, "--json", figures)
     printed = capsys.readouterr()
-    assert "fixed.onnx takes pictures of 16x16 pixels only; 24x24 is left out" in printed.err
+    assert "fixed.onnx takes images of 16x16 pixels only; 24x24 is left out" in printed.err
     assert "fixed.onnx: fp32, image -> blur -> means, on cpu" in printed.out
     assert "threads 1, load at the start" in printed.out
     told = json.loads(figures.read_text())

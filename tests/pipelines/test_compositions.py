@@ -45,7 +45,7 @@ def target_of(system: System, memory: Path | None = None) -> SystemTarget:
 
 
 def radius(system: System, share: float) -> float:
-    """Return a radius at which some pictures fall and some stand."""
+    """Return a radius at which some images fall and some stand."""
     some = victims(system)
     _, distance = nearest_classes(target_of(system), some, "linf", 4)
     return float(distance[:, 0].sort().values[int(share * N)])
@@ -106,7 +106,7 @@ def test_members_see_survivors_only_and_their_costs_add_up(system: System, name:
         left -= member["broken"]
     assert left == int((system(found).argmax(1) == some.labels).sum())
     assert 0 < left < N
-    # The look at the pictures before the attack, and swift's ranking, are nobody's.
+    # The look at the images before the attack, and swift's ranking, are nobody's.
     spent = sum(member["queries"] for member in target.members)
     assert spent + N <= target.totals[0] <= spent + 3 * N
     assert (found - some.images).abs().max() <= attack.eps + 1e-6

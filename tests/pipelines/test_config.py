@@ -84,7 +84,7 @@ def test_keys_change_with_content_only() -> None:
         grid = make_grid(config(**changes))
         return [c.key for c in grid.cells(data="d", seed=seed, chunk=8, setting={})]
 
-    assert keys() == keys(name="other", title="x", pictures=1)
+    assert keys() == keys(name="other", title="x", images=1)
     assert keys() != keys(seed=1)
     assert keys() != keys(parts=BASE["parts"] | {"bright": {"kind": "gamma", "gamma": 0.6}})
     renamed = {"a": ["bright"], "b": ["median", "bright"]}

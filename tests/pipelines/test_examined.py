@@ -1,4 +1,4 @@
-"""A method that examines changed pictures chooses the checkpoint by them."""
+"""A method that examines changed images chooses the checkpoint by them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.train import TrainConfig
+from clearsight.pipelines.training.image_set import ImageSet, decode
 from clearsight.pipelines.training.loop import Progress, train
-from clearsight.pipelines.training.pictures import Pictures, decode
 from clearsight.pipelines.training.scoring import Score, score
 
 
@@ -37,16 +37,16 @@ class Inverting(Method):
 
 
 class Bright(nn.Module):
-    """Calls a picture that is brighter than 0.5 class 1."""
+    """Calls an image that is brighter than 0.5 class 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         level = x.mean((1, 2, 3)) - 0.5
         return torch.stack([-level, level], dim=1)
 
 
-def part() -> Pictures:
+def part() -> ImageSet:
     images = torch.tensor([30, 60, 200, 220, 250], dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 4, 4, 3)
-    return Pictures(images, torch.tensor([0, 0, 1, 1, 0]), tuple("abcde"), "")
+    return ImageSet(images, torch.tensor([0, 0, 1, 1, 0]), tuple("abcde"), "")
 
 
 def test_both_accuracies_are_measured_and_told() -> None:
@@ -72,12 +72,12 @@ def test_other_methods_are_measured_once() -> None:
 
 
 def config(folder: Path) -> TrainConfig:
-    """24 noisy pictures of two greys, 12x12; the last 4 of each are the test part."""
+    """24 noisy images of two greys, 12x12; the last 4 of each are the test part."""
     for number in range(24):
-        picture = Rng(7).at(number).numpy().normal(110 + 36 * (number % 2), 20, (12, 12, 3)).clip(0, 255)
+        image = Rng(7).at(number).numpy().normal(110 + 36 * (number % 2), 20, (12, 12, 3)).clip(0, 255)
         place = folder / ("dark", "light")[number % 2]
         place.mkdir(exist_ok=True)
-        Image.fromarray(picture.astype(np.uint8)).save(place / f"{number:02d}.png")
+        Image.fromarray(image.astype(np.uint8)).save(place / f"{number:02d}.png")
     source: dict[str, Any] = {"kind": "folder", "path": str(folder), "hold_out": {"per_class": 4}}
     fields = {
         "name": "toy",

@@ -29,7 +29,13 @@ from clearsight.pipelines.export.export import Options, export
 from clearsight.pipelines.export.half import half, networks
 from clearsight.pipelines.export.manifest import MANIFEST, labelled, read_manifest
 from clearsight.pipelines.export.quantise import convert, int8
-from clearsight.pipelines.export.sample_images import CORRUPTIONS, Pictures, adversarial, corrupted, gather
+from clearsight.pipelines.export.sample_images import (
+    CORRUPTIONS,
+    SampleImages,
+    adversarial,
+    corrupted,
+    gather,
+)
 from clearsight.pipelines.export.verify import Agreement, Difference, Runner
 from clearsight.pipelines.export.wrap import Deployable, form, refuse_unexportable, stored
 from clearsight.pipelines.systems.graph import Graph, Node, chain, wire
@@ -100,10 +106,10 @@ def graph(code) -> Graph:
 
 @pytest.fixture(scope="module")
 def coloured(tmp_path_factory) -> Folder:
-    """60 noisy pictures of 32x32 in three classes."""
+    """60 noisy images of 32x32 in three classes."""
     folder = tmp_path_factory.mktemp("coloured")
     for i in range(60):
-        pixels = Rng(7).at("picture", i).numpy().integers(0, 120, (32, 32, 3))
+        pixels = Rng(7).at("image", i).numpy().integers(0, 120, (32, 32, 3))
         pixels[:, :, 2 - i % 3] += 60
         place = folder / CLASSES[i % 3]
         place.mkdir(exist_ok=True)
@@ -148,7 +154,7 @@ def test_a_file_its_metadata_and_its_manifest(ready, traced, graph, coloured, tm
     assert found["batches"] == [1, 3]
     assert {"clean", "gaussian_noise", "defocus_blur", "adversarial"} == set(found["kinds"])
     for kind in found["kinds"].values():
-        assert kind["equal_predictions"] == kind["pictures"]
+        assert kind["equal_predictions"] == kind["images"]
         assert kind["largest_logit_difference"] <= 1e-4
     x = torch.rand(2, 3, 41, 27, generator=Rng(1).torch())
     with torch.no_grad():
@@ -200,13 +206,13 @@ def test_fp16_is_measured_against_fp32(ready, graph, coloured, tmp_path):
     done = export(graph, tmp_path, source=coloured, options=replace(OPTIONS, variant="fp16"))
     assert done.path.name == "system-fp16.onnx"
     cost = done.manifest["cost"]
-    assert cost["labels"] == "the pictures' own"
-    assert cost["pictures"] == 20
+    assert cost["labels"] == "the images' own"
+    assert cost["images"] == 20
     for condition in cost["conditions"].values():
         for key in ("accuracy", "psnr of both"):
             low, high = condition[key]["interval"]
             assert low <= condition[key]["difference"] <= high
-    # The network computes in half precision, the pictures do not.
+    # The network computes in half precision, the images do not.
     kinds = {w.data_type for w in onnx.load(done.path).graph.initializer if len(w.dims) == 4}
     assert onnx.TensorProto.FLOAT16 in kinds
     assert done.manifest["verification"]["fp16"]["kinds"]["clean"]["largest_pixel_difference"]["both"] < 1e-6
@@ -235,7 +241,7 @@ def test_int8_says_what_it_costs(ready, graph, coloured, tmp_path):
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
 
 
-def test_int8_needs_the_systems_own_pictures(ready, graph, tmp_path):
+def test_int8_needs_the_systems_own_images(ready, graph, tmp_path):
     options = replace(OPTIONS, variant="int8")
     missing = Folder(path=str(tmp_path / "nowhere"))
     for source in (None, missing):
@@ -271,9 +277,9 @@ def test_parts_that_cannot_be_exported_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("taps", "error"),
-    [(("nothing",), "no node 'nothing'"), (("out",), "only pictures"), (("image",), "no node 'image'")],
+    [(("nothing",), "no node 'nothing'"), (("out",), "only images"), (("image",), "no node 'image'")],
 )
-def test_taps_must_be_pictures_of_the_graph(graph, taps, error):
+def test_taps_must_be_images_of_the_graph(graph, taps, error):
     with pytest.raises(ConfigError, match=error):
         form(graph.build(), taps, uint8=False, where="toy")
 
@@ -298,7 +304,7 @@ def test_halo_grid_and_scale_add_up_along_a_chain():
 
 
 @pytest.mark.parametrize("blind", [{"sigma": "auto"}, {}])
-def test_what_looks_at_the_whole_picture_has_no_halo(blind):
+def test_what_looks_at_the_whole_image_has_no_halo(blind):
     graph = chain(part(kind="unet_denoiser", width=4, **blind), part(kind="median"))
     (output,) = form(graph.build(), (), uint8=False, where="x").outputs
     assert output.halo is None
@@ -317,7 +323,7 @@ def test_least_size_and_channels():
     assert grey.classes == ()
 
 
-def test_stored_pictures_go_in_and_come_out(graph):
+def test_stored_images_go_in_and_come_out(graph):
     system = graph.build()
     module = Deployable(system, form(system, ("both",), uint8=True, where="x"))
     pixels = torch.from_numpy(Rng(3).numpy().integers(0, 256, (2, 21, 18, 3)).astype(np.uint8))
@@ -331,7 +337,7 @@ def test_stored_pictures_go_in_and_come_out(graph):
     assert torch.equal(stored(x), pixels)
 
 
-def test_pictures_are_three_sets_that_share_none():
+def test_images_are_three_sets_that_share_none():
     found = gather(Signs(count=40), calibration=30, measured=60)
     sets = [{s.id for s in part} for part in (found.look, found.calibration, found.measured)]
     assert [len(s) for s in sets] == [3, 18, 19]
@@ -345,7 +351,7 @@ def test_pictures_are_three_sets_that_share_none():
     assert not drawn.own
 
 
-def test_corruptions_take_pictures_of_any_size():
+def test_corruptions_take_images_of_any_size():
     small = Sample("a", np.full((5, 9, 3), 120, np.uint8), 1)
     for corruption in CORRUPTIONS:
         changed = corrupted(small, corruption)
@@ -353,7 +359,7 @@ def test_corruptions_take_pictures_of_any_size():
         assert changed.label == 1
 
 
-def test_adversarial_pictures_stay_in_their_ball_and_raise_the_loss(graph):
+def test_adversarial_images_stay_in_their_ball_and_raise_the_loss(graph):
     system = graph.build()
     x = torch.rand(3, 3, 20, 24, generator=Rng(5).torch())
     moved, how = adversarial(system, x)
@@ -364,8 +370,8 @@ def test_adversarial_pictures_stay_in_their_ball_and_raise_the_loss(graph):
         first = system(x)
         loss = [torch.nn.functional.cross_entropy(system(each), first.argmax(1)) for each in (x, moved)]
     assert loss[1] > loss[0]
-    pictures_only = chain(part(kind="gamma", gamma=0.8)).build()
-    moved, _ = adversarial(pictures_only, x)
+    images_only = chain(part(kind="gamma", gamma=0.8)).build()
+    moved, _ = adversarial(images_only, x)
     assert (moved - x).abs().max() > 0.02
 
 
@@ -420,13 +426,13 @@ def test_half_keeps_what_is_around_the_networks(traced):
 
 def test_int8_is_near_and_measured_in_pairs(traced, coloured):
     model, _, made = traced
-    pictures = gather(coloured, calibration=10, measured=16)
-    small = int8(model, made, pictures.calibration, "minmax")
+    images = gather(coloured, calibration=10, measured=16)
+    small = int8(model, made, images.calibration, "minmax")
     before = Runner(model, made.input)
-    cost = costs(before, Runner(small, made.input), made, pictures)
+    cost = costs(before, Runner(small, made.input), made, images)
     assert cost["lost"] <= 0.1
     assert cost["conditions"]["clean"]["same_class"]["of"] == 16
-    same = costs(before, before, made, pictures)
+    same = costs(before, before, made, images)
     assert same["lost"] == 0.0
     assert same["conditions"]["clean"]["accuracy"]["interval"] == [0.0, 0.0]
     assert same["conditions"]["clean"]["dB between both"] == 100.0
@@ -477,10 +483,10 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     assert (out / "twice-int8.onnx").is_file()
     assert "histogram" not in said
     for words in (
-        "int8 on clean pictures: accuracy ",
+        "int8 on clean images: accuracy ",
         "same class ",
         " % of 20",
-        "int8 on gaussian_noise pictures",
+        "int8 on gaussian_noise images",
     ):
         assert words in said
     for arguments, error in (
@@ -508,8 +514,8 @@ def test_a_part_of_one_size_gives_a_file_of_that_size(code, coloured, tmp_path):
     taken = done.manifest["deployed"]["input"]
     assert (taken["height"], taken["width"], taken["batch"]) == (32, 32, None)
     assert any("free sizes do not work" in line for line in said)
-    pictures = Pictures("none", False, gather(coloured).look, (), ())
-    assert pictures.size == (32, 32)
+    images = SampleImages("none", False, gather(coloured).look, (), ())
+    assert images.size == (32, 32)
     with pytest.raises(RunError, match="torch cannot export"):
         export(graph, tmp_path / "drawn")
     assert not (tmp_path / "drawn").exists()

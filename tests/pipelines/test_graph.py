@@ -88,7 +88,7 @@ def test_a_part_used_twice_in_a_chain(images: torch.Tensor) -> None:
     torch.testing.assert_close(graph.build().trace(images)[str(graph.restored)], one(one(images)))
 
 
-def test_systems_without_a_classifier_give_pictures(images: torch.Tensor) -> None:
+def test_systems_without_a_classifier_give_images(images: torch.Tensor) -> None:
     graph = wire(["bright", "big"], PARTS)
     assert graph.gives == "images"
     assert graph.build().classes is None

@@ -14,10 +14,10 @@ from tiny_onnx import CLASSES, tiny
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import decode
-from clearsight.data.media.lossless import Picture, read_picture
+from clearsight.data.media.lossless import StoredImage, read_image
 from clearsight.data.sources.selection import fit
 from clearsight.pipelines.cli.app import app, main
-from clearsight.pipelines.deploy import compute, infer, tiles
+from clearsight.pipelines.inference import compute, infer, tiles
 from clearsight.pipelines.inference.inputs import arrived, read, wanted
 from clearsight.pipelines.inference.items import find, targets
 from clearsight.pipelines.inference.session import Session
@@ -55,14 +55,12 @@ def folder(tmp_path: Path) -> Path:
         write(tmp_path / "in" / f"{at}.png", noise(str(at), 10 + at % 2, 12, 3))
     write(tmp_path / "in" / "sub" / "grey.png", noise("grey", 9, 9))
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / "notes.txt").write_text("no image")
     write(tmp_path / "in" / ".hidden.png", noise("h", 8, 8))
     return tmp_path / "in"
 
 
-def test_a_folder_gives_a_table_and_restored_pictures_and_names_what_is_broken(
-    model, folder, tmp_path, capsys
-):
+def test_a_folder_gives_a_table_and_restored_images_and_names_what_is_broken(model, folder, tmp_path, capsys):
     with pytest.raises(DataError, match="1 of 8 files could not be used"):
         clearsight(model, folder, "--csv", tmp_path / "o.csv", "--save-restored", tmp_path / "out")
     found = rows(tmp_path / "o.csv")
@@ -108,7 +106,7 @@ def test_a_table_is_gone_on_with_and_ends_the_same(model, folder, tmp_path, monk
         assert len(computed) == 7 - min(7, 3 * done)
 
 
-def test_a_mended_and_a_new_picture_are_added(model, folder, tmp_path):
+def test_a_mended_and_a_new_image_are_added(model, folder, tmp_path):
     with pytest.raises(DataError):
         clearsight(model, folder, "--csv", tmp_path / "o.csv", "--save-restored", tmp_path / "out")
     write(folder / "broken.jpg", noise("m", 20, 20, 3))
@@ -184,7 +182,7 @@ def test_a_list_of_odd_names_on_standard_input(model, tmp_path, monkeypatch, cap
     assert [item.name for item in find("-", None)] == ["a,b.png"]
 
 
-def test_restored_pictures_never_leave_their_folder(model, tmp_path, monkeypatch):
+def test_restored_images_never_leave_their_folder(model, tmp_path, monkeypatch):
     write(tmp_path / "work" / "in" / "a.png", noise("x", 8, 8, 3))
     write(tmp_path / "b.png", noise("y", 8, 8, 3))
     monkeypatch.chdir(tmp_path / "work")
@@ -199,13 +197,13 @@ def test_restored_pictures_never_leave_their_folder(model, tmp_path, monkeypatch
     with pytest.raises(DataError, match="no such file"):
         find(str(tmp_path / "none"), None)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         find(str(tmp_path / "empty"), None)
     assert [item.name for item in find(str(tmp_path / "w*" / "**" / "*.png"), None)] == ["work/in/a.png"]
     assert find(str(tmp_path), tmp_path / "work") == find(str(tmp_path / "*.png"), None)
 
 
-def test_kinds_of_pictures_are_read_as_they_were_measured(tmp_path, model):
+def test_kinds_of_images_are_read_as_they_were_measured(tmp_path, model):
     want = wanted(Session(model, "cpu", 1).deployed, None)
     rgba = noise("rgba", 8, 8, 4)
     exif = Image.Exif()
@@ -226,7 +224,7 @@ def test_kinds_of_pictures_are_read_as_they_were_measured(tmp_path, model):
     assert found.height == 12
     many = [Image.fromarray(noise(str(at), 8, 8, 3)) for at in range(3)]
     many[0].save(tmp_path / "a.gif", save_all=True, append_images=many[1:])
-    assert read(tmp_path / "a.gif", "a.gif", want).notes == ("only the first of its pictures is used",)
+    assert read(tmp_path / "a.gif", "a.gif", want).notes == ("only the first of its images is used",)
 
 
 def test_files_that_only_restore_keep_depth_grey_and_transparency(tmp_path):
@@ -241,9 +239,9 @@ def test_files_that_only_restore_keep_depth_grey_and_transparency(tmp_path):
         plane = noise("deep", 8, 9, deep=True)[None, None].repeat(3, 1).astype(np.float32) / 65535
         exact = session.restore(plane)[0].mean(axis=0) * 65535
         assert np.abs(np.asarray(deep) - exact).max() < 2
-    grey = read_picture(tmp_path / "out" / "grey.png")
+    grey = read_image(tmp_path / "out" / "grey.png")
     assert np.array_equal(grey.pixels[:, :, 0], session.restore([noise("grey", 8, 9)])[0][:, :, 0])
-    rgba = read_picture(tmp_path / "out" / "rgba.png")
+    rgba = read_image(tmp_path / "out" / "rgba.png")
     assert np.array_equal(rgba.alpha, noise("rgba", 8, 9, 4)[:, :, 3])
     assert np.array_equal(rgba.pixels, session.restore([noise("rgba", 8, 9, 4)[:, :, :3]])[0])
     assert list(rows(tmp_path / "o.csv")[0]) == ["path", "width", "height", "frame"]
@@ -253,7 +251,7 @@ def test_files_that_only_restore_keep_depth_grey_and_transparency(tmp_path):
     assert np.array_equal(decode(tmp_path / "out" / "c.png"), session.restore([noise("c", 8, 9, 3)])[0])
 
 
-def test_large_pictures_are_restored_in_tiles_that_equal_the_whole(tmp_path, monkeypatch):
+def test_large_images_are_restored_in_tiles_that_equal_the_whole(tmp_path, monkeypatch):
     file = tiny(tmp_path / "img.onnx", gives=("image",))
     path = write(tmp_path / "a.png", noise("a", 75, 93, 3))
     whole = Session(file, "cpu", 1).restore([decode(path)])[0]
@@ -278,7 +276,7 @@ def test_sizes_are_fitted_as_data_sources_do_or_refused_by_name(tmp_path, folder
     want = wanted(Session(tiny(tmp_path / "free.onnx"), "cpu", 1).deployed, 20)
     for shape in ((40, 30, 3), (9, 14, 3), (20, 20, 3), (33, 20, 3)):
         pixels = noise(str(shape), *shape)
-        (made,) = arrived("a", Picture(pixels), want).inputs
+        (made,) = arrived("a", StoredImage(pixels), want).inputs
         assert np.array_equal(made, fit(pixels, 20, 1.0))
     fixed = tiny(tmp_path / "fixed.onnx", height=8, width=6)
     with pytest.raises(DataError, match="1 of 8"):
@@ -289,16 +287,16 @@ def test_sizes_are_fitted_as_data_sources_do_or_refused_by_name(tmp_path, folder
     capsys.readouterr()
     with pytest.raises(DataError):
         clearsight(only, tmp_path / "a.png", "--save-restored", tmp_path / "out")
-    assert "takes pictures of 12x12 pixels only; give --size" in capsys.readouterr().err
+    assert "takes images of 12x12 pixels only; give --size" in capsys.readouterr().err
     clearsight(only, tmp_path / "a.png", "--save-restored", tmp_path / "out", "--size", 12)
     assert decode(tmp_path / "out" / "a.png").shape == (12, 12, 3)
-    with pytest.raises(ConfigError, match="takes pictures of 6x8 pixels only, not 9x9"):
+    with pytest.raises(ConfigError, match="takes images of 6x8 pixels only, not 9x9"):
         clearsight(fixed, folder, "--size", 9)
 
 
 def test_calls_that_cannot_work_are_refused(tmp_path, folder):
     classify, restore = tiny(tmp_path / "c.onnx"), tiny(tmp_path / "r.onnx", gives=("image",))
-    with pytest.raises(ConfigError, match="gives no pictures"):
+    with pytest.raises(ConfigError, match="gives no images"):
         clearsight(classify, folder, "--save-restored", tmp_path / "out")
     with pytest.raises(ConfigError, match="give --save-restored DIR"):
         clearsight(restore, folder)
@@ -306,15 +304,15 @@ def test_calls_that_cannot_work_are_refused(tmp_path, folder):
         clearsight(classify, folder, "--batch", "x")
 
 
-def test_a_failing_picture_does_not_spoil_its_batch(model, tmp_path, monkeypatch, capsys):
+def test_a_failing_image_does_not_spoil_its_batch(model, tmp_path, monkeypatch, capsys):
     for at in range(4):
         write(tmp_path / "in" / f"{at}.png", noise(str(at), 8, 8, 3))
     inner = compute.Computer._outputs
 
-    def picky(self, pictures):
-        if any(np.array_equal(picture, noise("2", 8, 8, 3)) for picture in pictures):
+    def picky(self, images):
+        if any(np.array_equal(image, noise("2", 8, 8, 3)) for image in images):
             raise DataError("spoilt")
-        return inner(self, pictures)
+        return inner(self, images)
 
     monkeypatch.setattr(compute.Computer, "_outputs", picky)
     with pytest.raises(DataError, match="1 of 4"):

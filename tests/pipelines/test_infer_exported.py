@@ -22,9 +22,9 @@ def test_an_exported_system_says_what_the_measured_one_says(tmp_path):
         standalone_mode=False,
     )
     model = tmp_path / "deploy" / "plain.onnx"
-    pictures = Rng(0).at("pictures").numpy().integers(0, 256, (7, 32, 32, 3)).astype(np.uint8)
+    images = Rng(0).at("images").numpy().integers(0, 256, (7, 32, 32, 3)).astype(np.uint8)
     (tmp_path / "in").mkdir()
-    for at, pixels in enumerate(pictures):
+    for at, pixels in enumerate(images):
         Image.fromarray(pixels).save(tmp_path / "in" / f"{at}.png")
     call = [
         "infer",
@@ -40,9 +40,9 @@ def test_an_exported_system_says_what_the_measured_one_says(tmp_path):
     _, config = read_evaluate(Path("quickstart"))
     system = config.graphs()["plain"].build().eval()
     with torch.inference_mode():
-        logits = system(torch.from_numpy(to_float(pictures))).numpy()
+        logits = system(torch.from_numpy(to_float(images))).numpy()
     session = Session(model, "cpu", 1)
-    assert np.abs(session.classify(pictures).logits - logits).max() < 1e-4
+    assert np.abs(session.classify(images).logits - logits).max() < 1e-4
     with (tmp_path / "o.csv").open(newline="") as file:
         labels = [row["label"] for row in csv.DictReader(file)]
     assert labels == [session.deployed.classes[at] for at in logits.argmax(axis=1)]

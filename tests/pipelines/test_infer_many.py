@@ -47,11 +47,11 @@ def bomb(side: int) -> bytes:
 
 
 def mixed(folder: Path) -> None:
-    """490 pictures of all kinds and sizes, and 10 that are broken in different ways."""
+    """490 images of all kinds and sizes, and 10 that are broken in different ways."""
     folder.mkdir()
     modes = ("RGB", "L", "RGBA", "P", "CMYK", "I;16", "LA", "1")
     for at in range(490):
-        drawn = Rng(0).at("picture", at).numpy()
+        drawn = Rng(0).at("image", at).numpy()
         height, width = drawn.integers(8, 41, 2)
         mode = modes[at % len(modes)]
         pixels = drawn.integers(0, 256, (height, width, 3)).astype(np.uint8)
@@ -66,7 +66,7 @@ def mixed(folder: Path) -> None:
     good = (folder / "000.png").read_bytes()
     jpeg = (folder / "004.jpg").read_bytes()
     (folder / "x0.png").write_bytes(b"")
-    (folder / "x1.png").write_bytes(b"no picture at all")
+    (folder / "x1.png").write_bytes(b"no image at all")
     (folder / "x2.png").write_bytes(good[: len(good) // 2])
     (folder / "x3.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     (folder / "x4.png").write_bytes(bomb(12_000))
@@ -92,7 +92,7 @@ def run(
 
 
 @pytest.mark.slow
-def test_500_mixed_pictures_killed_and_gone_on_with(tmp_path):
+def test_500_mixed_images_killed_and_gone_on_with(tmp_path):
     mixed(tmp_path / "in")
     model = tiny(tmp_path / "model.onnx", minimum=4)
     whole, part = tmp_path / "whole.csv", tmp_path / "part.csv"

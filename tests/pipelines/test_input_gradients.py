@@ -74,9 +74,9 @@ def test_grey_is_zero_and_the_99th_percentile_has_full_colour() -> None:
     gradient = torch.zeros(1, 10, 20)
     gradient[0, 0, 0], gradient[0, 0, 1] = 5.0, -1.0
     gradient[0, 1] = torch.linspace(-0.5, 0.5, 20)
-    picture, scale = colours(gradient)
+    image, scale = colours(gradient)
     assert scale == pytest.approx(float(torch.quantile(gradient.abs(), 0.99)))
-    levels = (picture * 255).round().to(torch.int64)
+    levels = (image * 255).round().to(torch.int64)
     assert levels[0, 5, 5] == 128
     assert levels[0, 0, 0] == 255
     assert levels[0, 0, 1] == 1
@@ -85,7 +85,7 @@ def test_grey_is_zero_and_the_99th_percentile_has_full_colour() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.floats(1e-6, 1e6))
-def test_the_picture_does_not_depend_on_the_size_of_the_gradient(seed: int, factor: float) -> None:
+def test_the_image_does_not_depend_on_the_size_of_the_gradient(seed: int, factor: float) -> None:
     gradient = torch.randn(3, 7, 9, generator=Rng(seed).at("g").torch())
     first, scale = colours(gradient)
     second, other = colours(gradient * factor)
@@ -96,13 +96,13 @@ def test_the_picture_does_not_depend_on_the_size_of_the_gradient(seed: int, fact
 
 
 def test_no_gradient_at_all_is_grey() -> None:
-    picture, scale = colours(torch.zeros(3, 4, 4))
+    image, scale = colours(torch.zeros(3, 4, 4))
     assert scale == 0
-    assert set((picture * 255).round().flatten().tolist()) == {128}
+    assert set((image * 255).round().flatten().tolist()) == {128}
 
 
 def entries_of(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((folder / "pictures" / INDEX).read_text())
+    found: list[dict[str, Any]] = json.loads((folder / "images" / INDEX).read_text())
     return found
 
 
@@ -117,20 +117,20 @@ def test_a_run_with_attacks_keeps_them_and_shows_them(
     for entry in entries:
         assert entry["why"] is None
         assert entry["scale"] > 0
-        with Image.open(folder / "pictures" / entry["file"]) as shown:
+        with Image.open(folder / "images" / entry["file"]) as shown:
             assert shown.size == (24, 20)
             pixels = np.asarray(shown.convert("RGB"), dtype=np.int64)
         if entry["system"] == "plain":
             # The toy takes channel means: its gradient is flat, and negative where the class is the channel.
             assert (pixels[..., entry["label"]] < 128).all()
             assert (np.delete(pixels, entry["label"], axis=2) > 128).all()
-        assert (folder / "pictures" / entry["input"]).is_file()
+        assert (folder / "images" / entry["input"]).is_file()
     page = (folder / "report.html").read_text()
     assert '<section id="gradients">' in page
     assert "full colour at" in page
     again = run(config, root=tmp_path / "again", workers=1).path
-    for path in (folder / "pictures").glob("gradient*"):
-        assert (again / "pictures" / path.name).read_bytes() == path.read_bytes()
+    for path in (folder / "images").glob("gradient*"):
+        assert (again / "images" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_stopped_run_goes_on_and_what_is_there_is_kept(
@@ -138,25 +138,25 @@ def test_a_stopped_run_goes_on_and_what_is_there_is_kept(
 ) -> None:
     config = make_config(**ATTACKED)
     folder = run(config, root=tmp_path / "runs", workers=1).path
-    pictures = {path: path.read_bytes() for path in (folder / "pictures").glob("gradient*")}
+    images = {path: path.read_bytes() for path in (folder / "images").glob("gradient*")}
     plan = prepare(config, root=tmp_path / "runs", device="cpu")
-    index = folder / "pictures" / INDEX
+    index = folder / "images" / INDEX
     index.write_text("[]\n")
     keep_gradients(plan)
     assert index.read_text() == "[]\n", "an index that is there means that all is done"
-    for path in pictures:
+    for path in images:
         path.unlink(missing_ok=True)
     keep_gradients(plan)
-    assert {path: path.read_bytes() for path in pictures} == pictures
+    assert {path: path.read_bytes() for path in images} == images
 
 
-@pytest.mark.parametrize("changes", [{}, {**ATTACKED, "pictures": 0}], ids=["no-attack", "no-pictures"])
+@pytest.mark.parametrize("changes", [{}, {**ATTACKED, "images": 0}], ids=["no-attack", "no-images"])
 def test_nothing_is_kept_where_nothing_is_wanted(
     make_config: Callable[..., Evaluate], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     plan = prepare(make_config(**changes), root=tmp_path / "runs", device="cpu")
     keep_gradients(plan)
-    assert not (plan.job.folder.path / "pictures").exists()
+    assert not (plan.job.folder.path / "images").exists()
 
 
 def test_a_system_that_lets_none_through_does_not_spoil_the_run(

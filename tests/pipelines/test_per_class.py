@@ -50,14 +50,14 @@ def test_each_class_has_its_share_and_its_wilson_interval() -> None:
     assert found is not None
     assert (found["condition"], found["n"]) == ("clean", [4, 2, 0, 2])
     entry = entry_of(found, "none")
-    assert entry["value"] == [0.75, 0.5, None, 1.0], "a class without pictures has no accuracy"
+    assert entry["value"] == [0.75, 0.5, None, 1.0], "a class without images has no accuracy"
     assert (entry["low"][0], entry["high"][0]) == pytest.approx(wilson(3, 4), abs=5e-5)
     assert entry["low"][2] is entry["high"][2] is None
     assert (entry["worst"], entry["best"], entry["spread"]) == (1, 3, 0.5)
     assert entry["attacks"] == ["none"]
 
 
-def test_a_picture_counts_in_the_worst_case_only_if_no_attack_broke_it() -> None:
+def test_an_image_counts_in_the_worst_case_only_if_no_attack_broke_it() -> None:
     rows = {"none": [1, 1, 1, 1], "fgsm": [1, 0, 1, 1], "pgd": [0, 1, 1, 1]}
     worst = entry_of(per_class(make([0, 0, 1, 1], rows)), None)
     assert worst["value"] == [0.0, 1.0]
@@ -65,7 +65,7 @@ def test_a_picture_counts_in_the_worst_case_only_if_no_attack_broke_it() -> None
     assert worst["spread"] == 1.0
 
 
-def test_unlabelled_pictures_stay_out() -> None:
+def test_unlabelled_images_stay_out() -> None:
     found = per_class(make([0, np.nan, 1], {"none": [1, np.nan, 0]}))
     assert found is not None
     assert found["n"] == [1, 1]
@@ -86,7 +86,7 @@ def test_it_is_left_out_where_it_makes_no_sense(measured: Measured) -> None:
     assert per_class(measured) is None
 
 
-def test_chance_alone_spreads_few_pictures_far_and_many_hardly() -> None:
+def test_chance_alone_spreads_few_images_far_and_many_hardly() -> None:
     few = entry_of(per_class(make([0, 0, 0, 1, 1, 1], {"none": [1, 0, 1, 0, 1, 0]})), "none")
     assert few["by_chance"] >= 2 / 3
     labels = np.repeat([0, 1], 1000)
@@ -100,8 +100,8 @@ def test_chance_alone_spreads_few_pictures_far_and_many_hardly() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=40))
-def test_the_classes_add_up_to_the_whole(pictures: list[tuple[int, bool]]) -> None:
-    labels, right = zip(*pictures, strict=True)
+def test_the_classes_add_up_to_the_whole(images: list[tuple[int, bool]]) -> None:
+    labels, right = zip(*images, strict=True)
     found = per_class(make(labels, {"none": [float(r) for r in right]}))
     entry = entry_of(found, "none")
     assert found is not None
@@ -133,7 +133,7 @@ def test_a_run_lists_it_for_every_system_and_attack(
     assert [(p["first"], p["second"]) for p in summary["pairs"][1]["pairs"]] == [("plain", "restored")]
 
 
-def test_every_two_systems_are_paired_on_the_same_pictures() -> None:
+def test_every_two_systems_are_paired_on_the_same_images() -> None:
     n = 40
     rows = {("a", "none"): np.ones(n), ("b", "none"): np.ones(n), ("c", "none"): np.ones(n)}
     rows["b", "none"][:10] = 0

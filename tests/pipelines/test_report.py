@@ -55,10 +55,10 @@ class Page(HTMLParser):
         return [attributes[name] or "" for _, attributes in self.tags if name in attributes]
 
 
-def report(folder: Path, made: dict[str, Any], *, pictures: bool = True, **options: Any) -> tuple[str, Page]:
+def report(folder: Path, made: dict[str, Any], *, images: bool = True, **options: Any) -> tuple[str, Page]:
     run = fixture.write_run(folder, made)
-    if pictures:
-        fixture.add_pictures(run, made, **options)
+    if images:
+        fixture.add_images(run, made, **options)
     source = write_report(run).read_text(encoding="utf-8")
     return source, Page(source)
 
@@ -77,7 +77,7 @@ def test_every_section_is_there(usual: tuple[dict[str, Any], str, Page]) -> None
         "severity",
         "conditions",
         "measures",
-        "pictures",
+        "images",
         "cost",
         "skipped",
         "fine",
@@ -186,7 +186,7 @@ def test_findings_of_many_systems_name_the_extremes() -> None:
 def test_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     made = fixture.summary(kinds=["fog", "frost"], severities=(1, 5))
     run = fixture.write_run(tmp_path / "run", made)
-    fixture.add_pictures(run, made)
+    fixture.add_images(run, made)
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
 
@@ -240,7 +240,7 @@ def test_run_without_any_figure(tmp_path: Path) -> None:
         entry["metrics"] = {"accuracy": {"value": None, "low": None, "high": None}}
         entry["versus"] = None
     made["aggregates"] = []
-    _, page = report(tmp_path / "run", made, pictures=False)
+    _, page = report(tmp_path / "run", made, images=False)
     assert "no metric has a value" in page.text
 
 
@@ -257,7 +257,7 @@ def test_bare_run_folder(tmp_path: Path) -> None:
     page = Page(write_report(run).read_text(encoding="utf-8"))
     assert "This run is not complete" in page.text
     assert "mean(classify(image), classify(denoise(image)))" in page.text
-    assert "pictures" not in page.attributes("id")
+    assert "images" not in page.attributes("id")
 
 
 def test_big_run_stays_small(tmp_path: Path) -> None:
@@ -269,16 +269,16 @@ def test_big_run_stays_small(tmp_path: Path) -> None:
     assert len([1 for tag, _ in page.tags if tag == "img"]) >= 14
 
 
-def test_missing_and_foreign_pictures(tmp_path: Path) -> None:
+def test_missing_and_foreign_images(tmp_path: Path) -> None:
     made = fixture.summary(kinds=["fog"])
     run = fixture.write_run(tmp_path / "run", made)
-    fixture.add_pictures(run, made)
+    fixture.add_images(run, made)
     (tmp_path / "secret.png").write_bytes(b"not for the page")
-    listing = run / "pictures" / "pictures.json"
+    listing = run / "images" / "images.json"
     listing.write_text(listing.read_text().replace("bad.png", "../../secret.png"))
-    (run / "pictures" / "good.png").unlink()
+    (run / "images" / "good.png").unlink()
     source = write_report(run).read_text(encoding="utf-8")
-    assert "picture missing" in source
+    assert "image missing" in source
     assert "bm90IGZvciB0aGUgcGFnZQ" not in source
 
 
@@ -302,8 +302,8 @@ def test_two_sets_of_one_corruption_do_not_hide_each_other() -> None:
 def test_predictions_are_left_out_where_there_is_no_classifier(tmp_path: Path) -> None:
     made = fixture.summary(kinds=["fog"])
     run = fixture.write_run(tmp_path / "run", made)
-    fixture.add_pictures(run, made)
-    listing = run / "pictures" / "pictures.json"
+    fixture.add_images(run, made)
+    listing = run / "images" / "images.json"
     shots = [shot | {"prediction": None, "confidence": None} for shot in json.loads(listing.read_text())]
     listing.write_text(json.dumps(shots))
     source = write_report(run).read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from PIL import Image
 from report_attacked import (
     ADVERSARIES,
     AUDIT,
-    add_attacked_pictures,
+    add_attacked_images,
     attacked,
     cell_of,
     check,
@@ -30,7 +30,7 @@ from test_report import Page
 from clearsight.data.contract.errors import RunError
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.report.attack_pictures import attack_album, magnified
+from clearsight.pipelines.report.attack_strips import attack_album, magnified
 from clearsight.pipelines.report.attack_tables import places, sides, worst
 from clearsight.pipelines.report.doubts import VOID, doubts
 from clearsight.pipelines.report.eps_chart import curves
@@ -38,14 +38,14 @@ from clearsight.pipelines.report.figures import Figures, versus
 from clearsight.pipelines.report.findings import findings
 from clearsight.pipelines.report.markdown import markdown
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.report.pictures import album
+from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.terminal import headline
 from clearsight.pipelines.report.words import quantity, size
 
 
 @pytest.fixture
 def made() -> dict[str, Any]:
-    """A run of two systems under six attacks on clean pictures."""
+    """A run of two systems under six attacks on clean images."""
     return attacked()
 
 
@@ -132,7 +132,7 @@ def test_a_mean_over_conditions_carries_the_doubt_of_its_cells(tmp_path: Path) -
     assert doubts_["all corruptions", "none"] == doubts_["clean", "pgd"] == ""
     source, page = page_of(tmp_path / "run", made)
     assert "holds figures that are not to be trusted" in Page(section(source, "severity")).text
-    assert "On pictures with fog, severity 3" in page.text
+    assert "On images with fog, severity 3" in page.text
 
 
 def test_a_suspect_figure_asks_for_a_second_look(tmp_path: Path, made: dict[str, Any]) -> None:
@@ -204,8 +204,8 @@ def test_threat_models_stand_side_by_side(made: dict[str, Any]) -> None:
 
 def test_findings_name_the_threat_model(made: dict[str, Any]) -> None:
     text = " ".join(findings(Figures(made))).replace("\xa0", " ")
-    assert "In the worst case over 3 attacks (adaptive and oblivious) at L∞ 8/255 on clean pictures" in text
-    assert "Under the adaptive attack ‘pgd-2’ (L∞ 2/255) on clean pictures, ‘plain’ keeps 40.0 %" in text
+    assert "In the worst case over 3 attacks (adaptive and oblivious) at L∞ 8/255 on clean images" in text
+    assert "Under the adaptive attack ‘pgd-2’ (L∞ 2/255) on clean images, ‘plain’ keeps 40.0 %" in text
     assert "one who knows every part 2.0 %: it looks 58.0 points safer than it is." in text
 
 
@@ -280,9 +280,9 @@ def test_no_audit_no_section_and_a_foreign_one_is_refused(tmp_path: Path, made: 
         write_report(folder)
 
 
-def test_attacked_pictures_have_strips_of_their_own(tmp_path: Path, made: dict[str, Any]) -> None:
+def test_attacked_images_have_strips_of_their_own(tmp_path: Path, made: dict[str, Any]) -> None:
     folder = fixture.write_run(tmp_path / "run", made)
-    add_attacked_pictures(folder, made)
+    add_attacked_images(folder, made)
     figures = Figures(made)
     plain_guesses = [g.text for s in album(folder, figures).strips for t in s.tiles for g in t.guesses]
     assert "priority" not in plain_guesses
@@ -299,7 +299,7 @@ def test_attacked_pictures_have_strips_of_their_own(tmp_path: Path, made: dict[s
     assert "oblivious" in next(s for s in strips if s.title == "plain under blind").told
     text = Page(write_report(folder).read_text()).text
     assert "no pixel differs: wrong without an attack" in text
-    assert "Pictures under attack" in text
+    assert "Images under attack" in text
 
 
 def test_the_difference_is_magnified_around_grey() -> None:
@@ -333,7 +333,7 @@ def test_size(norm: str | None, eps: float | None, text: str) -> None:
     assert size(norm, eps) == text
 
 
-def test_the_index_of_pictures_knows_attacked_cells(
+def test_the_index_of_images_knows_attacked_cells(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:
     config = make_config(
@@ -341,13 +341,13 @@ def test_the_index_of_pictures_knows_attacked_cells(
         measure=[{"conditions": ["clean"], "attacks": ["none", "fgsm"]}],
     )
     folder = run(config, root=tmp_path / "runs", workers=1).path
-    shots = json.loads((folder / "pictures" / "pictures.json").read_text())
+    shots = json.loads((folder / "images" / "images.json").read_text())
     struck = [shot for shot in shots if shot["attack"] == "fgsm"]
     assert len(struck) == 4
     for shot in struck:
-        assert (folder / "pictures" / shot["adversarial"]).is_file()
+        assert (folder / "images" / shot["adversarial"]).is_file()
         same = ("system", "sample", "condition")
         twin = next(s for s in shots if s["attack"] == "none" and all(s[k] == shot[k] for k in same))
         assert shot["before"] == {key: twin[key] for key in ("prediction", "confidence")}
         assert "adversarial" not in twin
-    assert 'id="attacked-pictures"' in (folder / "report.html").read_text()
+    assert 'id="attacked-images"' in (folder / "report.html").read_text()

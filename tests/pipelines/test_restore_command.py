@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import decode, to_float, to_uint8
-from clearsight.data.media.lossless import Picture, encode, read_picture
+from clearsight.data.media.lossless import StoredImage, encode, read_image
 from clearsight.data.weights import save, shipped
 from clearsight.pipelines.cli.app import app, main
 from clearsight.pipelines.restoring import chain as chains
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_keeps_its_names_and_a_broken_file_is_named(folder, tmp_path, capsys):
     (folder / "deep" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
     (folder / "empty.png").touch()
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     write(folder / ".hidden.png", noise("h", 8, 8))
     with pytest.raises(DataError, match="2 of 5 files could not be used"):
         clearsight(folder, tmp_path / "out", "--with", "median")
@@ -163,15 +163,15 @@ def test_sixteen_bit_grey_stays_and_colour_is_refused(tmp_path, capsys):
         cv2.imwrite(str(tmp_path / f"colour.{ending}"), np.tile(deep[:, :, None], (4, 4, 3)))
         with pytest.raises(DataError):
             clearsight(tmp_path / f"colour.{ending}", tmp_path / "out", "--with", "median")
-        assert "16-bit pictures are read in grey only" in capsys.readouterr().out
+        assert "16-bit images are read in grey only" in capsys.readouterr().out
 
 
 def test_what_a_format_cannot_hold_is_said(tmp_path, capsys):
     pixels = noise("x", 8, 8, 3)
     with pytest.raises(DataError, match="JPEG files cannot hold transparency; write PNG"):
-        encode(Picture(pixels, alpha=pixels[:, :, 0]), tmp_path / "x.jpg")
+        encode(StoredImage(pixels, alpha=pixels[:, :, 0]), tmp_path / "x.jpg")
     with pytest.raises(DataError, match="not written as '.gif'"):
-        encode(Picture(pixels), tmp_path / "x.gif")
+        encode(StoredImage(pixels), tmp_path / "x.gif")
     profile = bytes(16) + b"CMYK" + bytes(200)
     Image.fromarray(pixels).convert("CMYK").save(tmp_path / "x.jpg", icc_profile=profile)
     clearsight(tmp_path / "x.jpg", tmp_path / "out", "--with", "median")
@@ -181,12 +181,12 @@ def test_what_a_format_cannot_hold_is_said(tmp_path, capsys):
         assert "icc_profile" not in found.info
 
 
-def test_of_an_animation_the_first_picture_is_restored(tmp_path, capsys):
+def test_of_an_animation_the_first_image_is_restored(tmp_path, capsys):
     first, second = (Image.fromarray(noise(name, 9, 9)) for name in "fs")
     first.save(tmp_path / "x.gif", save_all=True, append_images=[second])
     clearsight(tmp_path / "x.gif", tmp_path / "out", "--with", "median")
-    assert "note x.gif: only the first of its pictures is restored" in capsys.readouterr().out
-    assert read_picture(tmp_path / "out" / "x.png").pixels.shape[:2] == (9, 9)
+    assert "note x.gif: only the first of its images is restored" in capsys.readouterr().out
+    assert read_image(tmp_path / "out" / "x.png").pixels.shape[:2] == (9, 9)
 
 
 def test_what_is_there_is_kept_and_what_changed_is_made_again(folder, tmp_path, capsys):
@@ -257,7 +257,7 @@ def test_plans(folder, tmp_path):
     ]
     for given, out, words in (
         (folder / "none", "out", "no such file"),
-        (folder / "*.jpg", "out", "no pictures or videos"),
+        (folder / "*.jpg", "out", "no images or videos"),
         (folder, "out.png", "has to be a folder"),
         (folder / "a.png", "out.gif", "'.gif' is not written"),
     ):
@@ -339,7 +339,7 @@ def test_a_video_keeps_its_frames_and_their_rate(video, tmp_path, ending, capsys
     assert "note clip.avi: sound is not kept" in capsys.readouterr().out
 
 
-def test_videos_and_pictures_in_one_folder(video, tmp_path, capsys):
+def test_videos_and_images_in_one_folder(video, tmp_path, capsys):
     write(video.parent / "a.png", noise("a", 8, 8, 3))
     (video.parent / "broken.mp4").write_bytes(b"no video at all")
     for made in ("2 restored", "0 restored, 2 were there"):
@@ -396,7 +396,7 @@ def weights(tmp_path, monkeypatch):
     return tmp_path / "home" / "weights"
 
 
-def test_tasks_are_the_newest_weights_that_suit_the_picture(weights):
+def test_tasks_are_the_newest_weights_that_suit_the_image(weights):
     chain = read_chain("denoise, denoise-real", None)
     assert [step.spec.weights for step in chain.steps(3)] == ["denoise-color-v10", "denoise-real-v1"]
     assert [step.spec.weights for step in chain.steps(1)] == ["denoise-gray-v1", "denoise-real-v1"]
@@ -432,7 +432,7 @@ def test_weights_restore_in_tiles_as_in_one(weights, channels):
     assert np.abs(whole.astype(int) - tiled).max() <= 1
 
 
-def test_smaller_tiles_stay_for_the_next_picture(monkeypatch):
+def test_smaller_tiles_stay_for_the_next_image(monkeypatch):
     asked, told = [], []
 
     def short_of_memory(restorer, x, tile, *, device, say):

@@ -38,7 +38,7 @@ def test_a_run_leaves_a_complete_folder(finished: Path) -> None:
         "resolved.json",
         "environment.json",
         "cells",
-        "pictures",
+        "images",
         "results.parquet",
         "timings.parquet",
         "summary.json",
@@ -150,15 +150,15 @@ def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
     )
 
 
-def test_odd_pictures_are_used_or_listed(make_config: Make, pictures: Path, tmp_path: Path) -> None:
-    red = pictures / "red"
+def test_odd_images_are_used_or_listed(make_config: Make, images: Path, tmp_path: Path) -> None:
+    red = images / "red"
     rng = Rng(0).at("odd").numpy()
     Image.fromarray(rng.integers(0, 255, (40, 31), dtype=np.uint8)).save(red / "grey.png")
     Image.fromarray(rng.integers(0, 65535, (33, 32), dtype=np.uint16)).save(red / "deep.png")
     Image.fromarray(rng.integers(0, 255, (32, 32, 4), dtype=np.uint8), "RGBA").save(red / "alpha.png")
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(red / "one.png")
     (red / "broken.png").write_bytes((red / "002.png").read_bytes()[:100])
-    (red / "text.png").write_text("no picture")
+    (red / "text.png").write_text("no image")
     size = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
     (red / "huge.png").write_bytes(head + struct.pack(">I", 99) + b"IDAT" + zlib.compress(bytes(99)))
@@ -177,8 +177,8 @@ def test_odd_pictures_are_used_or_listed(make_config: Make, pictures: Path, tmp_
 def test_nothing_usable_is_an_error(make_config: Make, tmp_path: Path) -> None:
     folder = tmp_path / "bad"
     (folder / "a").mkdir(parents=True)
-    (folder / "a" / "x.png").write_text("no picture")
-    with pytest.raises(DataError, match="none of 1 pictures can be used"):
+    (folder / "a" / "x.png").write_text("no image")
+    with pytest.raises(DataError, match="none of 1 images can be used"):
         run(make_config(data={"kind": "folder", "path": str(folder)}), root=tmp_path / "runs", workers=1)
 
 
@@ -190,8 +190,8 @@ def test_a_label_outside_the_classes_is_an_error(make_config: Make, tmp_path: Pa
         prepare(config.model_copy(update={"data": data}), root=tmp_path, device="cpu")
 
 
-def test_shuffled_labels_score_at_chance(make_config: Make, pictures: Path, tmp_path: Path) -> None:
-    files = sorted(pictures.rglob("*.png"))
+def test_shuffled_labels_score_at_chance(make_config: Make, images: Path, tmp_path: Path) -> None:
+    files = sorted(images.rglob("*.png"))
     order = Rng(3).at("shuffle").numpy().permutation(len(files))
     contents = [path.read_bytes() for path in files]
     for path, i in zip(files, order, strict=True):
@@ -203,16 +203,16 @@ def test_shuffled_labels_score_at_chance(make_config: Make, pictures: Path, tmp_
     assert cell["low"] < 1 / 3 < cell["high"]
 
 
-def test_metrics_that_cannot_be_had_are_refused(make_config: Make, pictures: Path, tmp_path: Path) -> None:
-    unlabelled = {"kind": "files", "path": str(pictures)}
+def test_metrics_that_cannot_be_had_are_refused(make_config: Make, images: Path, tmp_path: Path) -> None:
+    unlabelled = {"kind": "files", "path": str(images)}
     with pytest.raises(ConfigError, match="metric 'accuracy' needs correct, but nothing here has labels"):
         run(make_config(data=unlabelled, metrics=["accuracy"], compare=None), root=tmp_path, workers=1)
     folder = run(make_config(data=unlabelled, compare=None), root=tmp_path, workers=1).path
     assert json.loads((folder / "summary.json").read_text())["metrics"] == ["psnr", "ssim", "psnr_in"]
 
 
-def test_luminance_and_niqe_are_measured_on_demand(make_config: Make, pictures: Path, tmp_path: Path) -> None:
-    for path in pictures.rglob("*.png"):
+def test_luminance_and_niqe_are_measured_on_demand(make_config: Make, images: Path, tmp_path: Path) -> None:
+    for path in images.rglob("*.png"):
         with Image.open(path) as small:
             small.resize((120, 100)).save(path)
     wanted = ["psnr", "psnr_y", "ssim_y", "niqe"]
@@ -226,7 +226,7 @@ def test_luminance_and_niqe_are_measured_on_demand(make_config: Make, pictures: 
     assert "ssim" not in found["metrics"]
 
 
-def test_pictures_too_small_for_niqe_are_refused(make_config: Make, tmp_path: Path) -> None:
+def test_images_too_small_for_niqe_are_refused(make_config: Make, tmp_path: Path) -> None:
     with pytest.raises(ClearsightError, match="96"):
         run(make_config(metrics=["niqe"]), root=tmp_path, workers=1)
 

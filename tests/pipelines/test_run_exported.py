@@ -29,41 +29,41 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     for i in range(9):
-        noise = Rng(7).at("picture", i).numpy().integers(0, 120, (16, 18, 3))
+        noise = Rng(7).at("image", i).numpy().integers(0, 120, (16, 18, 3))
         noise[:, :, i % 3] += 25
         (folder / f"class{i % 3}").mkdir(exist_ok=True)
         Image.fromarray(noise.astype(np.uint8)).save(folder / f"class{i % 3}" / f"{i}.png")
     return folder
 
 
-def config(pictures: Path, file: Path, **changes: Any) -> Evaluate:
+def config(images: Path, file: Path, **changes: Any) -> Evaluate:
     base: dict[str, Any] = {
         "task": "evaluate",
         "name": "again",
-        "data": {"kind": "folder", "path": str(pictures)},
+        "data": {"kind": "folder", "path": str(images)},
         "parts": PARTS
         | {
             "file": {"kind": "onnx", "path": str(file)},
-            "picture": {"kind": "onnx_restorer", "path": str(file)},
+            "image": {"kind": "onnx_restorer", "path": str(file)},
         },
-        "systems": {"torch": ["sharpen", "classify"], "file": ["file"], "half": ["picture", "classify"]},
+        "systems": {"torch": ["sharpen", "classify"], "file": ["file"], "half": ["image", "classify"]},
         "conditions": {"clean": {"kind": "identity"}, "noise": {"kind": "gaussian_noise", "severity": 1}},
         "attacks": ATTACKS,
         "measure": [{"conditions": ["clean", "noise"], "attacks": list(ATTACKS)}],
         "metrics": ["accuracy", "nll"],
-        "pictures": 0,
+        "images": 0,
     }
     return Evaluate.model_validate(base | changes)
 
 
 @pytest.fixture(scope="module")
-def file(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sharpening and the classifier in one file, with the restored picture as an output."""
+def file(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sharpening and the classifier in one file, with the restored image as an output."""
     folder = tmp_path_factory.mktemp("deploy")
-    graph = config(pictures, folder).graphs()["torch"]
+    graph = config(images, folder).graphs()["torch"]
     return export(graph, folder, name="torch", options=Options(taps=("sharpen",))).path
 
 
@@ -76,8 +76,8 @@ def figures(folder: Path) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_file_gives_the_figures_of_its_system(pictures: Path, file: Path, tmp_path: Path) -> None:
-    found = figures(run(config(pictures, file), root=tmp_path, workers=1).path)
+def test_file_gives_the_figures_of_its_system(images: Path, file: Path, tmp_path: Path) -> None:
+    found = figures(run(config(images, file), root=tmp_path, workers=1).path)
     for condition in ("clean", "noise"):
         for attack in ATTACKS:
             for metric in ("accuracy", "nll"):
@@ -89,9 +89,9 @@ def test_file_gives_the_figures_of_its_system(pictures: Path, file: Path, tmp_pa
             assert found[condition, attack, "nll", "file"] > found[condition, "none", "nll", "file"] + 0.01
 
 
-def test_attack_that_needs_gradients_is_refused(pictures: Path, file: Path, tmp_path: Path) -> None:
+def test_attack_that_needs_gradients_is_refused(images: Path, file: Path, tmp_path: Path) -> None:
     asked = config(
-        pictures,
+        images,
         file,
         attacks={"none": {"kind": "none"}, "pgd": {"kind": "pgd", "eps": 0.1}},
         measure=[{"conditions": ["clean"], "attacks": ["pgd"]}],
@@ -101,14 +101,14 @@ def test_attack_that_needs_gradients_is_refused(pictures: Path, file: Path, tmp_
     assert "file" in str(error.value)
 
 
-def test_another_number_of_classes_is_refused(pictures: Path, file: Path, tmp_path: Path) -> None:
-    parts = PARTS | {"file": {"kind": "onnx", "path": str(file), "classes": 4}, "picture": PARTS["sharpen"]}
+def test_another_number_of_classes_is_refused(images: Path, file: Path, tmp_path: Path) -> None:
+    parts = PARTS | {"file": {"kind": "onnx", "path": str(file), "classes": 4}, "image": PARTS["sharpen"]}
     with pytest.raises(ConfigError, match="gives 3 classes, not 4"):
-        run(config(pictures, file, parts=parts), root=tmp_path, workers=1)
+        run(config(images, file, parts=parts), root=tmp_path, workers=1)
 
 
-def test_exported_file_is_not_exported_again(file: Path, tmp_path: Path, pictures: Path) -> None:
-    graph = config(pictures, file).graphs()["half"]
+def test_exported_file_is_not_exported_again(file: Path, tmp_path: Path, images: Path) -> None:
+    graph = config(images, file).graphs()["half"]
     with pytest.raises(ConfigError, match="it already is an ONNX file"):
         export(graph, tmp_path, name="x")
     assert not list(tmp_path.iterdir())

@@ -72,7 +72,7 @@ def bomb(width: int, height: int) -> bytes:
     )
 
 
-def test_a_picture_is_classified_and_restored(serving):
+def test_an_image_is_classified_and_restored(serving):
     app = serving()
     session = app.desk.session
     expected = session.classify([decode(PICTURE)])
@@ -101,9 +101,9 @@ def test_files_that_give_one_of_the_two(serving):
     only = serving(gives=("logits",))
     assert "restored" not in post(only, "/v1/predict?restored=true", PICTURE).json
     answer = post(only, "/v1/restore", PICTURE)
-    assert (answer.status, answer.what) == (404, "the file gives no pictures")
-    pictures = serving(gives=("image",))
-    found = post(pictures, "/v1/predict?restored=true", png("rgba", 9, 8, 4)).json
+    assert (answer.status, answer.what) == (404, "the file gives no images")
+    images = serving(gives=("image",))
+    found = post(images, "/v1/predict?restored=true", png("rgba", 9, 8, 4)).json
     assert found["predictions"] == []
     with Image.open(io.BytesIO(base64.b64decode(found["restored"]))) as image:
         # Transparency comes back as it was.
@@ -117,8 +117,8 @@ def test_sizes_and_notes(serving):
     assert decode(base64.b64decode(found["restored"])).shape == (8, 8, 3)
     answer = post(serving(gives=("image",), minimum=16), "/v1/predict", PICTURE)
     assert answer.status == 422
-    assert answer.what == "the picture has 12x10 pixels, the file takes pictures from 16x16 pixels on"
-    assert answer.json["error"]["hint"] == "resize the picture before you send it"
+    assert answer.what == "the image has 12x10 pixels, the file takes images from 16x16 pixels on"
+    assert answer.json["error"]["hint"] == "resize the image before you send it"
 
 
 def test_health_says_what_is_loaded(serving):
@@ -144,8 +144,8 @@ def test_metrics_count(serving):
     assert lines['clearsight_requests_total{endpoint="/v1/predict",status="422"}'] == "1.0"
     assert lines['clearsight_requests_total{endpoint="other",status="404"}'] == "1.0"
     assert lines['clearsight_request_seconds_count{endpoint="/v1/predict"}'] == "3.0"
-    assert lines["clearsight_batch_pictures_sum"] == "2.0"
-    assert lines["clearsight_pictures_failed_total"] == "1.0"
+    assert lines["clearsight_batch_images_sum"] == "2.0"
+    assert lines["clearsight_images_failed_total"] == "1.0"
     assert lines["clearsight_waiting"] == lines["clearsight_pixels_held"] == "0.0"
     assert "/unheard" not in text
 
@@ -166,12 +166,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_pictures_are_422_in_plain_words(serving, tmp_path, name):
+def test_bad_images_are_422_in_plain_words(serving, tmp_path, name):
     app = serving()
     for target in ("/v1/predict", "/v1/restore"):
         answer = post(app, target, BAD[name])
         assert answer.status == 422
-        assert answer.what.startswith(("the body is ", "the picture is ", "32-bit float"))
+        assert answer.what.startswith(("the body is ", "the image is ", "32-bit float"))
         told = answer.body.decode()
         assert not any(word in told for word in ("Traceback", "secret-place", str(tmp_path), ".py", "0x7"))
 
@@ -180,21 +180,21 @@ def test_too_many_pixels_are_413_before_anything_is_decoded(serving, monkeypatch
     app = serving(Limits(pixels=1000))
     monkeypatch.setattr(desks, "read_bytes", lambda *_: pytest.fail("decoded"))
     for data, text in (
-        (bomb(30_000, 30_000), "the picture has too many pixels, at most 1,000 are taken"),
-        (bomb(9_000, 9_000), "the picture has 9000x9000 pixels, at most 1,000 pixels are taken"),
-        (png("c", 40, 30, 3), "the picture has 30x40 pixels, at most 1,000 pixels are taken"),
+        (bomb(30_000, 30_000), "the image has too many pixels, at most 1,000 are taken"),
+        (bomb(9_000, 9_000), "the image has 9000x9000 pixels, at most 1,000 pixels are taken"),
+        (png("c", 40, 30, 3), "the image has 30x40 pixels, at most 1,000 pixels are taken"),
     ):
         answer = post(app, "/v1/predict", data)
         assert (answer.status, answer.what) == (413, text)
 
 
-def test_what_a_picture_becomes_counts_too(serving):
+def test_what_an_image_becomes_counts_too(serving):
     app = serving(Limits(pixels=1000), size=40)
     answer = post(app, "/v1/predict", PICTURE)
     assert answer.status == 413
     assert (
         answer.what
-        == "the picture has 12x10 pixels and would become one of 1,600, at most 1,000 pixels are taken"
+        == "the image has 12x10 pixels and would become one of 1,600, at most 1,000 pixels are taken"
     )
 
 
@@ -366,7 +366,7 @@ def test_a_client_that_leaves_gives_its_place_back_at_once(serving):
         assert (await ask(app, "/v1/predict", PICTURE)).status == 200
 
     asyncio.run(work())
-    assert app.desk.metrics.registry.get_sample_value("clearsight_batch_pictures_sum") == 1
+    assert app.desk.metrics.registry.get_sample_value("clearsight_batch_images_sum") == 1
 
 
 def test_answers_that_take_too_long_are_503_and_their_pixels_are_held_to_the_end(serving, monkeypatch):
@@ -395,7 +395,7 @@ def test_answers_that_take_too_long_are_503_and_their_pixels_are_held_to_the_end
     asyncio.run(work())
 
 
-def test_decoded_pictures_are_bounded_together(serving, monkeypatch):
+def test_decoded_images_are_bounded_together(serving, monkeypatch):
     monkeypatch.setattr("clearsight.pipelines.serving.limits.LEAST_PIXELS", 300)
     app = serving(Limits(pixels=300))
     lowest = []
@@ -438,7 +438,7 @@ def test_failures_of_the_server_say_nothing_of_it(serving, monkeypatch, capsys):
 
     monkeypatch.setattr(Session, "run", broken)
     answer = post(app, "/v1/predict", PICTURE)
-    assert (answer.status, answer.what) == (500, "the picture could not be computed")
+    assert (answer.status, answer.what) == (500, "the image could not be computed")
     assert "secret-place" not in answer.body.decode()
     assert "secret-place.onnx: onnxruntime cannot compute it: out of memory" in capsys.readouterr().err
     monkeypatch.setattr(Session, "run", lambda *_: 1 / 0)

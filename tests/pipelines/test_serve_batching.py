@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.media.lossless import Picture
+from clearsight.data.media.lossless import StoredImage
 from clearsight.pipelines.inference import compute
 from clearsight.pipelines.inference.inputs import Arrived, arrived, wanted
 from clearsight.pipelines.inference.session import Session
@@ -52,17 +52,19 @@ class Held:
         self.event.set()
 
 
-def picture(session: Session, name: str, *shape: int) -> Arrived:
-    return arrived(name, Picture(pixels(name, *shape)), wanted(session.deployed, None))
+def image(session: Session, name: str, *shape: int) -> Arrived:
+    return arrived(name, StoredImage(pixels(name, *shape)), wanted(session.deployed, None))
 
 
 def test_answers_go_to_those_who_asked_and_equal_the_sessions(session, batching, sizes):
     shapes = [(8, 9, 3), (12, 8, 3), (7, 7, 3)]
-    given_ = [picture(session, str(at), *shapes[at % 3]) for at in range(42)]
-    expected = session.classify([each.picture.pixels for each in given_])
-    restored = session.restore([each.picture.pixels for each in given_])
+    given_ = [image(session, str(at), *shapes[at % 3]) for at in range(42)]
+    expected = session.classify([each.image.pixels for each in given_])
+    restored = session.restore([each.image.pixels for each in given_])
     with Held(batching):
-        asked = [batching.submit(each, top=1 + at % 3, image=at % 2 == 0) for at, each in enumerate(given_)]
+        asked = [
+            batching.submit(each, top=1 + at % 3, wants_image=at % 2 == 0) for at, each in enumerate(given_)
+        ]
     for at, future in enumerate(asked):
         found = future.result(20)
         assert found.error is None
@@ -78,23 +80,27 @@ def test_answers_go_to_those_who_asked_and_equal_the_sessions(session, batching,
 def test_batches_are_as_large_as_the_session_says(session, batching, sizes, monkeypatch):
     monkeypatch.setattr(Session, "batch", lambda self, height, width: 4)
     with Held(batching):
-        asked = [batching.submit(picture(session, str(at), 8, 8, 3), top=1, image=False) for at in range(10)]
+        asked = [
+            batching.submit(image(session, str(at), 8, 8, 3), top=1, wants_image=False) for at in range(10)
+        ]
     assert {each.result(20).ranked[0][0] for each in asked} <= set(CLASSES)
     assert sizes == [4, 4, 2]
 
 
-def test_a_poisoned_picture_spoils_only_itself(session, batching, monkeypatch):
+def test_a_poisoned_image_spoils_only_itself(session, batching, monkeypatch):
     inner = compute.Computer._outputs
     bad = pixels("2", 8, 8, 3)
 
-    def picky(self, pictures):
-        if any(np.array_equal(each, bad) for each in pictures):
+    def picky(self, images):
+        if any(np.array_equal(each, bad) for each in images):
             raise DataError("spoilt")
-        return inner(self, pictures)
+        return inner(self, images)
 
     monkeypatch.setattr(compute.Computer, "_outputs", picky)
     with Held(batching):
-        asked = [batching.submit(picture(session, str(at), 8, 8, 3), top=1, image=True) for at in range(5)]
+        asked = [
+            batching.submit(image(session, str(at), 8, 8, 3), top=1, wants_image=True) for at in range(5)
+        ]
     found = [each.result(20) for each in asked]
     assert [each.error is not None for each in found] == [False, False, True, False, False]
 
@@ -103,20 +109,22 @@ def test_what_nobody_foresaw_reaches_those_who_asked_and_the_thread_lives_on(ses
     inner = compute.Computer.__call__
     monkeypatch.setattr(compute.Computer, "__call__", lambda self, block: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        batching.submit(picture(session, "a", 8, 8, 3), top=1, image=False).result(20)
+        batching.submit(image(session, "a", 8, 8, 3), top=1, wants_image=False).result(20)
     monkeypatch.setattr(compute.Computer, "__call__", inner)
-    assert batching.submit(picture(session, "a", 8, 8, 3), top=1, image=False).result(20).ranked
+    assert batching.submit(image(session, "a", 8, 8, 3), top=1, wants_image=False).result(20).ranked
 
 
-def test_cancelled_pictures_are_never_computed(session, batching, sizes):
+def test_cancelled_images_are_never_computed(session, batching, sizes):
     with Held(batching):
-        asked = [batching.submit(picture(session, str(at), 8, 8, 3), top=1, image=False) for at in range(6)]
+        asked = [
+            batching.submit(image(session, str(at), 8, 8, 3), top=1, wants_image=False) for at in range(6)
+        ]
         for each in asked[::2]:
             assert each.cancel()
     assert all(each.result(20).ranked for each in asked[1::2])
     assert sizes == [3]
     held = Held(batching)
-    last = batching.submit(picture(session, "x", 8, 8, 3), top=1, image=False)
+    last = batching.submit(image(session, "x", 8, 8, 3), top=1, wants_image=False)
     threading.Timer(0.1, held.event.set).start()
     batching.close()
     with pytest.raises(CancelledError):

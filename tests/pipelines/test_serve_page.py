@@ -60,7 +60,7 @@ def image(page: Browser, at: str) -> list[int]:
     )
 
 
-def test_a_chosen_picture_is_shown_before_and_after_with_its_classes(page, tmp_path):
+def test_a_chosen_image_is_shown_before_and_after_with_its_classes(page, tmp_path):
     model = Session(tiny(tmp_path / "m.onnx", gives=("logits", "image")), "cpu", 1)
     for at, shape in enumerate(((40, 30, 3), (300, 200, 3))):
         path = tmp_path / f"{at}.png"
@@ -100,12 +100,12 @@ def test_the_sample_needs_no_file_and_nothing_comes_from_elsewhere(page, server)
 
 def test_errors_are_told_as_text(page, tmp_path, server):
     path = tmp_path / "<img src=x onerror=alert(1)>.png"
-    path.write_bytes(b"<b>no picture</b>")
+    path.write_bytes(b"<b>no image</b>")
     page.choose("#file", path)
     told = page.until(
         "!document.getElementById('failure').hidden && document.getElementById('failure').innerText"
     )
-    assert told.startswith("The body is not a picture in a supported format. Use one of PNG")
+    assert told.startswith("The body is not an image in a supported format. Use one of PNG")
     assert page.value("document.querySelectorAll('#failure b, #status img').length") == 0
     assert page.value("document.getElementById('failure').getAttribute('role')") == "alert"
     page.value("document.getElementById('failure').hidden = true")
@@ -136,7 +136,7 @@ def test_the_page_is_worked_by_keyboard_and_named_for_readers(page):
     page.press("Tab", 9)
     assert page.value("document.activeElement.id") == "file"
     label = page.value("document.activeElement.labels[0].innerText")
-    assert label.startswith("Choose a picture, drop one here, or paste it")
+    assert label.startswith("Choose an image, drop one here, or paste it")
     page.press("Tab", 9)
     assert page.value("document.activeElement.id") == "try"
     page.press("Enter", 13, "\r")
@@ -145,8 +145,8 @@ def test_the_page_is_worked_by_keyboard_and_named_for_readers(page):
     named = {
         (node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]
     }
-    assert ("image", "The picture as it was given") in named
-    assert ("image", "The restored picture") in named
+    assert ("image", "The image as it was given") in named
+    assert ("image", "The restored image") in named
     assert any(role == "status" for role, _ in named)
     assert ("heading", "Predictions") in named
     assert not any(role in ("image", "button", "link") and not name for role, name in named)
@@ -189,13 +189,13 @@ def test_the_documentation_works_without_the_internet(page, server):
     page.open(server.url + "/docs")
     page.until("document.querySelectorAll('.way').length === 4")
     text = page.value("document.body.innerText")
-    assert f"curl --data-binary @picture.jpg {server.url}/v1/predict" in text
+    assert f"curl --data-binary @image.jpg {server.url}/v1/predict" in text
     for word in ("top", "restored", "413", "Retry-After", "image/png", "config_key"):
         assert word in text
     assert page.complaints() == []
 
 
-def test_a_file_that_only_classifies_shows_no_second_picture(window, tmp_path):
+def test_a_file_that_only_classifies_shows_no_second_image(window, tmp_path):
     with served(tiny(tmp_path / "m.onnx", gives=("logits",))) as only:
         window.open(only.url + "/#sample")
         window.until(f"document.getElementById('result') && {DONE}")

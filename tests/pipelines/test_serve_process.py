@@ -27,7 +27,7 @@ CONCURRENT = 200
 ROUNDS = 5
 BODY = 2**20
 GROWTH = 40 * 2**20
-"""Bytes that the process may gain after the first round: pools of memory, not pictures."""
+"""Bytes that the process may gain after the first round: pools of memory, not images."""
 
 
 @pytest.fixture
@@ -81,11 +81,11 @@ def cases(session: Session) -> list[Case]:
                 label,
             )
         )
-    picture = png("whole", 200, 200, 3)
+    image = png("whole", 200, 200, 3)
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     chunked = request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     bad = [
-        Case([request(picture[: len(picture) // 2])], (422,)),
+        Case([request(image[: len(image) // 2])], (422,)),
         Case([request(b"")], (422,)),
         Case([request(b"only words " * 50)], (422,)),
         Case([request(bomb(30_000, 30_000))], (413,)),
@@ -93,10 +93,10 @@ def cases(session: Session) -> list[Case]:
         Case([request(b"x" * 100, length=10**9)], (413,)),
         Case([chunked, *[chunk] * 20, b"0\r\n\r\n"], (413,)),
         Case([request(b"", method="GET")], (405,)),
-        Case([request(picture, "/v2/predict")], (404,)),
+        Case([request(image, "/v2/predict")], (404,)),
         Case([b"\x16\x03\x01 this is not HTTP\r\n\r\n"], (400,)),
         Case([request(png("bad top", 8, 8, 3), "/v1/predict?top=-1")], (422,)),
-        Case([request(picture, "/v1/restore")], (200,)),
+        Case([request(image, "/v1/restore")], (200,)),
     ]
     return good + bad * 5
 
@@ -160,7 +160,7 @@ def test_two_hundred_at_once_with_bad_bodies_mixed_in(model):
             for name in ("predict", "restore")
         ]
         assert good <= sum(answered) <= good + 10 * (ROUNDS + 1)
-        assert found["clearsight_batch_pictures_sum"] > found["clearsight_batch_pictures_count"]
+        assert found["clearsight_batch_images_sum"] > found["clearsight_batch_images_count"]
         assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
         assert server.stop() == 0
         assert server.lines[1:] == ["stopped"]
@@ -210,10 +210,10 @@ def test_the_port_is_told_and_one_in_use_is_one_clear_error(model):
     with served(model) as server:
         port = int(server.url.rpartition(":")[2])
         assert port > 0
-        picture = png("p", 21, 17, 3)
-        status, body = asyncio.run(exchange(server.url, [request(picture, "/v1/restore")]))
+        image = png("p", 21, 17, 3)
+        status, body = asyncio.run(exchange(server.url, [request(image, "/v1/restore")]))
         assert status == 200
-        assert (decode(body) == Session(model, "cpu", 1).restore([decode(picture)])[0]).all()
+        assert (decode(body) == Session(model, "cpu", 1).restore([decode(image)])[0]).all()
         with socket.create_connection(("127.0.0.1", port)):
             done = _failing("serve", model, "--port", port)
         assert done.returncode == 2
@@ -250,7 +250,7 @@ def test_calls_that_cannot_work_are_refused(model, tmp_path):
         ({"model": tmp_path / "text.onnx"}, "onnxruntime cannot open it"),
         ({"provider": "tpu"}, "unknown provider 'tpu'"),
         ({"host": "no.such.host.invalid"}, "cannot listen"),
-        ({"model": fixed, "size": 9}, "takes pictures of 8x8 pixels only"),
+        ({"model": fixed, "size": 9}, "takes images of 8x8 pixels only"),
     ):
         usual = {"model": model, "host": "127.0.0.1", "port": 0, "limits": Limits(1, 1, 1), "top": 1}
         rest = {"size": None, "provider": "cpu", "threads": 1, "quiet": True}

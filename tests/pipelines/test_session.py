@@ -17,7 +17,7 @@ from clearsight.data.contract.deployed import KEY
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import to_float
-from clearsight.pipelines.deploy import providers, session
+from clearsight.pipelines.inference import providers, session
 from clearsight.pipelines.inference.session import Session
 
 HOUSE = Path(__file__).parents[2]
@@ -36,14 +36,14 @@ def blurred(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize("batch", [None, 2])
-def test_every_form_of_file_and_of_pictures_gives_the_same(tmp_path, layout, dtype, batch):
+def test_every_form_of_file_and_of_images_gives_the_same(tmp_path, layout, dtype, batch):
     file = tiny(tmp_path / "a.onnx", gives=("logits", "image"), layout=layout, dtype=dtype, batch=batch)
     deployed = Session(file, "cpu", 1)
-    pictures = noise("p", 5, 9, 7, 3)
-    means = np.array([10 * blurred(each).mean(axis=(0, 1)) for each in pictures])
-    said = [deployed.classify(pictures), deployed.classify(list(pictures))]
+    images = noise("p", 5, 9, 7, 3)
+    means = np.array([10 * blurred(each).mean(axis=(0, 1)) for each in images])
+    said = [deployed.classify(images), deployed.classify(list(images))]
     if dtype == "float32":
-        said.append(deployed.classify(to_float(pictures)))
+        said.append(deployed.classify(to_float(images)))
     for each in said:
         assert np.allclose(each.logits, means, atol=1e-5)
         assert each.labels.tolist() == means.argmax(axis=1).tolist()
@@ -51,12 +51,12 @@ def test_every_form_of_file_and_of_pictures_gives_the_same(tmp_path, layout, dty
         assert np.allclose(each.probabilities.sum(axis=1), 1)
         assert [row[0][0] for row in each.top(2)] == list(each.names)
         assert all(first[1] >= second[1] for first, second in each.top(2))
-    whole = deployed.restore(pictures)
-    assert (whole.dtype, whole.shape) == (np.uint8, pictures.shape)
-    assert np.abs(whole.astype(float) - 255 * np.array([blurred(each) for each in pictures])).max() < 0.51
-    assert np.array_equal(np.stack(deployed.restore(list(pictures))), whole)
+    whole = deployed.restore(images)
+    assert (whole.dtype, whole.shape) == (np.uint8, images.shape)
+    assert np.abs(whole.astype(float) - 255 * np.array([blurred(each) for each in images])).max() < 0.51
+    assert np.array_equal(np.stack(deployed.restore(list(images))), whole)
     if dtype == "float32":
-        planes = deployed.restore(to_float(pictures))
+        planes = deployed.restore(to_float(images))
         assert (planes.dtype, planes.shape) == (np.float32, (5, 3, 9, 7))
 
 
@@ -66,14 +66,14 @@ def test_a_list_of_mixed_sizes_keeps_its_order(tmp_path_factory, sizes):
     folder = tmp_path_factory.getbasetemp()
     file = folder / "mixed.onnx"
     deployed = Session(file if file.exists() else tiny(file, gives=("logits", "image")), "cpu", 1)
-    pictures = [noise(str(at), *size, 3) for at, size in enumerate(sizes)]
-    together = deployed.classify(pictures)
-    for at, picture in enumerate(pictures):
-        assert np.allclose(together.logits[at], deployed.classify([picture]).logits[0], atol=1e-5)
-    assert [each.shape for each in deployed.restore(pictures)] == [each.shape for each in pictures]
+    images = [noise(str(at), *size, 3) for at, size in enumerate(sizes)]
+    together = deployed.classify(images)
+    for at, image in enumerate(images):
+        assert np.allclose(together.logits[at], deployed.classify([image]).logits[0], atol=1e-5)
+    assert [each.shape for each in deployed.restore(images)] == [each.shape for each in images]
 
 
-def test_grey_pictures_are_repeated_and_batches_are_split(tmp_path, monkeypatch):
+def test_grey_images_are_repeated_and_batches_are_split(tmp_path, monkeypatch):
     deployed = Session(tiny(tmp_path / "a.onnx"), "cpu", 1)
     grey = noise("g", 6, 8)
     assert np.array_equal(
@@ -88,9 +88,9 @@ def test_grey_pictures_are_repeated_and_batches_are_split(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("pictures", "reason"),
+    ("images", "reason"),
     [
-        pytest.param(np.zeros((8, 8, 3), np.uint8), "put a single picture into a list", id="one"),
+        pytest.param(np.zeros((8, 8, 3), np.uint8), "put a single image into a list", id="one"),
         pytest.param(np.zeros((1, 8, 8, 4), np.uint8), "takes 3 channels, got 4", id="rgba"),
         pytest.param(np.full((1, 3, 8, 8), 255.0, np.float32), "divide by 255", id="range"),
         pytest.param(np.full((1, 3, 8, 8), np.nan, np.float32), r"in \[0, 1\]", id="nan"),
@@ -98,19 +98,19 @@ def test_grey_pictures_are_repeated_and_batches_are_split(tmp_path, monkeypatch)
         pytest.param(np.zeros((1, 8, 8, 3), np.int64), "got int64", id="type"),
         pytest.param([], "got nothing", id="empty"),
         pytest.param([np.zeros((8, 8, 3), np.float32)], "list of uint8", id="list of floats"),
-        pytest.param(np.zeros((0, 8, 8, 3), np.uint8), "got no pictures", id="none"),
+        pytest.param(np.zeros((0, 8, 8, 3), np.uint8), "got no images", id="none"),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused_in_one_line(tmp_path, pictures, reason):
+def test_images_that_do_not_fit_are_refused_in_one_line(tmp_path, images, reason):
     deployed = Session(tiny(tmp_path / "a.onnx", minimum=5), "cpu", 1)
     with pytest.raises(ShapeError, match=reason) as caught:
-        deployed.classify(pictures)
+        deployed.classify(images)
     assert "\n" not in str(caught.value)
 
 
 def test_files_of_one_size_and_type_say_so(tmp_path):
     fixed = Session(tiny(tmp_path / "a.onnx", height=8, width=6), "cpu", 1)
-    with pytest.raises(ShapeError, match="takes pictures of 6x8 pixels only, got 8x8"):
+    with pytest.raises(ShapeError, match="takes images of 6x8 pixels only, got 8x8"):
         fixed.classify(noise("a", 1, 8, 8, 3))
     with pytest.raises(ConfigError, match="gives no image, only: logits"):
         fixed.restore(noise("a", 1, 8, 6, 3))

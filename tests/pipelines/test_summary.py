@@ -91,8 +91,8 @@ def test_many_comparisons_of_equal_systems_seldom_find_anything() -> None:
     assert all(c["versus"]["verdict"] == "unclear" for c in found if c["versus"])
 
 
-def test_a_mean_over_conditions_resamples_pictures() -> None:
-    # Every picture has one fate under all conditions: 15 conditions then say no more than one.
+def test_a_mean_over_conditions_resamples_images() -> None:
+    # Every image has one fate under all conditions: 15 conditions then say no more than one.
     fate = (Rng(1).at("fate").numpy().random(100) < 0.5).astype(float)
     conditions = [condition(kind, 3) for kind in SETS["imagenet_c_15"]]
     measured = make({("plain", c.name): fate for c in conditions}, conditions)

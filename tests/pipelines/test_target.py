@@ -95,18 +95,18 @@ class Numpy(ArrayRestorerSpec):
         return (x + 0.5) / 2
 
 
-def pictures(n: int = 6, size: int = 12) -> Tensor:
+def images(n: int = 6, size: int = 12) -> Tensor:
     return torch.rand(n, 3, size, size, generator=Rng(1).torch())
 
 
 def target_of(*parts: Any, n: int = 6, **settings: Any) -> SystemTarget:
     system = chain(*parts, CLASSIFY).build()
-    settings.setdefault("stand_ins", find_path(system, pictures(n)).stand_ins)
+    settings.setdefault("stand_ins", find_path(system, images(n)).stand_ins)
     return SystemTarget(system, [f"p{i}" for i in range(n)], Rng(0), **settings)
 
 
 def test_the_gradient_through_exact_parts_is_that_of_finite_differences() -> None:
-    target, x, rows = target_of(Gamma(gamma=0.7), UnsharpMask()), pictures(2, 8), torch.arange(2)
+    target, x, rows = target_of(Gamma(gamma=0.7), UnsharpMask()), images(2, 8), torch.arange(2)
     labels = torch.tensor([0, 1])
     slope = target.gradient(x, rows, cross_entropy(labels))
     direction = torch.randn(x.shape, generator=Rng(2).torch())
@@ -119,14 +119,14 @@ def test_the_gradient_through_exact_parts_is_that_of_finite_differences() -> Non
 
 
 def test_a_chain_of_numpy_and_torch_parts_has_a_gradient_and_keeps_its_values() -> None:
-    target, x, rows = target_of(Numpy(), TotalVariation(), n=3), pictures(3), torch.arange(3)
+    target, x, rows = target_of(Numpy(), TotalVariation(), n=3), images(3), torch.arange(3)
     slope = target.gradient(x, rows, cross_entropy(torch.zeros(3, dtype=torch.int64)))
     assert (slope.gradient != 0).float().mean() > 0.9
     torch.testing.assert_close(slope.logits, target.system(x), rtol=0, atol=0)
 
 
 def test_a_surrogate_is_used_where_declared_and_where_a_claim_is_broken() -> None:
-    x = pictures(4)
+    x = images(4)
     honest, broken = (find_path(chain(part, CLASSIFY).build(), x) for part in (Honest(), Coarse()))
     assert list(honest.how.values()) == ["surrogate", "exact"]
     assert honest.broken == ()
@@ -135,7 +135,7 @@ def test_a_surrogate_is_used_where_declared_and_where_a_claim_is_broken() -> Non
 
 
 def test_values_that_a_clamp_holds_are_passed_straight_through() -> None:
-    x = pictures(2)
+    x = images(2)
     target = target_of(Stretch(), n=2)
     assert list(find_path(target.system, x).how.values()) == ["leaky", "exact"]
     both = target.gradient(x, torch.arange(2), lambda logits: logits[:, :2]).gradient
@@ -150,15 +150,15 @@ def test_values_that_a_clamp_holds_are_passed_straight_through() -> None:
 
 @pytest.mark.parametrize("part", [Honest(), Coarse()], ids=["declared", "hidden"])
 def test_a_quantiser_is_passed(part: RestorerSpec) -> None:
-    target, x = target_of(part), pictures()
+    target, x = target_of(part), images()
     labels = target.system(x).argmax(1)
     victims = Victims(x, labels, tuple(target.ids), torch.arange(len(x)))
     found = PGD(eps=16 / 255, steps=20)(target, victims, Rng(0))
     assert (target.system(found).argmax(1) != labels).float().mean() > 0.8
 
 
-def test_every_forward_and_backward_is_counted_for_its_picture() -> None:
-    target, x = target_of(), pictures()
+def test_every_forward_and_backward_is_counted_for_its_image() -> None:
+    target, x = target_of(), images()
     target.logits(x[:2], torch.tensor([4, 1]))
     target.gradient(x[:1], torch.tensor([4]), lambda logits: logits[:, :2])
     assert target.queries.tolist() == [0, 1, 0, 0, 2, 0]
@@ -166,7 +166,7 @@ def test_every_forward_and_backward_is_counted_for_its_picture() -> None:
 
 
 def test_several_losses_give_several_gradients() -> None:
-    target, x, rows = target_of(), pictures(2), torch.arange(2)
+    target, x, rows = target_of(), images(2), torch.arange(2)
     both = target.gradient(x, rows, lambda logits: logits[:, :2]).gradient
     assert both.shape == (2, 2, 3, 12, 12)
     for k in range(2):
@@ -174,8 +174,8 @@ def test_several_losses_give_several_gradients() -> None:
         torch.testing.assert_close(both[:, k], one)
 
 
-def test_random_parts_draw_by_picture_and_call_not_by_batch() -> None:
-    x = pictures(3)
+def test_random_parts_draw_by_image_and_call_not_by_batch() -> None:
+    x = images(3)
     whole, alone = target_of(Jitter(), n=3, eot=2), target_of(Jitter(), n=3, eot=2)
     expected = whole.logits(x, torch.arange(3))[1:2]
     torch.testing.assert_close(alone.logits(x[1:2], torch.tensor([1])), expected)
@@ -185,7 +185,7 @@ def test_random_parts_draw_by_picture_and_call_not_by_batch() -> None:
 
 @pytest.mark.parametrize("attack", [PGD(eps=0.3, steps=3), APGD(eps=0.3, steps=3)], ids=["pgd", "apgd"])
 def test_random_systems_are_searched_to_the_end(attack: BallAttack) -> None:
-    x = pictures(4)
+    x = images(4)
     steady, random = target_of(n=4), target_of(Jitter(), n=4, eot=2)
     for target in (steady, random):
         labels = target.logits(x, torch.arange(4)).argmax(1)
@@ -193,13 +193,13 @@ def test_random_systems_are_searched_to_the_end(attack: BallAttack) -> None:
         attack(target, victims, Rng(0))
     # At this radius one step is enough, but for a fresh draw the boundary lies elsewhere.
     assert int(steady.backwards.max()) < 3
-    # A picture whose first look, in other draws, is wrong already is left alone.
+    # An image whose first look, in other draws, is wrong already is left alone.
     assert set(random.backwards.tolist()) <= {0, 2 * 3}
     assert (random.backwards == 2 * 3).sum() >= 3
 
 
 def test_views_show_no_more_than_they_say() -> None:
-    x, rows = pictures(), torch.arange(6)
+    x, rows = images(), torch.arange(6)
     labels = target_of(view="labels").logits(x, rows)
     assert set(labels.unique().tolist()) == {0.0, 1.0}
     for view in ("scores", "labels"):
@@ -208,15 +208,15 @@ def test_views_show_no_more_than_they_say() -> None:
 
 
 def test_logits_that_are_not_finite_are_named() -> None:
-    target, x = target_of(), pictures(2)
+    target, x = target_of(), images(2)
     x[1] = torch.nan
-    with pytest.raises(AttackError, match=r"not finite \(picture 'p1'\)"):
+    with pytest.raises(AttackError, match=r"not finite \(image 'p1'\)"):
         target.logits(x, torch.arange(2))
 
 
 def test_memory_brings_tensors_and_counters_back(tmp_path: Path) -> None:
     first = target_of(memory=tmp_path / "m.safetensors")
-    first.logits(pictures(), torch.arange(6))
+    first.logits(images(), torch.arange(6))
     first.report("a", tried=6, broken=1, since=(0, 0))
     first.remember("a", images=torch.ones(2, 3))
     again = target_of(memory=tmp_path / "m.safetensors")
@@ -255,7 +255,7 @@ def test_a_run_measures_threat_models_side_by_side(
     assert {"linf", "l2", "l1", "queries", "backwards", "zero_gradients", "loss_before"} <= set(rows)
 
 
-def test_kept_pictures_are_the_attacked_ones(make_config: Callable[..., Evaluate], tmp_path: Path) -> None:
+def test_kept_images_are_the_attacked_ones(make_config: Callable[..., Evaluate], tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     attacks = {"pgd": ATTACKS["pgd"] | {"keep": True}}
@@ -311,11 +311,11 @@ def test_a_blocked_part_and_an_exact_attack_on_a_surrogate_are_refused(
         run(config, root=tmp_path, workers=1)
 
 
-def test_python_and_yaml_attack_alike(pictures: Path, tmp_path: Path) -> None:
+def test_python_and_yaml_attack_alike(images: Path, tmp_path: Path) -> None:
     from clearsight.data.sources.folder import Folder
 
     report = evaluate(
-        Folder(path=str(pictures)),
+        Folder(path=str(images)),
         {"plain": chain(CLASSIFY)},
         conditions=[Identity()],
         attacks=[NoAttack(), FGSM(eps=16 / 255)],
@@ -327,7 +327,7 @@ def test_python_and_yaml_attack_alike(pictures: Path, tmp_path: Path) -> None:
 
 def test_the_system_is_a_module_whose_values_do_not_change_under_stand_ins() -> None:
     system: System = chain(Honest(), CLASSIFY).build()
-    x = pictures()
+    x = images()
     path = find_path(system, x)
     plain, bent = system.trace(x), system.trace(x, stand_ins=path.stand_ins)
     for name in plain:

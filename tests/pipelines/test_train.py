@@ -28,9 +28,9 @@ from clearsight.pipelines.config.train import SGD, AdamW, Augment, Schedule, Tra
 from clearsight.pipelines.training.augment import as_floats, augmented, mirrored
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.checkpoint import Checkpoint, read, write
+from clearsight.pipelines.training.image_set import ImageSet, decode, split
 from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, train
 from clearsight.pipelines.training.optimiser import factor, optimiser
-from clearsight.pipelines.training.pictures import Pictures, decode, split
 from clearsight.pipelines.training.scoring import score
 
 CLASSES = ("blue", "green", "red")
@@ -42,15 +42,15 @@ class KilledError(Exception):
 
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """120 noisy pictures of three colours, 16x16, in class folders."""
+    """120 noisy images of three colours, 16x16, in class folders."""
     folder = tmp_path_factory.mktemp("colours")
     for number in range(120):
         kind = number % 3
-        picture = Rng(7).at("picture", number).numpy().integers(0, 160, (16, 16, 3))
-        picture[:, :, 2 - kind] += 60
+        image = Rng(7).at("image", number).numpy().integers(0, 160, (16, 16, 3))
+        image[:, :, 2 - kind] += 60
         place = folder / CLASSES[kind]
         place.mkdir(exist_ok=True)
-        Image.fromarray(picture.astype(np.uint8)).save(place / f"{number:03d}.png")
+        Image.fromarray(image.astype(np.uint8)).save(place / f"{number:03d}.png")
     return folder
 
 
@@ -117,7 +117,7 @@ def test_labels_that_mean_nothing_are_not_learned(
         labels = torch.tensor([sample.label for sample in samples])
         return labels[torch.randperm(len(labels), generator=Rng(0).at(len(labels)).torch())]
 
-    monkeypatch.setattr("clearsight.pipelines.training.pictures._labels", shuffled)
+    monkeypatch.setattr("clearsight.pipelines.training.image_set._labels", shuffled)
     done = train(make(epochs=3), folder=tmp_path, device="cpu")
     assert done.scores["test"].accuracy < 0.65
 
@@ -222,7 +222,7 @@ def test_card_says_everything(make: Callable[..., TrainConfig], tmp_path: Path) 
     assert card["spec"]["classes"] == 3
     assert card["spec"]["class_names"] == list(CLASSES)
     assert card["spec"]["width"] == 4
-    assert card["data"]["pictures"] == {"train": 78, "validation": 18, "test": 24}
+    assert card["data"]["images"] == {"train": 78, "validation": 18, "test": 24}
     assert len(set(card["data"]["fingerprints"].values())) == 3
     figure = card["figures"]["test"]
     assert figure["n"] == 24
@@ -253,14 +253,14 @@ def test_validation_never_overlaps_training(colours: Path, rule: dict[str, Any])
     assert len(train_ids | validation | tested) == 120
 
 
-def test_test_pictures_that_are_trained_on_are_refused(
+def test_test_images_that_are_trained_on_are_refused(
     make: Callable[..., TrainConfig], tmp_path: Path, colours: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"24 test pictures are also trained on|test pictures are also"):
+    with pytest.raises(ConfigError, match=r"24 test images are also trained on|test images are also"):
         train(make(test={"kind": "folder", "path": str(colours)}), folder=tmp_path, device="cpu")
 
 
-def test_pictures_of_different_sizes_are_refused(tmp_path: Path) -> None:
+def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
     for number, size in enumerate((20, 24)):
         place = tmp_path / f"class{number}"
         place.mkdir()
@@ -272,13 +272,13 @@ def test_pictures_of_different_sizes_are_refused(tmp_path: Path) -> None:
     assert decode(sized, sized.index().entries).images.shape == (2, 16, 16, 3)
 
 
-def test_no_readable_picture_is_an_error(tmp_path: Path) -> None:
+def test_no_readable_image_is_an_error(tmp_path: Path) -> None:
     for number in range(2):
         place = tmp_path / f"class{number}"
         place.mkdir()
-        (place / "a.png").write_bytes(b"not a picture")
+        (place / "a.png").write_bytes(b"not an image")
     source = Folder(path=str(tmp_path))
-    with pytest.raises(DataError, match="no picture can be read"):
+    with pytest.raises(DataError, match="no image can be read"):
         decode(source, source.index().entries)
 
 
@@ -448,7 +448,7 @@ def test_score_leaves_the_model_as_it_was() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.randint(0, 256, (5, 8, 8, 3), generator=Rng(0).torch(), dtype=torch.uint8)
-    part = Pictures(images, torch.tensor([0, 1, 0, 1, 0]), tuple("abcde"), "")
+    part = ImageSet(images, torch.tensor([0, 1, 0, 1, 0]), tuple("abcde"), "")
     other = {name: value * 0 if value.is_floating_point() else value for name, value in before.items()}
     zero = score(model, part, "cpu", state=other)
     assert model.training
@@ -457,7 +457,7 @@ def test_score_leaves_the_model_as_it_was() -> None:
     assert zero.loss == pytest.approx(np.log(2), rel=1e-6)
     assert score(model, part, "cpu", batch=2) == score(model, part, "cpu", batch=2)
     with pytest.raises(DataError, match="labelled"):
-        score(model, Pictures(images, None, tuple("abcde"), ""), "cpu")
+        score(model, ImageSet(images, None, tuple("abcde"), ""), "cpu")
 
 
 def test_checkpoint_round_trip_and_atomic_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_every_check_is_recorded_and_handed_on(tmp_path: Path) -> None:
     assert [each["step"] for each in checks] == [2, 4, 6, 8]
     assert [each["epoch"] for each in checks] == [0.5, 1.0, 1.5, 2.0]
     assert [each["share"] for each in checks] == [0.25, 0.5, 0.75, 1.0]
-    # 8 of 17 pictures, three times each.
+    # 8 of 17 images, three times each.
     assert [each["passes"] for each in checks] == [48, 96, 144, 192]
     assert {each["back_propagations"] for each in checks} == {24 / 17}
     assert done.weights.card["back_propagations"] == round(24 / 17, 3)
@@ -68,7 +68,7 @@ def test_the_command_tells_the_cost_and_where_the_curve_is(
     command(recipe, Own(), minutes=None, device="cpu", out=tmp_path, quiet=False)
     found = capsys.readouterr()
     lines = " ".join(found.err.split())
-    assert lines.count("back-propagations 2.0 a picture, validation 0.") == 2
+    assert lines.count("back-propagations 2.0 an image, validation 0.") == 2
     assert "curve: " in found.out
     assert Path(found.out.split("curve: ")[1].split("\n")[0]).is_file()
 
@@ -207,8 +207,8 @@ def test_the_run_folder_has_the_chart(tmp_path: Path) -> None:
 
 def test_counts_are_sums() -> None:
     counts = Counts()
-    assert counts.a_picture(8) == 0.0
+    assert counts.an_image(8) == 0.0
     for step in range(4):
         counts.add(float(step), 16)
     assert (counts.steps, counts.loss, counts.passes) == (4, 6.0, 64)
-    assert counts.a_picture(8) == 2.0
+    assert counts.an_image(8) == 2.0

@@ -1,4 +1,4 @@
-"""Corrupted pictures among those of a batch, and the plain mean of weights."""
+"""Corrupted images among those of a batch, and the plain mean of weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clearsight.pipelines.config.train import Augment, TrainConfig
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.loop import train
 
-IDS = tuple(f"picture/{number}" for number in range(40))
+IDS = tuple(f"image/{number}" for number in range(40))
 
 
 def grains() -> Tensor:
@@ -47,7 +47,7 @@ def test_the_share_is_corrupted_as_an_evaluation_does_it() -> None:
     assert not torch.equal(mixed, mixture.mixed(images, IDS, Rng(3).at("step", 8)))
 
 
-def test_a_picture_does_not_hang_on_its_company() -> None:
+def test_an_image_does_not_hang_on_its_company() -> None:
     mixture, images = CorruptionMixture(share=1, table="cifar_c"), grains()
     whole = mixture.mixed(images, IDS, Rng(1))
     assert torch.equal(mixture.mixed(images[5:9], IDS[5:9], Rng(1)), whole[5:9])
@@ -81,10 +81,10 @@ def test_training_on_corruptions_is_repeatable(tmp_path: Path, no_global_rng: No
     assert (told["share"], len(told["kinds"])) == (0.5, 15)
 
 
-def test_pictures_that_are_too_small_are_refused_at_once(tmp_path: Path) -> None:
+def test_images_that_are_too_small_are_refused_at_once(tmp_path: Path) -> None:
     data = {"kind": "signs", "split": "train", "count": 102, "pixels": 16, "size": 12}
     config = toy.signs(data=data, augment={"corruptions": {}})
-    with pytest.raises(ConfigError, match="needs pictures of 16x16 pixels"):
+    with pytest.raises(ConfigError, match="needs images of 16x16 pixels"):
         train(config, folder=tmp_path)
 
 

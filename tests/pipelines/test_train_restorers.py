@@ -30,14 +30,14 @@ from clearsight.restore.training.denoise import Denoise
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 smooth pictures of several sizes."""
+    """24 smooth images of several sizes."""
     folder = tmp_path_factory.mktemp("photographs")
     for number in range(24):
         height, width = 40 + number, 64 - number
         rows, columns = np.mgrid[:height, :width] / 20.0
         waves = Rng(4).at("waves", number).numpy().uniform(0.2, 2.0, (3, 2))
-        picture = np.stack([np.sin(a * rows + b * columns) for a, b in waves], axis=2)
-        Image.fromarray(((picture + 1.0) * 127.5).astype(np.uint8)).save(folder / f"{number:02d}.png")
+        image = np.stack([np.sin(a * rows + b * columns) for a, b in waves], axis=2)
+        Image.fromarray(((image + 1.0) * 127.5).astype(np.uint8)).save(folder / f"{number:02d}.png")
     return folder
 
 
@@ -86,7 +86,7 @@ def test_a_denoiser_learns_and_its_card_says_how(make: Callable[..., TrainConfig
     card = done.weights.card
     assert set(REQUIRED) <= card.keys()
     assert card["spec"]["kind"] == "unet_denoiser"
-    assert card["data"]["pictures"] == {"train": 19, "validation": 5}
+    assert card["data"]["images"] == {"train": 19, "validation": 5}
     figure = card["figures"]["validation"]
     for level in (15, 25, 50):
         told = figure[f"sigma{level}"]
@@ -111,7 +111,7 @@ def test_the_stored_weights_are_those_that_were_measured(
 
 
 def _held_out(config: TrainConfig) -> set[str]:
-    from clearsight.pipelines.training.pictures import split
+    from clearsight.pipelines.training.image_set import split
 
     return {entry.id for entry in split(config.data, config.validation).validation}
 
@@ -160,7 +160,7 @@ def test_the_method_must_fit_the_model(make: Callable[..., TrainConfig], photogr
         make(method={"kind": "enlighten_gan"}, model={"kind": "enlighten", "width": 16})
 
 
-def test_patches_must_fit_the_network_and_the_pictures(
+def test_patches_must_fit_the_network_and_the_images(
     make: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="36 is not divisible by 8"):
@@ -205,7 +205,7 @@ def test_unpaired_methods_see_both_and_are_judged_on_the_reference(
         done = train(config, folder=tmp_path / "run", device="cpu")
     assert max(dark for dark, _ in seen) < 0.26
     assert min(normal for _, normal in seen) > 0.5
-    assert done.weights.card["data"]["pictures"]["validation"] == 5
+    assert done.weights.card["data"]["images"]["validation"] == 5
     assert all(name in done.scores for name in ("validation",))
 
 
@@ -254,8 +254,8 @@ def test_photos_give_crops_of_the_right_pixels() -> None:
     for number, (height, width) in enumerate(sizes):
         starts.append(sum(len(each) for each in pixels))
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        picture = torch.stack([torch.full_like(rows, number), rows, columns], dim=2)
-        pixels.append(picture.reshape(-1, 3).to(torch.uint8))
+        image = torch.stack([torch.full_like(rows, number), rows, columns], dim=2)
+        pixels.append(image.reshape(-1, 3).to(torch.uint8))
     photos = Photos(torch.cat(pixels), torch.tensor(starts), torch.tensor(sizes), ("a", "b", "c"), "")
     rows = torch.tensor([0, 1, 2] * 60)
     plain = (photos.patches(rows, 8, 3, Augment(flip=False), Rng(0).torch()) * 255).round().long()
@@ -283,10 +283,10 @@ def test_photos_give_crops_of_the_right_pixels() -> None:
 
 
 def test_photos_are_cut_in_the_middle_and_grey_is_luma() -> None:
-    picture = torch.randint(0, 256, (30, 21, 3), generator=Rng(1).torch(), dtype=torch.uint8)
-    photos = Photos(picture.view(-1, 3), torch.tensor([0]), torch.tensor([[30, 21]]), ("a",), "")
+    image = torch.randint(0, 256, (30, 21, 3), generator=Rng(1).torch(), dtype=torch.uint8)
+    photos = Photos(image.view(-1, 3), torch.tensor([0]), torch.tensor([[30, 21]]), ("a",), "")
     whole = photos.whole(0, 3)
-    assert torch.equal(whole[0], picture.permute(2, 0, 1) / 255)
+    assert torch.equal(whole[0], image.permute(2, 0, 1) / 255)
     assert torch.equal(photos.whole(0, 3, side=10, multiple_of=4)[0], whole[0, :, 11:19, 6:14])
     grey = photos.whole(0, 1)
     assert torch.allclose(

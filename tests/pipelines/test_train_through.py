@@ -20,8 +20,8 @@ from clearsight.data.weights import REQUIRED, state, verify
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.training.image_set import decode
 from clearsight.pipelines.training.loop import Trained, train
-from clearsight.pipelines.training.pictures import decode
 from clearsight.pipelines.training.scoring import score
 from clearsight.pipelines.training.through import Behind, network_of, put_behind
 from clearsight.restore.catalogue import RESTORERS
@@ -37,11 +37,11 @@ def tiny(tmp_path: Path) -> dict[str, Any]:
 def behind(*nodes: dict[str, Any], trained: bool = False) -> Behind:
     classifier = {"kind": "small_convnet", "width": 4, "blocks": 1, "classes": 3}
     specs = [RESTORERS.parse(node) for node in nodes]
-    images = pictures()
+    images = random_images()
     return put_behind(specs, CLASSIFIERS.parse(classifier).build(), images, trained=trained, rng=Rng(1))
 
 
-def pictures() -> Tensor:
+def random_images() -> Tensor:
     return torch.rand((4, 3, 16, 16), generator=Rng(5).torch())
 
 
@@ -56,7 +56,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("trained", [False, True])
 def test_the_gradient_goes_through_the_restorer(tiny: dict[str, Any], trained: bool) -> None:
     model = behind(tiny, trained=trained)
-    x = pictures().requires_grad_()
+    x = random_images().requires_grad_()
     (whole,) = torch.autograd.grad(model(x)[:, 0].sum(), x)
     restorer = RESTORERS.parse(tiny).build()
     between = restorer(x)
@@ -78,7 +78,7 @@ def test_frozen_restorers_are_out_of_reach(tiny: dict[str, Any]) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     assert not any(parameter.requires_grad for parameter in model.restorers.parameters())
-    assert torch.equal(copy.deepcopy(model)(pictures()), model(pictures()))
+    assert torch.equal(copy.deepcopy(model)(random_images()), model(random_images()))
 
 
 def test_trained_restorers_are_part_of_the_model(tiny: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ def test_what_cannot_be_trained_through_is_refused(changes: dict[str, Any], mess
 
 
 def test_grey_restorers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"through\[0\]: 'unet_denoiser' takes grey pictures only"):
+    with pytest.raises(ConfigError, match=r"through\[0\]: 'unet_denoiser' takes grey images only"):
         behind(toy.denoiser(tmp_path, **GREY))
 
 
@@ -228,6 +228,6 @@ def test_a_hidden_block_is_named(tiny: dict[str, Any], monkeypatch: pytest.Monke
 
 def test_networks_that_bring_their_weights_are_not_trained() -> None:
     nested = {"kind": "plug_and_play", "iterations": 1}
-    assert behind(nested)(pictures()).shape == (4, 3)
+    assert behind(nested)(random_images()).shape == (4, 3)
     with pytest.raises(ConfigError, match=r"'plug_and_play' cannot be trained: its weights are not its own"):
         behind(nested, trained=True)

@@ -17,7 +17,7 @@ N = 200
 
 
 def rows(right: int, **changes: Any) -> dict[str, Any]:
-    """Rows of N pictures of which the first ``right`` are right; all were attacked, and the loss rose."""
+    """Rows of N images of which the first ``right`` are right; all were attacked, and the loss rose."""
     correct = (np.arange(N) < right).astype(float)
     told: dict[str, Any] = {
         "correct": correct,
@@ -94,7 +94,7 @@ def test_survivors_with_dead_gradients(dead: int, verdict: str) -> None:
     zeros[:dead] = 1.0
     check = found(cell(PGD(), zero_gradients=zeros))["untested"]
     assert check.verdict == verdict
-    zeros = zeros[::-1].copy()  # pictures that are wrong anyhow
+    zeros = zeros[::-1].copy()  # images that are wrong anyhow
     assert found(cell(PGD(), zero_gradients=zeros))["untested"].verdict == "fine"
 
 
@@ -112,14 +112,14 @@ def test_a_loss_that_does_not_rise() -> None:
     assert "loss_rises" not in found(cell(black_box(), loss=falls)), "made on another system, it may fall"
     still = found(cell(PGD(), l2=np.zeros(N)))["loss_rises"]
     assert still.verdict == "unreliable"
-    assert "changed no picture" in still.words
+    assert "changed no image" in still.words
 
 
-def test_pictures_that_were_wrong_already_do_not_count() -> None:
+def test_images_that_were_wrong_already_do_not_count() -> None:
     queries, backwards = np.full(N, 1.0), np.zeros(N)
     queries[:10], backwards[:10] = 5, 4
     subject = cell(PGD(), queries=queries, backwards=backwards)
-    assert subject.worked_on.sum() == cost(subject)["pictures"] == 10
+    assert subject.worked_on.sum() == cost(subject)["images"] == 10
 
 
 def test_one_step_stronger_than_many() -> None:
@@ -127,7 +127,7 @@ def test_one_step_stronger_than_many() -> None:
     assert check.verdict == "unreliable"
     assert check.value == pytest.approx(10 / N)
     assert "'fgsm'" in check.words
-    assert "breaks 10 pictures" in check.words
+    assert "breaks 10 images" in check.words
     assert "one_step" not in found(cell(PGD(), 60), cell(FGSM(eps=0.5), 0)), "another radius"
 
 
@@ -135,17 +135,17 @@ def test_a_black_box_that_beats_the_white_box() -> None:
     blind = cell(black_box(), 40, name="transfer")
     check = found(cell(PGD(), 60), blind)["black_box"]
     assert (check.verdict, check.value) == ("unreliable", pytest.approx(20 / N))
-    assert "breaks 20 pictures" in check.words
+    assert "breaks 20 images" in check.words
     better = cell(PGD(restarts=5), 40, name="restarts")
     assert found(cell(PGD(), 60), blind, better)["black_box"].verdict == "suspect", "weak, not fooled"
     other = rows(60)["correct"][::-1].copy()
     crossed = cell(black_box(), correct=other, name="transfer")
-    assert found(cell(PGD(), 60), crossed)["black_box"].verdict == "suspect", "as strong, on other pictures"
+    assert found(cell(PGD(), 60), crossed)["black_box"].verdict == "suspect", "as strong, on other images"
     assert "black_box" not in found(blind, cell(PGD(), 60))
     assert "black_box" not in found(cell(FGSM(), 60), blind), "one step is no measure"
 
 
-def test_pictures_of_an_earlier_run_are_a_black_box_too() -> None:
+def test_images_of_an_earlier_run_are_a_black_box_too() -> None:
     old = Replay(path="runs/x", system="plain", attack="pgd")
     within = cell(old, 40, name="old")
     assert found(cell(PGD(), 60), within)["black_box"].verdict == "unreliable"
@@ -198,7 +198,7 @@ def test_random_systems_are_judged_by_vote_and_allowed_luck() -> None:
     assert found(subject, better)["black_box"].verdict == "unreliable"
 
 
-def test_equal_pictures_with_different_losses_betray_a_random_part() -> None:
+def test_equal_images_with_different_losses_betray_a_random_part() -> None:
     before = np.full(N, 0.5)
     before[3] = 0.6
     assert found(cell(PGD(), loss_before=before))["random_outputs"].verdict == "unreliable"

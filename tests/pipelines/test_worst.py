@@ -35,7 +35,7 @@ def make(rows: dict[tuple[str, str], Sequence[float]], baseline: str | None = No
     return Measured(grid, columns, baseline, 0, 3)
 
 
-def test_a_picture_is_right_only_under_every_attack_of_the_radius() -> None:
+def test_an_image_is_right_only_under_every_attack_of_the_radius() -> None:
     measured = make(
         {
             ("plain", "none"): [1, 1, 1, 1, 0],

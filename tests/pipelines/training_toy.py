@@ -63,7 +63,7 @@ def denoiser(folder: Path, **fields: Any) -> dict[str, Any]:
 
 
 class Counting(Method):
-    """Cross-entropy; claims three back-propagations for every second picture, and notes its history."""
+    """Cross-entropy; claims three back-propagations for every second image, and notes its history."""
 
     kind: Literal["counting"] = "counting"
 

@@ -159,7 +159,7 @@ def test_dncnn_folds_its_normalisation():
     assert folded(plain.state_dict()).keys() == plain.state_dict().keys()
 
 
-def test_ffdnet_is_told_the_noise_of_every_picture():
+def test_ffdnet_is_told_the_noise_of_every_image():
     part = FFDNet(depth=3, width=8, sigma="25/255").build()
     shake(part.network)
     x = images(1, 3, 9, 7).expand(2, 3, 9, 7)
@@ -182,7 +182,7 @@ def test_nafnet_wants_as_many_levels_up_as_down():
         NAFNet(encoder=(1, 1), decoder=(1,))
 
 
-def test_nafnet_looks_at_the_whole_picture():
+def test_nafnet_looks_at_the_whole_image():
     part = NAFNet(width=4, encoder=(1,), decoder=(1,)).build()
     assert part.facts.receptive_field is None
     shake(part.network)

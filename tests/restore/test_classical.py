@@ -114,7 +114,7 @@ def test_total_variation_is_the_minimiser_that_scikit_image_finds():
 def test_non_local_means_is_no_worse_than_scikit_image():
     clean = photo("chelsea", 96)
     noisy = noise(clean, 0.1)
-    picture = skimage.restoration.denoise_nl_means(
+    image = skimage.restoration.denoise_nl_means(
         noisy[0].permute(1, 2, 0).numpy(),
         patch_size=3,
         patch_distance=6,
@@ -123,7 +123,7 @@ def test_non_local_means_is_no_worse_than_scikit_image():
         fast_mode=False,
         channel_axis=2,
     )
-    reference = torch.from_numpy(picture).permute(2, 0, 1)[None].clamp(0, 1)
+    reference = torch.from_numpy(image).permute(2, 0, 1)[None].clamp(0, 1)
     assert float(psnr(run("non_local_means", noisy, sigma=0.1), clean)) > float(psnr(reference, clean)) - 0.1
 
 
@@ -277,7 +277,7 @@ def test_clahe_and_equalisation_are_close_to_opencv():
     assert np.abs(found - cv2.equalizeHist(grey)).mean() < 1.5
 
 
-def test_tone_maps_spread_a_dark_picture_and_keep_its_colours():
+def test_tone_maps_spread_a_dark_image_and_keep_its_colours():
     dark = photo("coffee") * 0.25
     for kind in ("clahe", "histogram_equalization"):
         out = run(kind, dark)
@@ -346,8 +346,8 @@ def test_bicubic_figure_of_set5(scale, published):
             file = archive.extractfile(member)
             if file is None:
                 continue
-            picture = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
-            sharp = torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+            image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
+            sharp = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
             height, width = (size // scale * scale for size in sharp.shape[2:])
             sharp = sharp[:, :, :height, :width]
             small = torch.nn.functional.interpolate(

@@ -44,9 +44,9 @@ METHODS = [Deblur(), Realistic()]
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.kind)
 
 
-def pictures(count=4, channels=3, height=40, width=48, seed=0):
-    """Smooth pictures with an edge: values in [0.05, 0.95]."""
-    draw = Rng(seed).at("pictures").torch()
+def images(count=4, channels=3, height=40, width=48, seed=0):
+    """Smooth images with an edge: values in [0.05, 0.95]."""
+    draw = Rng(seed).at("images").torch()
     coarse = torch.rand((count, channels, 5, 6), generator=draw)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
     smooth[..., width // 2 :] = 1 - smooth[..., width // 2 :]
@@ -148,8 +148,8 @@ def test_even_sides_are_refused(side):
 
 
 @pytest.mark.parametrize("side", [3, 5, 11])
-def test_blur_convolves_each_picture_with_its_own_kernel(side):
-    x = pictures(3)
+def test_blur_convolves_each_image_with_its_own_kernel(side):
+    x = images(3)
     kernels = motion_kernels(Rng(1), side, np.full(3, float(side)))
     found = blur(x, torch.from_numpy(kernels))
     for i in range(3):
@@ -158,15 +158,15 @@ def test_blur_convolves_each_picture_with_its_own_kernel(side):
             assert np.allclose(found[i, c], wanted, atol=1e-5)
 
 
-def test_blur_wants_one_kernel_a_picture():
+def test_blur_wants_one_kernel_an_image():
     with pytest.raises(ShapeError, match="4 kernels"):
-        blur(pictures(4), torch.ones(3, 5, 5) / 25)
+        blur(images(4), torch.ones(3, 5, 5) / 25)
     with pytest.raises(ShapeError, match="odd"):
-        blur(pictures(2), torch.ones(2, 4, 4) / 16)
+        blur(images(2), torch.ones(2, 4, 4) / 16)
 
 
-def test_blurred_test_pictures():
-    x, kernel = pictures(2), motion_kernel(Rng(0), 15, 12)
+def test_blurred_test_images():
+    x, kernel = images(2), motion_kernel(Rng(0), 15, 12)
     one = blurred(x, kernel, 2 / 255, Rng(5))
     assert one.shape == x.shape
     assert is_eight_bits(one)
@@ -192,7 +192,7 @@ def test_gaussian_noise_has_its_level_and_correlation(wanted):
     assert correlations(noise)[np.triu_indices(3, 1)] == pytest.approx(wanted, abs=0.02)
 
 
-def test_each_picture_has_its_own_level():
+def test_each_image_has_its_own_level():
     noise = gaussian_noise(flat(0.0, 2, 1), column(0.0, 0.2), Rng(0))
     assert noise[0].abs().max() == 0
     assert noise[1].std() == pytest.approx(0.2, rel=0.02)
@@ -244,7 +244,7 @@ def test_tone_spread_is_sensor_noise_times_the_curves_slope():
 
 
 def test_repeatable_noise_is_the_processors():
-    x, told = pictures(2), column(0.1, 0.2)
+    x, told = images(2), column(0.1, 0.2)
     for noise in (gaussian_noise, poisson_noise):
         assert torch.equal(noise(x, told, Rng(0)), noise(x, told, Rng(0), repeatable=True))
 
@@ -263,7 +263,7 @@ def test_jpeg_is_the_file_format(channels):
 
     from PIL import Image
 
-    x = eight_bits(pictures(1, channels))
+    x = eight_bits(images(1, channels))
     levels = (x[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     file = BytesIO()
     Image.fromarray(levels.squeeze()).save(file, "JPEG", quality=40, subsampling=2)
@@ -275,7 +275,7 @@ def test_jpeg_is_the_file_format(channels):
 
 
 def test_jpeg_quality_orders_the_errors():
-    x = eight_bits(gaussian_noise(pictures(1), column(0.05), Rng(0)))
+    x = eight_bits(gaussian_noise(images(1), column(0.05), Rng(0)))
     errors = [(codec(x, quality, halved=False) - x).abs().mean().item() for quality in (10, 40, 80, 100)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1.5 / 255
@@ -294,7 +294,7 @@ def test_jpeg_blocks_lie_on_the_moved_grid(offset):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_kornias_jpeg_is_close_to_the_files(channels):
-    x = eight_bits(pictures(2, channels, 48, 64))
+    x = eight_bits(images(2, channels, 48, 64))
     close = jpeg_on_device(x, np.array([50, 50]))
     assert close.shape == x.shape
     assert close.min() >= 0
@@ -326,8 +326,8 @@ def degraded(method, x, rng):
 
 @each_method
 @pytest.mark.parametrize("channels", [1, 3])
-def test_degraded_pictures_are_pictures_and_hang_on_the_stream(method, channels):
-    x = pictures(8, channels)
+def test_degraded_images_are_images_and_hang_on_the_stream(method, channels):
+    x = images(8, channels)
     before = x.clone()
     one, again, other = (degraded(method, x, Rng(seed)) for seed in (0, 0, 1))
     assert torch.equal(x, before)
@@ -342,15 +342,15 @@ def test_degraded_pictures_are_pictures_and_hang_on_the_stream(method, channels)
 
 
 @each_method
-def test_pictures_of_one_batch_are_degraded_differently(method):
-    same = pictures(1).expand(6, -1, -1, -1).contiguous()
+def test_images_of_one_batch_are_degraded_differently(method):
+    same = images(1).expand(6, -1, -1, -1).contiguous()
     out = degraded(method, same, Rng(4)).degraded
     assert all(not torch.equal(out[i], out[j]) for i in range(6) for j in range(i))
 
 
 @each_method
 def test_conditions_are_fixed(method):
-    x = pictures(2, height=64, width=64)
+    x = images(2, height=64, width=64)
     rng = Rng(9).at("validation")
     found = {}
     for condition in method.conditions:
@@ -371,16 +371,16 @@ def test_conditions_are_fixed(method):
 def test_only_restorers_of_equal_size_are_trained(method):
     double = SimpleNamespace(facts=SimpleNamespace(scale=2))
     with pytest.raises(ConfigError, match="keep the size"):
-        method.degrade(double, pictures(1), Rng(0))
+        method.degrade(double, images(1), Rng(0))
     with pytest.raises(ConfigError, match="keep the size"):
-        method.pair(double, pictures(1), method.conditions[0], Rng(0))
+        method.pair(double, images(1), method.conditions[0], Rng(0))
 
 
 @each_method
 def test_no_global_generator_is_touched(method):
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    degraded(method, pictures(6), Rng(0))
-    method.pair(MODEL, pictures(1), method.conditions[1], Rng(0))
+    degraded(method, images(6), Rng(0))
+    method.pair(MODEL, images(1), method.conditions[1], Rng(0))
     assert torch.equal(torch.get_rng_state(), states[0])
     now = np.random.get_state()  # noqa: NPY002
     assert np.array_equal(now[1], states[1][1])
@@ -401,7 +401,7 @@ def test_steps_yield_a_loss_that_trains(method):
             return self.gain * x
 
     net = Net()
-    batch = TrainBatch(pictures(3), None, ("a", "b", "c"))
+    batch = TrainBatch(images(3), None, ("a", "b", "c"))
     ((player, loss),) = method.step({"model": net}, batch, Rng(0))
     loss.backward()
     assert player == "model"
@@ -410,7 +410,7 @@ def test_steps_yield_a_loss_that_trains(method):
 
 
 def test_deblur_draws_the_kinds_by_their_shares():
-    x = pictures(40, 1, 24, 24)
+    x = images(40, 1, 24, 24)
     only = Deblur(shares=(0, 0, 1), width=(0.01, 0.01), noise=(0, 0), side=5)
     assert (degraded(only, x, Rng(0)).degraded - x).abs().max() <= 0.5 / 255 + 1e-6
     noise = degraded(Deblur(noise=(0.01, 0.02)), x, Rng(0)).sigma
@@ -420,7 +420,7 @@ def test_deblur_draws_the_kinds_by_their_shares():
 
 
 def test_realistic_skips_and_softens_by_its_chances():
-    x = pictures(6)
+    x = images(6)
     never = Realistic(chances=(0, 0, 0, 0), soft=0)
     pair = degraded(never, x, Rng(0))
     assert torch.equal(pair.degraded, eight_bits(x))
@@ -432,7 +432,7 @@ def test_realistic_skips_and_softens_by_its_chances():
 
 @pytest.mark.parametrize("step", range(len(STEPS)), ids=["blur", "resize", "noise", "jpeg"])
 def test_each_step_of_the_chain_degrades_alone(step):
-    x = pictures(6)
+    x = images(6)
     chances = tuple(float(index == step) for index in range(len(STEPS)))
     told = Realistic(
         chances=chances, quality=(30, 40), shrink=(0.5, 0.6), blur=(0.8, 1), gaussian=(0.02, 0.03)
@@ -444,7 +444,7 @@ def test_each_step_of_the_chain_degrades_alone(step):
 
 def test_kornias_codec_can_be_chosen():
     told = Realistic(codec="kornia", chances=(0, 0, 0, 1), quality=(30, 30), second=0, soft=0)
-    x = pictures(2, height=32, width=32)
+    x = images(2, height=32, width=32)
     out = degraded(told, x, Rng(0)).degraded
     assert torch.allclose(out, eight_bits(jpeg_on_device(x, np.array([30, 30]))))
 
@@ -490,7 +490,7 @@ def test_linear_light_and_back() -> None:
     assert float(to_linear(torch.tensor(0.5))) == pytest.approx(0.21404, abs=1e-5)
 
 
-def test_short_exposure_draws_each_picture_and_keeps_its_range() -> None:
+def test_short_exposure_draws_each_image_and_keeps_its_range() -> None:
     method = ShortExposure(factor=(1.0, 100.0))
     model = RESTORERS.parse({"kind": "enlighten", "width": 16}).build()
     pair = method.degrade(model, torch.full((64, 3, 8, 8), 0.8), Rng(3))

@@ -293,7 +293,7 @@ def test_discriminator_losses() -> None:
     )
 
 
-def test_features_are_compared_with_the_undarkened_picture() -> None:
+def test_features_are_compared_with_the_undarkened_image() -> None:
     method = TINY.model_copy(update={"global_weight": 0.0, "local_weight": 0.0, "darken": 1.0})
     players = tiny_players(method)
     players["features"] = FrozenFeatures([nn.Identity()])
@@ -345,9 +345,9 @@ def test_patches_are_cut_at_the_same_places_of_every_version() -> None:
     torch.testing.assert_close(cut(2 * x), 2 * patches)
     assert len({place for row in cut.places for place in row}) == 15
     for row, places in enumerate(cut.places):
-        for picture, (top, left) in enumerate(places):
+        for image, (top, left) in enumerate(places):
             torch.testing.assert_close(
-                patches[3 * row + picture], x[picture, :, top : top + 32, left : left + 32]
+                patches[3 * row + image], x[image, :, top : top + 32, left : left + 32]
             )
 
 

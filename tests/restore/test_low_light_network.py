@@ -54,7 +54,7 @@ def test_gain_is_the_missing_light(factor):
     assert exposure_gain(light / factor, 512).flatten().tolist() == pytest.approx([factor] * 2, rel=0.02)
 
 
-def test_gain_leaves_well_exposed_pictures_and_never_darkens():
+def test_gain_leaves_well_exposed_images_and_never_darkens():
     light = lit()
     assert (exposure_gain(light, 512) - 1).abs().max() < 0.001
     assert torch.equal(exposure_gain((3 * light).clamp_max(1), 512), torch.ones(2, 1, 1, 1))
@@ -97,7 +97,7 @@ def test_gradient_through_the_estimated_gain(kind):
 
 
 @each_kind
-def test_tiles_get_the_gain_of_the_whole_picture(kind):
+def test_tiles_get_the_gain_of_the_whole_image(kind):
     restorer = part(kind)
     # Lit from the left: tiles alone would be amplified differently.
     slope = torch.linspace(0.01, 1.0, 160)
@@ -180,7 +180,7 @@ def test_training_may_keep_the_own_exposure():
     assert torch.equal(truth.degraded, own.degraded)
     assert torch.equal(truth.target, images)
     brightened = part("auto_exposure")(own.degraded)
-    # The noise averages out, so that target and amplified picture are equally bright.
+    # The noise averages out, so that target and amplified image are equally bright.
     means = [to_linear(each).mean(dim=(1, 2, 3)) for each in (own.target, brightened)]
     assert torch.allclose(*means, rtol=0.05)
 

@@ -63,7 +63,7 @@ def test_brightness_hardly_counts():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_flat_pictures_are_bad_not_broken(value):
+def test_flat_images_are_bad_not_broken(value):
     found = niqe(torch.full((1, 3, 96, 200), value))
     assert torch.isfinite(found).all()
     assert float(found) > 10

@@ -36,7 +36,7 @@ def test_clean_photographs_are_nearly_clean(name):
 
 
 def test_texture_is_not_taken_for_noise():
-    """The plain median over the whole picture finds three times the noise in half a picture of gravel."""
+    """The plain median over the whole image finds three times the noise in half an image of gravel."""
     x = photo("gravel", 192, 192)
     x[..., :100] = 0.5
     assert float(estimate_sigma(noisy(x, 5 / 255))) * 255 == pytest.approx(5, abs=0.6)
@@ -55,7 +55,7 @@ def test_pure_noise(sigma, channels, low):
     x = noisy(torch.full((1, channels, 128, 140), 0.5), sigma, str(sigma)).clamp(1e-3, 1 - 1e-3)
     clipped = float((x - 0.5).std())
     found = float(estimate_sigma(x))
-    # Clipping takes the strongest noise away, from the pictures and from what can be found in them.
+    # Clipping takes the strongest noise away, from the images and from what can be found in them.
     assert 0.88 * min(clipped, sigma) <= found <= 1.12 * sigma
     assert clipped <= sigma * 1.05
     # A ramp is no noise: four vanishing moments see nothing of it.
@@ -97,7 +97,7 @@ def test_gradient_is_finite(value):
     assert (gradient.abs().max() > 0) == (value is None)
 
 
-def test_refuses_what_is_no_picture():
+def test_refuses_what_is_no_image():
     with pytest.raises(ShapeError, match="channels"):
         estimate_sigma(torch.zeros(1, 2, 16, 16))
 

@@ -1,4 +1,4 @@
-"""Restorers in ONNX files: the same pictures in every layout and type, and errors that say what is wrong."""
+"""Restorers in ONNX files: the same images in every layout and type, and errors that say what is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clearsight.restore.learned.onnx_restorer import OnnxRestorer
 
 
 def images(*shape: int) -> torch.Tensor:
-    return torch.rand(shape, generator=Rng(0).at("pictures").torch())
+    return torch.rand(shape, generator=Rng(0).at("images").torch())
 
 
 def blurred(x: torch.Tensor) -> torch.Tensor:
@@ -35,7 +35,7 @@ def test_restores_whatever_the_file_takes(tmp_path: Path, dtype: str, layout: st
     model = OnnxRestorer(path=str(path)).build()
     assert (model.facts.scale, model.facts.channels, model.facts.minimum) == (1, (channels,), 5)
     assert model.facts.receptive_field is None
-    # Small pictures are padded, as for any other restorer.
+    # Small images are padded, as for any other restorer.
     for x in (images(2, channels, 9, 12), images(1, channels, 3, 7)):
         levels = (x * 255).round() / 255 if dtype == "uint8" else x
         if min(x.shape[2:]) >= 5:
@@ -47,7 +47,7 @@ def test_restores_whatever_the_file_takes(tmp_path: Path, dtype: str, layout: st
         model(images(1, 4 - channels, 8, 8))
 
 
-def test_file_with_logits_beside_gives_its_picture(tmp_path: Path) -> None:
+def test_file_with_logits_beside_gives_its_image(tmp_path: Path) -> None:
     path = tiny(tmp_path / "x.onnx", gives=("logits", "image"))
     x = images(2, 3, 8, 8)
     torch.testing.assert_close(OnnxRestorer(path=str(path)).build()(x), blurred(x))

@@ -85,7 +85,7 @@ def test_one_step_runs_at_the_noise_level(tiny):
     assert part.network.levels == pytest.approx([2 / 255])
 
 
-def test_no_blur_and_a_denoiser_that_does_nothing_give_the_picture_back():
+def test_no_blur_and_a_denoiser_that_does_nothing_give_the_image_back():
     one = np.ones((1, 1))
     iteration = Iteration(one, (0.1, 0.05), (0.01, 0.1), nn.Identity(), {1: Recorder()}, rounds=1)
     x = scene()[:, :, :37, :50]
@@ -134,7 +134,7 @@ def test_a_blur_is_undone_up_to_the_borders(tiny):
     assert error[rim].mean() < 4 * error[~rim].mean()
 
 
-def test_grey_pictures_without_a_grey_denoiser_go_through_the_colour_one(tiny, tmp_path):
+def test_grey_images_without_a_grey_denoiser_go_through_the_colour_one(tiny, tmp_path):
     colour = weights(tmp_path / "colour", 3, seed=1)
     alone = RESTORERS.parse({"kind": "plug_and_play", "denoiser": colour, "denoiser_gray": None}).build()
     own = RESTORERS.parse(
@@ -146,7 +146,7 @@ def test_grey_pictures_without_a_grey_denoiser_go_through_the_colour_one(tiny, t
         assert not torch.allclose(alone(x), own.build()(x), atol=1e-4)
 
 
-def test_a_grey_denoiser_alone_takes_grey_pictures_alone(tiny):
+def test_a_grey_denoiser_alone_takes_grey_images_alone(tiny):
     part = RESTORERS.parse({"kind": "plug_and_play"} | tiny | {"denoiser": None}).build()
     assert part(scene(side=16)).shape == (1, 1, 16, 16)
     with pytest.raises(ShapeError, match="takes 1 channels, got 3"):

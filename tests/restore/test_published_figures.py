@@ -43,7 +43,7 @@ def dncnn(weights: bytes) -> nn.Sequential:
 def test_dncnn_on_bsd68(shared_data):
     """Zhang et al. (2017) give 29.23 dB for sigma 25.
 
-    Protocol: noise from Philox 4x64 with key 0, drawn for one picture after the other in order of the names;
+    Protocol: noise from Philox 4x64 with key 0, drawn for one image after the other in order of the names;
     noisy input neither clipped nor rounded; output clamped to [0, 1], not rounded.
     """
     (weights,) = members(shared_data / "peer_dncnn25.tar", ".pth")
@@ -51,8 +51,8 @@ def test_dncnn_on_bsd68(shared_data):
     draw = np.random.Generator(np.random.Philox(key=0))
     found = []
     for data in members(shared_data / "bsd68_gray.tar", ".png"):
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        clean = torch.from_numpy(picture.astype(np.float32) / 255)[None, None]
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        clean = torch.from_numpy(image.astype(np.float32) / 255)[None, None]
         noise = torch.from_numpy(draw.standard_normal(clean.shape, dtype=np.float32))
         noisy = clean + 25 / 255 * noise
         with torch.inference_mode():

@@ -48,7 +48,7 @@ class Scribbler(ArrayRestorerSpec):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.integers(1, 9))
-def test_pad_meets_the_needs_and_keeps_the_picture(height, width, minimum, multiple_of):
+def test_pad_meets_the_needs_and_keeps_the_image(height, width, minimum, multiple_of):
     x = torch.arange(float(height * width)).view(1, 1, height, width)
     y = pad(x, minimum=minimum, multiple_of=multiple_of)
     assert torch.equal(y[:, :, :height, :width], x)

@@ -125,24 +125,24 @@ def test_cropped_is_divisible():
 )
 def test_bicubic_reaches_the_published_figure(shared_data, name, scale, published):
     figures = []
-    for picture in pictures(shared_data / f"{name}.tar"):
-        target = cropped(picture, scale)
+    for image in read_images(shared_data / f"{name}.tar"):
+        target = cropped(image, scale)
         small = to_8_bit(resize_bicubic(target, Fraction(1, scale)))
         figures.append(float(y_psnr(resize_bicubic(small, scale), target, scale)))
     assert len(figures) == {"set5": 5, "set14": 14}[name]
     assert abs(np.mean(figures) - published) <= 0.025
 
 
-def pictures(path):
+def read_images(path):
     import tarfile
 
     with tarfile.open(path) as tar:
         members = sorted((m for m in tar if m.name.endswith(".png")), key=lambda m: m.name)
         for member in members:
             raw = np.frombuffer(tar.extractfile(member).read(), np.uint8)
-            picture = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
-            picture = picture[..., None] if picture.ndim == 2 else picture[..., ::-1].copy()
-            yield torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+            image = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+            image = image[..., None] if image.ndim == 2 else image[..., ::-1].copy()
+            yield torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -164,7 +164,7 @@ def test_pairs_fit_the_model(scale):
 def test_method_refuses_what_cannot_be_trained():
     with pytest.raises(ConfigError, match="does not enlarge"):
         SuperResolution().degrade(DnCNN(depth=3, width=4).build(), images(1, 3, 8, 8), Rng(0))
-    with pytest.raises(ConfigError, match="scale 3 does not divide pictures of 8x8"):
+    with pytest.raises(ConfigError, match="scale 3 does not divide images of 8x8"):
         SuperResolution().degrade(Span(scale=3, width=4, blocks=1).build(), images(1, 3, 8, 8), Rng(0))
 
 

@@ -50,7 +50,7 @@ class StridedSpec(RestorerSpec):
 
 
 class NoiseTold(RestorerSpec):
-    """Adds the noise level that it is told, or that it measures over the whole picture."""
+    """Adds the noise level that it is told, or that it measures over the whole image."""
 
     kind: Literal["noise_told"] = "noise_told"
     sigma: float | Literal["auto"] = "auto"
@@ -79,7 +79,7 @@ RESTORERS = {
 }
 
 
-def pictures(*size: int) -> torch.Tensor:
+def images(*size: int) -> torch.Tensor:
     return torch.rand(size, generator=Rng(0).at(*size).torch())
 
 
@@ -92,7 +92,7 @@ def quiet(line: str, side: int) -> None:
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(7, 40), st.integers(1, 2))
 @torch.inference_mode()
 def test_tiles_equal_the_whole(name, height, width, tile, count):
-    restorer, x = RESTORERS[name], pictures(count, 3, height, width)
+    restorer, x = RESTORERS[name], images(count, 3, height, width)
     found = restore_tiled(restorer, x, tile, say=quiet)
     whole = restorer(x)
     assert found.shape == whole.shape
@@ -107,7 +107,7 @@ def test_tiles_equal_the_whole(name, height, width, tile, count):
 @torch.inference_mode()
 def test_methods_of_larger_reach_equal_the_whole(spec):
     restorer = spec.build()
-    x = pictures(1, 3, 70, 93)
+    x = images(1, 3, 70, 93)
     assert (restore_tiled(restorer, x, 40) - restorer(x)).abs().max() <= 1e-5
 
 
@@ -120,7 +120,7 @@ def test_a_halo_that_is_too_small_would_be_seen():
         def facts(self):
             return RestorerFacts(channels=(3,), minimum=10, multiple_of=4, scale=2, receptive_field=1)
 
-    restorer, x = Blind().build(), pictures(1, 3, 64, 64)
+    restorer, x = Blind().build(), images(1, 3, 64, 64)
     assert (restore_tiled(restorer, x, 16) - restorer(x)).abs().max() > 1e-4
 
 
@@ -147,8 +147,8 @@ def test_spans_cover_the_axis_once(size, tile, halo, step, least):
 
 
 @pytest.mark.parametrize("spec", [HistogramEqualization(), Clahe()], ids=lambda spec: spec.kind)
-def test_what_needs_the_whole_picture_is_refused_by_name(spec):
-    restorer, x = spec.build(), pictures(1, 3, 20, 20)
+def test_what_needs_the_whole_image_is_refused_by_name(spec):
+    restorer, x = spec.build(), images(1, 3, 20, 20)
     with pytest.raises(ConfigError, match=f"{spec.kind}: cannot be computed in tiles.*auto or none"):
         restore_tiled(restorer, x, 16)
     with pytest.raises(ConfigError, match=spec.kind):
@@ -157,17 +157,17 @@ def test_what_needs_the_whole_picture_is_refused_by_name(spec):
         assert torch.equal(restore_tiled(restorer, x, tile), restorer(x))
 
 
-def test_no_tile_of_nothing_and_no_wrong_pictures():
+def test_no_tile_of_nothing_and_no_wrong_images():
     with pytest.raises(ConfigError, match="at least 1"):
         check_tile(Median(), 0)
     with pytest.raises(ShapeError, match="strided: takes 3 channels"):
-        restore_tiled(RESTORERS["strided"], pictures(1, 1, 20, 20), 8)
+        restore_tiled(RESTORERS["strided"], images(1, 1, 20, 20), 8)
 
 
 @torch.inference_mode()
 def test_a_chain_is_tiled_step_by_step():
     chain = [RESTORERS[name] for name in ("median", "strided", "noise_told", "unsharp_mask")]
-    x = pictures(1, 3, 50, 61)
+    x = images(1, 3, 50, 61)
     whole = x
     for restorer in chain:
         whole = restorer(whole)
@@ -175,7 +175,7 @@ def test_a_chain_is_tiled_step_by_step():
 
 
 @torch.inference_mode()
-def test_what_the_whole_picture_tells_is_found_out_once_a_picture():
+def test_what_the_whole_image_tells_is_found_out_once_an_image():
     seen = []
 
     class Counting(NoiseTold):
@@ -185,10 +185,10 @@ def test_what_the_whole_picture_tells_is_found_out_once_a_picture():
             seen.append(tuple(x.shape))
             return super().prepared(x)
 
-    dark_and_light = torch.cat([pictures(1, 3, 30, 33) * 0.2, pictures(1, 3, 30, 33)])
+    dark_and_light = torch.cat([images(1, 3, 30, 33) * 0.2, images(1, 3, 30, 33)])
     restorer = Counting().build()
     found = restore_tiled(restorer, dark_and_light, 8)
-    # The estimate sees the picture as the restorer does, padded up to a multiple of four.
+    # The estimate sees the image as the restorer does, padded up to a multiple of four.
     assert seen == [(1, 3, 32, 36)] * 2
     assert (found - restorer(dark_and_light)).abs().max() <= 1e-5
     assert restorer.spec.sigma == "auto"
@@ -222,7 +222,7 @@ class Hungry(RestorerSpec):
 @pytest.mark.parametrize("tile", ["auto", 1000])
 def test_too_little_memory_halves_the_tiles_and_says_so(error, tile):
     told = []
-    x = pictures(1, 1, 500, 700)
+    x = images(1, 1, 500, 700)
     restorer = Hungry(most=110**2, error=error).build()
     assert torch.equal(restore_tiled(restorer, x, tile, say=lambda *line: told.append(line)), 1 - x)
     assert [side for _, side in told] == [350, 175, 87]
@@ -232,29 +232,29 @@ def test_too_little_memory_halves_the_tiles_and_says_so(error, tile):
 
 
 def test_by_default_the_log_says_so(caplog):
-    restore_tiled(Hungry(most=100**2).build(), pictures(1, 1, 120, 120))
+    restore_tiled(Hungry(most=100**2).build(), images(1, 1, 120, 120))
     assert "going on with tiles of 64 pixels" in caplog.text
 
 
 def test_smallest_tiles_that_do_not_fit_are_an_error():
     told = []
     with pytest.raises(RunError, match=rf"hungry: out of memory for 300x200 pixels .* {LEAST_TILE} pixels"):
-        restore_tiled(Hungry(most=8).build(), pictures(1, 1, 200, 300), say=lambda *line: told.append(line))
+        restore_tiled(Hungry(most=8).build(), images(1, 1, 200, 300), say=lambda *line: told.append(line))
     assert len(told) == 3
 
 
 @pytest.mark.parametrize(("spec", "tile"), [(Hungry(), None), (Hungry(receptive_field=None), "auto")])
 def test_a_whole_that_does_not_fit_is_an_error(spec, tile):
     with pytest.raises(RunError, match="as a whole; use tile auto"):
-        restore_tiled(spec.build(), pictures(1, 1, 200, 300), tile, say=quiet)
+        restore_tiled(spec.build(), images(1, 1, 200, 300), tile, say=quiet)
 
 
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        restore_tiled(Hungry(error="other").build(), pictures(1, 1, 200, 300), say=quiet)
+        restore_tiled(Hungry(error="other").build(), images(1, 1, 200, 300), say=quiet)
 
 
-def test_auto_tiles_large_pictures_only():
+def test_auto_tiles_large_images_only():
     sizes = []
 
     class Watched(Gamma):
@@ -277,7 +277,7 @@ def test_auto_tiles_large_pictures_only():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @torch.inference_mode()
 def test_windows_travel_to_the_device_one_by_one():
-    restorer, x = StridedSpec().build().to("cuda"), pictures(1, 3, 90, 110)
+    restorer, x = StridedSpec().build().to("cuda"), images(1, 3, 90, 110)
     found = restore_tiled(restorer, x, 32, device="cuda")
     assert found.device.type == "cpu"
     assert (found - restorer(x.to("cuda")).cpu()).abs().max() <= 1e-5

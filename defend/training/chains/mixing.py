@@ -1,4 +1,4 @@
-"""AugMix versions of a batch: random chains of operations, mixed with the picture they started from."""
+"""AugMix versions of a batch: random chains of operations, mixed with the image they started from."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from clearsight.defend.training.chains.operations import OPERATIONS, apply_opera
 
 @dataclass(frozen=True)
 class Draws:
-    """Random numbers for ``m`` versions of pictures, ``width`` chains each.
+    """Random numbers for ``m`` versions of images, ``width`` chains each.
 
     Attributes:
         operations: int64 (m, width, depth), index into `OPERATIONS`; -1 behind a chain's end.
         levels: float32 (m, width, depth), strengths in [0.1, severity].
         signs: float32 (m, width, depth), -1 or 1, the direction of geometric operations.
         weights: float32 (m, width), Dirichlet(1), the chains' shares of the mix.
-        share: float32 (m,), Beta(1, 1), the mix's share beside the untouched picture.
+        share: float32 (m,), Beta(1, 1), the mix's share beside the untouched image.
     """
 
     operations: NDArray[np.int64]
@@ -34,7 +34,7 @@ class Draws:
 
 
 def draw(ids: tuple[str, ...], rng: Rng, *, copies: int, width: int, depth: int, severity: float) -> Draws:
-    """Draw for every copy of every picture; copy c of picture ``id`` uses the stream ``rng.at(id)`` alone."""
+    """Draw for every copy of every image; copy c of image ``id`` uses the stream ``rng.at(id)`` alone."""
     shape = (copies, width, depth)
     operations, levels, signs, weights, shares = [], [], [], [], []
     for name in ids:
@@ -74,7 +74,7 @@ def mixed(
 
     Args:
         images: float (n, c, h, w) in [0, 1]; the operations see them rounded to 256 levels.
-        ids: names of the pictures; the versions of a picture depend on its name, not on its place.
+        ids: names of the images; the versions of an image depend on its name, not on its place.
         rng: stream of the step.
         copies: number of versions.
         width: chains that are mixed.

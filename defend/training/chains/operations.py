@@ -1,4 +1,4 @@
-"""The nine operations of AugMix on a batch of uint8 pictures, each picture with its own operation.
+"""The nine operations of AugMix on a batch of uint8 images, each image with its own operation.
 
 Strengths and rounding are those of the paper's code, which calls Pillow: the operations on grey levels give
 the same bytes as Pillow, the geometric ones differ by at most a grey level (interpolation in float32).
@@ -29,11 +29,11 @@ LEVELS = 4
 
 
 def apply_operations(images: Tensor, operations: Tensor, levels: Tensor, signs: Tensor) -> Tensor:
-    """Return the pictures after one operation each.
+    """Return the images after one operation each.
 
     Args:
         images: uint8 (m, c, h, w).
-        operations: int64 (m,) on the processor, index into `OPERATIONS`; -1 leaves a picture as it is.
+        operations: int64 (m,) on the processor, index into `OPERATIONS`; -1 leaves an image as it is.
         levels: float32 (m,) on the processor, strength, 0.1 to 10.
         signs: float32 (m,) on the processor, direction of geometric operations.
 
@@ -127,7 +127,7 @@ def _matrices(operations: Tensor, levels: Tensor, signs: Tensor, height: int, wi
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
-    """Return pictures under affine maps: bilinear, black where the position lies outside the picture.
+    """Return images under affine maps: bilinear, black where the position lies outside the image.
 
     Args:
         images: uint8 (m, c, h, w).

@@ -1,4 +1,4 @@
-"""Averages several versions of a picture."""
+"""Averages several versions of an image."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class MeanImages(JoinSpec):
-    """Pixel-wise mean of the branches' pictures."""
+    """Pixel-wise mean of the branches' images."""
 
     kind: Literal["mean_images"] = "mean_images"
-    purpose: ClassVar[str] = "average the branches' pictures"
+    purpose: ClassVar[str] = "average the branches' images"
     of: ClassVar[Literal["images", "logits"]] = "images"
 
     def join(self, inputs: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Averages the logits of several classifiers, or of one classifier on several pictures."""
+"""Averages the logits of several classifiers, or of one classifier on several images."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Draws before and after of every shipped restorer on scikit-image's photographs: ``docs/pictures/*.jpg``.
+"""Draws before and after of every shipped restorer on scikit-image's photographs: ``docs/images/*.jpg``.
 
-    python benchmarks/pictures.py [--out docs/pictures]
+    python benchmarks/before_after.py [--out docs/images]
 
-No network was trained on these photographs. Each row shows the truth, the degraded picture and what the
+No network was trained on these photographs. Each row shows the truth, the degraded image and what the
 restorers make of it, with the PSNR against the truth.
 """
 
@@ -39,15 +39,15 @@ Case = tuple[str, Callable[[Tensor], Tensor], Sequence[tuple[str, dict[str, obje
 def main() -> None:
     """Draw one sheet a task."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    arguments.add_argument("--out", type=Path, default=Path("docs/images"))
     out = arguments.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     source = Photos()
     entries = {entry.id.removeprefix("photos/"): entry for entry in source.index().entries}
     truths = []
     for name, (top, left) in CROPS.items():
-        picture = source.load(entries[name])[top : top + SIDE, left : left + SIDE]
-        truths.append(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255)
+        image = source.load(entries[name])[top : top + SIDE, left : left + SIDE]
+        truths.append(torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255)
     for name, degrade, restorers in cases():
         rows = [row(truth, degrade, restorers) for truth in truths]
         sheet = np.vstack([header(["truth", "input", *(each for each, _ in restorers)]), *rows])
@@ -102,15 +102,15 @@ def row(
 
 
 def tile(x: Tensor, truth: Tensor | None) -> NDArray[np.uint8]:
-    """Return a picture as bytes, with its PSNR in the corner; small ones are enlarged without smoothing."""
-    picture = np.ascontiguousarray((x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
-    if picture.shape[0] != SIDE:
-        picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+    """Return an image as bytes, with its PSNR in the corner; small ones are enlarged without smoothing."""
+    image = np.ascontiguousarray((x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    if image.shape[0] != SIDE:
+        image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     if truth is not None and x.shape == truth.shape:
-        cv2.rectangle(picture, (0, SIDE - 18), (76, SIDE), (0, 0, 0), -1)
+        cv2.rectangle(image, (0, SIDE - 18), (76, SIDE), (0, 0, 0), -1)
         text = f"{float(psnr(x, truth)):.1f} dB"
-        cv2.putText(picture, text, (4, SIDE - 5), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
-    return picture
+        cv2.putText(image, text, (4, SIDE - 5), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+    return image
 
 
 def header(names: Sequence[str]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Pictures under attack: the input, the adversarial picture, their difference, and what was restored."""
+"""Images under attack: the input, the adversarial image, their difference, and what was restored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from clearsight.pipelines.report.attack_tables import facts
 from clearsight.pipelines.report.figures import Figures
-from clearsight.pipelines.report.pictures import (
+from clearsight.pipelines.report.strips import (
     Album,
     Guess,
     Strip,
@@ -22,7 +22,7 @@ from clearsight.pipelines.report.pictures import (
 )
 
 STRIPS = 24
-"""Strips of attacked pictures on a page, at most."""
+"""Strips of attacked images on a page, at most."""
 BUDGET = 1_000_000
 """Bytes of all of them together, at most."""
 GAIN = 10
@@ -34,12 +34,12 @@ Shot = Mapping[str, Any]
 
 
 def attack_album(run: Path, figures: Figures) -> Album:
-    """Return strips of attacked cells; empty where the run kept no adversarial pictures.
+    """Return strips of attacked cells; empty where the run kept no adversarial images.
 
     Attacks take turns, each with the next sample and all systems on it, so that systems can be compared and
     nothing is chosen by its outcome.
     """
-    folder = run / "pictures"
+    folder = run / "images"
     entries = listing(folder)
     inputs = {(e["condition"], e["sample"]): e for e in entries if e["system"] is None}
     shots = {
@@ -80,7 +80,7 @@ def _turns(figures: Figures, shots: Mapping[Key, Shot]) -> list[list[Key]]:
 
 
 def _wrong_before(shot: Shot) -> bool:
-    """Return whether the system is known to be wrong on the picture without the attack."""
+    """Return whether the system is known to be wrong on the image without the attack."""
     before: Mapping[str, Any] = shot.get("before") or {}
     label = shot.get("label")
     return label is not None and before.get("prediction") not in (None, label)
@@ -89,7 +89,7 @@ def _wrong_before(shot: Shot) -> bool:
 def _strip(
     folder: Path, figures: Figures, inputs: Mapping[tuple[str, str], Shot], shot: Shot, made: Album
 ) -> tuple[Strip, int]:
-    """Return a strip and the bytes of its pictures."""
+    """Return a strip and the bytes of its images."""
     start = inputs.get((shot["condition"], shot["sample"]))
     before = read(folder, start["file"], made) if start else b""
     after = read(folder, shot["adversarial"], made)
@@ -114,7 +114,7 @@ def _strip(
 
 
 def _before(figures: Figures, shot: Shot) -> list[Guess]:
-    """Return what the system said of the picture without the attack, where that was measured."""
+    """Return what the system said of the image without the attack, where that was measured."""
     before = shot.get("before")
     return guess_of(figures, {**shot, **before}, "") if before else []
 
@@ -122,7 +122,7 @@ def _before(figures: Figures, shot: Shot) -> list[Guess]:
 def magnified(before: bytes, after: bytes) -> tuple[bytes, str]:
     """Return the difference of two PNGs around grey as a PNG, and a note on what it hides.
 
-    Nothing is returned where a picture is missing or their sizes differ.
+    Nothing is returned where an image is missing or their sizes differ.
     """
     if not before or not after:
         return b"", ""
@@ -131,8 +131,8 @@ def magnified(before: bytes, after: bytes) -> tuple[bytes, str]:
 
     pair = []
     for content in (before, after):
-        with Image.open(io.BytesIO(content)) as picture:
-            pair.append(np.asarray(picture.convert("RGB"), dtype=np.int16))
+        with Image.open(io.BytesIO(content)) as image:
+            pair.append(np.asarray(image.convert("RGB"), dtype=np.int16))
     if pair[0].shape != pair[1].shape:
         return b"", ""
     change = pair[1] - pair[0]

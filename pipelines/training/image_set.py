@@ -1,4 +1,4 @@
-"""The pictures of a source, decoded once into memory, and the split that chooses checkpoints."""
+"""The images of a source, decoded once into memory, and the split that chooses checkpoints."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CHUNK = 512
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Decoded pictures.
+class ImageSet:
+    """Decoded images.
 
     Attributes:
         images: uint8 (n, h, w, 3).
         labels: int64 (n,), or None where the source has none.
         ids: n names.
-        fingerprint: key of what the pictures hold.
-        skipped: pictures that could not be used.
+        fingerprint: key of what the images hold.
+        skipped: images that could not be used.
     """
 
     images: Tensor
@@ -37,13 +37,13 @@ class Pictures:
     skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.ids)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Entries to train on and entries to choose the checkpoint with; they share no picture."""
+    """Entries to train on and entries to choose the checkpoint with; they share no image."""
 
     train: tuple[Entry, ...]
     validation: tuple[Entry, ...]
@@ -65,12 +65,12 @@ def split(source: Source, rule: HoldOut) -> Split:
     return Split(sides[0].entries, sides[1].entries, whole.classes)
 
 
-def decode(source: Source, entries: Sequence[Entry]) -> Pictures:
+def decode(source: Source, entries: Sequence[Entry]) -> ImageSet:
     """Decode entries into memory.
 
     Raises:
         DataError: none can be read, or some have labels and some have not.
-        ConfigError: the pictures differ in size.
+        ConfigError: the images differ in size.
     """
     samples: list[Sample] = []
     skipped: list[Skipped] = []
@@ -82,18 +82,18 @@ def decode(source: Source, entries: Sequence[Entry]) -> Pictures:
                 skipped.append(found)
     where = kind_of(source)
     if not samples:
-        raise DataError("no picture can be read", where=where, hint=skipped[0].reason if skipped else "")
+        raise DataError("no image can be read", where=where, hint=skipped[0].reason if skipped else "")
     shapes = sorted({sample.image.shape[:2] for sample in samples})
     if len(shapes) > 1:
         raise ConfigError(
-            f"pictures of different sizes ({shapes[0]} to {shapes[-1]}) cannot form a batch",
+            f"images of different sizes ({shapes[0]} to {shapes[-1]}) cannot form a batch",
             where=where,
             hint="set data.size, such as size: 64",
         )
     images = torch.empty((len(samples), *shapes[0], 3), dtype=torch.uint8)
     for row, sample in enumerate(samples):
         images[row] = torch.from_numpy(np.ascontiguousarray(sample.image))
-    return Pictures(
+    return ImageSet(
         images,
         _labels(samples, where),
         tuple(sample.id for sample in samples),
@@ -105,5 +105,5 @@ def decode(source: Source, entries: Sequence[Entry]) -> Pictures:
 def _labels(samples: Sequence[Sample], where: str) -> Tensor | None:
     labels = [sample.label for sample in samples if sample.label is not None]
     if labels and len(labels) < len(samples):
-        raise DataError(f"{len(samples) - len(labels)} pictures have no label", where=where)
+        raise DataError(f"{len(samples) - len(labels)} images have no label", where=where)
     return torch.tensor(labels, dtype=torch.int64) if labels else None

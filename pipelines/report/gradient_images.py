@@ -1,4 +1,4 @@
-"""Input gradients: each kept picture beside the gradient of every system."""
+"""Input gradients: each kept image beside the gradient of every system."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.pipelines.report.figures import Figures
-from clearsight.pipelines.report.pictures import Album, Strip, Tile, class_name, listing, read, show
+from clearsight.pipelines.report.strips import Album, Strip, Tile, class_name, listing, read, show
 
 INDEX = "gradients.json"
 BUDGET = 1_000_000
@@ -15,12 +15,12 @@ BUDGET = 1_000_000
 
 
 def gradient_album(run: Path, figures: Figures) -> Album:
-    """Return a strip a picture: the input, then the gradient of each system; empty where none were kept.
+    """Return a strip an image: the input, then the gradient of each system; empty where none were kept.
 
     Raises:
         RunError: the index is there and cannot be read.
     """
-    folder = run / "pictures"
+    folder = run / "images"
     by_sample: dict[str, dict[str, Mapping[str, Any]]] = {}
     for entry in listing(folder, INDEX):
         by_sample.setdefault(entry["sample"], {})[entry["system"]] = entry
@@ -38,9 +38,9 @@ def gradient_album(run: Path, figures: Figures) -> Album:
 def _strip(
     folder: Path, figures: Figures, sample: str, entries: Mapping[str, Mapping[str, Any]], made: Album
 ) -> tuple[Strip, int]:
-    """Return a strip and the bytes of its pictures."""
+    """Return a strip and the bytes of its images."""
     first = next(iter(entries.values()))
-    shown = [show("picture", read(folder, first["input"], made), [], made)]
+    shown = [show("image", read(folder, first["input"], made), [], made)]
     shown += [_tile(folder, name, entries[name], made) for name in figures.names if name in entries]
     tiles = [tile for tile, _ in shown]
     label = class_name(figures, first.get("label"))

@@ -1,4 +1,4 @@
-"""Picture strips: the clean picture, the corrupted one, and what each system made of it."""
+"""Image strips: the clean image, the corrupted one, and what each system made of it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from clearsight.pipelines.report.words import plain
 STRIPS = 14
 """Strips on a page, at most."""
 BUDGET = 2_600_000
-"""Bytes of all pictures on a page, at most (base64 adds a third)."""
+"""Bytes of all images on a page, at most (base64 adds a third)."""
 HEAVY = 60_000
-"""Bytes above which a picture is embedded as JPEG."""
+"""Bytes above which an image is embedded as JPEG."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What a system said about a picture; ``right`` is None where there is no label."""
+    """What a system said about an image; ``right`` is None where there is no label."""
 
     system: str
     text: str
@@ -34,14 +34,14 @@ class Guess:
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a strip; where ``source`` is None, ``missing`` stands in its place."""
+    """One image of a strip; where ``source`` is None, ``missing`` stands in its place."""
 
     title: str
     source: str | None
     small: bool
     guesses: list[Guess]
     note: str = ""
-    missing: str = "picture missing"
+    missing: str = "image missing"
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ Entry = Mapping[str, Any]
 
 
 def album(run: Path, figures: Figures) -> Album:
-    """Return the picture strips of a run; empty where the run kept no pictures.
+    """Return the image strips of a run; empty where the run kept no images.
 
     Conditions are taken without a look at the outcome: one strip a corruption first, at its middle
     severity, then further ones while there is room.
 
     Raises:
-        RunError: ``pictures/pictures.json`` is there and cannot be read.
+        RunError: ``images/images.json`` is there and cannot be read.
     """
-    folder = run / "pictures"
+    folder = run / "images"
     shots: dict[tuple[str, str], dict[str | None, Entry]] = {}
     for entry in listing(folder):
         if entry.get("attack") is None or entry["attack"] in figures.unattacked:
@@ -101,7 +101,7 @@ def album(run: Path, figures: Figures) -> Album:
     return made
 
 
-def listing(folder: Path, name: str = "pictures.json") -> list[Entry]:
+def listing(folder: Path, name: str = "images.json") -> list[Entry]:
     """Return what an index in the folder lists; nothing where it is not there.
 
     Raises:
@@ -149,7 +149,7 @@ def _strip(
     place: tuple[str, str],
     made: Album,
 ) -> tuple[Strip, int]:
-    """Return a strip and the bytes of its pictures."""
+    """Return a strip and the bytes of its images."""
     condition, sample = place
     here = shots[place]
     before = shots.get((figures.clean or "", sample), {}) if condition != figures.clean else {}
@@ -175,7 +175,7 @@ def _strip(
 
 
 def _unrestored(figures: Figures, here: Mapping[str | None, Entry]) -> list[Guess]:
-    """Return what the systems say that put out no picture of their own: they belong to the input."""
+    """Return what the systems say that put out no image of their own: they belong to the input."""
     names = [name for name in figures.names if name in here and here[name]["file"] is None]
     guesses = [guess for name in names for guess in guess_of(figures, here[name], name)]
     return guesses or (guess_of(figures, here[None], "") if None in here else [])
@@ -200,7 +200,7 @@ def class_name(figures: Figures, index: int | None) -> str:
 
 
 def read(folder: Path, name: str | None, made: Album) -> bytes:
-    """Return a picture's bytes; nothing where the file is missing or outside the folder."""
+    """Return an image's bytes; nothing where the file is missing or outside the folder."""
     path = (folder / name).resolve() if name else folder
     if not path.is_file() or not path.is_relative_to(folder.resolve()):
         made.missing += 1
@@ -209,7 +209,7 @@ def read(folder: Path, name: str | None, made: Album) -> bytes:
 
 
 def show(title: str, content: bytes, guesses: list[Guess], made: Album, note: str = "") -> tuple[Tile, int]:
-    """Return the tile of a PNG and how many bytes it takes; without content its picture is missing."""
+    """Return the tile of a PNG and how many bytes it takes; without content its image is missing."""
     shown, kind = _recoded(content, made)
     source = f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}" if shown else None
     return Tile(title, source, _width(content) < 128, guesses, note), len(shown)
@@ -222,8 +222,8 @@ def _recoded(content: bytes, made: Album) -> tuple[bytes, str]:
     from PIL import Image
 
     out = io.BytesIO()
-    with Image.open(io.BytesIO(content)) as picture:
-        picture.convert("RGB").save(out, "JPEG", quality=90, subsampling=0)
+    with Image.open(io.BytesIO(content)) as image:
+        image.convert("RGB").save(out, "JPEG", quality=90, subsampling=0)
     return out.getvalue(), "jpeg"
 
 
