@@ -31,7 +31,7 @@ from clearsight.defend.attacks.base import BallAttack
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.swift import Swift
 from clearsight.defend.catalogue import CLASSIFIERS
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
@@ -113,7 +113,7 @@ def ours(make: Callable[[str, float], BallAttack]) -> Contestant:
             target = SystemTarget(system, ids[part], Rng(0).at("draw"))
             rows = torch.arange(len(ids[part]))
             found.append(
-                attack(target, Victims(images[part], labels[part], ids[part], rows), Rng(0).at("attack"))
+                attack(target, AttackBatch(images[part], labels[part], ids[part], rows), Rng(0).at("attack"))
             )
             counts += torch.tensor(target.totals)
         seconds = perf_counter() - begin
@@ -170,7 +170,7 @@ def _right(system: System, images: Tensor, labels: Tensor) -> list[bool]:
 
 CONTESTANTS: dict[str, Contestant] = {
     "torchattacks PGD-10": torchattacks_pgd,
-    "PGD-10": ours(lambda norm, eps: PGD(norm=norm, eps=eps, steps=10, step=eps / 4 or None)),  # type: ignore[arg-type]
+    "PGD-10": ours(lambda norm, eps: PGD(norm=norm, eps=eps, steps=10, step_size=eps / 4 or None)),  # type: ignore[arg-type]
     "swift": ours(lambda norm, eps: Swift(norm=norm, eps=eps)),  # type: ignore[arg-type]
     "pyautoattack": reference,
     "AutoAttack": ours(lambda norm, eps: AutoAttack(norm=norm, eps=eps)),  # type: ignore[arg-type]

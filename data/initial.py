@@ -32,8 +32,8 @@ def initialise(module: nn.Module, rng: Rng) -> None:
     Convolutions: normal with variance 2 / (output channels x kernel area), which keeps the gradient's scale
     through ReLU (He et al. 2015). Transposed ones: the same with their input channels and the area over the
     squared stride. Linear layers: uniform in +-1 / sqrt(inputs). Batch normalisation: the identity on
-    standardised values. A module with a method ``settle()`` may then change its own tensors and those of its
-    layers (zeros at the end of a residual branch); for tensors without a rule it must set them.
+    standardised values. A module with a method ``init_weights()`` may then change its own tensors and those
+    of its layers (zeros at the end of a residual branch); for tensors without a rule it must set them.
 
     Raises:
         NotImplementedError: the module has tensors in a layer of another type.
@@ -41,12 +41,12 @@ def initialise(module: nn.Module, rng: Rng) -> None:
     with torch.no_grad():
         for name, layer in module.named_modules():
             own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-            if own and not _set(layer, rng.at(name)) and not hasattr(layer, "settle"):
+            if own and not _set(layer, rng.at(name)) and not hasattr(layer, "init_weights"):
                 raise NotImplementedError(f"no rule for the tensors of {type(layer).__name__} ({name})")
         for layer in reversed(list(module.modules())):
-            settle = getattr(layer, "settle", None)
-            if settle is not None:
-                settle()
+            init_weights = getattr(layer, "init_weights", None)
+            if init_weights is not None:
+                init_weights()
 
 
 def _set(layer: nn.Module, rng: Rng) -> bool:

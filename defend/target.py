@@ -14,7 +14,7 @@ Loss = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Victims:
+class AttackBatch:
     """Images under attack.
 
     Attributes:
@@ -33,15 +33,15 @@ class Victims:
         """Return the number of images."""
         return len(self.ids)
 
-    def of(self, chosen: Tensor) -> Victims:
+    def of(self, chosen: Tensor) -> AttackBatch:
         """Return some of them; ``chosen`` is int64 (m,), or bool (n,)."""
         index = chosen if chosen.dtype == torch.int64 else chosen.nonzero()[:, 0]
         ids = tuple(self.ids[i] for i in index.tolist())
-        return Victims(self.images[index], self.labels[index], ids, self.rows[index])
+        return AttackBatch(self.images[index], self.labels[index], ids, self.rows[index])
 
 
 @dataclass(frozen=True)
-class Slope:
+class GradientOutput:
     """What one look at the gradient gives.
 
     Attributes:
@@ -80,14 +80,14 @@ class Target(Protocol):
             AttackError: logits that are not finite.
         """
 
-    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
+    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> GradientOutput:
         """Return logits, losses and the gradient of each image's loss with respect to that image.
 
         Raises:
             AttackError: this view shows no gradients; logits that are not finite.
         """
 
-    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """As `gradient`, for a loss of the classifier's penultimate features (m, d) instead of its logits."""
 
     @property

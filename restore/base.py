@@ -93,7 +93,7 @@ class RestorerSpec(PartSpec):
         Args:
             x: padded images (n, c, h, w), not to be changed in place.
             network: the module, if there is one.
-            generators: one an image, on the processor; an image's result hangs on its own alone.
+            generators: one an image, on the CPU; an image's result hangs on its own alone.
         """
         raise NotImplementedError
 
@@ -121,7 +121,7 @@ class ArrayRestorerSpec(RestorerSpec):
         raise NotImplementedError
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Run ``restore_array`` on a copy of every image of the batch, on the processor, in float32."""
+        """Run ``restore_array`` on a copy of every image of the batch, on the CPU, in float32."""
         import numpy as np
         import torch
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
 
 MODEL = "model"
-"""Name of the player that is being trained for keeps."""
+"""Name of the network that is being trained for keeps."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class TrainBatch:
         reference: float32 (n, c, h, w) in [0, 1], images of another source (the normally lit ones of an
             unpaired method), or None where the config names none.
         history: of every check so far, oldest first, the share of the budget at which it was made, and what
-            chose the checkpoint (accuracy on the validation part, examined if the method examines; for a
+            chose the checkpoint (accuracy on the validation part, under attack if the method has one; for a
             restorer its dB).
         tally: where the method counts its work.
     """
@@ -64,16 +64,16 @@ class Method(Spec):
     """True where the config must name a second source, ``reference``."""
 
     @property
-    def examination(self) -> str:
-        """Return what `examined` does, for the log and the card; empty where it changes nothing."""
+    def robust_validation(self) -> str:
+        """Return what `validation_attack` does, for the log and the card; empty where it changes nothing."""
         return ""
 
-    def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+    def validation_attack(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
         """Return the images that choose the checkpoint of a classifier.
 
         A method that trains for accuracy on changed images, such as attacked ones, overrides this together
-        with `examination`. The loop then measures validation and test both as they are and changed, and keeps
-        the weights that are best on the changed ones.
+        with `robust_validation`. The loop then measures validation and test both as they are and changed, and
+        keeps the weights that are best on the changed ones.
 
         Args:
             model: the classifier in eval mode; its weights, mode and gradients stay as they are.
@@ -83,22 +83,22 @@ class Method(Spec):
         """
         return images
 
-    def players(self, model: nn.Module) -> dict[str, nn.Module]:
+    def networks(self, model: nn.Module) -> dict[str, nn.Module]:
         """Return all modules that take part, by name: at least ``model`` itself.
 
-        Each one with parameters that require a gradient gets an optimiser of its own (a GAN has two players);
+        Each one with parameters that require a gradient gets an optimiser of its own (a GAN has two);
         fresh weights of the others are drawn by the loop unless the module carries ``pretrained = True``. All
         are checkpointed.
         """
         return {MODEL: model}
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield (player, loss): the loop clears that player's gradients, backpropagates and steps it.
+        """Yield (network, loss): the loop clears that network's gradients, backpropagates and steps it.
 
         Args:
-            players: what `players` returned, in train mode; a method may switch modes but leaves train mode.
+            networks: what `networks` returned, in train mode; a method may switch modes but leaves that.
             batch: one batch on the model's device.
             rng: the stream of this step; a method that draws per image adds the image's id.
         """

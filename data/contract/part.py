@@ -14,7 +14,7 @@ from clearsight.data.contract.spec import PartSpec
 
 
 class Part(nn.Module):
-    """Base of restorers, classifiers and joins.
+    """Base of restorers, classifiers and fusions.
 
     Attributes:
         spec: the description; its facts (``gradient``, ``stochastic``, ``onnx``) are claims that tests check.

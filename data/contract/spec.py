@@ -48,12 +48,31 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     revision: ClassVar[int] = 1
+    old_names: ClassVar[dict[str, str]] = {}
+    """Former names of fields, old -> new: configs, recipes and cards that use them are still read."""
+    old_values: ClassVar[dict[str, dict[str, str]]] = {}
+    """Former values of fields, field -> old -> new; read like `old_names`."""
+
+    @classmethod
+    def in_current_words(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return fields with former names and values (`old_names`, `old_values`) in today's words."""
+        told = {
+            new if (new := cls.old_names.get(name)) and new not in fields else name: item
+            for name, item in fields.items()
+        }
+        for name, renamed in cls.old_values.items():
+            if isinstance(item := told.get(name), str):
+                told[name] = renamed.get(item, item)
+        return told
 
     @model_validator(mode="before")
     @classmethod
-    def _known_fields_only(cls, value: Any) -> Any:
+    def _known_words_only(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = cls.in_current_words(value)
         # pydantic would refuse it too, but without naming the field that was probably meant.
-        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
+        if cls.model_config.get("extra") == "forbid":
             for name in value:
                 if name not in cls.model_fields:
                     raise PydanticCustomError(
@@ -151,7 +170,7 @@ class PartSpec(Spec):
         if self.weights is None:
             return self
         card = find(self.weights).card
-        trained = card.get("spec", {})
+        trained = self.in_current_words(card.get("spec", {}))
         if trained.get("kind", self.name) != self.name:
             raise WeightsError(
                 f"weights '{self.weights}' belong to kind '{trained['kind']}', not to '{self.name}'",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class APGD(BallAttack):
@@ -24,8 +24,9 @@ class APGD(BallAttack):
 
     kind: Literal["apgd"] = "apgd"
     purpose: ClassVar[str] = "Auto-PGD: sets its own step lengths"
+    old_values: ClassVar[dict[str, dict[str, str]]] = {"loss": {"ce": "cross_entropy"}}
 
-    loss: Literal["ce", "dlr", "dlr_targeted", "margin"] = "ce"
+    loss: Literal["cross_entropy", "dlr", "dlr_targeted", "margin"] = "cross_entropy"
     """What is raised: cross-entropy, difference-of-logits ratio (three classes or more), the same towards
     one wrong class after the other (four or more), or the margin."""
     steps: Annotated[int, Field(ge=1)] = 100
@@ -52,7 +53,7 @@ class APGD(BallAttack):
         longer = 5 if self.norm == "l1" and self.widened else 1
         return starts * (self.steps + 1 + longer) + targeted, starts * self.steps
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the one nearest to that."""
         import torch
 

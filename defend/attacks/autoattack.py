@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 TARGETS = 9
 """Classes that the targeted members try, at most."""
@@ -55,7 +55,7 @@ class AutoAttack(BallAttack):
         sparse = self.norm == "l1"
         targets = min(5 if sparse else TARGETS, classes - 1)
         restarts = 5 if sparse or self.version == "plus" else 1
-        ce = APGD(**ball, loss="ce", restarts=1 if self.version == "rand" else restarts)
+        ce = APGD(**ball, loss="cross_entropy", restarts=1 if self.version == "rand" else restarts)
         dlr = APGD(**ball, loss="dlr", restarts=1 if self.version == "rand" else restarts)
         targeted = APGD(**ball, loss="dlr_targeted", targets=targets)
         fab = FAB(**ball, targets=min(TARGETS, classes - 1))
@@ -73,7 +73,7 @@ class AutoAttack(BallAttack):
         # One look at what each member found.
         return sum(forwards for forwards, _ in each) + len(each), sum(backwards for _, backwards in each)
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Run the members on whatever the ones before left."""
         from clearsight.defend.search.compose import compose
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 Threat = Literal["adaptive", "oblivious", "transfer", "scores", "labels"]
 Sees = Literal["nothing", "labels", "scores", "gradient"]
@@ -83,7 +83,7 @@ class Attack(Spec):
         """
         raise NotImplementedError
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Hook: return adversarial images (n, c, h, w) in [0, 1].
 
         All victims are classified correctly to begin with. An image that no attack was found for may come
@@ -91,7 +91,7 @@ class Attack(Spec):
         """
         raise NotImplementedError
 
-    def __call__(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def __call__(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Attack the images that are classified correctly, and check what comes back.
 
         Returns:
@@ -114,7 +114,7 @@ class Attack(Spec):
         """Return the name of this attack's random stream: equal attacks draw equal numbers."""
         return kind_of(self)
 
-    def _checked(self, found: Tensor, victims: Victims) -> Tensor:
+    def _checked(self, found: Tensor, victims: AttackBatch) -> Tensor:
         from clearsight.defend.search.balls import size
 
         if found.shape != victims.images.shape or not found.isfinite().all():
@@ -170,5 +170,5 @@ def needs_classes(kind: str, least: int, classes: int) -> None:
         raise AttackError(
             f"needs at least {least} classes, the system has {classes}",
             where=kind,
-            hint="use an attack on the margin or the cross-entropy (pgd, cw, apgd with loss: ce)",
+            hint="use an attack on the margin or the cross-entropy (pgd, cw, apgd with loss: cross_entropy)",
         )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
-IN_BALL, MINIMAL = ("restarts", "step", "random_start"), ("searches", "c", "rate")
+IN_BALL, MINIMAL = ("restarts", "step_size", "random_start"), ("searches", "c", "rate")
 """Fields of one of the two forms only."""
 
 
@@ -33,13 +33,14 @@ class CarliniWagner(BallAttack):
     kind: Literal["cw"] = "cw"
     purpose: ClassVar[str] = "margin loss of Carlini and Wagner, in a ball or of minimal l2 length"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     steps: Annotated[int, Field(ge=1)] = 100
     """Gradient steps from each start, or in each search over c."""
     kappa: Annotated[Number, Field(ge=0)] = 0.0
     """Confidence: an image is done when the wrong logit exceeds the true one by this much. More than 0 makes
     images that transfer better."""
-    step: Annotated[Number, Field(gt=0)] | None = None
+    step_size: Annotated[Number, Field(gt=0)] | None = None
     """In the ball: length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """In the ball: starts; only images that survived the ones before are tried again."""
@@ -70,7 +71,7 @@ class CarliniWagner(BallAttack):
             return self.searches * (self.steps + 1), self.searches * self.steps
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the misclassified points, or those of the largest margin."""
         import torch
 
@@ -90,7 +91,7 @@ class CarliniWagner(BallAttack):
                 left = left[~done]
         return out
 
-    def _nearest(self, target: Target, victims: Victims) -> Tensor:
+    def _nearest(self, target: Target, victims: AttackBatch) -> Tensor:
         from clearsight.defend.search.balls import project
         from clearsight.defend.search.carlini_wagner import nearest
 
@@ -109,7 +110,7 @@ class CarliniWagner(BallAttack):
         return out
 
     def _ascend(
-        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the points of the largest margin seen, those margins, and which reached kappa."""
         import torch
@@ -119,7 +120,7 @@ class CarliniWagner(BallAttack):
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
-        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         best, highest = x.clone(), torch.full((len(victims),), -torch.inf, device=x.device)
         done = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
         active = torch.arange(len(victims), device=x.device)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class FAB(BallAttack):
@@ -47,7 +47,7 @@ class FAB(BallAttack):
         starts = self.restarts * min(self.targets, classes - 1)
         return 1 + starts * (2 * self.steps + 4), starts * (self.steps + 1)
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the misclassified point within eps; else the nearest one, scaled to eps."""
         from clearsight.defend.search.balls import per_image
         from clearsight.defend.search.fab import Pace, nearest

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import Slope, Target, Victims
+    from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 
 class FeaturePerturbation(BallAttack):
@@ -31,12 +31,13 @@ class FeaturePerturbation(BallAttack):
     kind: Literal["feature"] = "feature"
     purpose: ClassVar[str] = "moves the penultimate features away, or towards another image's"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     direction: Literal["towards", "away"] = "away"
     """``away`` from the image's own features, or ``towards`` those of an image of another class."""
     steps: Annotated[int, Field(ge=1)] = 40
     """Gradient steps from each start."""
-    step: Annotated[Number, Field(gt=0)] | None = None
+    step_size: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """Random starts, each with another guide; only images that survived the ones before are tried again."""
@@ -51,7 +52,7 @@ class FeaturePerturbation(BallAttack):
         # One more of each to read the features that it starts from.
         return self.restarts * (self.steps + 1) + 1, self.restarts * self.steps + 1
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
         import torch
 
@@ -72,7 +73,7 @@ class FeaturePerturbation(BallAttack):
             left = left[~broken]
         return out
 
-    def _guides(self, victims: Victims, rng: Rng) -> Tensor:
+    def _guides(self, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return positions (n, restarts) of the guides; -1 where there is none."""
         import torch
 
@@ -92,7 +93,7 @@ class FeaturePerturbation(BallAttack):
     def _descend(
         self,
         target: Target,
-        victims: Victims,
+        victims: AttackBatch,
         goal: tuple[Tensor, Tensor],
         streams: Streams,
         at: Tensor,
@@ -106,9 +107,9 @@ class FeaturePerturbation(BallAttack):
 
         centre, (features, sign) = victims.images, goal
         x = random_point(centre, self.norm, self.eps, streams, at)
-        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
 
-        def look(x: Tensor, active: Tensor) -> Slope:
+        def look(x: Tensor, active: Tensor) -> GradientOutput:
             def distance(found: Tensor) -> Tensor:
                 return sign[active] * (found - features[active]).square().sum(1)
 
@@ -121,7 +122,7 @@ class FeaturePerturbation(BallAttack):
         return descend(target, victims, x, steps=self.steps, look=look, move=move)
 
 
-def _features(target: Target, victims: Victims) -> Tensor:
+def _features(target: Target, victims: AttackBatch) -> Tensor:
     """Return the features (n, d) of the images; of a random system, the mean over its draws."""
     import torch
 

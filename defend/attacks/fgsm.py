@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class FGSM(BallAttack):
@@ -26,7 +26,7 @@ class FGSM(BallAttack):
         """Return the most passes that one image can cost."""
         return 1, 1
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the images after one step of length eps."""
         from clearsight.defend.search.balls import ascent, project
         from clearsight.defend.search.losses import cross_entropy

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import Slope, Target, Victims
+    from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 
 class LowFrequency(BallAttack):
@@ -28,12 +28,13 @@ class LowFrequency(BallAttack):
     kind: Literal["low_frequency"] = "low_frequency"
     purpose: ClassVar[str] = "PGD in the lowest spatial frequencies, against defences that smooth"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     share: Annotated[Number, Field(gt=0, le=1)] = 0.25
     """Share of the frequencies of each axis that are kept, the lowest ones; 1 is plain PGD."""
     steps: Annotated[int, Field(ge=1)] = 40
     """Gradient steps from each start."""
-    step: Annotated[Number, Field(gt=0)] | None = None
+    step_size: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """Starts; only images that survived the ones before are tried again."""
@@ -46,7 +47,7 @@ class LowFrequency(BallAttack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
         from clearsight.defend.search.descent import retried
         from clearsight.defend.search.streams import Streams
@@ -57,7 +58,7 @@ class LowFrequency(BallAttack):
         )
 
     def _descend(
-        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
         from clearsight.defend.search import losses
@@ -67,10 +68,10 @@ class LowFrequency(BallAttack):
 
         centre, labels = victims.images, victims.labels
         x = self._start(centre, streams, at) if self.random_start else centre.clone()
-        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
 
-        def look(x: Tensor, active: Tensor) -> Slope:
+        def look(x: Tensor, active: Tensor) -> GradientOutput:
             return target.gradient(x, victims.rows[active], raised(labels[active]))
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:

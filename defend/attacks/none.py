@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class NoAttack(Attack):
@@ -24,6 +24,6 @@ class NoAttack(Attack):
         """Return the most passes that one image can cost."""
         return 0, 0
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the images."""
         return victims.images

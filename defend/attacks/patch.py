@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 
@@ -28,6 +28,7 @@ class Patch(Attack):
 
     kind: Literal["patch"] = "patch"
     purpose: ClassVar[str] = "a square of free pixels, at a random or fixed place"
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     side: Annotated[Number, Field(gt=0, le=1)] = 0.2
     """Side of the square as a share of the image's shorter side; at least one pixel."""
@@ -38,7 +39,7 @@ class Patch(Attack):
     """Places, or beginnings, that are tried; only images that survived the ones before are tried again."""
     steps: Annotated[int, Field(ge=1)] = 50
     """Gradient steps at each place."""
-    step: Annotated[Number, Field(gt=0, le=1)] = 0.05
+    step_size: Annotated[Number, Field(gt=0, le=1)] = 0.05
     """Length of a step, for pixels in [0, 1]."""
     loss: Literal["margin", "cross_entropy"] = "margin"
     """What is raised."""
@@ -47,7 +48,7 @@ class Patch(Attack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the misclassified images, or else those of the highest loss that was seen."""
         import torch
 
@@ -84,7 +85,7 @@ class Patch(Attack):
         return tall[:, None, :, None] & wide[:, None, None, :]
 
     def _ascend(
-        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the best points of one restart, their losses, and which are misclassified."""
         import torch
@@ -112,7 +113,7 @@ class Patch(Attack):
             active, gradient = active[going], slope.gradient[going]
             if not len(active):
                 return best, highest, broken
-            moved = (x[active] + self.step * gradient.sign()).clamp(0.0, 1.0)
+            moved = (x[active] + self.step_size * gradient.sign()).clamp(0.0, 1.0)
             x[active] = torch.where(inside[active], moved, x[active])
         judge(target.logits(x[active], victims.rows[active]))
         return best, highest, broken

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import Slope, Target, Victims
+    from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 
 class PGD(BallAttack):
@@ -25,10 +25,11 @@ class PGD(BallAttack):
 
     kind: Literal["pgd"] = "pgd"
     purpose: ClassVar[str] = "projected gradient descent with restarts and momentum"
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     steps: Annotated[int, Field(ge=1)] = 40
     """Gradient steps from each start."""
-    step: Annotated[Number, Field(gt=0)] | None = None
+    step_size: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """Random starts; only images that survived the ones before are tried again."""
@@ -43,7 +44,7 @@ class PGD(BallAttack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
         from clearsight.defend.search.descent import retried
         from clearsight.defend.search.streams import Streams
@@ -54,7 +55,7 @@ class PGD(BallAttack):
         )
 
     def _descend(
-        self, target: Target, victims: Victims, streams: Streams, at: Tensor
+        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
         import torch
@@ -65,11 +66,11 @@ class PGD(BallAttack):
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
-        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
         velocity = torch.zeros_like(x)
 
-        def look(x: Tensor, active: Tensor) -> Slope:
+        def look(x: Tensor, active: Tensor) -> GradientOutput:
             return target.gradient(x, victims.rows[active], raised(labels[active]))
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class EarlyPGD(BallAttack):
@@ -26,10 +26,11 @@ class EarlyPGD(BallAttack):
     kind: Literal["pgd_early"] = "pgd_early"
     purpose: ClassVar[str] = "early-stopped PGD-K-tau of friendly adversarial training"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     steps: Annotated[int, Field(ge=1)] = 10
     """K, the most gradient steps that an image makes."""
-    step: Annotated[Number, Field(gt=0)] | None = None
+    step_size: Annotated[Number, Field(gt=0)] | None = None
     """Length of a step; left out: 2.5 eps / steps."""
     tau: Annotated[int, Field(ge=0)] = 0
     """Extra steps of an image that is misclassified."""
@@ -40,7 +41,7 @@ class EarlyPGD(BallAttack):
         """Return the most passes that one image can cost."""
         return self.steps + 1, self.steps
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return where each image stopped, or the point before where it was misclassified only there."""
         import torch
 
@@ -59,7 +60,7 @@ class EarlyPGD(BallAttack):
             slope = target.gradient(x, victims.rows[at], cross_entropy(labels[at]))
             return slope.logits, slope.gradient
 
-        length = 2.5 * self.eps / self.steps if self.step is None else self.step
+        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         found = early_stopped(
             look,
             centre,
@@ -68,7 +69,7 @@ class EarlyPGD(BallAttack):
             norm=self.norm,
             eps=self.eps,
             steps=self.steps,
-            step=length,
+            step_size=length,
             tau=self.tau,
         )
         out = found.images.clone()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 PLACES = ("system", "attack", "condition")
 """What names a cell of a run; of no account for the result, which hangs on the images alone."""
@@ -81,7 +81,7 @@ class Replay(Attack):
         """Return the most passes that one image can cost."""
         return 0, 0
 
-    def __call__(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def __call__(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the kept images of all ids.
 
         Raises:

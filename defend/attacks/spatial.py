@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class Spatial(Attack):
@@ -71,7 +71,7 @@ class Spatial(Attack):
         """Return the most passes that one image can cost."""
         return (len(self.poses()) if self.search == "grid" else self.tries), 0
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return each image in the first misclassified pose, or as it was."""
         import torch
 
@@ -89,7 +89,7 @@ class Spatial(Attack):
                 break
         return out
 
-    def _tried(self, victims: Victims, rng: Rng) -> Iterator[Tensor]:
+    def _tried(self, victims: AttackBatch, rng: Rng) -> Iterator[Tensor]:
         """Yield the poses (n, 3) of one try of each image after the other."""
         import torch
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class Square(BallAttack):
@@ -47,7 +47,7 @@ class Square(BallAttack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.queries + 1), 0
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the best one of the last start."""
         from clearsight.defend.search.square import random_squares
 

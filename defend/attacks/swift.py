@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.search.compose import Chase
-    from clearsight.defend.target import Target, Victims
+    from clearsight.defend.search.compose import Cascade
+    from clearsight.defend.target import AttackBatch, Target
 
 
 class Swift(BallAttack):
@@ -62,62 +62,62 @@ class Swift(BallAttack):
         forwards = climbs + 2 + (self.queries + 2 if self.queries else 0)
         return forwards + whole[0], self.sieve + count * (self.steps + 1) + whole[1]
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Run the stages on whatever the ones before left."""
-        from clearsight.defend.search.compose import Chase
+        from clearsight.defend.search.compose import Cascade
 
-        chase = Chase(target, victims)
+        cascade = Cascade(target, victims)
         count = min(TARGETS, target.classes - 1)
         names = ["sieve", *(f"class {rank + 1}" for rank in range(count)), "square"]
         reference = AutoAttack(norm=self.norm, eps=self.eps).members(target.classes) if self.exact else {}
-        done = chase.resume([*names, *reference])
+        done = cascade.resume([*names, *reference])
         for name in [*names, *reference][done:]:
-            if not chase.left.any():
+            if not cascade.left.any():
                 break
             if name in reference:
-                chase.attempt(name, reference[name].run, chase.left, rng.at(name))
+                cascade.attempt(name, reference[name].run, cascade.left, rng.at(name))
             else:
-                self._stage(chase, name, rng.at(name))
-        return chase.images
+                self._stage(cascade, name, rng.at(name))
+        return cascade.images
 
-    def _stage(self, chase: Chase, name: str, rng: Rng) -> None:
+    def _stage(self, cascade: Cascade, name: str, rng: Rng) -> None:
         """Make one attempt; a stage that has nobody to try is passed over."""
-        chosen = chase.left
+        chosen = cascade.left
         if name == "sieve":
-            chase.attempt(name, self._sieve, chosen, rng)
+            cascade.attempt(name, self._sieve, chosen, rng)
         elif name == "square":
             if self.queries:
                 square = Square(norm=self.norm, eps=self.eps, queries=self.queries)
-                chase.attempt(name, square.run, chosen, rng)
+                cascade.attempt(name, square.run, chosen, rng)
         else:
-            if "classes" not in chase.extra:
-                self._rank(chase)
+            if "classes" not in cascade.extra:
+                self._rank(cascade)
             rank = int(name.removeprefix("class "))
             if rank > self.ranked:
-                chosen = chosen & (-chase.best <= self.near * chase.extra["margin"])
+                chosen = chosen & (-cascade.best <= self.near * cascade.extra["margin"])
             if chosen.any():
-                towards = chase.extra["classes"][chosen, rank - 1]
-                chase.attempt(name, lambda t, v, r: self._climb(t, v, r, towards), chosen, rng)
+                towards = cascade.extra["classes"][chosen, rank - 1]
+                cascade.attempt(name, lambda t, v, r: self._climb(t, v, r, towards), chosen, rng)
 
-    def _rank(self, chase: Chase) -> None:
+    def _rank(self, cascade: Cascade) -> None:
         """Keep the survivors' classes by distance, and the margins that they began with."""
         import torch
 
         from clearsight.defend.search.losses import margin
         from clearsight.defend.search.ranking import nearest_classes
 
-        some = chase.victims.of(chase.left)
-        classes, _ = nearest_classes(chase.target, some, self.norm, TARGETS)
-        ranked = torch.zeros((len(chase.victims), classes.shape[1]), dtype=torch.int64).to(classes)
-        ranked[chase.left] = classes
-        own = torch.zeros_like(chase.best)
-        own[chase.left] = -margin(some.labels)(chase.target.logits(some.images, some.rows)).to(own)
-        chase.extra = {"classes": ranked, "margin": own}
+        some = cascade.victims.of(cascade.left)
+        classes, _ = nearest_classes(cascade.target, some, self.norm, TARGETS)
+        ranked = torch.zeros((len(cascade.victims), classes.shape[1]), dtype=torch.int64).to(classes)
+        ranked[cascade.left] = classes
+        own = torch.zeros_like(cascade.best)
+        own[cascade.left] = -margin(some.labels)(cascade.target.logits(some.images, some.rows)).to(own)
+        cascade.extra = {"classes": ranked, "margin": own}
 
-    def _sieve(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def _sieve(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         return self._climb(target, victims, rng, None)
 
-    def _climb(self, target: Target, victims: Victims, rng: Rng, towards: Tensor | None) -> Tensor:
+    def _climb(self, target: Target, victims: AttackBatch, rng: Rng, towards: Tensor | None) -> Tensor:
         """Run one start of APGD, away from the true class or towards one of the others."""
         import torch
 

@@ -18,7 +18,7 @@ class SmallConvNet(ClassifierSpec):
 
     kind: Literal["small_convnet"] = "small_convnet"
     minimum: ClassVar[int] = 8
-    purpose: ClassVar[str] = "small residual network for 32 to 64 pixels; trains on a processor in minutes"
+    purpose: ClassVar[str] = "small residual network for 32 to 64 pixels; trains on a CPU in minutes"
     fixed_by_weights: ClassVar[frozenset[str]] = ClassifierSpec.fixed_by_weights | {
         "width",
         "blocks",

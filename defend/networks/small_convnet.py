@@ -1,4 +1,4 @@
-"""A small residual network for 32 to 64 pixels that a processor can train in minutes."""
+"""A small residual network for 32 to 64 pixels that a CPU can train in minutes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SmallConvNet(PreActNet):
         classes: number of logits.
         width: channels of the stem and the first stage.
         blocks: blocks a stage.
-        stride: stride of the stem; 2 quarters the cost, which is what lets a processor train it.
+        stride: stride of the stem; 2 quarters the cost, which is what lets a CPU train it.
     """
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2, stride: int = 2) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from clearsight.defend.search import losses
 from clearsight.defend.search.balls import Norm, ascent, flat, per_image, project, random_point
 from clearsight.defend.search.streams import Streams
-from clearsight.defend.target import Loss, Target, Victims
+from clearsight.defend.target import AttackBatch, Loss, Target
 
 Raised = Callable[[Tensor], Loss]
 """Positions (m,) of victims, int64, to the loss that is raised for these."""
@@ -38,7 +38,7 @@ class Settings:
         eps: its radius, for pixels in [0, 1].
         steps: gradient steps of one start, 1 or more.
         rho: the step is halved where the loss rose in at most this share of the steps since the last check.
-        step: length of the first steps, in eps; None: 2 for linf and l2, 1 for l1.
+        step_size: length of the first steps, in eps; None: 2 for linf and l2, 1 for l1.
         widened: for l1 and 10 steps or more: search balls of 3 and 2 eps first.
     """
 
@@ -46,13 +46,13 @@ class Settings:
     eps: float
     steps: int = 100
     rho: float = 0.75
-    step: float | None = None
+    step_size: float | None = None
     widened: bool = True
 
     @property
     def longest(self) -> float:
         """Return the length of the first steps, in eps."""
-        return (1.0 if self.norm == "l1" else 2.0) if self.step is None else self.step
+        return (1.0 if self.norm == "l1" else 2.0) if self.step_size is None else self.step_size
 
     @property
     def stages(self) -> tuple[tuple[float, int], ...]:
@@ -78,7 +78,7 @@ class Climbed(NamedTuple):
 
 
 def raised_by(name: str, labels: Tensor, targets: Tensor | None = None) -> Raised:
-    """Return the loss that is called ``ce``, ``dlr``, ``margin``, ``dlr_targeted`` or ``difference``.
+    """Return the loss called ``cross_entropy``, ``dlr``, ``margin``, ``dlr_targeted`` or ``difference``.
 
     Args:
         name: which one; the last two are raised towards ``targets``.
@@ -88,11 +88,11 @@ def raised_by(name: str, labels: Tensor, targets: Tensor | None = None) -> Raise
     if targets is not None:
         towards, chosen = {"dlr_targeted": losses.dlr_towards, "difference": losses.difference}[name], targets
         return lambda at: towards(labels[at], chosen[at])
-    away = {"ce": losses.cross_entropy, "dlr": losses.dlr, "margin": losses.margin}[name]
+    away = {"cross_entropy": losses.cross_entropy, "dlr": losses.dlr, "margin": losses.margin}[name]
     return lambda at: away(labels[at])
 
 
-def ranked_targets(target: Target, victims: Victims, count: int) -> Tensor:
+def ranked_targets(target: Target, victims: AttackBatch, count: int) -> Tensor:
     """Return the other classes (n, min(count, classes - 1)) by falling logit; costs one query an image."""
     logits = target.logits(victims.images, victims.rows)
     others = logits.scatter(1, victims.labels[:, None], -torch.inf)
@@ -102,7 +102,7 @@ def ranked_targets(target: Target, victims: Victims, count: int) -> Tensor:
 
 def ascend(
     target: Target,
-    victims: Victims,
+    victims: AttackBatch,
     raised: Raised,
     settings: Settings,
     streams: Streams,
@@ -162,7 +162,7 @@ class _Found:
     margins: Tensor
 
     @classmethod
-    def of(cls, victims: Victims) -> _Found:
+    def of(cls, victims: AttackBatch) -> _Found:
         """Return that nothing is known."""
         images = victims.images
         broken = torch.zeros(len(victims), dtype=torch.bool, device=images.device)
@@ -178,7 +178,7 @@ class _Found:
 
 
 def _climb(
-    target: Target, victims: Victims, raised: Raised, climb: _Climb, steps: int, found: _Found | None
+    target: Target, victims: AttackBatch, raised: Raised, climb: _Climb, steps: int, found: _Found | None
 ) -> None:
     """Take all steps of one ball; with ``found``, note there what is misclassified, and drop it."""
     for i in range(steps + 1):
@@ -222,7 +222,7 @@ class _Climb:
         # The first look is neither a rise nor worse than anything.
         self.loss, self.best_loss = x.new_full((len(x),), torch.inf), x.new_full((len(x),), -torch.inf)
         self.rises = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        self.step = x.new_full((len(x),), self.longest)
+        self.step_size = x.new_full((len(x),), self.longest)
 
     def move(self) -> None:
         """Take a step."""
@@ -279,7 +279,7 @@ class _Momentum(_Climb):
     def move(self) -> None:
         """Step along the gradient, then towards there and on along the step before."""
         norm, radius, x = self.settings.norm, self.radius, self.x
-        ahead = x + per_image(self.step, x) * ascent(self.gradient, norm)
+        ahead = x + per_image(self.step_size, x) * ascent(self.gradient, norm)
         ahead = project(ahead, self.centre, norm, radius)
         mixed = x + self.forward * (ahead - x) + (1.0 - self.forward) * (x - self.before)
         self.before, self.x = x, project(mixed, self.centre, norm, radius)
@@ -291,7 +291,7 @@ class _Momentum(_Climb):
         stuck = ~self.reduced & (self.checked_loss >= self.best_loss)
         self.reduced = seldom | stuck
         self.checked_loss = self.best_loss
-        self.step = torch.where(self.reduced, self.step / 2.0, self.step)
+        self.step_size = torch.where(self.reduced, self.step_size / 2.0, self.step_size)
         self.return_to_best(self.reduced)
         self.window = max(self.window - self.shrink, self.least)
 
@@ -316,7 +316,7 @@ class _Sparse(_Climb):
         largest = slope.abs().topk(int(self.moving.max()), dim=1).values
         least = largest.gather(1, self.moving[:, None] - 1)
         signs = slope.sign() * (slope.abs() >= least)
-        length = self.step / signs.abs().sum(1).clamp_min(1.0)
+        length = self.step_size / signs.abs().sum(1).clamp_min(1.0)
         moved = self.x + (signs * length[:, None]).reshape(self.x.shape)
         self.x = project(moved, self.centre, "l1", self.radius)
 
@@ -325,8 +325,8 @@ class _Sparse(_Climb):
         before, self.support = self.support, self._support(self.best)
         self.moving = self._moving()
         sparser = self.support < 0.95 * before
-        shorter = (self.step / SHORTER).clamp_min(self.longest / SHORTEST)
-        self.step = torch.where(sparser, torch.full_like(self.step, self.longest), shorter)
+        shorter = (self.step_size / SHORTER).clamp_min(self.longest / SHORTEST)
+        self.step_size = torch.where(sparser, torch.full_like(self.step_size, self.longest), shorter)
         self.return_to_best(sparser)
 
     def _support(self, x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class Ascent:
                 norm=self.norm,
                 eps=self.eps if self.bounded else torch.inf,
                 steps=self.steps,
-                step=self.size,
+                step_size=self.size,
                 tau=self.steps if self.tau is None else self.tau,
                 noise=shaken if self.jitter else None,
             )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clearsight.defend.search.balls import per_image, size
 from clearsight.defend.search.losses import margin
-from clearsight.defend.target import Target, Victims
+from clearsight.defend.target import AttackBatch, Target
 
 INSIDE = 1.0 - 1e-6
 """Pixels at 0 or 1 would have an infinite atanh; they start this share of the way to the bound."""
@@ -56,7 +56,7 @@ class _Adam:
 
 def nearest(
     target: Target,
-    victims: Victims,
+    victims: AttackBatch,
     *,
     steps: int,
     searches: int,
@@ -94,7 +94,7 @@ def nearest(
 
 def _search(
     target: Target,
-    victims: Victims,
+    victims: AttackBatch,
     weight: Tensor,
     best: tuple[Tensor, Tensor, Tensor],
     steps: int,

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.search.losses import margin
-from clearsight.defend.target import Target, Victims
+from clearsight.defend.target import AttackBatch, Target
 
-Run = Callable[[Target, Victims, Rng], Tensor]
+Run = Callable[[Target, AttackBatch, Rng], Tensor]
 Member = tuple[str, Run]
 
 
-def compose(target: Target, victims: Victims, members: Sequence[Member], rng: Rng) -> Tensor:
+def compose(target: Target, victims: AttackBatch, members: Sequence[Member], rng: Rng) -> Tensor:
     """Return, for each image, the first misclassified point that a member found, else the closest one.
 
     After every member the state is remembered, so that a killed run goes on with the next one; the outcome is
@@ -27,16 +27,16 @@ def compose(target: Target, victims: Victims, members: Sequence[Member], rng: Rn
         members: (name, hook ``run`` of an attack), in order.
         rng: each member draws from the stream below it that bears its name.
     """
-    chase = Chase(target, victims)
-    begin = chase.resume([name for name, _ in members])
+    cascade = Cascade(target, victims)
+    begin = cascade.resume([name for name, _ in members])
     for name, run in members[begin:]:
-        if not chase.left.any():
+        if not cascade.left.any():
             break
-        chase.attempt(name, run, chase.left, rng.at(name))
-    return chase.images
+        cascade.attempt(name, run, cascade.left, rng.at(name))
+    return cascade.images
 
 
-class Chase:
+class Cascade:
     """What a sequence of attempts has reached so far.
 
     Attributes:
@@ -46,7 +46,7 @@ class Chase:
         extra: tensors that later attempts need; they are remembered with the rest.
     """
 
-    def __init__(self, target: Target, victims: Victims) -> None:
+    def __init__(self, target: Target, victims: AttackBatch) -> None:
         """Begin with the images themselves."""
         self.target, self.victims = target, victims
         self.images = victims.images.clone()

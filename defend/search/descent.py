@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clearsight.defend.target import Slope, Target, Victims
+from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
-Look = Callable[[Tensor, Tensor], Slope]
+Look = Callable[[Tensor, Tensor], GradientOutput]
 """Points (m, c, h, w) and their positions (m,) among the victims, to the gradient that is followed."""
 Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Points, their gradients and positions, to the next points, in ball and cube."""
@@ -18,7 +18,7 @@ Once = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def descend(
-    target: Target, victims: Victims, x: Tensor, *, steps: int, look: Look, move: Move
+    target: Target, victims: AttackBatch, x: Tensor, *, steps: int, look: Look, move: Move
 ) -> tuple[Tensor, Tensor]:
     """Return the ends (n, c, h, w) of one start and which of them are misclassified, bool (n,).
 
@@ -51,7 +51,7 @@ def descend(
     return x, broken
 
 
-def retried(victims: Victims, restarts: int, once: Once) -> Tensor:
+def retried(victims: AttackBatch, restarts: int, once: Once) -> Tensor:
     """Return, for each image, the misclassified point, or else the end of its last start.
 
     Only images that survived the starts before are tried again.

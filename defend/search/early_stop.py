@@ -45,7 +45,7 @@ def early_stopped(
     norm: Norm,
     eps: float,
     steps: int,
-    step: float,
+    step_size: float,
     tau: int,
     noise: Callable[[Tensor], Tensor] | None = None,
 ) -> EarlyStopped:
@@ -63,7 +63,7 @@ def early_stopped(
         norm: of balls and steps.
         eps: radius of the balls.
         steps: K, the most steps that an image makes.
-        step: length of one.
+        step_size: length of one.
         tau: extra steps after the first misclassification.
         noise: positions (m,) to what is added to the step of those images (m, c, h, w), before it is
             projected; None: nothing.
@@ -85,7 +85,7 @@ def early_stopped(
         active, gradient = active[~stay], gradient[~stay]
         if not len(active):
             break
-        moved = x[active] + step * ascent(gradient, norm, x=x[active])
+        moved = x[active] + step_size * ascent(gradient, norm, x=x[active])
         if noise:
             moved = moved + noise(active)
         x[active] = project(moved, centre[active], norm, eps)

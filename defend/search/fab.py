@@ -13,7 +13,7 @@ from clearsight.defend.search.balls import TINY, Norm, per_image, size
 from clearsight.defend.search.halfspace import step_onto
 from clearsight.defend.search.losses import difference, margin
 from clearsight.defend.search.streams import Streams
-from clearsight.defend.target import Target, Victims
+from clearsight.defend.target import AttackBatch, Target
 
 POLISH = 3
 """Steps of the final search along the line to the image (section 3 of the paper)."""
@@ -42,7 +42,7 @@ class Pace:
 
 def nearest(
     target: Target,
-    victims: Victims,
+    victims: AttackBatch,
     rng: Rng,
     *,
     norm: Norm,
@@ -77,7 +77,7 @@ def nearest(
     search = _Search(target, victims, Streams(rng, victims.ids), norm, eps, pace or Pace())
     for k in range(min(targets, target.classes - 1)):
         for start in range(restarts):
-            search.chase(ranked[:, k], random=start > 0)
+            search.cascade(ranked[:, k], random=start > 0)
     search.polish(margin(victims.labels)(logits))
     return search.images, search.distance
 
@@ -93,7 +93,7 @@ class _Search:
     """
 
     def __init__(
-        self, target: Target, victims: Victims, streams: Streams, norm: Norm, eps: float, pace: Pace
+        self, target: Target, victims: AttackBatch, streams: Streams, norm: Norm, eps: float, pace: Pace
     ) -> None:
         self.target, self.victims, self.streams = target, victims, streams
         self.norm, self.eps, self.pace = norm, eps, pace
@@ -102,7 +102,7 @@ class _Search:
         self.distance = torch.full((len(victims),), inf, device=self.images.device)
         self.margin = torch.zeros_like(self.distance)
 
-    def chase(self, towards: Tensor, *, random: bool) -> None:
+    def cascade(self, towards: Tensor, *, random: bool) -> None:
         """Search from one start, for the images that are not finished, towards the classes (n,)."""
         at = (self.distance > self.enough).nonzero()[:, 0]
         if not len(at):

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from clearsight.defend.search.balls import Norm, size
-from clearsight.defend.target import Target, Victims
+from clearsight.defend.target import AttackBatch, Target
 
 DUAL: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
 
 
-def nearest_classes(target: Target, victims: Victims, norm: Norm, count: int) -> tuple[Tensor, Tensor]:
+def nearest_classes(target: Target, victims: AttackBatch, norm: Norm, count: int) -> tuple[Tensor, Tensor]:
     """Return ``count`` wrong classes by growing distance, and the distances (MALT, Melamed et al. 2024).
 
     The distance to class c is that of the linearised network, (z_y - z_c) / ||grad(z_c - z_y)||, in the dual

@@ -14,7 +14,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.defend.search import losses
 from clearsight.defend.search.balls import TINY, Norm, flat, per_image, project, size
 from clearsight.defend.search.streams import Streams
-from clearsight.defend.target import Target, Victims
+from clearsight.defend.target import AttackBatch, Target
 
 BLOCK = 128
 """Queries that one draw of random numbers serves."""
@@ -30,7 +30,7 @@ LOSSES = {"margin": losses.margin, "cross_entropy": losses.cross_entropy}
 
 def random_squares(
     target: Target,
-    victims: Victims,
+    victims: AttackBatch,
     rng: Rng,
     *,
     norm: Norm,
@@ -123,7 +123,7 @@ class _Hunt:
         return _Hunt(**{name: value[kept] for name, value in vars(self).items()})
 
 
-def _begin(victims: Victims, at: Tensor, streams: Streams, norm: Norm, eps: float) -> _Hunt:
+def _begin(victims: AttackBatch, at: Tensor, streams: Streams, norm: Norm, eps: float) -> _Hunt:
     some = victims.of(at)
     first = (_stripes if norm == "linf" else _tiles)(some.images, streams, at, norm, eps)
     score = torch.full((len(at),), -torch.inf, device=at.device)

@@ -63,12 +63,12 @@ class ClassifierMethod(Method):
         raise NotImplementedError
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of the prepared images, at perturbed weights where ``awp`` asks for it."""
         if batch.labels is None:
             raise DataError("needs labels", where=kind_of(self))
-        model = players[MODEL]
+        model = networks[MODEL]
         made = self.prepared(model, batch, batch.labels, rng)
         if self.awp is None or batch.share < self.awp.after:
             yield MODEL, self.loss(model, batch, made)
@@ -93,6 +93,8 @@ class BallMethod(ClassifierMethod):
     keeps the statistics of the images that are learned from. A subclass gives `objective`.
     """
 
+    old_names: ClassVar[dict[str, str]] = {"examined_steps": "validation_steps"}
+
     norm: Norm = "linf"
     """What eps bounds: the largest change of a value (linf), or the Euclidean length of the change (l2)."""
     eps: Annotated[Number, Field(gt=0)] = 8 / 255
@@ -102,7 +104,7 @@ class BallMethod(ClassifierMethod):
     step_size: Annotated[Number, Field(gt=0)] | None = None
     """Length of one step. Left out: 2.5 eps / steps, which is 2/255 for the defaults; of a single step
     1.25 eps."""
-    examined_steps: Annotated[int, Field(ge=1, le=200)] = 5
+    validation_steps: Annotated[int, Field(ge=1, le=200)] = 5
     """Steps of the attack under which the validation part is measured, which chooses the checkpoint."""
     local_linearity: Annotated[Number, Field(ge=0)] = 0.0
     """Weight of a penalty on how far the loss is from linear between an image and its attacked form (after
@@ -120,10 +122,10 @@ class BallMethod(ClassifierMethod):
         return self
 
     @property
-    def examination(self) -> str:
+    def robust_validation(self) -> str:
         """Return the attack under which validation and test are measured."""
         radius = f"{self.eps * 255:.4g}/255" if self.norm == "linf" else f"{self.eps:.4g}"
-        return f"PGD-{self.examined_steps}, {self.norm}, eps {radius}, one random start"
+        return f"PGD-{self.validation_steps}, {self.norm}, eps {radius}, one random start"
 
     @property
     def size(self) -> float:
@@ -136,12 +138,12 @@ class BallMethod(ClassifierMethod):
 
         return Ascent(self.norm, self.eps, self.steps, self.size, self.eps, divergence=self.divergence)
 
-    def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
-        """Return the images after the attack that `examination` names."""
+    def validation_attack(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+        """Return the images after the attack that `robust_validation` names."""
         from clearsight.defend.search.ascent import Ascent
 
-        size = 2.5 * self.eps / self.examined_steps
-        return Ascent(self.norm, self.eps, self.examined_steps, size, self.eps).applied(
+        size = 2.5 * self.eps / self.validation_steps
+        return Ascent(self.norm, self.eps, self.validation_steps, size, self.eps).applied(
             model, images, labels, rng
         )
 

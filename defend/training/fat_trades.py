@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.defend.training.friendly import Friendly, Share, Steps
-from clearsight.defend.training.trades import TradesMethod
+from clearsight.defend.training.trades import TRADESMethod
 
 if TYPE_CHECKING:
     from clearsight.defend.search.ascent import Ascent
 
 
-class FatTrades(Friendly, TradesMethod):
+class FATTRADES(Friendly, TRADESMethod):
     """TRADES whose attack stops tau steps after an image is first misclassified."""
 
     kind: Literal["fat_trades"] = "fat_trades"

@@ -38,7 +38,7 @@ class Free(BallMethod):
         return self
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of the batch ``replays`` times, at a perturbation that follows its gradient."""
         from clearsight.defend.search.ascent import Ascent
@@ -48,10 +48,10 @@ class Free(BallMethod):
         if labels is None:
             raise DataError("needs labels", where=self.kind)
         start = Ascent(self.norm, self.eps, 0, 0.0, self.eps)
-        point = start.applied(players[MODEL], images, labels, rng)
+        point = start.applied(networks[MODEL], images, labels, rng)
         for _ in range(self.replays):
             point = point.detach().requires_grad_()
-            yield MODEL, self.cross_entropy(players[MODEL](point), labels)
+            yield MODEL, self.cross_entropy(networks[MODEL](point), labels)
             slope = point.grad
             if slope is None:
                 raise RuntimeError("the loop did not propagate the loss back to the images")

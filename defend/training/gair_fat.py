@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clearsight.defend.search.ascent import Ascent
 
 
-class GairFat(Friendly, GeometryAware):
+class GAIRFAT(Friendly, GeometryAware):
     """GAIRAT whose attack stops tau steps after an image is first misclassified.
 
     The authors' code compares predictions with the labels of other images once some of the batch have

@@ -56,7 +56,7 @@ class GeometryAware(BallMethod):
         return (self.weights(made.kappa) * self.cross_entropy(logits, made.labels, mean=False)).mean()
 
 
-class Gairat(GeometryAware):
+class GAIRAT(GeometryAware):
     """Adversarial training in which images that an attack turns in few steps weigh more."""
 
     kind: Literal["gairat"] = "gairat"

@@ -30,11 +30,11 @@ class Gaussian(ClassifierMethod):
     """Standard deviation of the noise, for values in [0, 1]: 0.12, 0.25, 0.5 and 1 in the paper."""
 
     @property
-    def examination(self) -> str:
+    def robust_validation(self) -> str:
         """Return the noise under which validation and test are measured."""
         return f"Gaussian noise, sigma {self.sigma:g}, one draw"
 
-    def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+    def validation_attack(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
         """Return the images with noise."""
         return self._noisy(images, rng)
 

@@ -20,7 +20,7 @@ FLOORS = (1.0001, 1e-12, 1.0000001)
 1 in the weight."""
 
 
-class Mart(BallMethod):
+class MART(BallMethod):
     """A margin-enhanced cross-entropy of the attacked images plus a weighted stability term.
 
     The stability of a prediction counts the more, the less sure the network is of the natural image. Two

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clearsight.defend.search.ascent import Ascent
 
 
-class TradesMethod(BallMethod):
+class TRADESMethod(BallMethod):
     """Base of TRADES and of its friendly form.
 
     Two forward passes in train mode, first of the natural, then of the attacked images: batch
@@ -53,7 +53,7 @@ class TradesMethod(BallMethod):
         return loss
 
 
-class Trades(TradesMethod):
+class TRADES(TRADESMethod):
     """Cross-entropy of the clean images plus beta times how far an attack moves the prediction."""
 
     kind: Literal["trades"] = "trades"

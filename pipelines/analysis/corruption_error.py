@@ -15,7 +15,7 @@ from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.metrics.base import Estimate
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.runs.columns import Measured
+    from clearsight.pipelines.runs.columns import RunColumns
 
 RESAMPLES = 2000
 BLOCK = 200
@@ -33,7 +33,7 @@ class _Errors:
     clean: NDArray[np.float64] | None
 
 
-def corruption_errors(measured: Measured, system: str, names: Sequence[str], attack: str) -> dict[str, Any]:
+def corruption_errors(measured: RunColumns, system: str, names: Sequence[str], attack: str) -> dict[str, Any]:
     """Return ``mce`` and ``relative_mce`` of a group of conditions, each None where it is not defined.
 
     mCE is normalised by AlexNet's published errors where the group is the whole of ImageNet-C (15 types, 5
@@ -58,7 +58,7 @@ def corruption_errors(measured: Measured, system: str, names: Sequence[str], att
     return {"mce": mce, "relative_mce": relative}
 
 
-def _errors(measured: Measured, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
+def _errors(measured: RunColumns, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
     by_kind: dict[str, list[NDArray[np.float64]]] = {}
     for name in names:
         columns = measured.columns.get((system or "", name, attack))
@@ -78,7 +78,7 @@ def _errors(measured: Measured, system: str | None, names: Sequence[str], attack
     )
 
 
-def _is_imagenet_c(measured: Measured, kinds: Sequence[str], names: Sequence[str]) -> bool:
+def _is_imagenet_c(measured: RunColumns, kinds: Sequence[str], names: Sequence[str]) -> bool:
     levels = {
         (c.corruption.severity, c.corruption.table) for c in map(measured.grid.conditions.__getitem__, names)
     }

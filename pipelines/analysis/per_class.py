@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
-from clearsight.pipelines.analysis.scenarios import Numbers, clean_condition, scenes
-from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.analysis.scenarios import Numbers, clean_condition, scenarios
+from clearsight.pipelines.runs.columns import RunColumns
 
 MOST_CLASSES = 100
 """Classes up to which the summary lists each one."""
@@ -19,7 +19,7 @@ RESAMPLES = 2000
 DIGITS = 4
 
 
-def per_class(measured: Measured) -> dict[str, Any] | None:
+def per_class(measured: RunColumns) -> dict[str, Any] | None:
     """Return ``per_class`` of the summary: accuracy by true class on the clean condition.
 
     Robust networks are less even than plain ones: some classes lose far more than others (accuracy
@@ -45,15 +45,15 @@ def per_class(measured: Measured) -> dict[str, Any] | None:
     if len(counts) > MOST_CLASSES:
         return None
     entries = [
-        _entry(measured.seed, {"system": system} | scene.about(), right, labels, counts)
-        for scene in scenes(measured)
-        for system, right in scene.right.items()
+        _entry(measured.seed, {"system": system} | scenario.about(), right, labels, counts)
+        for scenario in scenarios(measured)
+        for system, right in scenario.right.items()
     ]
     kept = [entry for entry in entries if entry]
     return {"condition": clean, "n": counts.tolist(), "entries": kept} if kept else None
 
 
-def _labels(measured: Measured, triple: tuple[str, str, str]) -> NDArray[np.int64] | None:
+def _labels(measured: RunColumns, triple: tuple[str, str, str]) -> NDArray[np.int64] | None:
     """Return the true classes (n,), -1 where one is not known; None where none is, or nothing was judged."""
     columns = measured.columns[triple]
     found = columns.get("label")

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.pipelines.analysis.worst_case import survivors, unions
-from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.runs.columns import RunColumns
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scenario:
     """The clean images under one attack (``none`` included), or under all attacks of one radius.
 
     Attributes:
@@ -39,15 +39,15 @@ class Scene:
         return {"attack": self.attack, "norm": self.norm, "eps": self.eps, "attacks": list(self.attacks)}
 
 
-def clean_condition(measured: Measured) -> str | None:
+def clean_condition(measured: RunColumns) -> str | None:
     """Return the name of the condition that changes nothing, if there is one."""
     return next((n for n, c in measured.grid.conditions.items() if c.corruption.severity == 0), None)
 
 
-def scenes(measured: Measured) -> list[Scene]:
-    """Return the scenes on clean images: attacks in the order of the config, then worst cases.
+def scenarios(measured: RunColumns) -> list[Scenario]:
+    """Return the scenarios on clean images: attacks in the order of the config, then worst cases.
 
-    Systems that were under different sets of attacks of a radius stand in different scenes.
+    Systems that were under different sets of attacks of a radius stand in different scenarios.
     """
     clean = clean_condition(measured)
     single: dict[str, dict[str, Numbers]] = {}
@@ -61,20 +61,22 @@ def scenes(measured: Measured) -> list[Scene]:
         if union.condition == clean and left is not None:
             joint.setdefault((*union.radius, union.attacks), {})[union.system] = left
     order = [name for name in measured.grid.attacks if name in single]
-    found = [Scene(name, None, None, (name,), single[name]) for name in order]
-    return found + [Scene(None, *place, right) for place, right in joint.items()]
+    found = [Scenario(name, None, None, (name,), single[name]) for name in order]
+    return found + [Scenario(None, *place, right) for place, right in joint.items()]
 
 
-def pairs(measured: Measured) -> list[dict[str, Any]]:
-    """Return ``pairs`` of the summary: every two systems on the same clean images, scene by scene.
+def pairs(measured: RunColumns) -> list[dict[str, Any]]:
+    """Return ``pairs`` of the summary: every two systems on the same clean images, scenario by scenario.
 
     ``p`` is that of the exact McNemar test, uncorrected: who compares several corrects for that.
     """
-    return [scene.about() | {"pairs": found} for scene in scenes(measured) if (found := _pairs(scene))]
+    return [
+        scenario.about() | {"pairs": found} for scenario in scenarios(measured) if (found := _pairs(scenario))
+    ]
 
 
-def _pairs(scene: Scene) -> list[dict[str, Any]]:
-    known = {name: right for name, right in scene.right.items() if not np.isnan(right).any()}
+def _pairs(scenario: Scenario) -> list[dict[str, Any]]:
+    known = {name: right for name, right in scenario.right.items() if not np.isnan(right).any()}
     names = list(known)
     found = []
     for i, first in enumerate(names):

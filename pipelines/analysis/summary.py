@@ -16,11 +16,11 @@ from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
 from clearsight.pipelines.analysis.worst_case import worst_cases
-from clearsight.pipelines.checks.attack_facts import cost, evidence_of
-from clearsight.pipelines.checks.evidence import Check, Evidence, Facts
+from clearsight.pipelines.checks.attack_facts import attack_record_of, cost
+from clearsight.pipelines.checks.attack_record import AttackRecord, Check, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
 from clearsight.pipelines.metrics.base import Estimate, Metric
-from clearsight.pipelines.runs.columns import Measured, Triple
+from clearsight.pipelines.runs.columns import RunColumns, Triple
 
 if TYPE_CHECKING:
     from clearsight.pipelines.runs.grid import Cell
@@ -39,7 +39,7 @@ class Summary:
         facts: what the attacks noted beside the rows; a cell without them has no attack.
     """
 
-    measured: Measured
+    measured: RunColumns
     cells: Sequence[Cell]
     metrics: Sequence[Metric]
     facts: Mapping[Triple, Facts] = field(default_factory=dict)
@@ -51,9 +51,11 @@ class Summary:
 
     def figures(self) -> dict[str, Any]:
         """Return ``cells``, ``worst``, ``per_class``, ``pairs``, ``aggregates``, ``kinds`` and the rest."""
-        evidence = {triple: evidence_of(self.measured, triple, facts) for triple, facts in self.facts.items()}
-        checks = {triple: self._checks(triple, evidence) for triple in evidence}
-        cells = [self._cell(cell) | _truth(cell, evidence, checks) for cell in self.cells]
+        attack_record = {
+            triple: attack_record_of(self.measured, triple, facts) for triple, facts in self.facts.items()
+        }
+        checks = {triple: self._checks(triple, attack_record) for triple in attack_record}
+        cells = [self._cell(cell) | _truth(cell, attack_record, checks) for cell in self.cells]
         tested = [cell["versus"] for cell in cells if cell["versus"]]
         for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
             versus["p_adjusted"] = _short(adjusted)
@@ -91,15 +93,15 @@ class Summary:
             "versus": self._versus(triple, rng.at("versus")),
         }
 
-    def _checks(self, triple: Triple, evidence: Mapping[Triple, Evidence]) -> list[Check]:
+    def _checks(self, triple: Triple, attack_record: Mapping[Triple, AttackRecord]) -> list[Check]:
         place, attacks = triple[:2], self.measured.grid.attacks
-        others = [found for other, found in evidence.items() if other[:2] == place and other != triple]
+        others = [found for other, found in attack_record.items() if other[:2] == place and other != triple]
         unattacked = (
             self.measured.columns[*place, name]
             for name in attacks
             if (*place, name) in self.measured.columns and (*place, name) not in self.facts
         )
-        return checks_of(evidence[triple], others, next(unattacked, None))
+        return checks_of(attack_record[triple], others, next(unattacked, None))
 
     def _versus(self, triple: Triple, rng: Rng) -> dict[str, Any] | None:
         system, condition, attack = triple
@@ -185,22 +187,22 @@ class Summary:
 
 
 def _truth(
-    cell: Cell, evidence: Mapping[Triple, Evidence], checks: Mapping[Triple, Sequence[Check]]
+    cell: Cell, attack_record: Mapping[Triple, AttackRecord], checks: Mapping[Triple, Sequence[Check]]
 ) -> dict[str, Any]:
     """Return what the summary says of a cell's attack: its cost, and whether its figure can be trusted."""
     triple = (cell.system, cell.condition, cell.attack)
-    if triple not in evidence:
+    if triple not in attack_record:
         return {"attacked": None, "checks": [], "reliable": None}
     found = checks[triple]
     return {
-        "attacked": cost(evidence[triple]),
+        "attacked": cost(attack_record[triple]),
         "checks": [check.to_json() for check in found],
         "reliable": reliable(found),
     }
 
 
 def _short(value: float) -> float:
-    # Ten digits: enough for any use, and the last bits of a sum differ between processors.
+    # Ten digits: enough for any use, and the last bits of a sum differ between CPUs.
     return float(f"{float(value):.10g}")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, wilson
 from clearsight.pipelines.metrics.base import Estimate
-from clearsight.pipelines.runs.columns import Columns, Measured, Triple
+from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.systems.threats import is_attack
 
 Radius = tuple[str, float]
@@ -37,7 +37,7 @@ class Union:
     clean: str | None
 
 
-def unions(measured: Measured) -> list[Union]:
+def unions(measured: RunColumns) -> list[Union]:
     """Return every union of at least two attacks, in the order of the config."""
     attacks = measured.grid.attacks
     found: dict[tuple[str, str, Radius], list[str]] = {}
@@ -69,7 +69,7 @@ def survivors(
     return np.min(np.stack([values for values in found if values is not None]), axis=0)  # type: ignore[no-any-return]
 
 
-def worst_cases(measured: Measured, unreliable: Collection[Triple]) -> list[dict[str, Any]]:
+def worst_cases(measured: RunColumns, unreliable: Collection[Triple]) -> list[dict[str, Any]]:
     """Return the figures ``worst`` of the summary.
 
     Args:
@@ -85,7 +85,7 @@ def worst_cases(measured: Measured, unreliable: Collection[Triple]) -> list[dict
     return out
 
 
-def _figure(measured: Measured, union: Union, unreliable: Collection[Triple]) -> dict[str, Any] | None:
+def _figure(measured: RunColumns, union: Union, unreliable: Collection[Triple]) -> dict[str, Any] | None:
     right = survivors(measured.columns, union, system=union.system)
     if right is None:
         return None
@@ -108,7 +108,7 @@ def _figure(measured: Measured, union: Union, unreliable: Collection[Triple]) ->
     }
 
 
-def _versus(measured: Measured, union: Union, mine: NDArray[np.float64]) -> dict[str, Any] | None:
+def _versus(measured: RunColumns, union: Union, mine: NDArray[np.float64]) -> dict[str, Any] | None:
     """Return the paired comparison with the baseline under the same attacks."""
     if measured.baseline in (None, union.system):
         return None

@@ -57,7 +57,7 @@ def audit(
         eps: radius, for pixels in [0, 1].
         root: where run folders are kept.
         workers: processes; 0 is one a core.
-        device: ``auto``, ``cpu`` or ``cuda``; the probes always run on the processor.
+        device: ``auto``, ``cpu`` or ``cuda``; the probes always run on the CPU.
         fresh: begin anew where an equal audit is there.
         on_progress: called with (stage, done, all).
 

@@ -7,10 +7,10 @@ import torch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.pgd import PGD
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.audit.derive import Threat
 from clearsight.pipelines.audit.probes import ProbeImages, masked, target_of
-from clearsight.pipelines.checks.evidence import Check, points
+from clearsight.pipelines.checks.attack_record import Check, points
 from clearsight.pipelines.evaluation.attack_batch import majority
 from clearsight.pipelines.systems.gradient_paths import Path
 from clearsight.pipelines.systems.system import System
@@ -57,7 +57,7 @@ def _left(
     attack = PGD(norm=threat.norm, eps=threat.eps, steps=STEPS)
     target = target_of(system, images, rng, eot=eot, path=path)
     rows = torch.arange(len(images.ids))
-    victims = Victims(images.images, images.labels, images.ids, rows)
+    victims = AttackBatch(images.images, images.labels, images.ids, rows)
     found = attack(target, victims, Rng(0).at("audit", kind_of(attack)))
     with torch.no_grad():
         draws = 20 if system.stochastic else 1

@@ -13,8 +13,8 @@ from clearsight.defend.attacks.cw import CarliniWagner
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
 from clearsight.pipelines.report.words import radius
+from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.graph import IMAGE, OUT, Graph, Node, wire
-from clearsight.pipelines.systems.joins.base import JoinSpec
 from clearsight.restore.base import RestorerSpec
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}
@@ -101,7 +101,7 @@ def without_restorers(graph: Graph) -> dict[str, Node] | None:
     kept: dict[str, Node] = {}
     for step in graph.steps:
         inputs = tuple(passes[name] for name in step.inputs)
-        plain = isinstance(step.spec, JoinSpec) and step.gives == "images" and len(set(inputs)) == 1
+        plain = isinstance(step.spec, FusionSpec) and step.gives == "images" and len(set(inputs)) == 1
         if isinstance(step.spec, RestorerSpec) or plain:
             passes[step.name] = inputs[0]
             continue

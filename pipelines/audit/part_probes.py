@@ -10,7 +10,7 @@ from torch import Tensor
 from clearsight.data.contract.part import Part
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
-from clearsight.pipelines.checks.evidence import Check, Verdict, points
+from clearsight.pipelines.checks.attack_record import Check, Verdict, points
 from clearsight.pipelines.checks.single import SPARSE
 from clearsight.pipelines.systems.gradient_paths import Path
 from clearsight.pipelines.systems.system import System
@@ -19,7 +19,7 @@ STEP = 0.02
 """Euclidean length of the step: float32 resolves what it changes, and no kink of an honest part matters."""
 IMAGES = 4
 WITHIN = (0.5, 1.5)
-"""Measured by predicted slope: kinks and float32 explain a third, a falsified gradient is off by far."""
+"""RunColumns by predicted slope: kinks and float32 explain a third, a falsified gradient is off by far."""
 
 
 def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -> list[Check]:

@@ -14,7 +14,7 @@ from clearsight.defend.search.balls import ascent, project
 from clearsight.defend.search.losses import margin
 from clearsight.pipelines.audit.derive import Threat, blocked
 from clearsight.pipelines.audit.part_probes import part_gradients
-from clearsight.pipelines.checks.evidence import Check, Verdict, points
+from clearsight.pipelines.checks.attack_record import Check, Verdict, points
 from clearsight.pipelines.checks.single import DEAD, SPARSE
 from clearsight.pipelines.systems.gradient_paths import Path, find_path
 from clearsight.pipelines.systems.graph import OUT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.audit.derive import Subjects, Threat
-from clearsight.pipelines.checks.evidence import Check, points
+from clearsight.pipelines.checks.attack_record import Check, points
 
 if TYPE_CHECKING:
     from clearsight.pipelines.audit.probes import Probed

@@ -11,8 +11,8 @@ import numpy as np
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.base import Attack
-from clearsight.pipelines.checks.evidence import Evidence, Facts
-from clearsight.pipelines.runs.columns import Columns, Measured, Triple
+from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
+from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def add_up(batches: Sequence[Mapping[str, Any]]) -> Facts:
     return Facts(through, tuple(broken), tuple(members.values()))
 
 
-def evidence_of(measured: Measured, triple: Triple, facts: Facts) -> Evidence:
+def attack_record_of(measured: RunColumns, triple: Triple, facts: Facts) -> AttackRecord:
     """Return what the truth checks look at for one attacked cell."""
     system, _, name = triple
     attack, graphs = measured.grid.attacks[name], measured.grid.graphs
     random = _random(victim_of(attack, name, graphs, system))
-    return Evidence(
+    return AttackRecord(
         name,
         attack,
         measured.columns[triple],
@@ -100,16 +100,16 @@ def describe(name: str, attack: Attack) -> dict[str, Any]:
     return {"name": name, "kind": kind_of(attack), **told}
 
 
-def cost(evidence: Evidence) -> dict[str, Any]:
+def cost(attack_record: AttackRecord) -> dict[str, Any]:
     """Return what an attack cost an image, how far it went, and how it passed the parts."""
-    columns = evidence.columns
+    columns = attack_record.columns
     return {
-        "images": int(evidence.worked_on.sum()),
+        "images": int(attack_record.worked_on.sum()),
         **{name: _mean(columns, name, None) for name in ("queries", "backwards")},
         **{name: _mean(columns, name, "l2") for name in ("linf", "l2", "l1")},
-        "through": dict(evidence.facts.through),
-        "broken": list(evidence.facts.broken),
-        "members": [dict(member) for member in evidence.facts.members],
+        "through": dict(attack_record.facts.through),
+        "broken": list(attack_record.facts.broken),
+        "members": [dict(member) for member in attack_record.facts.members],
     }
 
 

@@ -10,14 +10,22 @@ from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.defend.attacks.base import SLACK
-from clearsight.pipelines.checks.evidence import ITERATIVE, LEAD, ONE_STEP, Check, Evidence, Verdict, points
+from clearsight.pipelines.checks.attack_record import (
+    ITERATIVE,
+    LEAD,
+    ONE_STEP,
+    AttackRecord,
+    Check,
+    Verdict,
+    points,
+)
 
 REPLAY = "replay"
 SETTLED = 0.01
 """Share of images that twice the steps may still change."""
 
 
-def _one_step(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
+def _one_step(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | None:
     """An iterative attack must break at least what one step breaks."""
     if cell.kind not in ITERATIVE or not cell.sees_gradient:
         return None
@@ -38,7 +46,7 @@ def _one_step(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
     return Check("one_step", verdict, lead, words)
 
 
-def _black_box(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
+def _black_box(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | None:
     """An attacker who knows everything must not do worse than one who knows less."""
     if cell.kind not in ITERATIVE or not cell.adaptive:
         return None
@@ -67,12 +75,12 @@ def _black_box(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
     return Check("black_box", verdict, missed / len(cell.right), words)
 
 
-def _larger_eps(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
+def _larger_eps(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | None:
     """Every point of a smaller ball lies in a larger one."""
     if cell.attack.radius is None:
         return None
     norm, eps = cell.attack.radius
-    mine = _apart_from(cell, "eps", "step")
+    mine = _apart_from(cell, "eps", "step_size")
     smaller = [
         other
         for other in others
@@ -80,7 +88,7 @@ def _larger_eps(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
         and other.attack.radius[0] == norm
         and other.attack.radius[1] < eps
         and other.kind == cell.kind
-        and _apart_from(other, "eps", "step") == mine
+        and _apart_from(other, "eps", "step_size") == mine
     ]
     if not smaller:
         return None
@@ -98,17 +106,17 @@ def _larger_eps(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
     return Check("larger_eps", verdict, lead, words)
 
 
-def _more_steps(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
+def _more_steps(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | None:
     """Twice the steps must change nothing."""
     steps = getattr(cell.attack, "steps", None)
     if not isinstance(steps, int) or not cell.sees_gradient:
         return None
-    mine = _apart_from(cell, "steps", "step")
+    mine = _apart_from(cell, "steps", "step_size")
     partners = [
         other
         for other in others
         if other.kind == cell.kind
-        and _apart_from(other, "steps", "step") == mine
+        and _apart_from(other, "steps", "step_size") == mine
         and max(_steps(other), steps) >= 1.9 * min(_steps(other), steps)
     ]
     if not partners:
@@ -125,11 +133,11 @@ def _more_steps(cell: Evidence, others: Sequence[Evidence]) -> Check | None:
     return Check("more_steps", "suspect", change, words)
 
 
-RELATIONS: tuple[Callable[[Evidence, Sequence[Evidence]], Check | None], ...]
+RELATIONS: tuple[Callable[[AttackRecord, Sequence[AttackRecord]], Check | None], ...]
 RELATIONS = (_one_step, _black_box, _larger_eps, _more_steps)
 
 
-def _verdict(cell: Evidence, rival: Evidence, lead: float, missed: int, *, allowed: float) -> Verdict:
+def _verdict(cell: AttackRecord, rival: AttackRecord, lead: float, missed: int, *, allowed: float) -> Verdict:
     """Judge a rival that should be weaker by its lead in accuracy and by the images that only it broke."""
     if cell.random and _by_luck(cell, rival):
         return "fine"
@@ -138,12 +146,12 @@ def _verdict(cell: Evidence, rival: Evidence, lead: float, missed: int, *, allow
     return "suspect" if missed > allowed * len(cell.right) else "fine"
 
 
-def _by_luck(one: Evidence, other: Evidence) -> bool:
+def _by_luck(one: AttackRecord, other: AttackRecord) -> bool:
     """Random parts make equal images right now and wrong then: is the difference no more than that?"""
     return mcnemar_exact(_missed(one.right, other.right), _missed(other.right, one.right)) >= 0.05
 
 
-def _lead(cell: Evidence, rival: Evidence) -> float:
+def _lead(cell: AttackRecord, rival: AttackRecord) -> float:
     return cell.accuracy - rival.accuracy
 
 
@@ -152,15 +160,15 @@ def _missed(left: NDArray[np.float64], by: NDArray[np.float64]) -> int:
     return int(((left == 1) & (by == 0)).sum())
 
 
-def _same_view(one: Evidence, other: Evidence) -> bool:
+def _same_view(one: AttackRecord, other: AttackRecord) -> bool:
     return (one.attack.threat, one.attack.source) == (other.attack.threat, other.attack.source)
 
 
-def _same_radius(one: Evidence, other: Evidence) -> bool:
+def _same_radius(one: AttackRecord, other: AttackRecord) -> bool:
     return one.attack.radius is not None and one.attack.radius == other.attack.radius
 
 
-def _replayed_within(other: Evidence, cell: Evidence) -> bool:
+def _replayed_within(other: AttackRecord, cell: AttackRecord) -> bool:
     """Images from an earlier run promise no radius, but their perturbations were measured."""
     norm, eps = cell.attack.radius or ("", 0.0)
     size = other.columns.get(norm)
@@ -169,10 +177,10 @@ def _replayed_within(other: Evidence, cell: Evidence) -> bool:
     return bool(np.nanmax(size) <= eps * (1.0 + SLACK) + 1e-6)
 
 
-def _apart_from(cell: Evidence, *names: str) -> dict[str, Any]:
+def _apart_from(cell: AttackRecord, *names: str) -> dict[str, Any]:
     """Return the attack's fields but these, and but those that do not decide what it finds."""
     return cell.attack.model_dump(mode="json", exclude={*names, "keep"})
 
 
-def _steps(cell: Evidence) -> int:
+def _steps(cell: AttackRecord) -> int:
     return int(getattr(cell.attack, "steps", 0))

@@ -11,7 +11,7 @@ from math import e
 import numpy as np
 
 from clearsight.data.statistics import mcnemar_exact
-from clearsight.pipelines.checks.evidence import LEAD, Check, Evidence, Verdict, outcome, points
+from clearsight.pipelines.checks.attack_record import LEAD, AttackRecord, Check, Verdict, outcome, points
 from clearsight.pipelines.checks.pairwise import RELATIONS
 from clearsight.pipelines.runs.columns import Columns
 
@@ -24,7 +24,7 @@ UNTESTED = 0.02
 """Share of images that may count as robust untested before the figure is worth nothing."""
 
 
-def checks_of(cell: Evidence, others: Sequence[Evidence], clean: Columns | None) -> list[Check]:
+def checks_of(cell: AttackRecord, others: Sequence[AttackRecord], clean: Columns | None) -> list[Check]:
     """Return what all checks that apply to an attacked cell find.
 
     Args:
@@ -32,9 +32,9 @@ def checks_of(cell: Evidence, others: Sequence[Evidence], clean: Columns | None)
         others: the other attacked cells of the same system under the same condition.
         clean: rows of the same system and condition without an attack, where they were measured.
     """
-    alone: tuple[Callable[[Evidence], Check | None], ...]
+    alone: tuple[Callable[[AttackRecord], Check | None], ...]
     alone = (_zero_gradients, _untested, _broken_gradient, _loss_rises, _eot, _chance)
-    against: tuple[Callable[[Evidence, Columns], Check | None], ...]
+    against: tuple[Callable[[AttackRecord, Columns], Check | None], ...]
     against = (_above_clean, _random_outputs, _probabilities)
     found = [check(cell) for check in alone]
     found += [relation(cell, others) for relation in RELATIONS]
@@ -48,7 +48,7 @@ def reliable(checks: Sequence[Check]) -> bool:
     return all(check.verdict != "unreliable" for check in checks)
 
 
-def _zero_gradients(cell: Evidence) -> Check | None:
+def _zero_gradients(cell: AttackRecord) -> Check | None:
     column = cell.columns.get("zero_gradients")
     if not cell.sees_gradient or column is None or np.isnan(column).all():
         return None
@@ -61,7 +61,7 @@ def _zero_gradients(cell: Evidence) -> Check | None:
     return Check("zero_gradients", verdict, share, f"{words}: {advice}.")
 
 
-def _untested(cell: Evidence) -> Check | None:
+def _untested(cell: AttackRecord) -> Check | None:
     column = cell.columns.get("zero_gradients")
     if not cell.sees_gradient or cell.attack.threat != "adaptive" or column is None:
         return None
@@ -77,7 +77,7 @@ def _untested(cell: Evidence) -> Check | None:
     return Check("untested", "suspect" if share <= UNTESTED else "unreliable", share, words)
 
 
-def _broken_gradient(cell: Evidence) -> Check | None:
+def _broken_gradient(cell: AttackRecord) -> Check | None:
     if not cell.sees_gradient:
         return None
     broken = cell.facts.broken
@@ -91,7 +91,7 @@ def _broken_gradient(cell: Evidence) -> Check | None:
     return Check("broken_gradient", "suspect", float(len(broken)), words)
 
 
-def _loss_rises(cell: Evidence) -> Check | None:
+def _loss_rises(cell: AttackRecord) -> Check | None:
     """Look at the images that were changed: an attack that climbs a true gradient raises their loss."""
     after, before = cell.columns.get("loss"), cell.columns.get("loss_before")
     if not cell.adaptive or after is None or before is None or not cell.worked_on.any():
@@ -113,7 +113,7 @@ def _loss_rises(cell: Evidence) -> Check | None:
     return Check("loss_rises", verdict, flat, words)
 
 
-def _eot(cell: Evidence) -> Check | None:
+def _eot(cell: AttackRecord) -> Check | None:
     if not cell.victim_random or cell.attack.sees == "nothing":
         return None
     if cell.draws > 1:
@@ -123,10 +123,10 @@ def _eot(cell: Evidence) -> Check | None:
     return Check("eot", "unreliable", float(cell.draws), words)
 
 
-def _chance(cell: Evidence) -> Check | None:
+def _chance(cell: AttackRecord) -> Check | None:
     """At a quarter of the range of pixels nothing can survive a strong attack."""
     from clearsight.data.statistics import wilson
-    from clearsight.pipelines.checks.evidence import ITERATIVE
+    from clearsight.pipelines.checks.attack_record import ITERATIVE
 
     norm, eps = cell.attack.radius or ("", 0.0)
     if cell.classes is None or not cell.adaptive or cell.kind not in ITERATIVE:
@@ -142,7 +142,7 @@ def _chance(cell: Evidence) -> Check | None:
     return Check("chance", "unreliable", cell.accuracy, words)
 
 
-def _above_clean(cell: Evidence, clean: Columns) -> Check | None:
+def _above_clean(cell: AttackRecord, clean: Columns) -> Check | None:
     without = outcome(clean, random=cell.random)
     lead = cell.accuracy - float(without.mean())
     gained = int(((cell.right == 1) & (without == 0)).sum())
@@ -157,7 +157,7 @@ def _above_clean(cell: Evidence, clean: Columns) -> Check | None:
     return Check("above_clean", "unreliable" if cell.adaptive else "suspect", lead, words)
 
 
-def _random_outputs(cell: Evidence, clean: Columns) -> Check | None:
+def _random_outputs(cell: AttackRecord, clean: Columns) -> Check | None:
     """The same images went through twice: once for the cell without attack, once before this attack."""
     first, second = clean.get("loss"), cell.columns.get("loss_before")
     if cell.random or first is None or second is None:
@@ -174,7 +174,7 @@ def _random_outputs(cell: Evidence, clean: Columns) -> Check | None:
     return Check("random_outputs", "unreliable", apart, words)
 
 
-def _probabilities(cell: Evidence, clean: Columns) -> Check | None:
+def _probabilities(cell: AttackRecord, clean: Columns) -> Check | None:
     """The softmax of a vector of probabilities never exceeds e / (e + classes - 1)."""
     confidence = clean.get("confidence")
     if cell.classes is None or confidence is None or np.isnan(confidence).any() or not cell.sees_gradient:

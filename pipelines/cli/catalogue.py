@@ -65,14 +65,14 @@ def _trained_restorers() -> Table:
 
 
 def _facts_header(group: str) -> tuple[str, ...]:
-    if group in ("restorers", "classifiers", "joins"):
+    if group in ("restorers", "classifiers", "fusions"):
         return ("gradient", "stochastic", "onnx")
     return ("family", "stochastic") if group == "corruptions" else ()
 
 
 def _facts(group: str, entry: Any) -> tuple[str, ...]:
     stochastic = "yes" if getattr(entry, "stochastic", False) else "no"
-    if group in ("restorers", "classifiers", "joins"):
+    if group in ("restorers", "classifiers", "fusions"):
         return (str(entry.gradient), stochastic, "yes" if entry.onnx == "ok" else f"no: {entry.onnx}")
     return (entry.group, stochastic) if group == "corruptions" else ()
 

@@ -49,12 +49,12 @@ def command(
     from PIL import Image
 
     from clearsight.pipelines.inference.session import Session
-    from clearsight.pipelines.serving.desk import Desk
-    from clearsight.pipelines.serving.door import LOCAL
+    from clearsight.pipelines.serving.middleware import LOCAL
+    from clearsight.pipelines.serving.service import InferenceService
 
     # Pixels are counted before anything is decoded.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    desk = Desk(Session(model, provider, threads), limits, size)
+    service = InferenceService(Session(model, provider, threads), limits, size)
     try:
         with listening(host, port) as made:
             local = is_local(made)
@@ -62,15 +62,17 @@ def command(
                 sys.stderr.write(
                     "warning: other machines reach this server, and it does not ask who they are\n"
                 )
-            deployed = desk.session.deployed
-            sys.stderr.write(f"serving {deployed.name} ({_place(desk.session, provider)}) on {url(made)}\n")
+            deployed = service.session.deployed
+            sys.stderr.write(
+                f"serving {deployed.name} ({_place(service.session, provider)}) on {url(made)}\n"
+            )
             sys.stderr.flush()
-            running = server(create_app(desk, top, LOCAL if local else ()), limits.waiting)
+            running = server(create_app(service, top, LOCAL if local else ()), limits.waiting)
             running.run(sockets=[made])
         if not quiet:
             sys.stderr.write("stopped\n")
     finally:
-        desk.close()
+        service.close()
 
 
 def _place(session: Session, wanted: str) -> str:

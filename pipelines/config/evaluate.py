@@ -143,7 +143,7 @@ class _MetricChoice(Choice):
 class Evaluate(Spec):
     """Accuracy (and more) of systems under conditions and attacks."""
 
-    revision: ClassVar[int] = 1
+    old_names: ClassVar[dict[str, str]] = {"pictures": "images"}
 
     task: Literal["evaluate"]
     name: Name
@@ -157,7 +157,7 @@ class Evaluate(Spec):
     data: Annotated[Source, Choice(SOURCES)]
     """Images to measure on."""
     parts: Annotated[dict[Name, Annotated[PartSpec, Choice(PARTS)]], Field(min_length=1)]
-    """Restorers, classifiers and joins by name."""
+    """Restorers, classifiers and fusions by name."""
     systems: Annotated[dict[Name, list[str] | dict[str, Node]], Field(min_length=1)]
     """A list of part names is a chain, a mapping of nodes is any graph with a node ``out``."""
     conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]

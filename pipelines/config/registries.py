@@ -14,20 +14,20 @@ from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.pipelines.metrics.base import Metric
-from clearsight.pipelines.systems.joins.base import JoinSpec
+from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.restore.catalogue import RESTORERS
 
-JOINS = Registry("join", JoinSpec, "clearsight.pipelines.systems.joins")
+FUSIONS = Registry("fusion", FusionSpec, "clearsight.pipelines.systems.fusion")
 METRICS = Registry("metric", Metric, "clearsight.pipelines.metrics")
 METHODS = Registry("training method", Method, "clearsight.defend.training", "clearsight.restore.training")
-PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *JOINS.packages)
+PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *FUSIONS.packages)
 
 GROUPS: dict[str, Registry[Any]] = {
     "sources": SOURCES,
     "corruptions": CORRUPTIONS,
     "restorers": RESTORERS,
     "classifiers": CLASSIFIERS,
-    "joins": JOINS,
+    "fusions": FUSIONS,
     "attacks": ATTACKS,
     "methods": METHODS,
     "metrics": METRICS,

@@ -149,7 +149,7 @@ class TrainConfig(Spec):
     """bf16 computes the forward pass in half precision where that is safe (autocast)."""
     compile: bool = False
     """Compile the network (torch.compile): the first steps take a minute, the others less, a seventh on a
-    processor, which needs a C++ compiler for it. Results differ by rounding."""
+    CPU, which needs a C++ compiler for it. Results differ by rounding."""
     publish: Publish = Publish()
 
     @model_validator(mode="before")

@@ -14,7 +14,7 @@ from torch.nn import functional
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.search.balls import size
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.evaluation.rows import Batch
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import OUT
@@ -81,7 +81,7 @@ def under_attack(
         memory=memory,
     )
     rows = torch.arange(len(ids), device=device)
-    found = attack(target, Victims(images, labels, tuple(ids), rows), Rng(seed).at("attack"))
+    found = attack(target, AttackBatch(images, labels, tuple(ids), rows), Rng(seed).at("attack"))
     delta = found - images
     columns: dict[str, Column] = {
         "linf": size(delta, "linf").tolist(),

@@ -18,7 +18,7 @@ from clearsight.pipelines.checks.attack_facts import describe, load_facts
 from clearsight.pipelines.evaluation.input_gradients import keep_gradients
 from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.runs.columns import Measured, columns_of
+from clearsight.pipelines.runs.columns import RunColumns, columns_of
 from clearsight.pipelines.runs.folder import Row, assemble, write_table
 from clearsight.pipelines.systems.graph import part_facts
 from clearsight.pipelines.systems.threats import is_attack
@@ -49,7 +49,7 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
     config, grid = plan.config, plan.grid
     baseline = config.compare.baseline if config.compare else None
     columns = columns_of(table, plan.cells)
-    measured = Measured(grid, columns, baseline, config.seed, plan.classes)
+    measured = RunColumns(grid, columns, baseline, config.seed, plan.classes)
     facts = load_facts(plan.job.folder, plan.cells, grid.attacks, plan.job.chunks)
     return {
         "schema": 1,

@@ -1,4 +1,4 @@
-"""Rewrites what torch exports into what onnxruntime computes fast on a processor, with the same results."""
+"""Rewrites what torch exports into what onnxruntime computes fast on a CPU, with the same results."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Runner:
     """
 
     def __init__(self, model: bytes, taken: Input) -> None:
-        """Load the file on the processor.
+        """Load the file on the CPU.
 
         Raises:
             RunError: onnxruntime refuses it.
@@ -173,7 +173,7 @@ class Agreement:
     def told(self) -> dict[str, Any]:
         """Return this as plain data."""
         return {
-            "against": "the torch system on the processor",
+            "against": "the torch system on the CPU",
             "tolerance": TOLERANCE,
             "agrees": self.agrees,
             "sizes": [list(size) for size in self.sizes],

@@ -106,7 +106,7 @@ def _opened(path: Path, providers: list[str], threads: int | None, *, spin: bool
     options.enable_mem_pattern = False
     # Spinning takes the cores from those that decode images: 62 s became 90 s for 120 sizes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
-    # onnxruntime's own way back to the processor prints to standard output.
+    # onnxruntime's own way back to the CPU prints to standard output.
     return ort.InferenceSession(
         str(path), options, providers=[(name, OPTIONS[name]) for name in providers], enable_fallback=0
     )

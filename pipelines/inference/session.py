@@ -23,7 +23,7 @@ Images: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]]
 """uint8 (n, h, w, c), float (n, c, h, w) in [0, 1], or a list of uint8 (h, w, c) of any sizes."""
 TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
 PIXELS_A_CALL = {True: 2**18, False: 2**21}
-"""On the processor, and elsewhere: 64 channels at full resolution are 64 MB a layer for 2^18 pixels."""
+"""On the CPU, and elsewhere: 64 channels at full resolution are 64 MB a layer for 2^18 pixels."""
 MOST_A_CALL = {True: 64, False: 256}
 
 
@@ -70,7 +70,7 @@ class Session:
 
         Args:
             path: the ONNX file.
-            provider: ``auto`` (CUDA, else the processor), ``cpu``, ``cuda`` or ``tensorrt``. What is not to
+            provider: ``auto`` (CUDA, else the CPU), ``cpu``, ``cuda`` or ``tensorrt``. What is not to
                 be had is passed over without an error: ``providers`` tells what is used.
             threads: of one operator; None: one for each core that this process may use.
             spin: whether threads that wait for work stay awake for a moment. Small images one by one then

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.metrics.base import Rows
 
 
-class Ece(Metric):
+class ECE(Metric):
     """Expected calibration error over confidence bins (Guo et al. 2017).
 
     Resampling adds noise to every bin and so biases a resampled ECE upwards; the interval is the pivotal

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from clearsight.pipelines.metrics.base import MeanMetric
 
 
-class Psnr(MeanMetric):
+class PSNR(MeanMetric):
     """Mean PSNR (dB, RGB) of the image that reaches the classifier, against the clean one."""
 
     kind: Literal["psnr"] = "psnr"

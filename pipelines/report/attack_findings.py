@@ -74,7 +74,7 @@ def _single(figures: Figures, attack: str, condition: str) -> str:
         cell = figures.cell(name, condition, attack)
         found = value(cell, "accuracy")
         if found and cell:
-            warning = _warning(figures.doubt(cell) != "unreliable")
+            warning = _warning(figures.flag(cell) != "unreliable")
             kept.append(f"{quoted(name)} keeps {quantity(found['value'], 'accuracy')}{warning}")
             blind += [] if figures.informed(name, attack) else [name]
     if not kept:
@@ -104,7 +104,7 @@ def _false_security(figures: Figures) -> list[str]:
 
 def _distrust(figures: Figures) -> list[str]:
     cells = [cell for cell in figures.cells if cell["attack"] not in figures.unattacked]
-    bad = sum(figures.doubt(cell) == "unreliable" for cell in cells)
+    bad = sum(figures.flag(cell) == "unreliable" for cell in cells)
     if not bad:
         return []
     verb = "is" if bad == 1 else "are"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clearsight.pipelines.report.doubts import judged
 from clearsight.pipelines.report.figures import Entry, Figures, value
+from clearsight.pipelines.report.reliability import judged
 from clearsight.pipelines.report.tables import Gap, gap
 from clearsight.pipelines.report.words import NONE, NORMS, THREATS, number, quantity, radius, size, span
 
@@ -16,11 +16,11 @@ NORM_FIELDS = ("linf", "l2", "l1")
 
 @dataclass(frozen=True)
 class Level:
-    """An accuracy with its interval and its mark of doubt."""
+    """An accuracy with its interval and its mark of flag."""
 
     value: str
     interval: str
-    doubt: str
+    flag: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def level(figures: Figures, entry: Entry | None) -> Level:
     """Return an entry's accuracy as it is written."""
     found = value(entry, "accuracy") or {}
     interval = span(found.get("low"), found.get("high"), "accuracy")
-    return Level(quantity(found.get("value"), "accuracy"), interval, figures.doubt(entry))
+    return Level(quantity(found.get("value"), "accuracy"), interval, figures.flag(entry))
 
 
 def places(figures: Figures) -> list[Place]:
@@ -193,10 +193,10 @@ def worst(figures: Figures) -> list[Worst]:
     """Return the worst case over attacks, a row a radius, condition and system."""
     rows = []
     for entry in worst_entries(figures):
-        doubt = "" if entry["reliable"] else "unreliable"
+        flag = "" if entry["reliable"] else "unreliable"
         found = entry["accuracy"]
         shown = Level(
-            quantity(found["value"], "accuracy"), span(found["low"], found["high"], "accuracy"), doubt
+            quantity(found["value"], "accuracy"), span(found["low"], found["high"], "accuracy"), flag
         )
         votes = entry.get("majority") or {}
         place = f"{radius(entry['norm'], entry['eps'])}, {figures.title(entry['condition'])}"
@@ -247,7 +247,7 @@ def _side(figures: Figures, careless: Entry, knowing: Entry) -> Side:
     apart = max(first["low"] - second["high"], second["low"] - first["high"]) > 0
     words = _lesson(difference, apart=apart, alone=figures.informed(system, attacks[0]))
     clear = apart and difference > 0
-    if clear and figures.doubt(knowing) == "unreliable":
+    if clear and figures.flag(knowing) == "unreliable":
         words += ", or more: the adaptive figure is not to be trusted either"
     ball = figures.ball(attacks[0]) or str(_ball(figures, attacks[0])[0])
     shown = level(figures, careless), level(figures, knowing)

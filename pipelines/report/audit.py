@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
-from clearsight.pipelines.report.doubts import ORDER
+from clearsight.pipelines.report.reliability import ORDER
 from clearsight.pipelines.report.words import count, listed, plain, quantity, radius, span
 
 EXPOSING = {"careless", "false security"}

@@ -50,32 +50,32 @@ def by_class(figures: Figures) -> ByClass | None:
     told: Told | None = figures.summary.get("per_class")
     if not told or not figures.attacked:
         return None
-    scenes = _scenes(figures, told["entries"])
-    if len(scenes) < 2:
+    scenarios = _scenes(figures, told["entries"])
+    if len(scenarios) < 2:
         return None
-    tables = [_table(figures, told, *scene) for scene in scenes]
-    sentences = [(name, words) for name in figures.names if (words := _sentence(figures, name, scenes))]
+    tables = [_table(figures, told, *scenario) for scenario in scenarios]
+    sentences = [(name, words) for name in figures.names if (words := _sentence(figures, name, scenarios))]
     return ByClass(tables, sentences)
 
 
-_Scene = tuple[str, list[Told]]
+_Scenario = tuple[str, list[Told]]
 """What is shown in one table: its name in a sentence, and the entries of the systems."""
 
 
-def _scenes(figures: Figures, entries: Sequence[Told]) -> list[_Scene]:
+def _scenes(figures: Figures, entries: Sequence[Told]) -> list[_Scenario]:
     """Return the entries without an attack, then the worst cases; without those, the strongest attack."""
     natural = [e for e in entries if e["attack"] in figures.unattacked]
     worst: dict[tuple[str, float], list[Told]] = {}
     for entry in entries:
         if entry["attack"] is None:
             worst.setdefault((entry["norm"], entry["eps"]), []).append(entry)
-    scenes = [("without an attack", natural)] if natural else []
-    scenes += [(f"in the worst case at {radius(*ball)}", found) for ball, found in worst.items()]
+    scenarios = [("without an attack", natural)] if natural else []
+    scenarios += [(f"in the worst case at {radius(*ball)}", found) for ball, found in worst.items()]
     if not worst and (name := _strongest(figures, entries)):
         ball = figures.ball(name)
         place = f"under {name} ({ball})" if ball else f"under {name}"
-        scenes.append((place, [e for e in entries if e["attack"] == name]))
-    return scenes[:TABLES]
+        scenarios.append((place, [e for e in entries if e["attack"] == name]))
+    return scenarios[:TABLES]
 
 
 def _strongest(figures: Figures, entries: Sequence[Told]) -> str:
@@ -102,7 +102,7 @@ def _table(figures: Figures, told: Told, place: str, entries: Sequence[Told]) ->
     ]
     least, most = min(told["n"][i] for i in classes), max(told["n"][i] for i in classes)
     many = count(least, "image") if least == most else f"{least} to {count(most, 'image')}"
-    heads = [(name, _doubt(figures, by_system[name])) for name in names]
+    heads = [(name, _flag(figures, by_system[name])) for name in names]
     spread = [_spread(by_system[name]) for name in names]
     return ClassTable(place, f"{many} a class", heads, rows, spread, len(classes) - len(shown))
 
@@ -121,21 +121,21 @@ def _spread(entry: Told) -> str:
     return number(100 * entry["spread"])
 
 
-def _doubt(figures: Figures, entry: Told) -> str:
-    """Return the doubt about an entry: that of its cell, or of the worst case it belongs to."""
+def _flag(figures: Figures, entry: Told) -> str:
+    """Return the flag about an entry: that of its cell, or of the worst case it belongs to."""
     condition = figures.summary["per_class"]["condition"]
     if entry["attack"] is not None:
-        return figures.doubt(figures.cell(entry["system"], condition, entry["attack"]))
+        return figures.flag(figures.cell(entry["system"], condition, entry["attack"]))
     same = ("system", "norm", "eps")
     worst = (w for w in figures.summary.get("worst") or [] if w["condition"] == condition)
     found = next((w for w in worst if all(w[key] == entry[key] for key in same)), None)
     return "" if found is None or found["reliable"] else "unreliable"
 
 
-def _sentence(figures: Figures, name: str, scenes: Sequence[_Scene]) -> str:
-    """Return the worst class of a system in words, in every scene."""
+def _sentence(figures: Figures, name: str, scenarios: Sequence[_Scenario]) -> str:
+    """Return the worst class of a system in words, in every scenario."""
     parts = []
-    for place, entries in scenes:
+    for place, entries in scenarios:
         entry = next((e for e in entries if e["system"] == name), None)
         if entry is not None:
             parts.append(f"{place} {_words(figures, entry)}")

@@ -29,7 +29,7 @@ class Curve:
     svg: str
     sizes: list[str]
     rows: list[tuple[str, list[Level | None]]]
-    doubted: bool
+    flagged: bool
 
 
 Points = dict[float, Entry]
@@ -91,8 +91,8 @@ def _curve(
     facts = ", ".join(filter(None, [f"{threat}: {known}".strip(": "), figures.title(condition)]))
     title = f"{kind}, {NORMS.get(norm, norm)}"
     svg = _draw(figures, norm, lines, name, f"{title}, {facts}")
-    doubted = any(cell and cell.doubt for _, row in rows for cell in row)
-    return Curve(title, facts, svg, [curve_size(norm, eps) for eps in sizes], rows, doubted)
+    flagged = any(cell and cell.flag for _, row in rows for cell in row)
+    return Curve(title, facts, svg, [curve_size(norm, eps) for eps in sizes], rows, flagged)
 
 
 def _draw(figures: Figures, norm: str, lines: dict[int, Points], name: str, title: str) -> str:
@@ -118,11 +118,11 @@ def _plot(axes: Axes, figures: Figures, index: int, line: Points, *, faint: floa
     drawn: dict[str, Any] = look(figures, index)
     axes.fill_between(xs, lows, highs, color=drawn["color"], alpha=faint, linewidth=0)
     axes.plot(xs, ys, clip_on=False, **(drawn | {"markersize": 4.5}))
-    doubted = [i for i, cell in enumerate(line.values()) if figures.doubt(cell)]
+    flagged = [i for i, cell in enumerate(line.values()) if figures.flag(cell)]
     # Hollow: the figure is shown, but a check speaks against it.
     axes.plot(
-        [xs[i] for i in doubted],
-        [ys[i] for i in doubted],
+        [xs[i] for i in flagged],
+        [ys[i] for i in flagged],
         linestyle="none",
         marker=drawn["marker"],
         markersize=7,

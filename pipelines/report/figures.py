@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
-from clearsight.pipelines.report.doubts import LIMITED, doubt_of, judged, worst_of
+from clearsight.pipelines.report.reliability import LIMITED, flag_of, judged, worst_of
 from clearsight.pipelines.report.words import plain, radius
 
 ALL = "all corruptions"
@@ -128,15 +128,15 @@ class Figures:
         parts = next((s.get("parts") or [] for s in self.systems if s["name"] == system), [])
         return threat not in LIMITED or (threat == "oblivious" and len(parts) == 1)
 
-    def doubt(self, entry: Entry | None) -> str:
+    def flag(self, entry: Entry | None) -> str:
         """Return ``unreliable``, ``suspect`` or nothing for a cell, or for the cells of an aggregate."""
         if entry is None or "group" not in entry:
-            return doubt_of(entry or {})
+            return flag_of(entry or {})
         members = [
             self._cells.get((entry["system"], condition["name"], entry["attack"]), {})
             for condition in self.members(entry["group"])
         ]
-        return worst_of(doubt_of(cell) for cell in members)
+        return worst_of(flag_of(cell) for cell in members)
 
     def members(self, group: str) -> list[Mapping[str, Any]]:
         """Return the conditions of a group."""
@@ -146,7 +146,7 @@ class Figures:
         """Return whether the true figure may be lower: condemned, or by an attacker who knew too little."""
         if entry["attack"] in self.unattacked:
             return False
-        return self.doubt(entry) == "unreliable" or not self.informed(entry["system"], entry["attack"])
+        return self.flag(entry) == "unreliable" or not self.informed(entry["system"], entry["attack"])
 
     def _judged(self, entry: Entry) -> Entry:
         against = {**entry, "system": self.baseline}

@@ -63,7 +63,7 @@ def _attacked(figures: Figures, condition: str) -> str:
         cells = [figures.cell(name, condition, attack) for name in figures.names]
         if any(cells):
             facts = [figures.threat(attack) or "–", figures.ball(attack).replace("\u00a0", " ") or "–"]
-            rows.append([attack, *facts, *(_cell(cell, figures.doubt(cell)) for cell in cells)])
+            rows.append([attack, *facts, *(_cell(cell, figures.flag(cell)) for cell in cells)])
     return _table([f"attack, {condition}", "threat", "size", *figures.names], rows) if rows else ""
 
 
@@ -97,7 +97,7 @@ def _methods(figures: Figures) -> str:
 def _marked(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    value = marked(f"**{cell.value}**" if cell.mark == BEST else cell.value, cell.doubt)
+    value = marked(f"**{cell.value}**" if cell.mark == BEST else cell.value, cell.flag)
     text = f"{value} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else value
     return " ".join(filter(None, [text, MARKS.get(cell.mark, ""), f"({cell.extra})" if cell.extra else ""]))
 
@@ -111,11 +111,11 @@ def _severity(summary: Mapping[str, Any], condition: str) -> int:
     return next(int(c["severity"]) for c in summary["conditions"] if c["name"] == condition)
 
 
-def _cell(measured: Mapping[str, Any] | None, doubt: str = "") -> str:
+def _cell(measured: Mapping[str, Any] | None, flag: str = "") -> str:
     figure = measured and measured["metrics"].get("accuracy")
     if not measured or not figure:
         return "–"
-    value = marked(f"{100 * figure['value']:.1f}", doubt).replace("\u00a0", " ")
+    value = marked(f"{100 * figure['value']:.1f}", flag).replace("\u00a0", " ")
     text = f"{value} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
     if versus := measured["versus"]:
         text += f" {SYMBOLS[versus['verdict']]} {100 * versus['difference']:+.1f}"

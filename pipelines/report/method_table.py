@@ -9,8 +9,8 @@ from typing import Any
 from clearsight.data.benchmark.sets import SETS
 from clearsight.data.statistics import holm
 from clearsight.pipelines.report.attack_tables import overrated, worst_entries
-from clearsight.pipelines.report.doubts import LIMITED
 from clearsight.pipelines.report.figures import Column, Entry, Figures, value
+from clearsight.pipelines.report.reliability import LIMITED
 from clearsight.pipelines.report.words import count, number, plain, quantity, radius, span
 
 BEST, NEAR = "best", "near"
@@ -38,7 +38,7 @@ class Found:
     value: float
     low: float
     high: float
-    doubt: str = ""
+    flag: str = ""
     trusted: bool = True
     extra: str = ""
 
@@ -50,7 +50,7 @@ class Cell:
     value: str
     interval: str
     mark: str
-    doubt: str
+    flag: str
     extra: str
 
 
@@ -135,14 +135,14 @@ def _each(figures: Figures, entry_of: Callable[[str], Entry | None], metric: str
     for name in figures.names:
         entry = entry_of(name)
         if entry is not None and (told := value(entry, metric)):
-            found[name] = _found(told, figures.doubt(entry), trusted=not figures.overrated(entry))
+            found[name] = _found(told, figures.flag(entry), trusted=not figures.overrated(entry))
     return found
 
 
-def _found(told: Mapping[str, Any], doubt: str, *, trusted: bool, extra: str = "") -> Found:
+def _found(told: Mapping[str, Any], flag: str, *, trusted: bool, extra: str = "") -> Found:
     middle = float(told["value"])
     low, high = (middle if told.get(end) is None else float(told[end]) for end in ("low", "high"))
-    return Found(middle, low, high, doubt, trusted, extra)
+    return Found(middle, low, high, flag, trusted, extra)
 
 
 def _worst(figures: Figures) -> list[_Column]:
@@ -150,8 +150,8 @@ def _worst(figures: Figures) -> list[_Column]:
     by_attacks: dict[tuple[str, float, tuple[str, ...]], dict[str, Found]] = {}
     for entry in worst_entries(figures):
         if entry["condition"] == figures.clean:
-            doubt = "" if entry["reliable"] else "unreliable"
-            found = _found(entry["accuracy"], doubt, trusted=not overrated(figures, entry))
+            flag = "" if entry["reliable"] else "unreliable"
+            found = _found(entry["accuracy"], flag, trusted=not overrated(figures, entry))
             # Systems under different sets of attacks cannot be compared, so each set has its column.
             place = (entry["norm"], entry["eps"], tuple(entry["attacks"]))
             by_attacks.setdefault(place, {})[entry["system"]] = found
@@ -221,7 +221,7 @@ def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -
 
 def _cell(found: Found, mark: str) -> Cell:
     interval = span(found.low, found.high, "accuracy")
-    return Cell(quantity(found.value, "accuracy", unit=False), interval, mark, found.doubt, found.extra)
+    return Cell(quantity(found.value, "accuracy", unit=False), interval, mark, found.flag, found.extra)
 
 
 def _training(system: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:

@@ -13,14 +13,14 @@ from clearsight.pipelines.report import attack_tables, charts, tables
 from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import Audit, audit_of
 from clearsight.pipelines.report.class_tables import by_class
-from clearsight.pipelines.report.doubts import VOID, doubts
 from clearsight.pipelines.report.eps_chart import MOST, curves
 from clearsight.pipelines.report.figures import Figures, value, versus
 from clearsight.pipelines.report.findings import findings, tallies
 from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
+from clearsight.pipelines.report.reliability import VOID, flags
 from clearsight.pipelines.report.strips import album
-from clearsight.pipelines.report.words import DOUBTS, SYMBOLS, count, plain, style
+from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain, style
 
 REPORT = "report.html"
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
@@ -77,7 +77,7 @@ def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
     engine.filters["svg"] = (
         Markup  # only for what clearsight.pipelines.report.charts drew: labels in it are escaped
     )
-    engine.globals["doubts"] = DOUBTS
+    engine.globals["flags"] = FLAGS
     return engine.get_template("page.html").render(**context, audit=audit)
 
 
@@ -119,12 +119,12 @@ def _context(run: Path, figures: Figures, config: str, environment: Mapping[str,
 
 def _attacks(run: Path, figures: Figures) -> dict[str, Any]:
     """Return what the sections on attacks name."""
-    found, drawn = doubts(figures), curves(figures)
+    found, drawn = flags(figures), curves(figures)
     gaps = [versus(entry) for entry in (*figures.cells, *attack_tables.worst_entries(figures))]
     return {
-        "distrusted": {doubt.attack for doubt in found if doubt.verdict == "unreliable"},
-        "unreliable": [doubt for doubt in found if doubt.verdict == "unreliable"],
-        "suspect": [doubt for doubt in found if doubt.verdict == "suspect"],
+        "distrusted": {flag.attack for flag in found if flag.verdict == "unreliable"},
+        "unreliable": [flag for flag in found if flag.verdict == "unreliable"],
+        "suspect": [flag for flag in found if flag.verdict == "suspect"],
         "voids": any(gap and gap["verdict"] == VOID for gap in gaps),
         "curves": drawn,
         "most_curves": MOST,

@@ -49,12 +49,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Box:
-    """One cell of the headline table; ``doubt`` is ``unreliable``, ``suspect`` or nothing."""
+    """One cell of the headline table; ``flag`` is ``unreliable``, ``suspect`` or nothing."""
 
     value: str
     interval: str
     gap: Gap | None
-    doubt: str = ""
+    flag: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Heat:
     symbol: str
     strength: float
     hint: str
-    doubt: str = ""
+    flag: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | Non
     if found is None:
         return None
     interval = span(found.get("low"), found.get("high"), metric)
-    return Box(quantity(found["value"], metric), interval, gap(entry, reach), figures.doubt(entry))
+    return Box(quantity(found["value"], metric), interval, gap(entry, reach), figures.flag(entry))
 
 
 def gap(entry: Entry | None, reach: float = 1.0) -> Gap | None:
@@ -195,19 +195,19 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
     if found is None:
         return None
     level = f"{condition}: {style(metric).label} {quantity(found['value'], metric)}"
-    doubt = figures.doubt(entry)
+    flag = figures.flag(entry)
     interval = span(found.get("low"), found.get("high"), metric)
     hint = f"{level} ({interval})" if interval else level
-    hint += f"; {doubt}" if doubt else ""
+    hint += f"; {flag}" if flag else ""
     if figures.others:
         difference = gap(entry)
         if difference is None:
             return None
         strength = min(1.0, abs(versus(entry)["difference"]) / FULL)  # type: ignore[index]  # gap found it
         hint += f"; difference {difference.text} points ({difference.interval}), p = {difference.p}"
-        return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint, doubt)
+        return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint, flag)
     strength = min(1.0, max(0.0, float(found["value"]))) if metric == "accuracy" else 0.0
-    return Heat(quantity(found["value"], metric, unit=False), "level", "", round(strength, 2), hint, doubt)
+    return Heat(quantity(found["value"], metric, unit=False), "level", "", round(strength, 2), hint, flag)
 
 
 def measures(figures: Figures) -> list[Measure]:
@@ -233,8 +233,8 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
         used |= {index for index, item in enumerate(found) if item}
         sources |= {str(item["source"]) for item in found if item and item.get("source")}
         before = [value(entry, f"{metric}_in") for entry in entries]
-        doubts = [figures.doubt(entry) for entry in entries]
-        rows.append((name, [_pair(*cell, metric) for cell in zip(found, before, doubts, strict=True)]))
+        flags = [figures.flag(entry) for entry in entries]
+        rows.append((name, [_pair(*cell, metric) for cell in zip(found, before, flags, strict=True)]))
     if not used:
         return None
     form = style(metric)
@@ -248,15 +248,15 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
 
 
 def _pair(
-    found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, doubt: str, metric: str
+    found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, flag: str, metric: str
 ) -> tuple[str, list[str], str]:
-    """Return a value, the lines below it (its interval, what the corrupted image had), and its doubt."""
+    """Return a value, the lines below it (its interval, what the corrupted image had), and its flag."""
     if found is None:
         return NONE, [], ""
     below = [span(found.get("low"), found.get("high"), metric)]
     if before is not None:
         below.append(f"before: {quantity(before['value'], metric, unit=False)}")
-    return quantity(found["value"], metric, unit=False), [line for line in below if line], doubt
+    return quantity(found["value"], metric, unit=False), [line for line in below if line], flag
 
 
 def costs(figures: Figures) -> list[dict[str, Any]]:
@@ -306,7 +306,7 @@ def every_cell(figures: Figures) -> list[dict[str, Any]]:
                 "attack": cell["attack"],
                 "n": f"{cell['n']:,}",
                 "value": quantity(found.get("value"), metric, unit=False),
-                "doubt": figures.doubt(cell),
+                "flag": figures.flag(cell),
                 "interval": span(found.get("low"), found.get("high"), metric),
                 "gap": gap(cell),
                 "changed": _changed(versus(cell)),

@@ -9,7 +9,7 @@ from clearsight.pipelines.report.attack_tables import worst
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.tables import Box
 from clearsight.pipelines.report.tables import headline as blocks
-from clearsight.pipelines.report.words import DOUBTS, marked, style
+from clearsight.pipelines.report.words import FLAGS, marked, style
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -77,7 +77,7 @@ def _worst(figures: Figures) -> list[tuple[str, list[Box | None]]]:
     places: dict[str, dict[str, Box]] = {}
     for entry in worst(figures):
         label = f"worst of {len(entry.attacks)}, {entry.place}".replace("\u00a0", " ")
-        cell = Box(entry.level.value, entry.level.interval, entry.gap, entry.level.doubt)
+        cell = Box(entry.level.value, entry.level.interval, entry.gap, entry.level.flag)
         places.setdefault(label, {})[entry.system] = cell
     return [(label, [found.get(name) for name in figures.names]) for label, found in places.items()]
 
@@ -87,8 +87,8 @@ def _caption(figures: Figures) -> str:
         "\u00a0", " "
     )
     text = f"{levels}; differences in points from '{figures.baseline}'" if figures.others else levels
-    found = {figures.doubt(cell) for cell in figures.cells} - {""}
-    notes = [f"{DOUBTS[doubt]} {doubt}" for doubt in DOUBTS if doubt in found]
+    found = {figures.flag(cell) for cell in figures.cells} - {""}
+    notes = [f"{FLAGS[flag]} {flag}" for flag in FLAGS if flag in found]
     return f"{text}; {', '.join(notes)}: report.html says why" if notes else text
 
 
@@ -98,7 +98,7 @@ def _text(cell: Box | None) -> Text:
 
     if cell is None:
         return Text("–", style="dim")
-    text = Text(marked(cell.value, cell.doubt).replace("\u00a0", " "), style="bold")
+    text = Text(marked(cell.value, cell.flag).replace("\u00a0", " "), style="bold")
     if cell.interval:
         text.append(f"\n{cell.interval}", style="dim not bold")
     if cell.gap:

@@ -11,7 +11,7 @@ SYMBOLS = {"helps": "\u25b2", "hurts": "\u25bc", "unclear": "\u25cb", "void": "\
 """Marks of the verdicts: a shape each, so that colour is never the only carrier."""
 VERDICTS = {"void": "proves nothing"}
 """Words of the verdicts that are not their own name."""
-DOUBTS = {"unreliable": "!", "suspect": "?"}
+FLAGS = {"unreliable": "!", "suspect": "?"}
 """Marks of figures that a check speaks against."""
 NORMS = {"linf": "L\u221e", "l2": "L2", "l1": "L1"}
 THREATS = {
@@ -145,6 +145,6 @@ def radius(norm: str | None, eps: float | None) -> str:
     return "" if norm is None or eps is None else f"{NORMS.get(norm, norm)}\u00a0{size(norm, eps)}"
 
 
-def marked(text: str, doubt: str) -> str:
-    """Return a figure with its mark of doubt, for tables without colour: ``3.1 % !``."""
-    return f"{text}\u00a0{DOUBTS[doubt]}" if doubt else text
+def marked(text: str, flag: str) -> str:
+    """Return a figure with its mark of flag, for tables without colour: ``3.1 % !``."""
+    return f"{text}\u00a0{FLAGS[flag]}" if flag else text

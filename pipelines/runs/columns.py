@@ -20,7 +20,7 @@ Triple = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunColumns:
     """What the figures of a run are made of.
 
     Attributes:

@@ -17,10 +17,10 @@ from starlette.responses import JSONResponse, Response
 from clearsight.pipelines.runs.versions import clearsight_version
 from clearsight.pipelines.serving.answers import Failure, Health, LimitsTold, Predicted, Prediction
 from clearsight.pipelines.serving.bodies import body, left
-from clearsight.pipelines.serving.desk import Desk, Served
-from clearsight.pipelines.serving.door import PLACE, Door, refusal
 from clearsight.pipelines.serving.limits import RefusedError
 from clearsight.pipelines.serving.metrics import CONTENT_TYPE
+from clearsight.pipelines.serving.middleware import PLACE, Middleware, refusal
+from clearsight.pipelines.serving.service import InferenceService, Served
 
 PAGES = {
     "/": ("page.html", "text/html"),
@@ -57,32 +57,32 @@ IMAGE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(desk: Desk, top: int, hosts: Collection[str] = ()) -> Door:
+def create_app(service: InferenceService, top: int, hosts: Collection[str] = ()) -> Middleware:
     """Return the application for one deployed file.
 
     Args:
-        desk: computes.
+        service: computes.
         top: classes in an answer where a request names no number.
         hosts: names that requests may call the server by; empty: any.
     """
     app = FastAPI(
         title="clearsight",
-        description=f"Labels and restored images from {desk.session.deployed.name}.",
+        description=f"Labels and restored images from {service.session.deployed.name}.",
         version=clearsight_version(),
         # The usual pages load their scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
     )
-    _work(app, desk, top)
-    _state(app, desk, top)
+    _work(app, service, top)
+    _state(app, service, top)
     _pages(app)
     _errors(app)
     known = {*PAGES, "/openapi.json", "/health", "/metrics", "/v1/predict", "/v1/restore"}
-    return Door(app, desk, hosts, known)
+    return Middleware(app, service, hosts, known)
 
 
-def _work(app: FastAPI, desk: Desk, top: int) -> None:
-    gives_image = desk.session.deployed.output("image") is not None
+def _work(app: FastAPI, service: InferenceService, top: int) -> None:
+    gives_image = service.session.deployed.output("image") is not None
 
     @app.post("/v1/predict", responses=FAILURES, openapi_extra=PICTURE, response_model_exclude_none=True)
     async def predict(
@@ -91,7 +91,7 @@ def _work(app: FastAPI, desk: Desk, top: int) -> None:
         restored: Annotated[bool, Query(description="Give the restored image too.")] = False,
     ) -> Predicted:
         """Classify an image."""
-        served = await _served(request, desk, top=top, image=restored and gives_image)
+        served = await _served(request, service, top=top, image=restored and gives_image)
         png = None
         if served.png is not None:
             png = (await asyncio.to_thread(base64.b64encode, served.png)).decode()
@@ -113,24 +113,24 @@ def _work(app: FastAPI, desk: Desk, top: int) -> None:
         """Restore an image; the answer is a PNG file."""
         if not gives_image:
             raise RefusedError(404, "the file gives no images", hint="export it with --taps")
-        served = await _served(request, desk, top=1, image=True)
+        served = await _served(request, service, top=1, image=True)
         return Response(served.png, media_type="image/png")
 
 
-async def _served(request: Request, desk: Desk, *, top: int, image: bool) -> Served:
-    async with body(request, desk) as data:
+async def _served(request: Request, service: InferenceService, *, top: int, image: bool) -> Served:
+    async with body(request, service) as data:
         request.scope[PLACE].take()
         gone = asyncio.ensure_future(left(request))
         try:
-            return await desk.serve(data, gone, top=top, image=image)
+            return await service.serve(data, gone, top=top, image=image)
         finally:
             gone.cancel()
             with suppress(asyncio.CancelledError):
                 await gone
 
 
-def _state(app: FastAPI, desk: Desk, top: int) -> None:
-    deployed, limits = desk.session.deployed, desk.limits
+def _state(app: FastAPI, service: InferenceService, top: int) -> None:
+    deployed, limits = service.session.deployed, service.limits
 
     @app.get("/health")
     async def health() -> Health:
@@ -140,11 +140,11 @@ def _state(app: FastAPI, desk: Desk, top: int) -> None:
             name=deployed.name,
             chain=deployed.chain,
             variant=deployed.variant,
-            providers=list(desk.session.providers),
+            providers=list(service.session.providers),
             config_key=deployed.config_key,
             gives=[each for each in ("logits", "image") if deployed.output(each) is not None],
             classes=len(deployed.classes),
-            size=None if desk.want.size is None else list(desk.want.size),
+            size=None if service.want.size is None else list(service.want.size),
             top=top,
             limits=LimitsTold(body_bytes=limits.body, pixels=limits.pixels, waiting=limits.waiting),
             version=clearsight_version(),
@@ -153,7 +153,7 @@ def _state(app: FastAPI, desk: Desk, top: int) -> None:
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
         """Give the figures that Prometheus reads."""
-        return Response(desk.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _pages(app: FastAPI) -> None:

@@ -10,8 +10,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive
 
-from clearsight.pipelines.serving.desk import Desk
 from clearsight.pipelines.serving.limits import RefusedError, busy
+from clearsight.pipelines.serving.service import InferenceService
 
 SENT_TOO_MUCH = 4
 """Bodies up to this many times the limit are read to their end before they are refused."""
@@ -20,7 +20,7 @@ ALONE = "send the bytes of an image as the body: curl --data-binary @image.jpg"
 
 
 @asynccontextmanager
-async def body(request: Request, desk: Desk) -> AsyncIterator[bytes]:
+async def body(request: Request, service: InferenceService) -> AsyncIterator[bytes]:
     """Yield the whole body; its bytes are counted until the request is answered.
 
     Raises:
@@ -28,20 +28,20 @@ async def body(request: Request, desk: Desk) -> AsyncIterator[bytes]:
     """
     data = bytearray()
     try:
-        await _collect(request, desk, data)
+        await _collect(request, service, data)
         if not data:
             raise RefusedError(422, "the body is empty", hint=ALONE)
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise RefusedError(422, "the body is a form", hint=ALONE)
         yield bytes(data)
     finally:
-        desk.bytes.remove(len(data))
+        service.bytes.remove(len(data))
 
 
-async def _collect(request: Request, desk: Desk, data: bytearray) -> None:
+async def _collect(request: Request, service: InferenceService, data: bytearray) -> None:
     # What a client announces is believed only where it is too much.
-    refused = _too_large(desk) if _announced(request.headers) > desk.limits.body else None
-    seconds, more = desk.limits.body_seconds, True
+    refused = _too_large(service) if _announced(request.headers) > service.limits.body else None
+    seconds, more = service.limits.body_seconds, True
     try:
         async with asyncio.timeout(seconds):
             while more and refused is None:
@@ -49,28 +49,28 @@ async def _collect(request: Request, desk: Desk, data: bytearray) -> None:
                 if message["type"] == "http.disconnect":
                     raise RefusedError(499, "the client has left")
                 more = message.get("more_body", False)
-                refused = _added(message.get("body", b""), data, desk)
+                refused = _added(message.get("body", b""), data, service)
     except TimeoutError:
         raise RefusedError(408, f"the body did not come within {seconds:g} seconds", close=True) from None
     if refused is not None:
         if more:
-            await discard(request.headers, request.receive, desk)
+            await discard(request.headers, request.receive, service)
         raise refused
 
 
-def _added(chunk: bytes, data: bytearray, desk: Desk) -> RefusedError | None:
+def _added(chunk: bytes, data: bytearray, service: InferenceService) -> RefusedError | None:
     """Keep a chunk, or return why it is not wanted."""
-    if len(data) + len(chunk) > desk.limits.body:
-        return _too_large(desk)
-    if not desk.bytes.add(len(chunk)):
+    if len(data) + len(chunk) > service.limits.body:
+        return _too_large(service)
+    if not service.bytes.add(len(chunk)):
         return busy("too many large requests at a time")
     data += chunk
     return None
 
 
-async def discard(headers: Headers, receive: Receive, desk: Desk) -> None:
+async def discard(headers: Headers, receive: Receive, service: InferenceService) -> None:
     """Read what is left of a body, up to a limit: clients that are still sending do not see an answer."""
-    most = SENT_TOO_MUCH * desk.limits.body
+    most = SENT_TOO_MUCH * service.limits.body
     if _announced(headers) > most or "expect" in headers:
         # The client waits for leave to send, or it would take too long.
         return
@@ -88,8 +88,8 @@ def _announced(headers: Headers) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def _too_large(desk: Desk) -> RefusedError:
-    most = desk.limits.body / 2**20
+def _too_large(service: InferenceService) -> RefusedError:
+    most = service.limits.body / 2**20
     return RefusedError(413, f"the body has more than {most:.3g} MB", hint="send a smaller file", close=True)
 
 

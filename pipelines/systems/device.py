@@ -40,13 +40,13 @@ def machine(device: str) -> str:
 def layout(model: nn.Module, device: str) -> memory_format:
     """Return the order in which a network that is trained keeps its values: channels last where it may.
 
-    On a processor it makes a training step of the small residual classifiers a fifth faster, of the
+    On a CPU it makes a training step of the small residual classifiers a fifth faster, of the
     denoisers a twentieth to a tenth.
     """
     import torch
     from torch import nn
 
-    # torch 2.13 corrupts the heap of a processor in the backward pass of such convolutions.
+    # torch 2.13 corrupts the heap of a CPU in the backward pass of such convolutions.
     unsafe = any(
         isinstance(each, nn.Conv2d)
         and each.kernel_size == (1, 1)

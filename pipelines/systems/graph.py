@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.spec import PartSpec, Spec, content_key
 from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.systems.joins.base import JoinSpec
+from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.restore.base import RestorerSpec
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _order(named: Mapping[str, Node]) -> list[str]:
 
 
 def _flow(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> Flow:
-    if isinstance(spec, JoinSpec):
+    if isinstance(spec, FusionSpec):
         takes: Flow = spec.of
         gives: Flow = spec.of
     else:
@@ -175,7 +175,7 @@ def _flow(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> Flow:
         if len(inputs) != 1:
             raise ConfigError(f"node '{name}': part '{spec.name}' takes one input, got {len(inputs)}")
         if not isinstance(spec, (ClassifierSpec, RestorerSpec)):
-            raise ConfigError(f"node '{name}': '{spec.name}' is neither restorer, classifier nor join")
+            raise ConfigError(f"node '{name}': '{spec.name}' is neither restorer, classifier nor fusion")
     if wrong := [flow for flow in inputs if flow != takes]:
         raise ConfigError(f"node '{name}': part '{spec.name}' takes {takes}, but is fed {wrong[0]}")
     return gives

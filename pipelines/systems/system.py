@@ -15,18 +15,18 @@ from clearsight.pipelines.systems.graph import IMAGE, Graph
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
-    from clearsight.pipelines.systems.joins.base import JoinSpec
+    from clearsight.pipelines.systems.fusion.base import FusionSpec
 
 
 Around = Callable[[str, Callable[[], Tensor]], Tensor]
 StandIn = Callable[[Tensor], Tensor]
 
 
-class Join(Part):
-    """The module that runs any `JoinSpec`."""
+class Fusion(Part):
+    """The module that runs any `FusionSpec`."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Join tensors of one shape.
+        """Fuse tensors of one shape.
 
         Raises:
             ShapeError: the branches give different shapes.
@@ -35,7 +35,7 @@ class Join(Part):
         if not torch.compiler.is_compiling() and len({tuple(x.shape) for x in inputs}) > 1:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise ShapeError(f"its inputs differ in shape: {shapes}", where=self.spec.name)
-        return cast("JoinSpec", self.spec).join(inputs)
+        return cast("FusionSpec", self.spec).fuse(inputs)
 
 
 class System(nn.Module):

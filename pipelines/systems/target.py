@@ -17,7 +17,7 @@ from clearsight.data.contract.errors import AttackError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
 from clearsight.defend.classifier import Classifier
-from clearsight.defend.target import Loss, Slope
+from clearsight.defend.target import GradientOutput, Loss
 from clearsight.pipelines.systems.system import StandIn, System
 
 View = Literal["gradient", "scores", "labels"]
@@ -89,11 +89,11 @@ class SystemTarget:
             return nn.functional.one_hot(found.argmax(1), found.shape[1]).to(found.dtype)
         return found
 
-    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
+    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> GradientOutput:
         """Return logits, losses and gradients; see `clearsight.defend.target.Target`."""
         return self._slope(x, rows, lambda leaf: self._with_logits(leaf, rows, loss))
 
-    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """As `gradient`, for a loss of the features that the classifier's last linear layer is given."""
         seen: list[Tensor] = []
 
@@ -165,7 +165,9 @@ class SystemTarget:
         logits = self._forward(leaf, rows)
         return logits, loss(logits)
 
-    def _slope(self, x: Tensor, rows: Tensor, forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Slope:
+    def _slope(
+        self, x: Tensor, rows: Tensor, forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    ) -> GradientOutput:
         if self.view != "gradient":
             raise AttackError(f"shows {self.view} only, no gradients", where=f"system '{self.name}'")
         found = [self._one_slope(x, forward) for _ in range(self._repeats)]
@@ -174,7 +176,7 @@ class SystemTarget:
         self.backwards[at] += self._repeats * (losses.shape[1] if losses.dim() == 2 else 1)
         self._look(at, gradient)
         # One value that is not finite would poison every later step of its image.
-        return Slope(logits, losses, gradient.nan_to_num(0.0, 0.0, 0.0))
+        return GradientOutput(logits, losses, gradient.nan_to_num(0.0, 0.0, 0.0))
 
     def _one_slope(
         self, x: Tensor, forward: Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -16,7 +16,7 @@ def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tenso
     Args:
         images: uint8 (n, h, w, c) on any device.
         how: which changes, how strong.
-        generator: on the processor, so that all devices see the same draws.
+        generator: on the CPU, so that all devices see the same draws.
 
     Returns:
         float32 (n, c, h, w) in [0, 1] on the images' device.

@@ -24,7 +24,7 @@ class Checkpoint:
     """State of a training run between two steps.
 
     Attributes:
-        tensors: group ("model", "average", "best", "optimiser.<player>") -> name -> tensor.
+        tensors: group ("model", "average", "best", "optimiser.<network>") -> name -> tensor.
         facts: JSON-ready: step, elapsed seconds, best validation score and the like.
     """
 

@@ -16,7 +16,7 @@ from clearsight.pipelines.training.augment import as_floats, augmented
 from clearsight.pipelines.training.image_set import ImageSet, decode, split
 from clearsight.pipelines.training.scoring import Score, score
 from clearsight.pipelines.training.task import Task
-from clearsight.pipelines.training.through import put_behind
+from clearsight.pipelines.training.through import restore_then_classify
 
 LOOKED_AT = 4
 """Images that the gradient of restorers is looked at with."""
@@ -63,7 +63,7 @@ class Classifying(Task):
             return model
         images = as_floats(self.images[:LOOKED_AT])
         rng = rng.at("through")
-        return put_behind(self.through, model, images, trained=self.train_through, rng=rng)
+        return restore_then_classify(self.through, model, images, trained=self.train_through, rng=rng)
 
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
         """Return corrupted, shifted and flipped images."""

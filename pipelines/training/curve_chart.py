@@ -70,7 +70,7 @@ def drawn(curve: Mapping[str, Any]) -> str:
 
 
 def _lines(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
-    """Return name -> points: natural and examined accuracy, or the PSNR of every condition."""
+    """Return name -> points: natural and robust accuracy, or the PSNR of every condition."""
     lines: dict[str, list[Point]] = {}
     for check in checks:
         for name, told, key in _figures(check["validation"]):
@@ -82,8 +82,8 @@ def _figures(told: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], str]
     if "accuracy" not in told:
         return [(name, each, "psnr") for name, each in told.items() if isinstance(each, Mapping)]
     found = [("natural", told, "accuracy")]
-    if examined := told.get("examined"):
-        found.append((str(examined["how"]), examined, "accuracy"))
+    if robust := told.get("robust"):
+        found.append((str(robust["how"]), robust, "accuracy"))
     return found
 
 
@@ -92,7 +92,7 @@ def _tested(curve: Mapping[str, Any]) -> str:
     ends = [_figures(curve.get(end, {}).get("test", {})) for end in ("best", "last")]
     pairs = [
         f"{name} {one[1][one[2]]:.3f}, {other[1][other[2]]:.3f}"
-        for name, one, other in zip(("natural", "examined"), *ends, strict=False)
+        for name, one, other in zip(("natural", "robust"), *ends, strict=False)
         if one[2] == "accuracy"
     ]
     return f"test part, kept and last weights: {'; '.join(pairs)}" if pairs else ""

@@ -49,7 +49,7 @@ class Progress:
         share: used-up part of the budget, 0 to 1.
         epoch: passes over the data done, with a fraction.
         elapsed: seconds in the loop.
-        loss: of the last step, summed over players.
+        loss: of the last step, summed over networks.
         rate: learning rate of the last step.
         passes: back-propagations of the method's attack an image, mean since the last check before this
             step; 0 where it attacks nothing.
@@ -137,17 +137,17 @@ class _Loop:
         if self.config.init is not None:
             _take_over(model, self.config.init)
         model = self.task.wrapped(model, self.rng.at("initial"))
-        players = self.config.method.players(model)
-        for name, player in players.items():
-            if player is not model and not getattr(player, "pretrained", False):
-                initialise(player, self.rng.at("initial", name))
-        for player in players.values():
-            order = layout(player, self.device)
-            player.to(device=self.device, memory_format=order).train()  # type: ignore[call-overload]
+        networks = self.config.method.networks(model)
+        for name, network in networks.items():
+            if network is not model and not getattr(network, "pretrained", False):
+                initialise(network, self.rng.at("initial", name))
+        for network in networks.values():
+            order = layout(network, self.device)
+            network.to(device=self.device, memory_format=order).train()  # type: ignore[call-overload]
         if self.config.compile:
             if layout(model, self.device) is torch.contiguous_format:
                 raise ConfigError(
-                    "torch crashes on a processor when it compiles strided 1x1 convolutions of fewer than 8"
+                    "torch crashes on a CPU when it compiles strided 1x1 convolutions of fewer than 8"
                     " channels",
                     where="compile",
                     hint="leave it out, or take a wider network",
@@ -156,11 +156,11 @@ class _Loop:
         averaged = self.config.ema is not None or self.config.swa is not None
         average = Average(model, self.config.ema) if averaged else None
         optimisers = {
-            name: optimiser(player.parameters(), self.config.optimiser)
-            for name, player in players.items()
-            if any(parameter.requires_grad for parameter in player.parameters())
+            name: optimiser(network.parameters(), self.config.optimiser)
+            for name, network in networks.items()
+            if any(parameter.requires_grad for parameter in network.parameters())
         }
-        return State(players, optimisers, average)
+        return State(networks, optimisers, average)
 
     @property
     def share(self) -> float:
@@ -204,17 +204,17 @@ class _Loop:
         batch = self._batch(rng)
         told: dict[str, list[float]] = {}
         with self._precision():
-            losses = config.method.step(state.players, batch, rng.at("method"))
-            for player, loss in losses:
-                own = state.optimisers[player]
+            losses = config.method.step(state.networks, batch, rng.at("method"))
+            for network, loss in losses:
+                own = state.optimisers[network]
                 set_rate(own, rate)
                 own.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 if config.clip is not None:
-                    nn.utils.clip_grad_norm_(state.players[player].parameters(), config.clip)
+                    nn.utils.clip_grad_norm_(state.networks[network].parameters(), config.clip)
                 own.step()
-                told.setdefault(player, []).append(float(loss.detach()))
-        # A player that learns several times from a batch tells of their mean.
+                told.setdefault(network, []).append(float(loss.detach()))
+        # A network that learns several times from a batch tells of their mean.
         total = sum(sum(each) / len(each) for each in told.values())
         if total != total:
             raise RunError(

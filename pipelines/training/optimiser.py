@@ -1,4 +1,4 @@
-"""One optimiser a player, and the schedule of its learning rate."""
+"""One optimiser a network, and the schedule of its learning rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clearsight.pipelines.config.train import SGD, AdamW, Schedule
 
 
 def optimiser(parameters: Iterable[nn.Parameter], how: SGD | AdamW) -> torch.optim.Optimizer:
-    """Return the optimiser of a player; parameters with one axis (norms, biases) do not decay."""
+    """Return the optimiser of a network; parameters with one axis (norms, biases) do not decay."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
         {"params": [each for each in trained if each.ndim > 1], "weight_decay": how.decay},

@@ -75,7 +75,7 @@ class Photos:
             side: of the crops in pixels.
             channels: 1 or 3.
             how: whether to flip and to turn.
-            generator: on the processor, so that all devices see the same draws.
+            generator: on the CPU, so that all devices see the same draws.
 
         Returns:
             float32 (n, channels, side, side) in [0, 1] on the photographs' device.

@@ -17,7 +17,7 @@ from clearsight.pipelines.training.card import card
 from clearsight.pipelines.training.curve import write_curve
 from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, Task
-from clearsight.pipelines.training.through import Behind, network_of, publish_restorers
+from clearsight.pipelines.training.through import RestoreThenClassify, network_of, publish_restorers
 from clearsight.restore.restorer import Restorer
 
 
@@ -64,7 +64,7 @@ def publish(config: TrainConfig, task: Task, state: State, place: Path, device: 
         time = speed(model, channels=model.facts.channels[-1], device=device)
     told = card(config, task, scores, last=last, state=state, device=device, time=time)
     folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
-    if isinstance(model, Behind):
+    if isinstance(model, RestoreThenClassify):
         told["through"] = {
             "note": "trained and measured behind these restorers, in this order: send images through them",
             "restorers": publish_restorers(model, best, folder, told),

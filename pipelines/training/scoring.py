@@ -30,15 +30,15 @@ class Score:
         right: right predictions.
         n: of so many.
         loss: mean cross-entropy.
-        examined: of the same images as `Method.examined` returns them; None where it changes nothing.
-        examination: what it does to them.
+        robust: of the same images as `Method.validation_attack` returns them; None where it changes nothing.
+        robust_validation: what it does to them.
     """
 
     right: int
     n: int
     loss: float
-    examined: Score | None = None
-    examination: str = ""
+    robust: Score | None = None
+    robust_validation: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -47,14 +47,14 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has the greatest of: accuracy (examined, if at all), low loss."""
-        return self.examined.rank if self.examined else (self.accuracy, -self.loss)
+        """Return what the best checkpoint has the greatest of: robust accuracy, else accuracy; then low loss."""
+        return self.robust.rank if self.robust else (self.accuracy, -self.loss)
 
     def text(self) -> str:
         """Return one line."""
         low, high = wilson(self.right, self.n)
         told = f"{self.accuracy:.4f} [{low:.4f}, {high:.4f}] of {self.n}"
-        return f"{told}; {self.examination}: {self.examined.text()}" if self.examined else told
+        return f"{told}; {self.robust_validation}: {self.robust.text()}" if self.robust else told
 
     def figure(self) -> dict[str, Any]:
         """Return the accuracy with its 95 % Wilson interval and the loss, for the card."""
@@ -67,8 +67,8 @@ class Score:
             "n": self.n,
             "cross_entropy": round(self.loss, 4),
         }
-        if self.examined:
-            told["examined"] = {"how": self.examination} | self.examined.figure()
+        if self.robust:
+            told["robust"] = {"how": self.robust_validation} | self.robust.figure()
         return told
 
 
@@ -97,7 +97,7 @@ def score(
     """
     if part.labels is None:
         raise DataError("a classifier is measured on labelled images", where="training")
-    how = method.examination if method else ""
+    how = method.robust_validation if method else ""
     right, loss, held, hard = 0, 0.0, 0, 0.0
     with evaluated(model, state):
         for start in range(0, len(part), batch):
@@ -107,7 +107,7 @@ def score(
             right, loss = right + found[0], loss + found[1]
             if method and how:
                 rng = Rng(SEED).at("examined", part.ids[start])
-                found = _judged(model, method.examined(model, images, labels, rng), labels)
+                found = _judged(model, method.validation_attack(model, images, labels, rng), labels)
                 held, hard = held + found[0], hard + found[1]
     n = len(part)
     return Score(right, n, loss / n, Score(held, n, hard / n) if how else None, how)

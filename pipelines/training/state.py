@@ -20,8 +20,8 @@ class State:
     """State between two steps.
 
     Attributes:
-        players: all modules that take part, in train mode; ``model`` is the one that is kept.
-        optimisers: player -> optimiser.
+        networks: all modules that take part, in train mode; ``model`` is the one that is kept.
+        optimisers: network -> optimiser.
         average: average of the weights, or None.
         step: steps done.
         elapsed: seconds spent in the loop, over all its resumptions.
@@ -32,7 +32,7 @@ class State:
         stretch: the same since the last check.
     """
 
-    players: dict[str, nn.Module]
+    networks: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
     average: Average | None
     step: int = 0
@@ -47,7 +47,7 @@ class State:
     @property
     def model(self) -> nn.Module:
         """Return the module that is trained for keeps."""
-        return self.players[MODEL]
+        return self.networks[MODEL]
 
     def candidate(self) -> dict[str, Tensor]:
         """Return the weights that would be kept now: the average's once it has begun, else the model's."""
@@ -62,7 +62,7 @@ class State:
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write a checkpoint."""
-        tensors = {f"player.{name}": dict(self.players[name].state_dict()) for name in self.optimisers}
+        tensors = {f"network.{name}": dict(self.networks[name].state_dict()) for name in self.optimisers}
         tensors |= {f"optimiser.{name}": flatten(each) for name, each in self.optimisers.items()}
         if self.average:
             tensors["average"] = self.average.state
@@ -96,7 +96,7 @@ class State:
             )
         try:
             for name, each in self.optimisers.items():
-                self.players[name].load_state_dict(found.tensors[f"player.{name}"])
+                self.networks[name].load_state_dict(found.tensors[f"network.{name}"])
                 restore(each, found.tensors.get(f"optimiser.{name}", {}))
             if self.average:
                 self.average.load(found.tensors["average"], int(found.facts["average_steps"]))

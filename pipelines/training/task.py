@@ -48,7 +48,7 @@ class Task(ABC):
         """Return the module that is trained, scored and attacked: the model, or more around it.
 
         Args:
-            model: with the weights that training starts from, on the processor.
+            model: with the weights that training starts from, on the CPU.
             rng: the stream of fresh weights.
         """
         return model

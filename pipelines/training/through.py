@@ -22,7 +22,7 @@ from clearsight.restore.base import RestorerSpec
 from clearsight.restore.restorer import Restorer
 
 
-class Behind(nn.Module):
+class RestoreThenClassify(nn.Module):
     """Images in [0, 1], through the restorers, to the classifier's logits.
 
     Attributes:
@@ -32,7 +32,7 @@ class Behind(nn.Module):
     """
 
     def __init__(self, restorers: System, classifier: Classifier, *, trained: bool) -> None:
-        """Join them.
+        """Put the classifier behind the restorers.
 
         Restorers that stay as they are do not become submodules: no ``train()``, no optimiser, no average and
         no method that walks over the parameters can reach them.
@@ -56,19 +56,19 @@ class Behind(nn.Module):
         return out
 
 
-def put_behind(
+def restore_then_classify(
     specs: Sequence[RestorerSpec],
     classifier: nn.Module,
     images: Tensor,
     *,
     trained: bool,
     rng: Rng,
-) -> Behind:
+) -> RestoreThenClassify:
     """Return the classifier behind these restorers.
 
     Args:
         specs: in order.
-        classifier: on the processor.
+        classifier: on the CPU.
         images: a few training images (n, 3, h, w) in [0, 1], to look at the gradient with.
         trained: whether the restorers are trained too.
         rng: fresh weights of restorers that are trained from nothing are drawn from it.
@@ -95,7 +95,7 @@ def put_behind(
     device = images.device
     order = layout(restorers, str(device))
     restorers.to(device=device, memory_format=order)  # type: ignore[call-overload]
-    return Behind(restorers, cast(Classifier, classifier), trained=trained)
+    return RestoreThenClassify(restorers, cast(Classifier, classifier), trained=trained)
 
 
 def _check(spec: RestorerSpec, where: str, *, trained: bool) -> None:
@@ -130,7 +130,7 @@ def _parameters(spec: RestorerSpec) -> bool:
 
 def network_of(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a state of ``model`` that are its network's own, by their names in it."""
-    return _below(state, "classifier.network." if isinstance(model, Behind) else "network.")
+    return _below(state, "classifier.network." if isinstance(model, RestoreThenClassify) else "network.")
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -138,7 +138,7 @@ def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def publish_restorers(
-    model: Behind, state: Mapping[str, Tensor], folder: Path, card: Mapping[str, Any]
+    model: RestoreThenClassify, state: Mapping[str, Tensor], folder: Path, card: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Write the weights of restorers that were trained, and return what the classifier's card says of all.
 

@@ -25,10 +25,11 @@ class AutoExposure(RestorerSpec):
 
     kind: Literal["auto_exposure"] = "auto_exposure"
     purpose: ClassVar[str] = "brightens underexposed images as a longer exposure would"
+    old_names: ClassVar[dict[str, str]] = {"most": "max_gain"}
 
     gain: Annotated[Number, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     """Factor of the linear light; ``auto`` estimates it for every image."""
-    most: Annotated[Number, Field(ge=1, le=4096)] = 512.0
+    max_gain: Annotated[Number, Field(ge=1, le=4096)] = 512.0
     """Greatest gain that ``auto`` may find."""
 
     @property
@@ -38,27 +39,29 @@ class AutoExposure(RestorerSpec):
 
     def prepared(self, x: Images) -> RestorerSpec:
         """Return this restorer with the gain of the whole image, for its tiles."""
-        return with_gain(self, x, self.gain, self.most)
+        return with_gain(self, x, self.gain, self.max_gain)
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the brightened images."""
         from clearsight.restore.ops.linear_light import from_linear, to_linear
 
         light = to_linear(x)
-        return from_linear((gain_of(light, self.gain, self.most) * light).clamp_max(1.0))
+        return from_linear((gain_of(light, self.gain, self.max_gain) * light).clamp_max(1.0))
 
 
-def gain_of(light: Images, gain: float | Literal["auto"], most: float) -> Images:
+def gain_of(light: Images, gain: float | Literal["auto"], max_gain: float) -> Images:
     """Return the gain (n, 1, 1, 1) of images in linear light: the given one, or the estimate."""
     from clearsight.restore.ops.linear_light import exposure_gain
 
-    return exposure_gain(light, most) if gain == "auto" else light.new_full((light.shape[0], 1, 1, 1), gain)
+    if gain == "auto":
+        return exposure_gain(light, max_gain)
+    return light.new_full((light.shape[0], 1, 1, 1), gain)
 
 
-def with_gain(spec: RestorerSpec, x: Images, gain: float | Literal["auto"], most: float) -> RestorerSpec:
+def with_gain(spec: RestorerSpec, x: Images, gain: float | Literal["auto"], max_gain: float) -> RestorerSpec:
     """Return the restorer with the gain of one image (1, c, h, w) fixed; itself where it is already."""
     from clearsight.restore.ops.linear_light import to_linear
 
     if gain != "auto":
         return spec
-    return spec.model_copy(update={"gain": gain_of(to_linear(x), gain, most).item()})
+    return spec.model_copy(update={"gain": gain_of(to_linear(x), gain, max_gain).item()})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.types import Images
 
 
-class Clahe(RestorerSpec):
+class CLAHE(RestorerSpec):
     """Histogram equalisation in tiles, with limited contrast (Zuiderveld 1994).
 
     The tone curves of the four nearest tiles are blended. Histograms share every pixel linearly between the

@@ -30,10 +30,11 @@ class RandomResize(RestorerSpec):
     purpose: ClassVar[str] = "random size and place; known not to be a defence"
     stochastic: ClassVar[bool] = True
     onnx: ClassVar[str] = "draws random numbers that hang on the image, which an ONNX graph cannot repeat"
+    old_names: ClassVar[dict[str, str]] = {"least": "min_scale", "ground": "fill"}
 
-    least: Annotated[Number, Field(gt=0, le=1)] = 0.9
+    min_scale: Annotated[Number, Field(gt=0, le=1)] = 0.9
     """Smallest factor; the side is drawn uniformly from the whole pixels between it and the full size."""
-    ground: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    fill: Annotated[Number, Field(ge=0, le=1)] = 0.5
     """Value of the pixels around the shrunken image; the authors pad with grey."""
 
     @property
@@ -55,10 +56,10 @@ class RandomResize(RestorerSpec):
         from torch.nn import functional
 
         height, width = image.shape[2:]
-        share = self.least + (1.0 - self.least) * torch.rand((), generator=generator).item()
+        share = self.min_scale + (1.0 - self.min_scale) * torch.rand((), generator=generator).item()
         size = max(1, round(height * share)), max(1, round(width * share))
         free = height - size[0], width - size[1]
         top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in free)
         small = functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
         around = (left, free[1] - left, top, free[0] - top)
-        return functional.pad(small, around, value=self.ground)
+        return functional.pad(small, around, value=self.fill)

@@ -25,7 +25,7 @@ def short_exposure(images: Tensor, factor: Tensor, white: Tensor, read: Tensor, 
         factor: (n, 1, 1, 1), 1 or more.
         white: (n, 1, 1, 1), electrons of a white pixel at full exposure.
         read: (n, 1, 1, 1), standard deviation of the read noise in electrons.
-        rng: the stream; drawn on the processor, so that every device gets the same noise.
+        rng: the stream; drawn on the CPU, so that every device gets the same noise.
 
     Returns:
         (n, c, h, w) in [0, 1], multiples of 1/255.

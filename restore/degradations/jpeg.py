@@ -68,7 +68,7 @@ def jpeg_on_device(images: Tensor, qualities: NDArray[np.int64]) -> Tensor:
     """Imitate JPEG with 4:2:0 colour on the images' device: kornia's codec, without the entropy coding.
 
     It differs from libjpeg's by about one grey level, for it does not round to 8 bits in between. Seven times
-    slower than `jpeg` on a processor, much faster than the way off an accelerator and back.
+    slower than `jpeg` on a CPU, much faster than the way off an accelerator and back.
 
     Args:
         images: (n, c, h, w), c = 1 or 3; clipped to [0, 1].

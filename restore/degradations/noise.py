@@ -1,6 +1,6 @@
 """Noise of sensors and of their development, with a strength of its own for each image.
 
-All functions draw from a named stream. ``repeatable`` draws on the processor, so that every device gets the
+All functions draw from a named stream. ``repeatable`` draws on the CPU, so that every device gets the
 same noise; otherwise the images' device draws, which is faster and repeats on equal devices only. Nothing
 is clipped.
 """
@@ -39,7 +39,7 @@ def gaussian_noise(
         rng: stream of the noise.
         correlation: (n, 1, 1, 1) in [0, 1], between any two channels of an image: 0 colour noise, 1 grey
             noise. None is 0 everywhere.
-        repeatable: draw on the processor.
+        repeatable: draw on the CPU.
 
     Returns:
         (n, c, h, w).
@@ -60,7 +60,7 @@ def poisson_noise(images: Tensor, level: Tensor, rng: Rng, *, repeatable: bool =
         level: (n, 1, 1, 1), positive: standard deviation at white. A value x gets ``level sqrt(x)``, for
             white stands for ``1 / level ** 2`` photons.
         rng: stream of the counts.
-        repeatable: draw on the processor.
+        repeatable: draw on the CPU.
 
     Returns:
         (n, c, h, w), not below 0.
@@ -86,7 +86,7 @@ def grain(
             at a distance d have the correlation ``exp(-(d / 2 width) ** 2)``.
         like: gives type and device.
         rng: stream of the noise.
-        repeatable: draw on the processor.
+        repeatable: draw on the CPU.
 
     Returns:
         (n, c, h, w), each value with mean 0 and variance 1.
@@ -133,7 +133,7 @@ def camera_noise(
         coarse: (n, 1, 1, 1), the same of the part that each channel has of its own, the colour blotches.
         correlation: (n, 1, 1, 1) in [0, 1], between channels: the share of the variance that is common.
         read: (n, 1, 1, 1), variance of the read noise over that of the shot noise at white.
-        repeatable: draw on the processor.
+        repeatable: draw on the CPU.
 
     Returns:
         (n, c, h, w).

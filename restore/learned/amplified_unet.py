@@ -30,6 +30,7 @@ class AmplifiedUNet(RestorerSpec):
     kind: Literal["amplified_unet"] = "amplified_unet"
     purpose: ClassVar[str] = "brightens underexposed images and removes the noise of too little light"
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks"})
+    old_names: ClassVar[dict[str, str]] = {"most": "max_gain", "white": "full_well", "read": "read_noise"}
 
     channels: Literal[1, 3] = 3
     """Grey or colour images."""
@@ -39,11 +40,11 @@ class AmplifiedUNet(RestorerSpec):
     """Residual blocks a level and direction."""
     gain: Annotated[Number, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     """Factor of the linear light; ``auto`` estimates it for every image."""
-    most: Annotated[Number, Field(ge=1, le=4096)] = 512.0
+    max_gain: Annotated[Number, Field(ge=1, le=4096)] = 512.0
     """Greatest gain that ``auto`` may find."""
-    white: Annotated[Number, Field(gt=0)] = 4000.0
+    full_well: Annotated[Number, Field(gt=0)] = 4000.0
     """Electrons of the sensor that white stands for."""
-    read: Annotated[Number, Field(ge=0)] = 3.0
+    read_noise: Annotated[Number, Field(ge=0)] = 3.0
     """Standard deviation of the sensor's read noise in electrons."""
 
     @property
@@ -56,11 +57,11 @@ class AmplifiedUNet(RestorerSpec):
 
     def prepared(self, x: Images) -> RestorerSpec:
         """Return this restorer with the gain of the whole image, for its tiles."""
-        return with_gain(self, x, self.gain, self.most)
+        return with_gain(self, x, self.gain, self.max_gain)
 
     def gain_of(self, light: Images) -> Images:
         """Return the gain of each image, (n, 1, 1, 1), for linear light (n, c, h, w)."""
-        return gain_of(light, self.gain, self.most)
+        return gain_of(light, self.gain, self.max_gain)
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
@@ -77,6 +78,6 @@ class AmplifiedUNet(RestorerSpec):
             raise NotImplementedError
         light = to_linear(x)
         gain = self.gain_of(light)
-        noise = raised_noise(light, gain, white=self.white, read=self.read)
+        noise = raised_noise(light, gain, white=self.full_well, read=self.read_noise)
         out: Images = network(from_linear((gain * light).clamp_max(HEADROOM)), noise)
         return out

@@ -22,7 +22,7 @@ class NAFNet(RestorerSpec):
     """
 
     kind: Literal["nafnet"] = "nafnet"
-    purpose: ClassVar[str] = "removes blur and noise; strong, but slow for its size on a processor"
+    purpose: ClassVar[str] = "removes blur and noise; strong, but slow for its size on a CPU"
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset(
         {"channels", "width", "encoder", "middle", "decoder"}
     )

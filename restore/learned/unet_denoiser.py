@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class UNetDenoiser(RestorerSpec):
-    """PixelUnshuffle(2), then DRUNet's plan without biases: the most dB for a millisecond on a processor.
+    """PixelUnshuffle(2), then DRUNet's plan without biases: the most dB for a millisecond on a CPU.
 
     Three sizes are meant: width 32 with 1 block (0.56 million parameters), width 32 with 2 blocks
     (1.05 million) and width 48 with 2 blocks (2.4 million).

@@ -32,7 +32,7 @@ class Cubic(nn.Module):
         kernels = torch.empty(channels * scale**2, 1, side, side)
         self.register_buffer("kernels", kernels, persistent=False)
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Set the kernels: nothing here is learned."""
         at = torch.arange(-REACH, REACH + 1, dtype=torch.float64)
         phases = (torch.arange(self.scale, dtype=torch.float64) + 0.5) / self.scale - 0.5

@@ -28,7 +28,7 @@ class PatchDiscriminator(nn.Sequential):
             steps += [nn.Conv2d(source, own, 4, stride=stride, padding=2), nn.LeakyReLU(0.2)]
         super().__init__(*steps, nn.Conv2d(widths[-1], 1, 4, padding=2))
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Scale the last convolution to its many inputs: for its one output it would be far too large."""
         last = self[-1]
         if isinstance(last, nn.Conv2d):

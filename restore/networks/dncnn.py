@@ -29,7 +29,7 @@ class DnCNN(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth - 2)) if norm else None
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as the identity: no noise is seen."""
         nn.init.zeros_(cast(nn.Conv2d, self.convs[-1]).weight)
 

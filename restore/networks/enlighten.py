@@ -42,7 +42,7 @@ class EnlightenNet(nn.Module):
         )
         self.last = nn.Conv2d(width, 3, 1)
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start at the identity."""
         self.last.weight.zero_()
         if self.last.bias is not None:

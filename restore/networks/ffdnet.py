@@ -29,7 +29,7 @@ class FFDNet(nn.Module):
             nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(sizes)
         )
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as the identity."""
         nn.init.zeros_(cast(nn.Conv2d, self.convs[-1]).weight)
 

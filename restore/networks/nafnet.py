@@ -18,7 +18,7 @@ class LayerNorm2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(width))
         self.bias = nn.Parameter(torch.empty(width))
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as plain standardisation."""
         nn.init.ones_(self.weight)
         nn.init.zeros_(self.bias)
@@ -51,7 +51,7 @@ class Block(nn.Module):
         self.beta = nn.Parameter(torch.empty(1, width, 1, 1))
         self.gamma = nn.Parameter(torch.empty(1, width, 1, 1))
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as the identity."""
         nn.init.zeros_(self.beta)
         nn.init.zeros_(self.gamma)
@@ -92,7 +92,7 @@ class NAFNet(nn.Module):
         below = widths[-2::-1]
         self.decoders = nn.ModuleList(_blocks(w, n) for w, n in zip(below, decoder, strict=True))
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as the identity."""
         nn.init.zeros_(self.ending.weight)
 

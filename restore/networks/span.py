@@ -43,7 +43,7 @@ class FusedConv(nn.Module):
         # Weights that are loaded in eval mode must not leave an old kernel to the export.
         self.register_load_state_dict_post_hook(_fuse_again)  # type: ignore[no-untyped-call]
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as the 3x3 branch (plus the identity): the others grow from zero."""
         nn.init.zeros_(self.point.weight)
         nn.init.zeros_(self.after.weight)
@@ -121,7 +121,7 @@ class Span(nn.Module):
         self.up = FusedConv(width, 3 * scale**2)
         self.cubic = Cubic(scale)
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as cubic convolution: the network's own output is zero."""
         nn.init.zeros_(self.up.wide.weight)
 

@@ -30,7 +30,7 @@ class SRCNN(nn.Module):
         self.conv2 = nn.Conv2d(64, 32, middle, padding=middle // 2)
         self.conv3 = nn.Conv2d(32, 3, LAST, padding=LAST // 2)
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as cubic convolution."""
         nn.init.zeros_(self.conv3.weight)
 

@@ -70,7 +70,7 @@ class UNetDenoiser(nn.Module):
             y = self.up[level](self.grow[level](y) + kept[level])
         return x + functional.pixel_shuffle(self.tail(y), 2)
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as the identity: no correction, and residual blocks that add nothing."""
         nn.init.zeros_(self.tail.weight)
 
@@ -89,7 +89,7 @@ class Block(nn.Module):
         out: Tensor = x + self.second(functional.relu(self.first(x)))
         return out
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start small, so that a deep stack neither grows nor vanishes."""
         self.second.weight.mul_(0.1)
 

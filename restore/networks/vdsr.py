@@ -31,7 +31,7 @@ class VDSR(nn.Module):
             nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(sizes)
         )
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start as cubic convolution."""
         nn.init.zeros_(cast(nn.Conv2d, self.convs[-1]).weight)
 

@@ -28,7 +28,7 @@ class ZeroDCENet(nn.Module):
         self.hidden = nn.ModuleList(nn.Conv2d(source, width, 3, padding=1) for source in sources)
         self.last = nn.Conv2d(2 * width, 3 * ITERATIONS, 3, padding=1)
 
-    def settle(self) -> None:
+    def init_weights(self) -> None:
         """Start at the identity."""
         self.last.weight.zero_()
         if self.last.bias is not None:

@@ -177,7 +177,7 @@ def _smaller(side: int | None, x: Tensor, facts: RestorerFacts) -> int | None:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    # On the processor torch has no error type of its own for this.
+    # On the CPU torch has no error type of its own for this.
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 

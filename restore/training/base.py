@@ -76,12 +76,12 @@ class Supervised(RestorerMethod):
         raise NotImplementedError
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss between restored and clean images."""
         from torch.nn.functional import l1_loss, mse_loss
 
-        model: Restorer = players[MODEL]  # type: ignore[assignment]
+        model: Restorer = networks[MODEL]  # type: ignore[assignment]
         pair = self.degrade(model, batch.images, rng)
         restored = model.restored(pair.degraded, pair.sigma)
         squared = self.loss == "l2" or (self.loss == "l1_then_l2" and batch.share >= self.finish)

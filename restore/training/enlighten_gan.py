@@ -56,7 +56,7 @@ class EnlightenGAN(LowLight):
     patch_size: Annotated[int, Field(ge=32, le=256)] = 32
     """Side of a patch in pixels; smaller than the training crops."""
     filters: Annotated[int, Field(ge=1, le=256)] = 64
-    """Channels of the discriminators' first convolution; a processor trains fewer in time."""
+    """Channels of the discriminators' first convolution; a CPU trains fewer in time."""
     global_layers: Annotated[int, Field(ge=1, le=8)] = 5
     """Convolutions of stride 2 in the global discriminator."""
     local_layers: Annotated[int, Field(ge=1, le=8)] = 4
@@ -72,7 +72,7 @@ class EnlightenGAN(LowLight):
             raise ValueError("factor: the smaller number comes first")
         return self
 
-    def players(self, model: nn.Module) -> dict[str, nn.Module]:
+    def networks(self, model: nn.Module) -> dict[str, nn.Module]:
         """Return the model, both discriminators and, unless turned off, the frozen feature network.
 
         Raises:
@@ -92,7 +92,7 @@ class EnlightenGAN(LowLight):
         return found
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the losses of the generator, of the global and of the local discriminator.
 
@@ -108,15 +108,15 @@ class EnlightenGAN(LowLight):
                 where=self.kind,
                 hint="raise 'patch' or lower 'patch_size'",
             )
-        model = cast("Restorer", players[MODEL])
+        model = cast("Restorer", networks[MODEL])
         result = model.restored(self.darkened(images, rng.at("darken")))
         cut = _Cutter(images, self.patches, self.patch_size, rng.at("patches"))
         result_patches, real_patches = cut(result), cut(reference)
         # Only the generator moves between here and the discriminator's own loss: this graph serves both.
-        real = players[GLOBAL](reference)
-        yield MODEL, self._generator_loss(players, images, cut(images), result, result_patches, real)
-        yield GLOBAL, relativistic(real, players[GLOBAL](result.detach()))
-        local = players[LOCAL]
+        real = networks[GLOBAL](reference)
+        yield MODEL, self._generator_loss(networks, images, cut(images), result, result_patches, real)
+        yield GLOBAL, relativistic(real, networks[GLOBAL](result.detach()))
+        local = networks[LOCAL]
         yield LOCAL, 0.5 * (squared(local(real_patches), 1.0) + squared(local(result_patches.detach()), 0.0))
 
     def darkened(self, images: Tensor, rng: Rng) -> Tensor:
@@ -130,7 +130,7 @@ class EnlightenGAN(LowLight):
 
     def _generator_loss(
         self,
-        players: Mapping[str, nn.Module],
+        networks: Mapping[str, nn.Module],
         images: Tensor,
         image_patches: Tensor,
         result: Tensor,
@@ -138,10 +138,10 @@ class EnlightenGAN(LowLight):
         real: Tensor,
     ) -> Tensor:
         # The roles of real and fake are swapped, and the judges' own weights get no gradient.
-        loss = self.global_weight * relativistic(_judged(players[GLOBAL], result), real.detach())
-        loss = loss + self.local_weight * squared(_judged(players[LOCAL], result_patches), 1.0)
-        if FEATURES in players:
-            features = players[FEATURES]
+        loss = self.global_weight * relativistic(_judged(networks[GLOBAL], result), real.detach())
+        loss = loss + self.local_weight * squared(_judged(networks[LOCAL], result_patches), 1.0)
+        if FEATURES in networks:
+            features = networks[FEATURES]
             loss = loss + self.feature_weight * preserved(features, images, result)
             loss = loss + self.local_feature_weight * preserved(features, image_patches, result_patches)
         return loss

@@ -72,7 +72,7 @@ class Realistic(Supervised):
     quality: tuple[Quality, Quality] = (30, 98)
     """Least and greatest JPEG quality."""
     codec: Literal["file", "kornia"] = "file"
-    """``file``: real JPEG files in memory, on the processor. ``kornia``: imitated on the images' device."""
+    """``file``: real JPEG files in memory, on the CPU. ``kornia``: imitated on the images' device."""
 
     @model_validator(mode="after")
     def _fits(self) -> Realistic:

@@ -53,7 +53,7 @@ class ZeroReference(LowLight):
     """Weight of the illumination smoothness."""
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the weighted sum of the four losses.
 
@@ -62,7 +62,7 @@ class ZeroReference(LowLight):
         """
         from clearsight.restore.networks.zero_dce import ZeroDCENet, applied
 
-        network = cast("Restorer", players[MODEL]).network
+        network = cast("Restorer", networks[MODEL]).network
         if not isinstance(network, ZeroDCENet):
             raise ConfigError(
                 "this method trains curves", where=self.kind, hint="write model: {kind: zero_dce}"

@@ -19,7 +19,7 @@ from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
-from clearsight.defend.target import Slope, Victims
+from clearsight.defend.target import AttackBatch, GradientOutput
 from clearsight.pipelines.evaluation.worker import keep_images
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
@@ -133,11 +133,11 @@ class Watched(SystemTarget):
         self.check("logits", x, rows)
         return super().logits(x, rows)
 
-    def gradient(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor], Tensor]) -> Slope:
+    def gradient(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor], Tensor]) -> GradientOutput:
         self.check("gradient", x, rows)
         return super().gradient(x, rows, loss)
 
-    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         self.check("features", x, rows)
         return super().features(x, rows, compare)
 
@@ -151,30 +151,32 @@ class Watched(SystemTarget):
 
 @dataclass(frozen=True)
 class Done:
-    """Victims before and after, and the target with its counters."""
+    """AttackBatch before and after, and the target with its counters."""
 
-    victims: Victims
+    victims: AttackBatch
     images: Tensor
     target: Watched
 
 
-def victims_of(images: Tensor, *, classes: int = CLASSES, wrong: int = 0) -> Victims:
+def attack_batch_of(images: Tensor, *, classes: int = CLASSES, wrong: int = 0) -> AttackBatch:
     """Return images with the labels that the network gives them; the first ``wrong`` have another label."""
     with torch.no_grad():
         labels = system(classes)(images).argmax(1)
     labels[:wrong] = (labels[:wrong] + 1) % classes
     n = len(images)
-    return Victims(images, labels, tuple(f"set/{i:03d}" for i in range(n)), torch.arange(n))
+    return AttackBatch(images, labels, tuple(f"set/{i:03d}" for i in range(n)), torch.arange(n))
 
 
-def attacked(attack: Attack, victims: Victims, *, view: View = "gradient", classes: int = CLASSES) -> Done:
+def attacked(
+    attack: Attack, victims: AttackBatch, *, view: View = "gradient", classes: int = CLASSES
+) -> Done:
     target = Watched(system(classes), victims.ids, Rng(0).at("draw"), view=view)
     target.asked = set()
     return Done(victims, attack(target, victims, Rng(0).at("attack")), target)
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Victims], str]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[AttackBatch], str]:
     """Return a function that writes a run folder in which these victims' images, upside down, are kept."""
     root = tmp_path_factory.mktemp("runs")
 
@@ -186,7 +188,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Victims], str]:
         (path / "resolved.json").write_text(json.dumps({"config": {}, "cells": [cell]}))
         return path
 
-    def write(victims: Victims) -> str:
+    def write(victims: AttackBatch) -> str:
         path = folder("x".join(map(str, victims.images.shape)))
         found = dict(zip(victims.ids, victims.images.flip(2), strict=True))
         keep_images(path / "cells" / ("f" * 16) / "adversarial-00000.safetensors", found)
@@ -195,11 +197,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Victims], str]:
     return write
 
 
-Make = Callable[[Case, Victims], Attack]
+Make = Callable[[Case, AttackBatch], Attack]
 
 
 @pytest.fixture(scope="module")
-def make(kept: Callable[[Victims], str]) -> Make:
+def make(kept: Callable[[AttackBatch], str]) -> Make:
     return lambda case, victims: case.make(**({"path": kept(victims)} if case.kind == "replay" else {}))
 
 
@@ -209,7 +211,7 @@ def together(make: Make) -> Callable[[Case], Done]:
 
     @cache
     def run(case: Case) -> Done:
-        victims = victims_of(images(8), wrong=1)
+        victims = attack_batch_of(images(8), wrong=1)
         before, state = victims.images.clone(), torch.get_rng_state()
         done = attacked(make(case, victims), victims)
         assert torch.equal(victims.images, before), "it changed the images that it was given"
@@ -301,7 +303,7 @@ def test_alone_as_in_company(case: Case, together: Callable[[Case], Done], make:
         pytest.skip("it says that its result hangs on the other images")
     for i in (1, 4, 6):
         chosen = torch.tensor([i])
-        one = Victims(
+        one = AttackBatch(
             done.victims.images[chosen],
             done.victims.labels[chosen],
             (done.victims.ids[i],),
@@ -327,7 +329,7 @@ def test_no_image_costs_more_than_the_attack_says(
     "case", [pytest.param(c, id=c.name) for c in CASES if issubclass(ATTACKS[c.kind], BallAttack)]
 )
 def test_a_ball_of_no_size_holds_the_image(case: Case) -> None:
-    victims = victims_of(images(1))
+    victims = attack_batch_of(images(1))
     done = attacked(case.make(eps=0), victims)
     assert torch.allclose(done.images, victims.images, atol=1e-6)
 
@@ -339,7 +341,7 @@ def test_a_ball_of_no_size_holds_the_image(case: Case) -> None:
 )
 @each_kind
 def test_shapes(case: Case, n: int, channels: int, size: tuple[int, int], make: Make) -> None:
-    victims = victims_of(images(n, channels, size))
+    victims = attack_batch_of(images(n, channels, size))
     done = attacked(make(case, victims), victims)
     assert done.images.shape == (n, channels, *size)
 
@@ -364,7 +366,7 @@ def test_black_boxes(case: Case, view: View, make: Make, together: Callable[[Cas
 
 @each_kind
 def test_all_wrong_already_costs_one_look(case: Case, make: Make) -> None:
-    victims = victims_of(images(2), wrong=2)
+    victims = attack_batch_of(images(2), wrong=2)
     done = attacked(make(case, victims), victims)
     assert done.target.queries.max() <= 1
     if case.kind != "replay":
@@ -373,7 +375,7 @@ def test_all_wrong_already_costs_one_look(case: Case, make: Make) -> None:
 
 @each_case
 def test_yaml_round_trip_and_key(case: Case, make: Make) -> None:
-    spec = make(case, victims_of(images(2)))
+    spec = make(case, attack_batch_of(images(2)))
     for dumped in (spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_unset=True)):
         again = ATTACKS.parse(yaml.safe_load(yaml.safe_dump({"kind": case.kind} | dumped)))
         assert again == spec
@@ -386,7 +388,7 @@ NAMES = {"kind", "source", "path", "system", "attack", "condition"}
 
 @each_kind
 def test_every_field_is_in_the_key(case: Case, make: Make) -> None:
-    spec = make(case, victims_of(images(2)))
+    spec = make(case, attack_batch_of(images(2)))
     keys = {spec.key()}
     fields = set(type(spec).model_fields) - NAMES
     for name in fields:
@@ -426,7 +428,7 @@ def test_source_goes_with_transfer(case: Case) -> None:
 
 @each_case
 def test_two_classes_will_do_or_are_refused(case: Case, make: Make) -> None:
-    victims = victims_of(images(2), classes=2)
+    victims = attack_batch_of(images(2), classes=2)
     attack = make(case, victims)
     if case.kind in FOUR_CLASSES or case.told.get("loss", "").startswith("dlr"):
         with pytest.raises(AttackError, match="needs at least . classes, the system has 2"):
@@ -440,8 +442,8 @@ def test_a_result_outside_of_the_ball_is_an_error_of_the_attack() -> None:
     class Astray(BallAttack):
         kind: str = "astray"
 
-        def run(self, target: object, victims: Victims, rng: Rng) -> Tensor:
+        def run(self, target: object, victims: AttackBatch, rng: Rng) -> Tensor:
             return (victims.images + 0.1).clamp(0, 1)
 
     with pytest.raises(AttackError, match="astray: its linf perturbation of 0.1 exceeds 0.01"):
-        attacked(Astray(eps=0.01), victims_of(images(2)))
+        attacked(Astray(eps=0.01), attack_batch_of(images(2)))

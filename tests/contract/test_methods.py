@@ -91,8 +91,8 @@ def step(
     """Do one step as the loop does it; the weights move where ``move`` says so."""
     found = []
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
-    for player, loss in method.step({MODEL: model}, one, rng):
-        assert player == MODEL
+    for network, loss in method.step({MODEL: model}, one, rng):
+        assert network == MODEL
         assert loss.ndim == 0
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -186,16 +186,16 @@ def test_what_it_examines(fields: dict[str, Any], no_global_rng: None) -> None:
     assert one.labels is not None
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
-        found = [method.examined(model, one.images, one.labels, Rng(seed)) for seed in (3, 3, 4)]
+        found = [method.validation_attack(model, one.images, one.labels, Rng(seed)) for seed in (3, 3, 4)]
     assert not found[0].requires_grad
     assert torch.equal(found[0], found[1])
-    assert bool(method.examination) != torch.equal(found[0], one.images)
+    assert bool(method.robust_validation) != torch.equal(found[0], one.images)
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
     assert all(each.requires_grad and each.grad is None for each in model.parameters())
     if not isinstance(method, BallMethod):
         return
-    assert f"PGD-{method.examined_steps}, {method.norm}" in method.examination
+    assert f"PGD-{method.validation_steps}, {method.norm}" in method.robust_validation
     assert not torch.equal(found[0], found[2])
     change = (found[0] - one.images).flatten(1)
     far = change.abs().amax(1) if method.norm == "linf" else change.norm(dim=1)

@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.target import Loss, Slope, Victims
+from clearsight.defend.target import AttackBatch, GradientOutput, Loss
 
 
 class ToyTarget:
@@ -47,7 +47,7 @@ class ToyTarget:
             found: Tensor = self.model(x)
         return found
 
-    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> Slope:
+    def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> GradientOutput:
         if not self.gradients:
             raise AttackError("shows no gradients", where="toy")
         assert len(x) == len(rows) > 0
@@ -61,9 +61,9 @@ class ToyTarget:
         self.backwards[rows] += columns.shape[1]
         found = [torch.autograd.grad(each.sum(), leaf, retain_graph=True)[0] for each in columns.unbind(1)]
         gradient = found[0] if losses.dim() == 1 else torch.stack(found, dim=1)
-        return Slope(logits.detach(), losses.detach(), gradient)
+        return GradientOutput(logits.detach(), losses.detach(), gradient)
 
-    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """Take the logits for features."""
         return self.gradient(x, rows, compare)
 
@@ -106,12 +106,12 @@ class Precise(nn.Module):
         return out
 
 
-def victims_of(model: nn.Module, images: Tensor, names: str = "image") -> Victims:
+def attack_batch_of(model: nn.Module, images: Tensor, names: str = "image") -> AttackBatch:
     """Return the images, labelled with what the model predicts, so that all are classified right."""
     with torch.no_grad():
         labels = model(images).argmax(1)
     ids = tuple(f"{names}-{i}" for i in range(len(images)))
-    return Victims(images, labels, ids, torch.arange(len(images)))
+    return AttackBatch(images, labels, ids, torch.arange(len(images)))
 
 
 def random_images(

@@ -294,15 +294,15 @@ def test_ramp_grows_and_stops(model: Tiny) -> None:
 
 def test_examined_images_are_attacked_in_the_whole_ball(model: Tiny) -> None:
     one = batch()
-    method = Adversarial(steps=1, examined_steps=4)
+    method = Adversarial(steps=1, validation_steps=4)
     model.eval()
     with torch.no_grad():
-        hard = method.examined(model, one.images, labels_of(one), Rng(0))
+        hard = method.validation_attack(model, one.images, labels_of(one), Rng(0))
     assert [mode for mode, _ in model.forwards] == [False] * 4
     assert not model.training
     assert float((hard - one.images).abs().max()) == pytest.approx(method.eps, abs=1e-6)
-    assert method.examination == "PGD-4, linf, eps 8/255, one random start"
-    assert Adversarial(norm="l2", eps=0.5).examination == "PGD-5, l2, eps 0.5, one random start"
+    assert method.robust_validation == "PGD-4, linf, eps 8/255, one random start"
+    assert Adversarial(norm="l2", eps=0.5).robust_validation == "PGD-5, l2, eps 0.5, one random start"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from attack_toys import Precise, ToyTarget, flattened, linear, random_images, victims_of
+from attack_toys import Precise, ToyTarget, attack_batch_of, flattened, linear, random_images
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ from clearsight.defend.attacks.apgd import APGD
 from clearsight.defend.search.apgd import Climbed, Settings, ascend, raised_by, ranked_targets
 from clearsight.defend.search.balls import Norm, size
 from clearsight.defend.search.streams import Streams
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 
 SHAPE = (3, 6, 6)
 BALLS: dict[str, tuple[Norm, float]] = {"linf": ("linf", 0.01), "l2": ("l2", 0.2), "l1": ("l1", 0.3)}
@@ -27,15 +27,15 @@ def small_network(classes: int = 6, seed: int = 0) -> nn.Module:
     return flattened(nn.Sequential(first, nn.Tanh(), last))
 
 
-def confident(classes: int, images: Tensor) -> tuple[nn.Linear, Victims, ToyTarget]:
+def confident(classes: int, images: Tensor) -> tuple[nn.Linear, AttackBatch, ToyTarget]:
     """Return a linear classifier that no small change fools: each image's class leads by a wide margin."""
     layer = linear(classes, SHAPE)
     layer.bias.data[0] = 1e3
     model = flattened(layer)
-    return layer, victims_of(model, images), ToyTarget(model, classes, len(images))
+    return layer, attack_batch_of(model, images), ToyTarget(model, classes, len(images))
 
 
-def search(target: ToyTarget, victims: Victims, aims: Tensor, settings: Settings) -> Climbed:
+def search(target: ToyTarget, victims: AttackBatch, aims: Tensor, settings: Settings) -> Climbed:
     raised = raised_by("difference", victims.labels, aims)
     return ascend(target, victims, raised, settings, Streams(Rng(0), victims.ids), torch.arange(len(victims)))
 
@@ -95,10 +95,10 @@ def test_margins_are_the_best_that_were_seen() -> None:
 
 
 @balls
-@pytest.mark.parametrize("loss", ["ce", "dlr", "dlr_targeted", "margin"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr", "dlr_targeted", "margin"])
 def test_stays_in_ball_and_cube_and_breaks_what_it_says(norm: Norm, eps: float, loss: Any) -> None:
     model, images = small_network(), random_images(8, SHAPE)
-    victims = victims_of(model, images)
+    victims = attack_batch_of(model, images)
     target = ToyTarget(model, 6, 8)
     found = APGD(loss=loss, norm=norm, eps=4 * eps, steps=20, targets=2)(target, victims, Rng(0))
     assert size(found - images, norm).max() <= 4 * eps * (1 + 1e-5) + 1e-6
@@ -108,10 +108,10 @@ def test_stays_in_ball_and_cube_and_breaks_what_it_says(norm: Norm, eps: float, 
 
 
 @balls
-@pytest.mark.parametrize("loss", ["ce", "dlr_targeted"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr_targeted"])
 def test_budget_and_finished_images_are_free(norm: Norm, eps: float, loss: Any) -> None:
     model, images = small_network(), random_images(12, SHAPE)
-    victims, target = victims_of(model, images), ToyTarget(model, 6, 12)
+    victims, target = attack_batch_of(model, images), ToyTarget(model, 6, 12)
     attack = APGD(loss=loss, norm=norm, eps=eps, steps=20, restarts=2, targets=3)
     found = attack(target, victims, Rng(0))
     survived = model(found).argmax(1) == victims.labels
@@ -129,9 +129,9 @@ def test_budget_and_finished_images_are_free(norm: Norm, eps: float, loss: Any) 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_the_first_misclassified_point_ends_the_search(norm: Norm) -> None:
     model, images = small_network(), random_images(4, SHAPE)
-    victims, target = victims_of(model, images), ToyTarget(model, 6, 4)
+    victims, target = attack_batch_of(model, images), ToyTarget(model, 6, 4)
     settings, streams = Settings(norm, {"linf": 0.4, "l2": 4.0, "l1": 40.0}[norm]), Streams(Rng(0), "abcd")
-    raised = raised_by("ce", victims.labels)
+    raised = raised_by("cross_entropy", victims.labels)
     found = ascend(target, victims, raised, settings, streams, torch.arange(4))
     assert found.broken.all()
     assert (found.margins >= 0).all()
@@ -145,10 +145,10 @@ def test_the_first_misclassified_point_ends_the_search(norm: Norm) -> None:
 
 
 @balls
-@pytest.mark.parametrize("loss", ["ce", "dlr_targeted"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr_targeted"])
 def test_an_image_gets_the_same_in_every_batch(norm: Norm, eps: float, loss: Any) -> None:
     model, images = Precise(small_network()), random_images(3, SHAPE)
-    victims, attack = victims_of(model, images), APGD(loss=loss, norm=norm, eps=eps, steps=15, targets=2)
+    victims, attack = attack_batch_of(model, images), APGD(loss=loss, norm=norm, eps=eps, steps=15, targets=2)
     together = attack(ToyTarget(model, 6, 3), victims, Rng(0))
     for i in range(3):
         alone = attack(ToyTarget(model, 6, 3), victims.of(torch.tensor([i])), Rng(0))
@@ -159,7 +159,7 @@ def test_an_image_gets_the_same_in_every_batch(norm: Norm, eps: float, loss: Any
 
 def test_restarts_keep_the_nearest_and_start_elsewhere() -> None:
     model, images = small_network(), random_images(8, SHAPE)
-    victims = victims_of(model, images)
+    victims = attack_batch_of(model, images)
     found = [
         APGD(loss="margin", eps=0.01, steps=3, restarts=n)(ToyTarget(model, 6, 8), victims, Rng(0))
         for n in (1, 4)
@@ -171,7 +171,7 @@ def test_restarts_keep_the_nearest_and_start_elsewhere() -> None:
 
 def test_draws_from_no_global_generator(no_global_rng: None) -> None:
     model, images = small_network(), random_images(2, SHAPE)
-    APGD(steps=2)(ToyTarget(model, 6, 2), victims_of(model, images), Rng(0))
+    APGD(steps=2)(ToyTarget(model, 6, 2), attack_batch_of(model, images), Rng(0))
 
 
 def test_stages_use_up_all_steps() -> None:
@@ -187,7 +187,7 @@ def test_too_few_classes(loss: Any, classes: int) -> None:
     model, images = small_network(classes), random_images(2, SHAPE)
     target = ToyTarget(model, classes, 2)
     with pytest.raises(AttackError, match=f"apgd: needs at least {classes + 1} classes.*has {classes}"):
-        APGD(loss=loss)(target, victims_of(model, images), Rng(0))
+        APGD(loss=loss)(target, attack_batch_of(model, images), Rng(0))
     assert target.totals == (0, 0)
 
 
@@ -198,7 +198,7 @@ def test_bad_fields(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["ce", "dlr_targeted"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr_targeted"])
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 4 / 255), ("l2", 1.0), ("l1", 12.0)], ids=BALLS)
 def test_parity_with_the_reference(norm: Norm, eps: float, loss: Any) -> None:
     reference = pytest.importorskip("pyautoattack.autopgd_base")
@@ -215,12 +215,12 @@ def test_parity_with_the_reference(norm: Norm, eps: float, loss: Any) -> None:
 
     told = {"n_iter": steps, "eps": eps, "norm": norm.capitalize(), "use_largereps": norm == "l1"}
     with torch.random.fork_rng():
-        if loss == "ce":
+        if loss == "cross_entropy":
             theirs = reference.APGDAttack(model, loss="ce", **told)
         else:
             theirs = reference.APGDAttack_targeted(model, n_target_classes=2, **told)
         other = theirs.perturb(images.clone(), labels.clone())
-    victims = Victims(images, labels, tuple(f"signs-{i}" for i in range(count)), torch.arange(count))
+    victims = AttackBatch(images, labels, tuple(f"signs-{i}" for i in range(count)), torch.arange(count))
     target = ToyTarget(model, 17, count)
     ours = APGD(norm=norm, eps=eps, loss=loss, targets=2, steps=steps)(target, victims, Rng(0))
     robust = [int((model(each).argmax(1) == labels).sum()) for each in (ours, other)]

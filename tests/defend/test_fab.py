@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attack_toys import ToyTarget, flattened, linear, random_images, victims_of
+from attack_toys import ToyTarget, attack_batch_of, flattened, linear, random_images
 from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
@@ -16,22 +16,22 @@ from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.search.balls import Norm, size
 from clearsight.defend.search.fab import POLISH, Pace, nearest
 from clearsight.defend.search.halfspace import step_onto
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 
 NORMS = ("linf", "l2", "l1")
 DUAL = {"linf": 1, "l2": 2, "l1": torch.inf}
 SHAPE = (3, 6, 6)
 
 
-def centred(spread: float, n: int = 10) -> tuple[nn.Linear, nn.Module, Victims]:
+def centred(spread: float, n: int = 10) -> tuple[nn.Linear, nn.Module, AttackBatch]:
     """Return a linear classifier without preference at grey, and images about grey."""
     layer = linear(6, SHAPE)
     layer.bias.data = -0.5 * layer.weight.data.sum(1)
     model = flattened(layer)
-    return layer, model, victims_of(model, random_images(n, SHAPE, low=0.5 - spread, high=0.5 + spread))
+    return layer, model, attack_batch_of(model, random_images(n, SHAPE, low=0.5 - spread, high=0.5 + spread))
 
 
-def curved(n: int) -> tuple[nn.Module, Victims]:
+def curved(n: int) -> tuple[nn.Module, AttackBatch]:
     """Return a small network that is not linear, with images."""
     net = fresh(
         lambda: nn.Sequential(
@@ -44,10 +44,10 @@ def curved(n: int) -> tuple[nn.Module, Victims]:
         ),
         Rng(2).at("net"),
     )
-    return net, victims_of(net, random_images(n, SHAPE))
+    return net, attack_batch_of(net, random_images(n, SHAPE))
 
 
-def gaps(layer: nn.Linear, victims: Victims, model: nn.Module) -> tuple[Tensor, Tensor]:
+def gaps(layer: nn.Linear, victims: AttackBatch, model: nn.Module) -> tuple[Tensor, Tensor]:
     """Return logit differences (n, classes - 1) to the other classes, and their slopes."""
     with torch.no_grad():
         logits = model(victims.images)
@@ -113,7 +113,7 @@ def test_budget_of_survivors() -> None:
     layer = linear(6, SHAPE)
     layer.bias.data[2] = 1000.0
     model = flattened(layer)
-    victims = victims_of(model, random_images(3, SHAPE))
+    victims = attack_batch_of(model, random_images(3, SHAPE))
     target = ToyTarget(model, 6, 3)
     found, distance = nearest(target, victims, Rng(0), norm="linf", eps=0.01, targets=3, pace=Pace(steps=12))
     # Nothing is ever crossed: every gradient brings the logits of its point along; the last point needs its own.
@@ -160,7 +160,7 @@ def test_two_classes_are_enough() -> None:
     layer = linear(2, SHAPE)
     layer.bias.data = -0.5 * layer.weight.data.sum(1)
     model = flattened(layer)
-    victims = victims_of(model, random_images(3, SHAPE, low=0.4, high=0.6))
+    victims = attack_batch_of(model, random_images(3, SHAPE, low=0.4, high=0.6))
     out = FAB(eps=0.3)(ToyTarget(model, 2, 3), victims, Rng(0))
     assert (model(out).argmax(1) != victims.labels).all()
     with pytest.raises(AttackError, match="at least 2 classes"):
@@ -193,7 +193,7 @@ def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.label for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()
-    victims = Victims(images, labels, tuple(s.id for s in samples), torch.arange(64))
+    victims = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(64))
     target = ToyTarget(model, model.classes, 64)
     attack = FAB(norm=norm, eps=eps, targets=2, steps=10)
     ours = (model(attack(target, victims, Rng(0))).argmax(1) == labels).sum()

@@ -28,8 +28,8 @@ from clearsight.defend.search.ascent import Ascent
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.base import BallMethod
 from clearsight.defend.training.fat import FAT
-from clearsight.defend.training.fat_trades import FatTrades
-from clearsight.defend.training.gair_fat import GairFat
+from clearsight.defend.training.fat_trades import FATTRADES
+from clearsight.defend.training.gair_fat import GAIRFAT
 
 EPS, SIZE = 0.2, 0.04
 
@@ -75,8 +75,8 @@ def test_kappa_and_stops_of_a_hand_made_case(
     ("method", "epochs", "wanted"),
     [
         (FAT(), 120, {1: 0, 50: 0, 51: 1, 90: 1, 91: 2, 120: 2}),
-        (FatTrades(), 85, {1: 0, 30: 0, 31: 1, 50: 1, 51: 2, 70: 2, 71: 3, 85: 3}),
-        (GairFat(), 120, {1: 0, 40: 0, 41: 3, 70: 3, 71: 6, 120: 6}),
+        (FATTRADES(), 85, {1: 0, 30: 0, 31: 1, 50: 1, 51: 2, 70: 2, 71: 3, 85: 3}),
+        (GAIRFAT(), 120, {1: 0, 40: 0, 41: 3, 70: 3, 71: 6, 120: 6}),
     ],
     ids=["fat", "fat_trades", "gair_fat"],
 )
@@ -144,7 +144,7 @@ def test_jitter_of_the_authors_code() -> None:
     """``iter_adv + eta + omega * randn``, then projected: omega 0.001 in FAT, 0 in the other two."""
     assert FAT().ascent().jitter == 0.001
     assert (
-        FAT(faithful="paper").ascent().jitter == FatTrades().ascent().jitter == GairFat().ascent().jitter == 0
+        FAT(faithful="paper").ascent().jitter == FATTRADES().ascent().jitter == GAIRFAT().ascent().jitter == 0
     )
     model, one = attack_of(friendly(10))
     generator = Rng(5).at("jitter").torch()
@@ -169,7 +169,7 @@ def test_jitter_does_not_hang_on_which_images_stopped() -> None:
 
 
 def test_start_is_uniform_or_normal_as_in_the_authors_code() -> None:
-    fat, trades, gair = FAT().ascent(), FatTrades().ascent(), GairFat().ascent()
+    fat, trades, gair = FAT().ascent(), FATTRADES().ascent(), GAIRFAT().ascent()
     assert (fat.spread, fat.start) == (gair.spread, gair.start) == ("uniform", 8 / 255)
     assert (trades.spread, trades.start) == ("normal", 0.001)
     assert (fat.divergence, trades.divergence, gair.divergence) == (False, True, False)
@@ -199,7 +199,7 @@ def test_trace_of_three_steps(share: float) -> None:
 
 def test_friendly_trades_is_trades_with_a_stop() -> None:
     one, rng = batch(16, share=0.1), Rng(5)
-    method = FatTrades(eps=EPS, step_size=SIZE, beta=4.0)
+    method = FATTRADES(eps=EPS, step_size=SIZE, beta=4.0)
     model = tiny()
     (loss,) = losses(method, model, one, rng)
     start = start_of(method.ascent(0.1), one, rng)

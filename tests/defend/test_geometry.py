@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 from training_toys import RATE, assert_same_weights, batch, labels_of, losses, optimised, start_of, tiny, walk
 
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.training.gair_fat import GairFat
-from clearsight.defend.training.gairat import Gairat
+from clearsight.defend.training.gair_fat import GAIRFAT
+from clearsight.defend.training.gairat import GAIRAT
 
 EPS, SIZE = 0.2, 0.04
 
@@ -36,7 +36,7 @@ def test_tanh_weights_by_hand(
 ) -> None:
     """Equation 6: (tanh(lambda + 5 (1 - 2 kappa / K)) + 1) / 2; ``int(K / 2)`` in the authors' code."""
     kappa = [0, 1, 3, 4, 5, steps, 0]
-    method = Gairat(steps=steps, faithful=faithful, offset=offset)
+    method = GAIRAT(steps=steps, faithful=faithful, offset=offset)
     found = method.weights(torch.tensor(kappa)).tolist()
     assert found == pytest.approx(tanh_weights(kappa, offset, half), rel=2e-3, abs=1e-6)
 
@@ -44,10 +44,10 @@ def test_tanh_weights_by_hand(
 def test_sigmoid_and_discrete_weights_by_hand() -> None:
     kappa = [0, 2, 5, 10]
     level = [1.0 / (1.0 + math.exp(-(-1.0 + 5.0 * (5 - k) / 5))) for k in kappa]
-    found = Gairat(assign="sigmoid").weights(torch.tensor(kappa)).tolist()
+    found = GAIRAT(assign="sigmoid").weights(torch.tensor(kappa)).tolist()
     assert found == pytest.approx([each * 4 / sum(level) for each in level], rel=1e-5)
     # Linear: (K + 1 - kappa) / (K + 1) are 11, 9, 6 and 1 elevenths.
-    found = Gairat(assign="discrete").weights(torch.tensor(kappa)).tolist()
+    found = GAIRAT(assign="discrete").weights(torch.tensor(kappa)).tolist()
     assert found == pytest.approx([11 * 4 / 27, 9 * 4 / 27, 6 * 4 / 27, 4 / 27], rel=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_sigmoid_and_discrete_weights_by_hand() -> None:
 def test_weights_have_mean_one_and_fall_with_kappa(
     kappa: list[int], steps: int, offset: float, assign: Any, faithful: Any
 ) -> None:
-    method = Gairat(steps=steps, offset=offset, assign=assign, faithful=faithful)
+    method = GAIRAT(steps=steps, offset=offset, assign=assign, faithful=faithful)
     weights = method.weights(torch.tensor(kappa))
     assert weights.mean().item() == pytest.approx(1.0, abs=1e-5)
     assert bool((weights >= 0).all())
@@ -72,13 +72,13 @@ def test_weights_have_mean_one_and_fall_with_kappa(
 
 def test_equal_kappas_weigh_one_each() -> None:
     for kappa in (0, 4, 10):
-        assert Gairat().weights(torch.full((6,), kappa)).tolist() == pytest.approx([1.0] * 6)
+        assert GAIRAT().weights(torch.full((6,), kappa)).tolist() == pytest.approx([1.0] * 6)
 
 
 @pytest.mark.parametrize("assign", ["tanh", "sigmoid", "discrete"])
 def test_weights_are_exact_far_from_the_boundary(assign: Any) -> None:
     """(tanh(x) + 1) / 2 as it stands rounds to 0 in single precision where x is below -9."""
-    method = Gairat(offset=-8.0, assign=assign)
+    method = GAIRAT(offset=-8.0, assign=assign)
     assert method.weights(torch.full((4,), 10)).tolist() == pytest.approx([1.0] * 4)
     if assign == "tanh":
         # There the weight is exp(2 x), and x falls by 1 from kappa to kappa.
@@ -89,12 +89,12 @@ def test_weights_are_exact_far_from_the_boundary(assign: Any) -> None:
 
 def test_lower_offset_gives_more_to_the_nearest() -> None:
     kappa = torch.tensor([0, 3, 6, 9])
-    first = [Gairat(offset=offset).weights(kappa)[0].item() for offset in (2.0, 0.0, -1.0, -3.0)]
+    first = [GAIRAT(offset=offset).weights(kappa)[0].item() for offset in (2.0, 0.0, -1.0, -3.0)]
     assert first == sorted(first)
-    assert (Gairat().offset, GairFat().offset) == (-1.0, 0.0)
+    assert (GAIRAT().offset, GAIRFAT().offset) == (-1.0, 0.0)
 
 
-@pytest.mark.parametrize("kind", [Gairat, GairFat])
+@pytest.mark.parametrize("kind", [GAIRAT, GAIRFAT])
 def test_objective_before_and_after_the_burn_in(kind: Any) -> None:
     method = kind(eps=EPS, step_size=SIZE)
     # Half of the budget, 60 of 120 epochs: the middle of the 59th and of the 61st.
@@ -113,13 +113,13 @@ def test_objective_before_and_after_the_burn_in(kind: Any) -> None:
 
 
 def test_the_gradient_does_not_go_through_the_weights() -> None:
-    weights = Gairat().weights(torch.tensor([0, 5, 10]))
+    weights = GAIRAT().weights(torch.tensor([0, 5, 10]))
     assert not weights.requires_grad
 
 
 def test_passes_and_modes() -> None:
     model, one = tiny(), batch()
-    losses(Gairat(eps=EPS, step_size=SIZE, steps=4), model, one, Rng(5))
+    losses(GAIRAT(eps=EPS, step_size=SIZE, steps=4), model, one, Rng(5))
     assert model.modes == [False] * 4 + [True]
     assert one.tally.passes == 4 * 12
     other = tiny()
@@ -129,7 +129,7 @@ def test_passes_and_modes() -> None:
 
 def test_trace_of_three_steps() -> None:
     """GAIRAT against a loop of plain torch: PGD with counting, weighted cross-entropy, SGD."""
-    method = Gairat(eps=EPS, step_size=SIZE, steps=6, after=0.4)
+    method = GAIRAT(eps=EPS, step_size=SIZE, steps=6, after=0.4)
     ours, theirs = tiny(), tiny()
     for step, share in enumerate((0.2, 0.5, 0.9)):
         one, rng = batch(8, share, seed=step), Rng(11).at(step)
@@ -147,7 +147,7 @@ def test_trace_of_three_steps() -> None:
     assert not torch.allclose(ours.conv.weight, tiny().conv.weight, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [Gairat, GairFat])
+@pytest.mark.parametrize("kind", [GAIRAT, GAIRFAT])
 def test_one_step_gives_no_geometry(kind: Any) -> None:
     with pytest.raises(ValidationError, match="2 steps at least"):
         kind(steps=1)

@@ -34,7 +34,7 @@ from clearsight.defend.search.early_stop import early_stopped
 from clearsight.defend.search.frequencies import cosines, low_pass
 from clearsight.defend.search.streams import Streams
 from clearsight.defend.search.turning import turned
-from clearsight.defend.target import Slope, Victims
+from clearsight.defend.target import AttackBatch, GradientOutput
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget
@@ -54,20 +54,20 @@ class Plain:
         self.looks += rows.tolist()
         return self.forward(x)
 
-    def gradient(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor], Tensor]) -> Slope:
+    def gradient(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor], Tensor]) -> GradientOutput:
         return self.slope(x, rows, self.forward, loss)
 
-    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> Slope:
+    def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         return self.slope(x, rows, self.see, compare)
 
     def slope(
         self, x: Tensor, rows: Tensor, view: Callable[[Tensor], Tensor], loss: Callable[[Tensor], Tensor]
-    ) -> Slope:
+    ) -> GradientOutput:
         self.looks += rows.tolist()
         leaf = x.clone().requires_grad_()
         losses = loss(view(leaf))
         (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-        return Slope(self.forward(x), losses.detach(), gradient)
+        return GradientOutput(self.forward(x), losses.detach(), gradient)
 
 
 def linear(weight: Tensor, bias: float = 0.0) -> Callable[[Tensor], Tensor]:
@@ -84,12 +84,12 @@ def drawn(*shape: int, name: str = "x") -> Tensor:
     return torch.rand(shape, generator=Rng(4).at(name).torch())
 
 
-def victims(images: Tensor, labels: Tensor) -> Victims:
+def victims(images: Tensor, labels: Tensor) -> AttackBatch:
     n = len(images)
-    return Victims(images, labels, tuple(f"p{i}" for i in range(n)), torch.arange(n))
+    return AttackBatch(images, labels, tuple(f"p{i}" for i in range(n)), torch.arange(n))
 
 
-def run(attack: Any, target: Any, found: Victims) -> Tensor:
+def run(attack: Any, target: Any, found: AttackBatch) -> Tensor:
     out: Tensor = attack(target, found, Rng(0).at("attack"))
     return out
 
@@ -106,7 +106,9 @@ def stopped(starts: list[float], *, tau: int, steps: int = 5) -> Any:
         looks.append(at.tolist())
         return linear(torch.ones(1), -0.5)(x), torch.ones_like(x)
 
-    found = early_stopped(look, centre, centre, labels, norm="linf", eps=0.45, steps=steps, step=0.1, tau=tau)
+    found = early_stopped(
+        look, centre, centre, labels, norm="linf", eps=0.45, steps=steps, step_size=0.1, tau=tau
+    )
     return found, looks
 
 
@@ -156,7 +158,9 @@ def test_early_stop_falls_back_on_the_point_that_was_wrong() -> None:
     found = victims(images, logits(images).argmax(1))
     assert found.labels.item() == 0
     for tau in (0, 1):
-        out = run(EarlyPGD(eps=0.4, steps=2, step=0.08, tau=tau, random_start=False), Plain(logits), found)
+        out = run(
+            EarlyPGD(eps=0.4, steps=2, step_size=0.08, tau=tau, random_start=False), Plain(logits), found
+        )
         assert logits(out).argmax(1).item() == 1
 
 
@@ -444,7 +448,7 @@ def test_low_frequency_stays_below_its_share() -> None:
     x = 0.4 + 0.2 * drawn(3, 1, 16, 16)
     target = Plain(linear(weight, 9.0))
     found = victims(x, torch.ones(3, dtype=torch.int64))
-    out = run(LowFrequency(norm="l2", eps=0.3, share=0.25, steps=20, step=0.6), target, found)
+    out = run(LowFrequency(norm="l2", eps=0.3, share=0.25, steps=20, step_size=0.6), target, found)
     delta = out - x
     assert torch.allclose(low_pass(delta, 0.25), delta, atol=1e-5)
     # The best smooth perturbation of a linear function: along the smooth part of its weights.

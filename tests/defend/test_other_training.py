@@ -231,9 +231,9 @@ def test_gaussian_noise(sigma: float) -> None:
 def test_gaussian_examines_under_the_same_noise() -> None:
     method, one = Gaussian(), batch()
     model = tiny().eval()
-    found = method.examined(model, one.images, labels_of(one), Rng(0))
-    assert torch.equal(found, method.examined(model, one.images, labels_of(one), Rng(0)))
-    assert not torch.equal(found, method.examined(model, one.images, labels_of(one), Rng(1)))
+    found = method.validation_attack(model, one.images, labels_of(one), Rng(0))
+    assert torch.equal(found, method.validation_attack(model, one.images, labels_of(one), Rng(0)))
+    assert not torch.equal(found, method.validation_attack(model, one.images, labels_of(one), Rng(1)))
     assert (found - one.images).std().item() == pytest.approx(0.25, rel=0.05)
-    assert method.examination == "Gaussian noise, sigma 0.25, one draw"
-    assert Adversarial().examination != method.examination
+    assert method.robust_validation == "Gaussian noise, sigma 0.25, one draw"
+    assert Adversarial().robust_validation != method.robust_validation

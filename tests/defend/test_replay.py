@@ -17,7 +17,7 @@ from torch import Tensor
 from clearsight.data.contract.errors import AttackError, ConfigError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.attacks.replay import Replay
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 
@@ -201,7 +201,7 @@ def test_a_damaged_run(tmp_path: Path, content: str) -> None:
 
 def shown(attack: Replay, ids: tuple[str, ...], *size: int) -> Tensor:
     n = len(ids)
-    victims = Victims(torch.zeros(n, *size), torch.zeros(n, dtype=torch.int64), ids, torch.arange(n))
+    victims = AttackBatch(torch.zeros(n, *size), torch.zeros(n, dtype=torch.int64), ids, torch.arange(n))
     return attack(None, victims, Rng(0))  # type: ignore[arg-type]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attack_toys import ToyTarget, flattened, linear, random_images, victims_of
+from attack_toys import ToyTarget, attack_batch_of, flattened, linear, random_images
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ from clearsight.defend.attacks.square import Square
 from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.search.balls import Norm, size
 from clearsight.defend.search.square import oriented, random_squares, share_at
-from clearsight.defend.target import Victims
+from clearsight.defend.target import AttackBatch
 
 NORMS = ("linf", "l2", "l1")
 SHAPE = (3, 8, 8)
@@ -25,7 +25,7 @@ RADII = {"linf": 0.06, "l2": 0.9, "l1": 5.0}
 class Watched(ToyTarget):
     """Fails where an image that was misclassified is asked about again."""
 
-    def __init__(self, model: nn.Module, victims: Victims) -> None:
+    def __init__(self, model: nn.Module, victims: AttackBatch) -> None:
         super().__init__(model, 10, len(victims), gradients=False)
         self.labels, self.lost = victims.labels, torch.zeros(len(victims), dtype=torch.bool)
 
@@ -36,9 +36,9 @@ class Watched(ToyTarget):
         return found
 
 
-def toy(n: int = 12) -> tuple[nn.Module, Victims]:
+def toy(n: int = 12) -> tuple[nn.Module, AttackBatch]:
     model = flattened(linear(10, SHAPE))
-    return model, victims_of(model, random_images(n, SHAPE, low=0.1, high=0.9))
+    return model, attack_batch_of(model, random_images(n, SHAPE, low=0.1, high=0.9))
 
 
 def stubborn() -> nn.Module:
@@ -67,7 +67,7 @@ def test_breaks_within_ball_and_box(norm: Norm, no_global_rng: None) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_query_is_counted(norm: Norm) -> None:
     model = stubborn()
-    victims = victims_of(model, random_images(3, SHAPE))
+    victims = attack_batch_of(model, random_images(3, SHAPE))
     target = ToyTarget(model, 10, 3, gradients=False)
     _, broken = random_squares(target, victims, Rng(0), norm=norm, eps=0.1, queries=130, restarts=2)
     assert not broken.any()
@@ -77,7 +77,7 @@ def test_every_query_is_counted(norm: Norm) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_loss_never_falls(norm: Norm) -> None:
     model = stubborn()
-    victims = victims_of(model, random_images(4, SHAPE))
+    victims = attack_batch_of(model, random_images(4, SHAPE))
 
     def margins(queries: int) -> Tensor:
         target = ToyTarget(model, 10, 4)
@@ -110,7 +110,7 @@ def test_alone_or_together(norm: Norm) -> None:
 
 def test_linf_uses_the_whole_radius() -> None:
     model = stubborn()
-    victims = victims_of(model, random_images(3, SHAPE, low=0.2, high=0.8))
+    victims = attack_batch_of(model, random_images(3, SHAPE, low=0.2, high=0.8))
     out, _ = random_squares(ToyTarget(model, 10, 3), victims, Rng(0), norm="linf", eps=0.05, queries=60)
     torch.testing.assert_close((out - victims.images).abs(), torch.full_like(out, 0.05))
 
@@ -119,7 +119,7 @@ def test_linf_uses_the_whole_radius() -> None:
 @pytest.mark.parametrize("shape", [(1, 2, 3), (3, 5, 9), (1, 13, 7), (3, 1, 1)], ids=str)
 def test_odd_sizes(norm: Norm, shape: tuple[int, int, int]) -> None:
     model = flattened(linear(10, shape))
-    victims = victims_of(model, random_images(4, shape))
+    victims = attack_batch_of(model, random_images(4, shape))
     out = Square(norm=norm, eps=0.3, queries=15)(ToyTarget(model, 10, 4), victims, Rng(0))
     assert out.isfinite().all()
     assert not torch.equal(out, victims.images)
@@ -156,7 +156,7 @@ def test_bad_input() -> None:
 
 def test_no_images_are_left_to_break() -> None:
     model, victims = toy(3)
-    wrong = Victims(victims.images, (victims.labels + 1) % 10, victims.ids, victims.rows)
+    wrong = AttackBatch(victims.images, (victims.labels + 1) % 10, victims.ids, victims.rows)
     target = ToyTarget(model, 10, 3)
     torch.testing.assert_close(Square(queries=5)(target, wrong, Rng(0)), victims.images, rtol=0, atol=0)
     assert target.queries.tolist() == [1, 1, 1]
@@ -172,7 +172,7 @@ def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.label for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()
-    victims = Victims(images, labels, tuple(s.id for s in samples), torch.arange(32))
+    victims = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(32))
     target = ToyTarget(model, model.classes, 32, gradients=False)
     attack = Square(norm=norm, eps=eps, queries=200, rescaled=False)
     ours = (model(attack(target, victims, Rng(0))).argmax(1) == labels).float().mean()

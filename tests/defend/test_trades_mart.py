@@ -27,8 +27,8 @@ from training_toys import (
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.training.base import Prepared
-from clearsight.defend.training.mart import Mart
-from clearsight.defend.training.trades import Trades
+from clearsight.defend.training.mart import MART
+from clearsight.defend.training.trades import TRADES
 
 EPS, SIZE = 0.1, 0.02
 Faithful = Literal["paper", "repo"]
@@ -55,7 +55,7 @@ def told(n: int = 7, scale: float = 3.0) -> tuple[Tensor, Tensor, Tensor]:
     return natural, moved, torch.randint(CLASSES, (n,), generator=generator)
 
 
-def objective(method: Trades | Mart, natural: Tensor, moved: Tensor, labels: Tensor) -> float:
+def objective(method: TRADES | MART, natural: Tensor, moved: Tensor, labels: Tensor) -> float:
     images = torch.zeros(len(labels), 3, 2, 2)
     one = TrainBatch(images, labels, tuple(map(str, range(len(labels)))))
     return method.objective(Told(natural, moved), one, Prepared(images, labels)).item()
@@ -74,15 +74,15 @@ def test_trades_term_by_hand(faithful: Faithful, beta: float) -> None:
         soft = -sum(a * math.log(b) for a, b in zip(p, q, strict=True))
         entropy = -sum(a * math.log(a) for a in p)
         total += -math.log(p[y]) + beta * (soft if faithful == "paper" else soft - entropy)
-    found = objective(Trades(faithful=faithful, beta=beta), natural, moved, labels)
+    found = objective(TRADES(faithful=faithful, beta=beta), natural, moved, labels)
     assert found == pytest.approx(total / len(labels), abs=1e-9)
 
 
 def test_equal_predictions_cost_nothing_in_the_code_and_their_entropy_in_the_paper() -> None:
     natural, _, labels = told()
     plain = cross_entropy(natural, labels).item()
-    assert objective(Trades(), natural, natural.clone(), labels) == pytest.approx(plain, abs=1e-9)
-    assert objective(Trades(faithful="paper"), natural, natural.clone(), labels) > plain + 0.1
+    assert objective(TRADES(), natural, natural.clone(), labels) == pytest.approx(plain, abs=1e-9)
+    assert objective(TRADES(faithful="paper"), natural, natural.clone(), labels) > plain + 0.1
 
 
 @both
@@ -96,7 +96,7 @@ def test_mart_by_hand(faithful: Faithful) -> None:
         boosted = -math.log(q[y]) - math.log(one - rival + floor)
         divergence = sum(a * (math.log(a) - math.log(b + floor)) for a, b in zip(p, q, strict=True))
         total += boosted + 5.0 * divergence * (whole - p[y])
-    found = objective(Mart(faithful=faithful, beta=5.0), natural, moved, labels)
+    found = objective(MART(faithful=faithful, beta=5.0), natural, moved, labels)
     assert found == pytest.approx(total / len(labels), abs=1e-9)
 
 
@@ -108,11 +108,11 @@ def test_mart_looks_at_unsure_images() -> None:
         1, (labels[:, None] + 1) % CLASSES, 20.0
     )
     kwargs = {"moved": moved, "labels": labels}
-    plain = objective(Mart(beta=0.0, faithful="paper"), sure, **kwargs)
-    assert objective(Mart(beta=6.0, faithful="paper"), sure, **kwargs) == pytest.approx(plain, abs=1e-6)
+    plain = objective(MART(beta=0.0, faithful="paper"), sure, **kwargs)
+    assert objective(MART(beta=6.0, faithful="paper"), sure, **kwargs) == pytest.approx(plain, abs=1e-6)
     # A natural prediction that is sure of class k: the divergence is -log q(k).
     wanted = 6.0 * cross_entropy(moved, (labels + 1) % CLASSES).item()
-    found = objective(Mart(beta=6.0, faithful="paper"), unsure, **kwargs) - plain
+    found = objective(MART(beta=6.0, faithful="paper"), unsure, **kwargs) - plain
     assert found == pytest.approx(wanted, abs=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_mart_stays_finite_where_a_prediction_is_hopeless(faithful: Faithful) ->
     natural = torch.tensor([[0.0, 150.0, 0.0], [200.0, -200.0, 0.0]], requires_grad=True)
     images = torch.zeros(2, 3, 2, 2)
     one = TrainBatch(images, labels, ("a", "b"))
-    loss = Mart(faithful=faithful).objective(Told(natural, moved), one, Prepared(images, labels))
+    loss = MART(faithful=faithful).objective(Told(natural, moved), one, Prepared(images, labels))
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()
     for each in (natural, moved):
@@ -135,22 +135,22 @@ def test_mart_against_the_reference_where_the_margin_is_exact() -> None:
     """The rival is the best of the other classes, also where the label is the best."""
     labels = torch.tensor([0, 1])
     moved = torch.log(torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]], dtype=torch.float64))
-    found = objective(Mart(beta=0.0, faithful="paper"), moved, moved.clone(), labels)
+    found = objective(MART(beta=0.0, faithful="paper"), moved, moved.clone(), labels)
     wanted = (-math.log(0.6) - math.log(1 - 0.3) - math.log(0.3) - math.log(1 - 0.6)) / 2
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
-def small(kind: type[Trades] | type[Mart], **fields: Any) -> Any:
+def small(kind: type[TRADES] | type[MART], **fields: Any) -> Any:
     return kind(eps=EPS, step_size=SIZE, steps=4, **fields)
 
 
-@pytest.mark.parametrize("kind", [Trades, Mart])
+@pytest.mark.parametrize("kind", [TRADES, MART])
 @both
 def test_passes_modes_and_statistics(kind: Any, faithful: Faithful) -> None:
     model, one = tiny(), batch()
     losses(small(kind, faithful=faithful), model, one, Rng(5))
     # All of the attack in eval mode (TRADES also asks for the natural prediction), then natural, attacked.
-    attack = [False] * (5 if kind is Trades else 4)
+    attack = [False] * (5 if kind is TRADES else 4)
     assert model.modes == [*attack, True, True]
     assert torch.equal(model.seen[-2], one.images)
     assert not torch.equal(model.seen[-1], one.images)
@@ -165,24 +165,24 @@ def test_passes_modes_and_statistics(kind: Any, faithful: Faithful) -> None:
 def test_start_is_normal() -> None:
     images = torch.full((400, 3, 6, 6), 0.5, dtype=torch.float64)
     one = TrainBatch(images, torch.zeros(400, dtype=torch.int64), ())
-    for method in (Trades(), Mart()):
+    for method in (TRADES(), MART()):
         ascent = method.ascent()
         assert (ascent.spread, ascent.start) == ("normal", 0.001)
-    change = replace(Trades().ascent(), steps=0).applied(tiny(), images, labels_of(one), Rng(0)) - images
+    change = replace(TRADES().ascent(), steps=0).applied(tiny(), images, labels_of(one), Rng(0)) - images
     assert change.std().item() == pytest.approx(0.001, rel=0.02)
     assert change.mean().item() == pytest.approx(0.0, abs=3e-5)
     # Not uniform: a share of 4.6 % lies beyond two standard deviations.
     assert (change.abs() > 0.002).double().mean().item() == pytest.approx(0.0455, abs=0.006)
-    assert Mart(faithful="paper").ascent().spread == "uniform"
+    assert MART(faithful="paper").ascent().spread == "uniform"
 
 
-@pytest.mark.parametrize("kind", [Trades, Mart])
+@pytest.mark.parametrize("kind", [TRADES, MART])
 def test_inner_search_against_a_reference(kind: Any) -> None:
     model, one, rng = tiny(), batch(), Rng(5)
     method = small(kind)
     losses(method, model, one, rng)
     start = start_of(method.ascent(), one, rng)
-    expected = walk(tiny(), one, start, eps=EPS, size=SIZE, steps=4, divergence=kind is Trades)
+    expected = walk(tiny(), one, start, eps=EPS, size=SIZE, steps=4, divergence=kind is TRADES)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
 
 
@@ -193,7 +193,7 @@ def divergences(model: Tiny, natural: Tensor, moved: Tensor) -> Tensor:
 
 
 def test_inner_search_raises_the_divergence_and_needs_no_labels() -> None:
-    one, ascent = batch(), small(Trades).ascent()
+    one, ascent = batch(), small(TRADES).ascent()
     model = tiny().eval()
     hard = ascent.applied(model, one.images, labels_of(one), Rng(5))
     blind = ascent.applied(model, one.images, torch.zeros_like(labels_of(one)), Rng(5))
@@ -205,7 +205,7 @@ def test_inner_search_raises_the_divergence_and_needs_no_labels() -> None:
 @both
 def test_trace_of_three_steps(faithful: Faithful) -> None:
     """TRADES against a loop of plain torch: attack in eval mode, loss in train mode, SGD."""
-    method = small(Trades, faithful=faithful, beta=3.0)
+    method = small(TRADES, faithful=faithful, beta=3.0)
     ours, theirs = tiny(), tiny()
     for step in range(3):
         one, rng = batch(8, seed=step), Rng(11).at(step)
@@ -232,12 +232,12 @@ def test_the_natural_prediction_is_pulled_too() -> None:
     one = TrainBatch(images, labels, tuple("abcdefg"))
     grads = []
     for beta in (0.0, 6.0):
-        loss = Trades(beta=beta).objective(Told(natural, moved), one, Prepared(images, labels))
+        loss = TRADES(beta=beta).objective(Told(natural, moved), one, Prepared(images, labels))
         grads.append(torch.autograd.grad(loss, natural)[0])
     assert not torch.allclose(grads[0], grads[1], atol=1e-3)
 
 
 def test_defaults_are_the_authors() -> None:
-    for method in (Trades(), Mart()):
+    for method in (TRADES(), MART()):
         assert (method.beta, method.steps) == (6.0, 10)
         assert method.size == pytest.approx(2 / 255)

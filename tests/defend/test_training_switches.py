@@ -33,15 +33,15 @@ from clearsight.defend.search.modes import attacked, unrecorded
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.augmix import AugMix
 from clearsight.defend.training.fat import FAT
-from clearsight.defend.training.fat_trades import FatTrades
+from clearsight.defend.training.fat_trades import FATTRADES
 from clearsight.defend.training.free import Free
-from clearsight.defend.training.gair_fat import GairFat
-from clearsight.defend.training.gairat import Gairat
+from clearsight.defend.training.gair_fat import GAIRFAT
+from clearsight.defend.training.gairat import GAIRAT
 from clearsight.defend.training.gaussian import Gaussian
-from clearsight.defend.training.mart import Mart
+from clearsight.defend.training.mart import MART
 from clearsight.defend.training.noilin import Noilin
 from clearsight.defend.training.standard import Standard
-from clearsight.defend.training.trades import Trades
+from clearsight.defend.training.trades import TRADES
 from clearsight.defend.training.weight_perturbation import WeightPerturbation
 
 EPS, SIZE = 0.2, 0.04
@@ -50,12 +50,12 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "standard": (Standard, {}),
     "gaussian": (Gaussian, {}),
     "adversarial": (Adversarial, BALL),
-    "trades": (Trades, BALL),
-    "mart": (Mart, BALL),
+    "trades": (TRADES, BALL),
+    "mart": (MART, BALL),
     "fat": (FAT, BALL),
-    "fat_trades": (FatTrades, BALL),
-    "gairat": (Gairat, BALL),
-    "gair_fat": (GairFat, BALL),
+    "fat_trades": (FATTRADES, BALL),
+    "gairat": (GAIRAT, BALL),
+    "gair_fat": (GAIRFAT, BALL),
     "noilin": (Noilin, BALL),
     "free": (Free, {"eps": EPS, "replays": 2}),
 }
@@ -266,7 +266,7 @@ def test_smoothed_labels_by_hand() -> None:
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-9)
 
 
-@pytest.mark.parametrize("kind", [Adversarial, Trades, Mart, FAT, Gairat, Noilin])
+@pytest.mark.parametrize("kind", [Adversarial, TRADES, MART, FAT, GAIRAT, Noilin])
 def test_the_attack_ignores_label_smoothing(kind: Any) -> None:
     seen = []
     for smoothing in (0.0, 0.5):

@@ -77,7 +77,7 @@ def test_figures_by_hand() -> None:
     assert (found.calls, found.p50) == (5, 3.0)
     assert found.p95 == pytest.approx(8.8)
     assert found.rate == pytest.approx(1000 * 40 / 20)
-    # The turns are drawn together, so a slow moment that hit both leaves no doubt.
+    # The turns are drawn together, so a slow moment that hit both leaves no flag.
     assert (found.ratio, found.interval) == (2.0, (2.0, 2.0))
     alone = speed(times, 1, rng=Rng(0))
     assert (alone.ratio, alone.interval) == (None, None)

@@ -20,7 +20,7 @@ from clearsight.defend.attacks.swift import Swift
 from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.search.compose import compose
 from clearsight.defend.search.ranking import nearest_classes
-from clearsight.defend.target import Target, Victims
+from clearsight.defend.target import AttackBatch, Target
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget
@@ -34,10 +34,10 @@ def system() -> System:
     return built
 
 
-def victims(system: System) -> Victims:
+def victims(system: System) -> AttackBatch:
     images = torch.rand(N, 3, 8, 8, generator=Rng(3).torch())
     labels = system(images).argmax(1)
-    return Victims(images, labels, tuple(f"p{i}" for i in range(N)), torch.arange(N))
+    return AttackBatch(images, labels, tuple(f"p{i}" for i in range(N)), torch.arange(N))
 
 
 def target_of(system: System, memory: Path | None = None) -> SystemTarget:
@@ -69,7 +69,7 @@ class Mortal(SystemTarget):
 class Small(BallAttack):
     """AutoAttack's plan with a few steps of each member."""
 
-    def run(self, target: Target, victims: Victims, rng: Rng) -> Tensor:
+    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         ball: dict[str, Any] = {"norm": self.norm, "eps": self.eps}
         members: dict[str, BallAttack] = {
             "apgd-ce": APGD(**ball, steps=4),
@@ -177,7 +177,7 @@ def test_a_linear_network_is_ranked_exactly() -> None:
 
     target = Plain(chain(SmallConvNet(classes=5)).build(), list("abcd"), Rng(0))
     labels = net(images).argmax(1)
-    some = Victims(images, labels, tuple("abcd"), torch.arange(4))
+    some = AttackBatch(images, labels, tuple("abcd"), torch.arange(4))
     ranked, distance = nearest_classes(target, some, "linf", 9)
     assert ranked.shape == distance.shape == (4, 4)
     logits, weight = net(images).detach(), net.weight.detach()
@@ -208,4 +208,4 @@ def test_too_few_classes_are_refused(attack: BallAttack) -> None:
     images = torch.rand(2, 3, 8, 8, generator=Rng(3).torch())
     target = SystemTarget(small, ["a", "b"], Rng(0))
     with pytest.raises(AttackError, match="at least 4 classes, the system has 3"):
-        attack(target, Victims(images, torch.tensor([0, 1]), ("a", "b"), torch.arange(2)), Rng(0))
+        attack(target, AttackBatch(images, torch.tensor([0, 1]), ("a", "b"), torch.arange(2)), Rng(0))

@@ -10,9 +10,9 @@ from torch import nn
 from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.systems.fusion.mean_images import MeanImages
+from clearsight.pipelines.systems.fusion.mean_logits import MeanLogits
 from clearsight.pipelines.systems.graph import Node, chain, wire
-from clearsight.pipelines.systems.joins.mean_images import MeanImages
-from clearsight.pipelines.systems.joins.mean_logits import MeanLogits
 from clearsight.pipelines.systems.system import System
 from clearsight.restore.classical.bicubic import Bicubic
 from clearsight.restore.classical.gamma import Gamma

@@ -19,16 +19,16 @@ from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.per_class import MOST_CLASSES, per_class
-from clearsight.pipelines.analysis.scenarios import pairs, scenes
+from clearsight.pipelines.analysis.scenarios import pairs, scenarios
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.grid import Grid
 
 ATTACKS: dict[str, Attack] = {"none": NoAttack(), "fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1)}
 
 
-def make(labels: Sequence[float], rows: Mapping[str, Sequence[float]], *, clean: bool = True) -> Measured:
+def make(labels: Sequence[float], rows: Mapping[str, Sequence[float]], *, clean: bool = True) -> RunColumns:
     conditions = {"clean": Condition(name="clean", group="clean", corruption=Identity())} if clean else {}
     triples = tuple(("plain", "clean", attack) for attack in rows)
     grid = Grid({}, conditions, {}, ATTACKS, triples)
@@ -36,7 +36,7 @@ def make(labels: Sequence[float], rows: Mapping[str, Sequence[float]], *, clean:
         ("plain", "clean", a): {"correct": np.asarray(right, float), "label": np.asarray(labels, float)}
         for a, right in rows.items()
     }
-    return Measured(grid, columns, None, 0, 3)
+    return RunColumns(grid, columns, None, 0, 3)
 
 
 def entry_of(found: dict[str, Any] | None, attack: str | None) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def test_unlabelled_images_stay_out() -> None:
     ],
     ids=["no-labels", "nothing-classified", "no-clean-condition", "too-many-classes"],
 )
-def test_it_is_left_out_where_it_makes_no_sense(measured: Measured) -> None:
+def test_it_is_left_out_where_it_makes_no_sense(measured: RunColumns) -> None:
     assert per_class(measured) is None
 
 
@@ -143,10 +143,10 @@ def test_every_two_systems_are_paired_on_the_same_images() -> None:
     conditions = {"clean": Condition(name="clean", group="clean", corruption=Identity())}
     grid = Grid({}, conditions, {}, ATTACKS, tuple((s, "clean", a) for s, a in rows))
     columns = {(s, "clean", a): {"correct": right} for (s, a), right in rows.items()}
-    found = pairs(Measured(grid, columns, None, 0, 3))
+    found = pairs(RunColumns(grid, columns, None, 0, 3))
     assert [(entry["attack"], len(entry["pairs"])) for entry in found] == [("none", 3), ("fgsm", 1)]
     p = {(pair["first"], pair["second"]): pair["p"] for pair in found[0]["pairs"]}
     assert p["a", "b"] == pytest.approx(mcnemar_exact(10, 0), rel=1e-3)
     assert p["b", "c"] == pytest.approx(mcnemar_exact(0, 5), rel=1e-3)
-    scene = next(s for s in scenes(Measured(grid, columns, None, 0, 3)) if s.attack is None)
-    assert (scene.attacks, list(scene.right)) == (("fgsm", "pgd"), ["a"])
+    scenario = next(s for s in scenarios(RunColumns(grid, columns, None, 0, 3)) if s.attack is None)
+    assert (scenario.attacks, list(scenario.right)) == (("fgsm", "pgd"), ["a"])

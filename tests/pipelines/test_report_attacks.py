@@ -32,12 +32,12 @@ from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.attack_strips import attack_album, magnified
 from clearsight.pipelines.report.attack_tables import places, sides, worst
-from clearsight.pipelines.report.doubts import VOID, doubts
 from clearsight.pipelines.report.eps_chart import curves
 from clearsight.pipelines.report.figures import Figures, versus
 from clearsight.pipelines.report.findings import findings
 from clearsight.pipelines.report.markdown import markdown
 from clearsight.pipelines.report.page import write_report
+from clearsight.pipelines.report.reliability import VOID, flags
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.terminal import headline
 from clearsight.pipelines.report.words import quantity, size
@@ -89,7 +89,7 @@ def test_a_curve_joins_the_clean_cell_and_takes_the_stronger_attack(made: dict[s
     assert curve.sizes == ["no attack", "2/255", "8/255"]
     assert [cell.value for cell in curve.rows[0][1] if cell] == ["90.0\xa0%", "40.0\xa0%", "0.0\xa0%"]
     assert "plain 90.0" in curve.svg
-    assert not curve.doubted
+    assert not curve.flagged
 
 
 def test_a_curve_needs_two_sizes_and_no_clean_cell(made: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def test_a_curve_needs_two_sizes_and_no_clean_cell(made: dict[str, Any]) -> None
 def test_the_chart_marks_what_a_check_speaks_against(made: dict[str, Any]) -> None:
     condemn(made, "restored", "pgd-2")
     (curve,) = curves(Figures(made))
-    assert curve.doubted
+    assert curve.flagged
     assert "var(--paper)" in curve.svg
 
 
@@ -115,7 +115,7 @@ def test_an_unreliable_figure_is_listed_and_marked_wherever_it_is_shown(
     assert "These figures are not to be trusted:" in page.text
     assert "97 % of the gradient is <zero>." in page.text
     for name in ("headline", "attacks"):
-        assert 'class="doubt unreliable"' in section(source, name)
+        assert 'class="flag unreliable"' in section(source, name)
     assert "2.0 % !" in text_of(headline(made))
     assert "2.0 ! [" in markdown(made)
     assert "1 of 10 figures under attack is not to be trusted" in " ".join(findings(Figures(made)))
@@ -127,7 +127,7 @@ def test_a_mean_over_conditions_carries_the_doubt_of_its_cells(tmp_path: Path) -
     cell = next(c for c in made["cells"] if (c["condition"], c["attack"]) == ("fog-3", "pgd"))
     cell |= {"checks": [check("unreliable", "It is fooled.")], "reliable": False}
     figures = Figures(made)
-    doubts_ = {(c.group, c.attack): figures.doubt(figures.entry("plain", c)) for c in figures.columns()}
+    doubts_ = {(c.group, c.attack): figures.flag(figures.entry("plain", c)) for c in figures.columns()}
     assert doubts_["all corruptions", "pgd"] == "unreliable"
     assert doubts_["all corruptions", "none"] == doubts_["clean", "pgd"] == ""
     source, page = page_of(tmp_path / "run", made)
@@ -140,7 +140,7 @@ def test_a_suspect_figure_asks_for_a_second_look(tmp_path: Path, made: dict[str,
     _, page = page_of(tmp_path / "run", made)
     assert "These figures ask for a second look:" in page.text
     assert "not to be trusted" not in page.text
-    assert [d.verdict for d in doubts(Figures(made))] == ["suspect"]
+    assert [d.verdict for d in flags(Figures(made))] == ["suspect"]
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,11 @@ def test_worst_cases_carry_their_doubt(made: dict[str, Any]) -> None:
     made["worst"][1]["versus"] = fixture.gap(0.2, 300)
     row = worst(Figures(made))[1]
     assert row.gap is not None
-    assert (row.gap.verdict, row.level.doubt) == ("helps", "")
+    assert (row.gap.verdict, row.level.flag) == ("helps", "")
     condemn(made, "restored", "weak-8")
     row = worst(Figures(made))[1]
     assert row.gap is not None
-    assert (row.gap.word, row.level.doubt, row.unreliable) == ("proves nothing", "unreliable", ["weak-8"])
+    assert (row.gap.word, row.level.flag, row.unreliable) == ("proves nothing", "unreliable", ["weak-8"])
 
 
 def test_threat_models_stand_side_by_side(made: dict[str, Any]) -> None:

@@ -141,7 +141,7 @@ def test_a_figure_that_proves_nothing_is_never_marked(made: dict[str, Any]) -> N
     condemn(made, "restored", "pgd-2")
     cell = column(made, "pgd-2")["restored"]
     assert cell is not None
-    assert (cell.mark, cell.doubt, cell.value) == ("", "unreliable", "55.0")
+    assert (cell.mark, cell.flag, cell.value) == ("", "unreliable", "55.0")
     assert "55.0 ! [" in markdown(made)
 
 
@@ -258,7 +258,7 @@ def test_classes_by_systems(tmp_path: Path, made: dict[str, Any]) -> None:
     assert "20.0 points apart, which equally hard classes would show by chance too" in words["restored"]
     condemn(made, "restored", "weak-8")
     source, _ = page_of(tmp_path / "run", made)
-    assert section(source, "classes").count('class="doubt unreliable"') == 1
+    assert section(source, "classes").count('class="flag unreliable"') == 1
 
 
 def test_without_a_worst_case_the_strongest_attack_stands_for_it(made: dict[str, Any]) -> None:

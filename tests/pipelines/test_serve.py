@@ -19,23 +19,23 @@ from tiny_onnx import CLASSES, tiny
 from clearsight.data.contract.errors import RunError
 from clearsight.data.media.images import decode
 from clearsight.pipelines.inference.session import Session
-from clearsight.pipelines.serving import desk as desks
+from clearsight.pipelines.serving import service as service_module
 from clearsight.pipelines.serving.app import create_app
-from clearsight.pipelines.serving.desk import Desk
-from clearsight.pipelines.serving.door import LOCAL
 from clearsight.pipelines.serving.limits import Limits
+from clearsight.pipelines.serving.middleware import LOCAL
+from clearsight.pipelines.serving.service import InferenceService
 
 PICTURE = png("a", 10, 12, 3)
 
 
 @pytest.fixture
 def serving(tmp_path) -> Iterator[Callable[..., Any]]:
-    made: list[Desk] = []
+    made: list[InferenceService] = []
 
     def make(limits: Limits | None = None, size: int | None = None, **form: Any) -> Any:
         form = {"gives": ("logits", "image")} | form
         session = Session(tiny(tmp_path / "secret-place.onnx", **form), "cpu", 1)
-        made.append(Desk(session, limits or Limits(), size))
+        made.append(InferenceService(session, limits or Limits(), size))
         return create_app(made[-1], 2, LOCAL)
 
     yield make
@@ -74,7 +74,7 @@ def bomb(width: int, height: int) -> bytes:
 
 def test_an_image_is_classified_and_restored(serving):
     app = serving()
-    session = app.desk.session
+    session = app.service.session
     expected = session.classify([decode(PICTURE)])
     plain = post(app, "/v1/predict", PICTURE)
     assert plain.status == 200
@@ -124,7 +124,7 @@ def test_sizes_and_notes(serving):
 def test_health_says_what_is_loaded(serving):
     app = serving(Limits(1000, 2000, 3))
     told = get(app, "/health").json
-    deployed = app.desk.session.deployed
+    deployed = app.service.session.deployed
     assert (told["status"], told["name"], told["chain"]) == ("ok", deployed.name, deployed.chain)
     assert told["variant"] == "fp32"
     assert told["providers"] == ["CPUExecutionProvider"]
@@ -178,7 +178,7 @@ def test_bad_images_are_422_in_plain_words(serving, tmp_path, name):
 
 def test_too_many_pixels_are_413_before_anything_is_decoded(serving, monkeypatch):
     app = serving(Limits(pixels=1000))
-    monkeypatch.setattr(desks, "read_bytes", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(service_module, "read_bytes", lambda *_: pytest.fail("decoded"))
     for data, text in (
         (bomb(30_000, 30_000), "the image has too many pixels, at most 1,000 are taken"),
         (bomb(9_000, 9_000), "the image has 9000x9000 pixels, at most 1,000 pixels are taken"),
@@ -323,7 +323,7 @@ class Stuck:
 
     def __init__(self, app: Any) -> None:
         self.event = threading.Event()
-        app.desk.batching.worker.submit(self.event.wait)
+        app.service.batching.worker.submit(self.event.wait)
 
 
 def test_more_requests_than_may_wait_are_503(serving):
@@ -332,7 +332,7 @@ def test_more_requests_than_may_wait_are_503(serving):
 
     async def work() -> None:
         first = [asyncio.create_task(ask(app, "/v1/predict", PICTURE)) for _ in range(3)]
-        while app.desk.batching.queue.__len__() < 3:
+        while app.service.batching.queue.__len__() < 3:
             await asyncio.sleep(0.01)
         more = await ask(app, "/v1/predict", PICTURE)
         assert (more.status, more.headers["retry-after"]) == (503, "1")
@@ -353,43 +353,43 @@ def test_a_client_that_leaves_gives_its_place_back_at_once(serving):
     async def work() -> None:
         gone = asyncio.Event()
         first = asyncio.create_task(ask(app, "/v1/predict", PICTURE, gone=gone))
-        while not app.desk.batching.queue:
+        while not app.service.batching.queue:
             await asyncio.sleep(0.01)
-        assert app.desk.pixels.free < app.desk.pixels.most
+        assert app.service.pixels.free < app.service.pixels.most
         gone.set()
         assert (await first).status == 499
-        while app.desk.running:
+        while app.service.running:
             await asyncio.sleep(0.01)
-        assert app.desk.places.held == 0
-        assert app.desk.pixels.free == app.desk.pixels.most
+        assert app.service.places.held == 0
+        assert app.service.pixels.free == app.service.pixels.most
         stuck.event.set()
         assert (await ask(app, "/v1/predict", PICTURE)).status == 200
 
     asyncio.run(work())
-    assert app.desk.metrics.registry.get_sample_value("clearsight_batch_images_sum") == 1
+    assert app.service.metrics.registry.get_sample_value("clearsight_batch_images_sum") == 1
 
 
 def test_answers_that_take_too_long_are_503_and_their_pixels_are_held_to_the_end(serving, monkeypatch):
     app = serving(Limits(answer_seconds=0.2))
     let, inside = threading.Event(), threading.Event()
-    inner = desks.read_bytes
+    inner = service_module.read_bytes
 
     def slow(*given):
         inside.set()
         let.wait(20)
         return inner(*given)
 
-    monkeypatch.setattr(desks, "read_bytes", slow)
+    monkeypatch.setattr(service_module, "read_bytes", slow)
 
     async def work() -> None:
         answer = await ask(app, "/v1/predict", PICTURE)
         assert (answer.status, answer.what) == (503, "no answer within 0.2 seconds")
         assert inside.is_set()
-        assert app.desk.places.held == 0
+        assert app.service.places.held == 0
         # A thread cannot be stopped: what it decodes is still there.
-        assert app.desk.pixels.free == app.desk.pixels.most - 120
+        assert app.service.pixels.free == app.service.pixels.most - 120
         let.set()
-        while app.desk.running:
+        while app.service.running:
             await asyncio.sleep(0.01)
 
     asyncio.run(work())
@@ -399,13 +399,13 @@ def test_decoded_images_are_bounded_together(serving, monkeypatch):
     monkeypatch.setattr("clearsight.pipelines.serving.limits.LEAST_PIXELS", 300)
     app = serving(Limits(pixels=300))
     lowest = []
-    inner = desks.read_bytes
+    inner = service_module.read_bytes
 
     def watched(*given):
-        lowest.append(app.desk.pixels.free)
+        lowest.append(app.service.pixels.free)
         return inner(*given)
 
-    monkeypatch.setattr(desks, "read_bytes", watched)
+    monkeypatch.setattr(service_module, "read_bytes", watched)
 
     async def work() -> list[Answer]:
         return await asyncio.gather(*(ask(app, "/v1/predict", PICTURE) for _ in range(20)))
@@ -421,7 +421,7 @@ def test_slow_readers_are_left(serving):
     async def work() -> None:
         cut = await ask(app, "/v1/restore", png("large", 300, 300, 3), stuck=True)
         assert cut.parts == 1
-        assert app.desk.places.held == 0
+        assert app.service.places.held == 0
         whole = await ask(app, "/v1/restore", png("large", 300, 300, 3))
         assert whole.parts > 2
         assert len(whole.body) == int(whole.headers["content-length"])
@@ -502,7 +502,7 @@ def test_only_pages_of_this_server_are_answered(serving):
     assert post(app, "/v1/predict", PICTURE, headers=strange).status == 403
     # A link to the page from elsewhere is no harm.
     assert get(app, "/", headers=strange | {"sec-fetch-mode": "navigate"}).status == 200
-    everywhere = create_app(app.desk, 2)
+    everywhere = create_app(app.service, 2)
     assert get(everywhere, "/health", headers={"host": "models.example"}).status == 200
 
 
@@ -553,4 +553,4 @@ def test_the_file_is_shown_by_no_path(serving, tmp_path):
     app = serving()
     for target in ("/health", "/openapi.json", "/metrics", "/"):
         assert str(tmp_path) not in get(app, target).body.decode()
-    assert Path(app.desk.session.path).name == "secret-place.onnx"
+    assert Path(app.service.session.path).name == "secret-place.onnx"

@@ -14,9 +14,9 @@ from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.config.evaluate import Condition
 from clearsight.pipelines.metrics.accuracy import Accuracy
-from clearsight.pipelines.metrics.ece import Ece
-from clearsight.pipelines.metrics.psnr import Psnr
-from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.metrics.ece import ECE
+from clearsight.pipelines.metrics.psnr import PSNR
+from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.grid import Cell, Grid
 
 Rows = Mapping[tuple[str, str], Sequence[float] | NDArray[np.float64]]
@@ -31,7 +31,7 @@ def condition(kind: str, severity: int) -> Condition:
 
 def make(
     rows: Rows, conditions: Sequence[Condition], *, baseline: str | None = "plain", classes: int = 3
-) -> Measured:
+) -> RunColumns:
     """A run of systems x conditions from the ``correct`` column of each."""
     systems = tuple(dict.fromkeys(system for system, _ in rows))
     grid = Grid(
@@ -42,10 +42,10 @@ def make(
         triples=tuple((s, c, "none") for s, c in rows),
     )
     columns = {(s, c, "none"): {"correct": np.asarray(right, float)} for (s, c), right in rows.items()}
-    return Measured(grid, columns, baseline, 0, classes)
+    return RunColumns(grid, columns, baseline, 0, classes)
 
 
-def cells(measured: Measured) -> list[Cell]:
+def cells(measured: RunColumns) -> list[Cell]:
     return [Cell(f"{i:064d}", *triple) for i, triple in enumerate(measured.grid.triples)]
 
 
@@ -148,7 +148,7 @@ def test_what_is_not_defined_is_none() -> None:
     conditions = [condition("identity", 0), condition("fog", 1)]
     rows: Rows = {(s, c): [np.nan, np.nan] for s in ("plain", "mine") for c in ("clean", "fog-1")}
     measured = make(rows, conditions)
-    figures = Summary(measured, cells(measured), [Accuracy(), Psnr()]).figures()
+    figures = Summary(measured, cells(measured), [Accuracy(), PSNR()]).figures()
     assert all(
         c["metrics"] == {"accuracy": None, "psnr": None} and c["versus"] is None for c in figures["cells"]
     )
@@ -161,11 +161,11 @@ def test_the_ece_interval_holds_the_value_for_a_calibrated_model() -> None:
     generator = Rng(3).at("ece").numpy()
     confidence = generator.uniform(0.4, 1, 2000)
     correct = (generator.random(2000) < confidence).astype(float)
-    found = Ece()({"confidence": confidence, "correct": correct}, Rng(0))
+    found = ECE()({"confidence": confidence, "correct": correct}, Rng(0))
     assert found is not None
     assert found.low <= found.value <= found.high
     assert found.low < 0.01
-    over = Ece()({"confidence": np.full(2000, 0.99), "correct": correct}, Rng(0))
+    over = ECE()({"confidence": np.full(2000, 0.99), "correct": correct}, Rng(0))
     assert over is not None
     assert over.value == pytest.approx(abs(0.99 - correct.mean()))
     assert over.low > 0.2

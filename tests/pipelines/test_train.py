@@ -337,18 +337,18 @@ class TwoPlayers(Method):
 
     kind: Literal["two_players"] = "two_players"
 
-    def players(self, model: nn.Module) -> dict[str, nn.Module]:
+    def networks(self, model: nn.Module) -> dict[str, nn.Module]:
         frozen = nn.Linear(3, 3)
         frozen.requires_grad_(False)
         frozen.pretrained = True  # type: ignore[assignment]
         return {MODEL: model, "judge": nn.Linear(3, 2), "frozen": frozen}
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
-        logits = players[MODEL](batch.images)
-        yield "judge", players["judge"](logits.detach()).square().mean()
-        yield MODEL, nn.functional.cross_entropy(logits, batch.labels) + players["judge"](logits).mean()
+        logits = networks[MODEL](batch.images)
+        yield "judge", networks["judge"](logits.detach()).square().mean()
+        yield MODEL, nn.functional.cross_entropy(logits, batch.labels) + networks["judge"](logits).mean()
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")

@@ -20,7 +20,7 @@ def test_a_network_that_would_crash_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a processor")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
     method = {"kind": "fat", "steps": 2, "tau": [0], "tau_until": []}
     found = [

@@ -160,7 +160,7 @@ def texts(svg: str) -> list[str]:
 
 def test_chart_shows_natural_and_examined_accuracy() -> None:
     hard = {"how": "PGD-5 <8/255>"}
-    figures = [accuracy(0.4 + 0.1 * i, examined=accuracy(0.2 - 0.02 * i) | hard) for i in range(4)]
+    figures = [accuracy(0.4 + 0.1 * i, robust=accuracy(0.2 - 0.02 * i) | hard) for i in range(4)]
     svg = drawn({"name": "a & b", "checks": checks(*figures, best=2)})
     assert {"natural", "PGD-5 <8/255>", "kept: 2", "a & b: validation part"} <= set(texts(svg))
     root = ElementTree.fromstring(svg)
@@ -173,7 +173,7 @@ def test_chart_shows_natural_and_examined_accuracy() -> None:
     assert max(places[:4]) < min(places[4:])
     ends = {end: {"test": figures[i]} for end, i in (("best", 0), ("last", 3))}
     ended = texts(drawn({"name": "a & b", "checks": checks(*figures, best=2)} | ends))
-    assert "test part, kept and last weights: natural 0.400, 0.700; examined 0.200, 0.140" in ended
+    assert "test part, kept and last weights: natural 0.400, 0.700; robust 0.200, 0.140" in ended
     # Nothing is fetched from elsewhere.
     assert svg.count("http") == 1
 

@@ -190,12 +190,12 @@ def test_unpaired_methods_see_both_and_are_judged_on_the_reference(
             return Pair(images / 4, images)
 
         def step(
-            self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+            self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
         ) -> Iterator[tuple[str, Tensor]]:
             assert batch.reference is not None
             assert batch.reference.shape == batch.images.shape
             seen.append((float(batch.images.max()), float(batch.reference.max())))
-            yield MODEL, players[MODEL].restored(batch.images, batch.images[:, :1, :1, :1]).square().mean()
+            yield MODEL, networks[MODEL].restored(batch.images, batch.images[:, :1, :1, :1]).square().mean()
 
     config = make(data={"kind": "files", "path": str(dark)})
     config = config.model_copy(

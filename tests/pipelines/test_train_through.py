@@ -23,7 +23,7 @@ from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.training.image_set import decode
 from clearsight.pipelines.training.loop import Trained, train
 from clearsight.pipelines.training.scoring import score
-from clearsight.pipelines.training.through import Behind, network_of, put_behind
+from clearsight.pipelines.training.through import RestoreThenClassify, network_of, restore_then_classify
 from clearsight.restore.catalogue import RESTORERS
 
 GREY = {"width": 4, "channels": 1}
@@ -34,11 +34,13 @@ def tiny(tmp_path: Path) -> dict[str, Any]:
     return toy.denoiser(tmp_path / "tiny")
 
 
-def behind(*nodes: dict[str, Any], trained: bool = False) -> Behind:
+def behind(*nodes: dict[str, Any], trained: bool = False) -> RestoreThenClassify:
     classifier = {"kind": "small_convnet", "width": 4, "blocks": 1, "classes": 3}
     specs = [RESTORERS.parse(node) for node in nodes]
     images = random_images()
-    return put_behind(specs, CLASSIFIERS.parse(classifier).build(), images, trained=trained, rng=Rng(1))
+    return restore_then_classify(
+        specs, CLASSIFIERS.parse(classifier).build(), images, trained=trained, rng=Rng(1)
+    )
 
 
 def random_images() -> Tensor:

@@ -10,7 +10,7 @@ from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.replay import Replay
 from clearsight.pipelines.checks.attack_facts import add_up, cost
-from clearsight.pipelines.checks.evidence import Check, Evidence, Facts
+from clearsight.pipelines.checks.attack_record import AttackRecord, Check, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
 
 N = 200
@@ -38,13 +38,13 @@ def rows(right: int, **changes: Any) -> dict[str, Any]:
 CLEAN = rows(190, loss=np.full(N, 0.5), loss_before=np.full(N, np.nan))
 
 
-def cell(attack: Attack, right: int = 50, *, name: str = "it", **changes: Any) -> Evidence:
+def cell(attack: Attack, right: int = 50, *, name: str = "it", **changes: Any) -> AttackRecord:
     facts = changes.pop("facts", Facts())
     about = {key: changes.pop(key) for key in ("random", "victim_random", "draws") if key in changes}
-    return Evidence(name, attack, rows(right, **changes), facts, classes=10, **about)
+    return AttackRecord(name, attack, rows(right, **changes), facts, classes=10, **about)
 
 
-def found(subject: Evidence, *others: Evidence, clean: Any = CLEAN) -> dict[str, Check]:
+def found(subject: AttackRecord, *others: AttackRecord, clean: Any = CLEAN) -> dict[str, Check]:
     return {check.check: check for check in checks_of(subject, others, clean)}
 
 

@@ -16,7 +16,7 @@ from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_cases
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.runs.columns import Measured
+from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.grid import Grid
 
 ATTACKS: dict[str, Attack] = {
@@ -28,11 +28,11 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def make(rows: dict[tuple[str, str], Sequence[float]], baseline: str | None = None) -> Measured:
+def make(rows: dict[tuple[str, str], Sequence[float]], baseline: str | None = None) -> RunColumns:
     triples = tuple((system, "clean", attack) for system, attack in rows)
     grid = Grid({}, {}, {}, ATTACKS, triples)
     columns = {(s, "clean", a): {"correct": np.asarray(right, float)} for (s, a), right in rows.items()}
-    return Measured(grid, columns, baseline, 0, 3)
+    return RunColumns(grid, columns, baseline, 0, 3)
 
 
 def test_an_image_is_right_only_under_every_attack_of_the_radius() -> None:

@@ -68,13 +68,13 @@ class Counting(Method):
     kind: Literal["counting"] = "counting"
 
     def step(
-        self, players: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         assert batch.labels is not None
         assert batch.tally.passes == 0
         SEEN.append(batch.history)
         batch.tally.passes += 3 * (len(batch.images) // 2)
-        yield MODEL, nn.functional.cross_entropy(players[MODEL](batch.images), batch.labels)
+        yield MODEL, nn.functional.cross_entropy(networks[MODEL](batch.images), batch.labels)
 
 
 SEEN: list[tuple[tuple[float, float], ...]] = []

@@ -64,21 +64,21 @@ def tiny_players(method: EnlightenGAN = TINY) -> dict[str, nn.Module]:
     model = Enlighten(width=16).build().train()
     # Four channels are enough to see where gradients go.
     model.network = fresh(lambda: EnlightenNet(4))
-    players = method.players(model)
-    for name, player in players.items():
+    networks = method.networks(model)
+    for name, player in networks.items():
         if not getattr(player, "pretrained", False):
             initialise(player.network if name == "model" else player, Rng(0).at(name))
         player.train()
     # The first convolutions learn nothing while the last is zero.
     with torch.no_grad():
         model.network.last.weight.add_(0.05)
-    return players
+    return networks
 
 
-def grads(players: Mapping[str, nn.Module]) -> set[str]:
+def grads(networks: Mapping[str, nn.Module]) -> set[str]:
     return {
         name
-        for name, player in players.items()
+        for name, player in networks.items()
         if any(each.grad is not None and each.grad.any() for each in player.parameters())
     }
 
@@ -247,27 +247,27 @@ def test_frozen_features_stay_frozen() -> None:
 
 
 def test_each_loss_moves_its_own_player_only() -> None:
-    players = tiny_players()
+    networks = tiny_players()
     order = []
-    for name, loss in TINY.step(players, batch(), Rng(0)):
-        for player in players.values():
+    for name, loss in TINY.step(networks, batch(), Rng(0)):
+        for player in networks.values():
             player.zero_grad()
         loss.backward()
-        assert grads(players) == {name}
+        assert grads(networks) == {name}
         order.append(name)
     assert order == ["model", "global_discriminator", "local_discriminator"]
 
 
 def test_generator_loss_is_the_weighted_sum() -> None:
     method = TINY.model_copy(update={"global_weight": 2.0, "local_weight": 3.0, "darken": 0.0})
-    players, given = tiny_players(method), batch()
+    networks, given = tiny_players(method), batch()
     assert given.reference is not None
-    (_, found), *_ = list(method.step(players, given, Rng(4)))
+    (_, found), *_ = list(method.step(networks, given, Rng(4)))
     with torch.no_grad():
-        result = players["model"].restored(given.images)
-        real, fake = (players["global_discriminator"](x) for x in (given.reference, result))
+        result = networks["model"].restored(given.images)
+        real, fake = (networks["global_discriminator"](x) for x in (given.reference, result))
         cut = _Cutter(given.images, 2, 32, Rng(4).at("patches"))
-        patches = players["local_discriminator"](cut(result))
+        patches = networks["local_discriminator"](cut(result))
         fooled = 0.5 * ((fake - real.mean() - 1).square().mean() + (real - fake.mean()).square().mean())
         expected = 2 * fooled + 3 * (patches - 1).square().mean()
     # Batch statistics of the same batch are the same in both passes.
@@ -275,14 +275,14 @@ def test_generator_loss_is_the_weighted_sum() -> None:
 
 
 def test_discriminator_losses() -> None:
-    players, given = tiny_players(), batch()
+    networks, given = tiny_players(), batch()
     assert given.reference is not None
-    losses = dict(TINY.step(players, given, Rng(4)))
+    losses = dict(TINY.step(networks, given, Rng(4)))
     with torch.no_grad():
-        result = players["model"].restored(TINY.darkened(given.images, Rng(4).at("darken")))
-        real, fake = (players["global_discriminator"](x) for x in (given.reference, result))
+        result = networks["model"].restored(TINY.darkened(given.images, Rng(4).at("darken")))
+        real, fake = (networks["global_discriminator"](x) for x in (given.reference, result))
         cut = _Cutter(given.images, 2, 32, Rng(4).at("patches"))
-        real_patch, fake_patch = (players["local_discriminator"](cut(x)) for x in (given.reference, result))
+        real_patch, fake_patch = (networks["local_discriminator"](cut(x)) for x in (given.reference, result))
     torch.testing.assert_close(
         losses["global_discriminator"].detach(),
         0.5 * ((real - fake.mean() - 1).square().mean() + (fake - real.mean()).square().mean()),
@@ -295,22 +295,22 @@ def test_discriminator_losses() -> None:
 
 def test_features_are_compared_with_the_undarkened_image() -> None:
     method = TINY.model_copy(update={"global_weight": 0.0, "local_weight": 0.0, "darken": 1.0})
-    players = tiny_players(method)
-    players["features"] = FrozenFeatures([nn.Identity()])
+    networks = tiny_players(method)
+    networks["features"] = FrozenFeatures([nn.Identity()])
     with torch.no_grad():
-        players["model"].network.last.weight.zero_()
+        networks["model"].network.last.weight.zero_()
     # Fresh weights return the darkened input, which standardised is the input again but for the small
     # constant below the root.
-    (_, loss), *_ = list(method.step(players, batch(), Rng(0)))
+    (_, loss), *_ = list(method.step(networks, batch(), Rng(0)))
     assert loss.item() < 0.02
 
 
 def test_some_steps_fool_the_judges_better() -> None:
-    players, given = tiny_players(), batch()
-    optimiser = torch.optim.Adam(players["model"].parameters(), lr=2e-2)
+    networks, given = tiny_players(), batch()
+    optimiser = torch.optim.Adam(networks["model"].parameters(), lr=2e-2)
     losses = []
     for _ in range(6):
-        (_, loss), *_ = TINY.step(players, given, Rng(0))
+        (_, loss), *_ = TINY.step(networks, given, Rng(0))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -365,8 +365,8 @@ def test_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     method = TINY.model_copy(update={"feature_network": "efficientnet_lite0"})
     with pytest.raises(ConfigError, match=r"pip install clearsight\[imagenet\]"):
-        method.players(Enlighten(width=16).build())
-    assert set(TINY.players(Enlighten(width=16).build())) == {
+        method.networks(Enlighten(width=16).build())
+    assert set(TINY.networks(Enlighten(width=16).build())) == {
         "model",
         "global_discriminator",
         "local_discriminator",
@@ -377,7 +377,7 @@ def test_imagenet_features_are_those_of_the_classifier() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
     from clearsight.data.lite0 import lite0
 
-    features = TINY.model_copy(update={"feature_network": "efficientnet_lite0"}).players(
+    features = TINY.model_copy(update={"feature_network": "efficientnet_lite0"}).networks(
         Enlighten(width=16).build()
     )["features"]
     network, x = lite0().eval(), images(2, 3, 64, 64)

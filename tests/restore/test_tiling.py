@@ -14,7 +14,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh
 from clearsight.restore.base import RestorerFacts, RestorerSpec
 from clearsight.restore.classical.bicubic import Bicubic
-from clearsight.restore.classical.clahe import Clahe
+from clearsight.restore.classical.clahe import CLAHE
 from clearsight.restore.classical.gamma import Gamma
 from clearsight.restore.classical.histogram_equalization import HistogramEqualization
 from clearsight.restore.classical.median import Median
@@ -146,7 +146,7 @@ def test_spans_cover_the_axis_once(size, tile, halo, step, least):
         assert span.last == size or span.last - span.stop >= halo
 
 
-@pytest.mark.parametrize("spec", [HistogramEqualization(), Clahe()], ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("spec", [HistogramEqualization(), CLAHE()], ids=lambda spec: spec.kind)
 def test_what_needs_the_whole_image_is_refused_by_name(spec):
     restorer, x = spec.build(), images(1, 3, 20, 20)
     with pytest.raises(ConfigError, match=f"{spec.kind}: cannot be computed in tiles.*auto or none"):

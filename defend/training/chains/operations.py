@@ -33,9 +33,9 @@ def apply_operations(images: Tensor, operations: Tensor, levels: Tensor, signs: 
 
     Args:
         images: uint8 (m, c, h, w).
-        operations: int64 (m,) on the processor, index into `OPERATIONS`; -1 leaves an image as it is.
-        levels: float32 (m,) on the processor, strength, 0.1 to 10.
-        signs: float32 (m,) on the processor, direction of geometric operations.
+        operations: int64 (m,) on the CPU, index into `OPERATIONS`; -1 leaves an image as it is.
+        levels: float32 (m,) on the CPU, strength, 0.1 to 10.
+        signs: float32 (m,) on the CPU, direction of geometric operations.
 
     Returns:
         A new uint8 tensor (m, c, h, w).

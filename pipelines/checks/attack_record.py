@@ -1,4 +1,4 @@
-"""What the truth checks look at (`Evidence`) and what they say (`Check`). Plain numbers, no torch."""
+"""What the truth checks look at (`AttackRecord`) and what they say (`Check`). Plain numbers, no torch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AttackRecord:
     """One attacked cell.
 
     Attributes:

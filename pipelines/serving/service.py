@@ -53,7 +53,7 @@ class Served:
     png: bytes | None
 
 
-class Desk:
+class InferenceService:
     """Decodes, computes and encodes; threads do the work, one event loop keeps the books."""
 
     def __init__(self, session: Session, limits: Limits, size: int | None) -> None:

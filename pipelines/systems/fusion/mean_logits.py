@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.pipelines.systems.joins.base import JoinSpec
+from clearsight.pipelines.systems.fusion.base import FusionSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class MeanLogits(JoinSpec):
+class MeanLogits(FusionSpec):
     """Mean of the log-probabilities: the normalised geometric mean of the branches' predictions."""
 
     kind: Literal["mean_logits"] = "mean_logits"
     purpose: ClassVar[str] = "average the branches' log-probabilities"
     of: ClassVar[Literal["images", "logits"]] = "logits"
 
-    def join(self, inputs: Sequence[Tensor]) -> Tensor:
+    def fuse(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the mean over the branches, (n, classes)."""
         import torch
 

@@ -1,4 +1,4 @@
-"""Which figures under attack can be believed: marks of doubt, and gains that prove nothing.
+"""Which figures under attack can be believed: marks of flag, and gains that prove nothing.
 
 An attack can only show that an image falls; that one stands may be the attack's weakness. So a figure that
 a truth check condemned, or that comes from an attacker who did not know the whole system, is a bound from
@@ -22,7 +22,7 @@ ORDER = ("", "suspect", "unreliable")
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Flag:
     """What checks found wrong with one figure, in their own words."""
 
     system: str
@@ -32,15 +32,15 @@ class Doubt:
     words: list[str]
 
 
-def doubt_of(cell: Mapping[str, Any]) -> str:
+def flag_of(cell: Mapping[str, Any]) -> str:
     """Return ``unreliable``, ``suspect`` or nothing for a cell."""
     verdicts = [str(check["verdict"]) for check in cell.get("checks") or ()]
     return worst_of([*verdicts, "unreliable" if cell.get("reliable") is False else ""])
 
 
-def worst_of(doubts: Iterable[str]) -> str:
-    """Return the gravest of several doubts."""
-    return max((d for d in doubts if d in ORDER), key=ORDER.index, default="")
+def worst_of(flags: Iterable[str]) -> str:
+    """Return the gravest of several flags."""
+    return max((d for d in flags if d in ORDER), key=ORDER.index, default="")
 
 
 def judged(entry: Entry, *, overrated: bool, against: bool) -> Entry:
@@ -58,13 +58,13 @@ def judged(entry: Entry, *, overrated: bool, against: bool) -> Entry:
     return {**entry, "versus": {**versus, "verdict": VOID}}
 
 
-def doubts(figures: Figures) -> list[Doubt]:
+def flags(figures: Figures) -> list[Flag]:
     """Return what the checks say against figures, the unreliable ones first."""
     found = []
     for cell in figures.cells:
-        verdict = doubt_of(cell)
+        verdict = flag_of(cell)
         if verdict:
             words = [c["words"] for c in cell["checks"] if c["verdict"] == verdict]
             place = figures.title(cell["condition"])
-            found.append(Doubt(cell["system"], cell["attack"], place, verdict, words))
-    return sorted(found, key=lambda doubt: -ORDER.index(doubt.verdict))
+            found.append(Flag(cell["system"], cell["attack"], place, verdict, words))
+    return sorted(found, key=lambda flag: -ORDER.index(flag.verdict))

@@ -28,10 +28,10 @@ class Inverting(Method):
     kind: Literal["inverting"] = "inverting"
 
     @property
-    def examination(self) -> str:
+    def robust_validation(self) -> str:
         return "negatives"
 
-    def examined(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
+    def validation_attack(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
         assert not model.training
         return 1.0 - images
 
@@ -52,13 +52,13 @@ def part() -> ImageSet:
 def test_both_accuracies_are_measured_and_told() -> None:
     found = score(Bright(), part(), "cpu", batch=2, method=Inverting())
     assert (found.right, found.n) == (4, 5)
-    assert found.examined is not None
-    assert (found.examined.right, found.examined.n) == (1, 5)
-    assert found.rank == (0.2, -found.examined.loss)
+    assert found.robust is not None
+    assert (found.robust.right, found.robust.n) == (1, 5)
+    assert found.rank == (0.2, -found.robust.loss)
     told = found.figure()
-    assert (told["accuracy"], told["examined"]["accuracy"]) == (0.8, 0.2)
-    assert told["examined"]["how"] == "negatives"
-    assert told["examined"]["low"] < 0.2 < told["examined"]["high"]
+    assert (told["accuracy"], told["robust"]["accuracy"]) == (0.8, 0.2)
+    assert told["robust"]["how"] == "negatives"
+    assert told["robust"]["low"] < 0.2 < told["robust"]["high"]
     assert found.text().startswith("0.8000 [")
     assert "; negatives: 0.2000 [" in found.text()
 
@@ -66,9 +66,9 @@ def test_both_accuracies_are_measured_and_told() -> None:
 def test_other_methods_are_measured_once() -> None:
     plain = score(Bright(), part(), "cpu")
     assert score(Bright(), part(), "cpu", method=Standard()) == plain
-    assert plain.examined is None
+    assert plain.robust is None
     assert plain.rank == (0.8, -plain.loss)
-    assert "examined" not in plain.figure()
+    assert "robust" not in plain.figure()
 
 
 def config(folder: Path) -> TrainConfig:
@@ -109,8 +109,8 @@ def test_training_keeps_the_most_robust_weights(tmp_path: Path) -> None:
     assert kept.rank == pytest.approx(max(each.rank for each in seen), abs=2e-3)
     for name in ("validation", "test"):
         told = done.weights.card["figures"][name]
-        assert told["examined"]["how"] == "PGD-5, linf, eps 12/255, one random start"
-        assert told["examined"]["accuracy"] <= told["accuracy"]
+        assert told["robust"]["how"] == "PGD-5, linf, eps 12/255, one random start"
+        assert told["robust"]["accuracy"] <= told["accuracy"]
     assert run.test is not None
     model = CLASSIFIERS.parse({"kind": "small_convnet", "weights": str(done.weights.folder)}).build()
     again = score(model, decode(run.test, run.test.index().entries), "cpu", method=Adversarial(eps=12 / 255))

@@ -1,4 +1,4 @@
-"""`JoinSpec`: a part with several inputs of one type, where the branches of a graph meet."""
+"""`FusionSpec`: a part with several inputs of one type, where the branches of a graph meet."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from clearsight.data.contract.spec import PartSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clearsight.pipelines.systems.system import Join
+    from clearsight.pipelines.systems.system import Fusion
 
 
-class JoinSpec(PartSpec):
-    """Base of joins. A subclass adds ``kind`` and the hook ``join``."""
+class FusionSpec(PartSpec):
+    """Base of fusions. A subclass adds ``kind`` and the hook ``fuse``."""
 
     of: ClassVar[Literal["images", "logits"]]
     """What goes in and comes out."""
 
-    def join(self, inputs: Sequence[Tensor]) -> Tensor:
+    def fuse(self, inputs: Sequence[Tensor]) -> Tensor:
         """Hook: return one tensor of the inputs' common shape."""
         raise NotImplementedError
 
-    def build(self) -> Join:
+    def build(self) -> Fusion:
         """Return the module that runs this spec."""
-        from clearsight.pipelines.systems.system import Join
+        from clearsight.pipelines.systems.system import Fusion
 
-        return Join(self)
+        return Fusion(self)

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearsight.pipelines.serving.bodies import discard
-from clearsight.pipelines.serving.desk import Desk
 from clearsight.pipelines.serving.limits import Place, RefusedError, busy
+from clearsight.pipelines.serving.service import InferenceService
 
 CHUNK = 2**16
 """Bytes of an answer that are sent at a time, so that slow readers are noticed."""
@@ -47,20 +47,22 @@ def refusal(refused: RefusedError) -> JSONResponse:
     return JSONResponse(content, refused.status, headers)
 
 
-class Door:
+class Middleware:
     """Stands before the application."""
 
-    def __init__(self, app: ASGIApp, desk: Desk, hosts: Collection[str], known: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, service: InferenceService, hosts: Collection[str], known: Collection[str]
+    ) -> None:
         """Keep what decides.
 
         Args:
             app: answers those that may pass.
-            desk: knows how many there are.
+            service: knows how many there are.
             hosts: names that requests may call the server by; empty: any. Without this a page of a stranger
                 whose name was pointed at this machine could read the answers.
             known: paths that are counted by name.
         """
-        self.app, self.desk, self.hosts, self.known = app, desk, hosts, known
+        self.app, self.service, self.hosts, self.known = app, service, hosts, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,7 +85,7 @@ class Door:
             status = 499
         finally:
             endpoint = scope["path"] if scope["path"] in self.known else "other"
-            self.desk.metrics.answered(endpoint, status, time.perf_counter() - began)
+            self.service.metrics.answered(endpoint, status, time.perf_counter() - began)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = self._stranger(Headers(scope=scope))
@@ -91,13 +93,13 @@ class Door:
             await refusal(refused)(scope, receive, send)
         elif scope["path"] not in WORK or scope["method"] != "POST":
             await self.app(scope, receive, send)
-        elif self.desk.places.full:
-            await discard(Headers(scope=scope), receive, self.desk)
+        elif self.service.places.full:
+            await discard(Headers(scope=scope), receive, self.service)
             await refusal(busy("too many requests at a time"))(scope, receive, send)
         else:
             # It is taken once the body is there: slow clients keep nobody out. It is given back when the
             # answer is gone.
-            scope[PLACE] = place = Place(self.desk.places)
+            scope[PLACE] = place = Place(self.service.places)
             try:
                 await self.app(scope, receive, send)
             finally:
@@ -116,7 +118,7 @@ class Door:
     async def _send(self, message: Message, send: Send) -> None:
         body = message.get("body", b"")
         try:
-            async with asyncio.timeout(self.desk.limits.send_seconds):
+            async with asyncio.timeout(self.service.limits.send_seconds):
                 for start in range(0, len(body) - CHUNK, CHUNK):
                     part = body[start : start + CHUNK]
                     await send({"type": message["type"], "body": part, "more_body": True})
