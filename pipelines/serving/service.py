@@ -96,7 +96,7 @@ class InferenceService:
         Raises:
             RefusedError: an image that cannot be used, a client that left, or no time left.
         """
-        work = asyncio.create_task(self._work(data, top=top, image=image))
+        work = asyncio.create_task(self._work(data, top=top, wants_image=image))
         # The loop itself holds tasks by weak references only.
         self.running.add(work)
         work.add_done_callback(self._ended)

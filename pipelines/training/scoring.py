@@ -47,7 +47,7 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has the greatest of: robust accuracy, else accuracy; then low loss."""
+        """Return what the best checkpoint has most of: robust accuracy, else accuracy; then low loss."""
         return self.robust.rank if self.robust else (self.accuracy, -self.loss)
 
     def text(self) -> str:
