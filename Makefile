@@ -27,7 +27,7 @@ check: $(READY) .typing
 .typing:
 	rm -rf .typing/copy && mkdir -p .typing/copy
 	test -L .typing/clearsight/data || (mkdir -p .typing/clearsight && cd .typing/clearsight && \
-	    ln -sf ../../clearsight/__init__.py ../../clearsight/py.typed . && \
+	    ln -sf ../../clearsight/*.py ../../clearsight/py.typed . && \
 	    for room in data restore defend pipelines; do ln -s ../../$$room $$room; done)
 	cp -RL .typing/clearsight .typing/copy/clearsight
 
