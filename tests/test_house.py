@@ -62,6 +62,15 @@ def run(code: str, cwd: Path, path: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_code_under_test_is_that_of_this_checkout() -> None:
+    # The folder clearsight/ in the working folder is the package without its rooms: `python -m pytest` puts it
+    # first, and the rooms then come from wherever clearsight is installed.
+    import clearsight.data
+
+    place = Path(clearsight.data.__file__ or "").resolve()
+    assert place.is_relative_to(HOUSE), f"tests {place}: install it here, or PYTHONPATH=.typing python -P -m pytest"
+
+
 def test_registries_import_nothing_heavy() -> None:
     done = run(SCAN, HOUSE, str(HOUSE))
     assert done.returncode == 0, done.stderr
