@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part, check_images
 from clearsight.data.weights import state
+from clearsight.restore.ops.pad import pad
 
 if TYPE_CHECKING:
     from clearsight.restore.base import RestorerSpec
@@ -82,22 +82,3 @@ class Restorer(Part):
             )
         out = out[:, :, : height * scale, : width * scale]
         return out.clamp(0.0, 1.0) if clamp else out
-
-
-def pad(x: Tensor, *, minimum: int, multiple_of: int) -> Tensor:
-    """Replicate the bottom and right edges up to ``minimum`` and a multiple of ``multiple_of``.
-
-    Sizes may be symbolic, as in an export with dynamic height and width.
-    """
-    if minimum <= 1 and multiple_of == 1:
-        return x
-    bottom, right = (_missing(size, minimum, multiple_of) for size in x.shape[2:])
-    if not torch.compiler.is_compiling() and bottom == right == 0:
-        return x
-    return functional.pad(x, (0, right, 0, bottom), mode="replicate")
-
-
-def _missing(size: int, minimum: int, multiple_of: int) -> int:
-    least = -(-minimum // multiple_of) * multiple_of
-    whole: int = torch.sym_max(size + (-size) % multiple_of, least)  # type: ignore[no-untyped-call]
-    return whole - size

@@ -60,7 +60,7 @@ class JpegSqueeze(ArrayRestorerSpec):
         """Return the differentiable JPEG (colour always at half resolution)."""
         from kornia.enhance import jpeg_codec_differentiable
 
-        from clearsight.restore.restorer import pad
+        from clearsight.restore.ops.pad import pad
 
         height, width = x.shape[2:]
         colour = x if x.shape[1] == 3 else x.expand(-1, 3, -1, -1)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clearsight.data.contract.part import check_images
-from clearsight.restore.restorer import pad
+from clearsight.restore.ops.pad import pad
 
 LOW_PASS = (
     0.23037781330885523,

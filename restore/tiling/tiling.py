@@ -19,7 +19,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.part import check_images
-from clearsight.restore.restorer import pad
+from clearsight.restore.ops.pad import pad
 from clearsight.restore.tiling.spans import spans, up
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
 from clearsight.restore.base import ArrayRestorerSpec, RestorerFacts, RestorerSpec
 from clearsight.restore.classical.gamma import Gamma
-from clearsight.restore.restorer import pad
+from clearsight.restore.ops.pad import pad
 
 
 class Picky(RestorerSpec):
