@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Annotated, Any, Generic, TypeVar, Union
 
-from pydantic import Field
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.spec import Spec
@@ -100,3 +102,21 @@ def _plugins() -> tuple[ModuleType, ...]:
         importlib.import_module(point.value.split(":")[0])
         for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
     )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Annotation: the field takes any kind of this registry, discriminated by ``kind``.
+
+    The registry is scanned when the schema is first needed, so importing a config class stays cheap.
+    """
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the discriminated union."""
+        return handler.generate_schema(self.registry.union())
+
+    def __hash__(self) -> int:
+        """Hash by identity of the registry."""
+        return id(self.registry)

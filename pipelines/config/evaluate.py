@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from clearsight.data.benchmark.sets import SETS
 from clearsight.data.catalogue import CORRUPTIONS, SOURCES
 from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import PartSpec, Spec
 from clearsight.data.corruptions.base import Corruption, Table
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.catalogue import ATTACKS
-from clearsight.pipelines.config.registries import METRICS, PARTS, Choice
+from clearsight.pipelines.config.registries import METRICS, PARTS
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
 

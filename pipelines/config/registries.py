@@ -1,12 +1,8 @@
-"""All registries, and the pydantic annotation that turns one into the choices of a field."""
+"""All registries."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema
 
 from clearsight.data.catalogue import CORRUPTIONS, SOURCES
 from clearsight.data.contract.method import Method
@@ -33,21 +29,3 @@ GROUPS: dict[str, Registry[Any]] = {
     "metrics": METRICS,
 }
 """What ``clearsight list`` shows."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Annotation: the field takes any kind of this registry, discriminated by ``kind``.
-
-    The registry is scanned when the schema is first needed, so importing a config class stays cheap.
-    """
-
-    registry: Registry[Any]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the discriminated union."""
-        return handler.generate_schema(self.registry.union())
-
-    def __hash__(self) -> int:
-        """Hash by identity of the registry."""
-        return id(self.registry)

@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import Method
-from clearsight.data.contract.registry import Registry
+from clearsight.data.contract.registry import Choice, Registry
 from clearsight.data.contract.spec import Gradient, Number, PartSpec, Spec, kind_of
 from clearsight.data.sources.base import HoldOut, Source
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
-from clearsight.pipelines.config.registries import METHODS, Choice
+from clearsight.pipelines.config.registries import METHODS
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.training.base import RestorerMethod
@@ -36,6 +36,12 @@ class Augment(Spec):
     """Mirror left and right at even odds. Road signs and letters must not be."""
     rotate: bool = False
     """Of the crops that a restorer learns from: also mirror up and down and turn by quarters."""
+    degrees: Annotated[Number, Field(gt=0, le=180)] | None = None
+    """Turn the image by up to this many degrees each way; for classifiers. null: never."""
+    zoom: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """Enlarge or shrink the image by up to this share, its two sides apart; for classifiers. null: never."""
+    brightness: Annotated[Number, Field(gt=0, le=1)] | None = None
+    """Multiply all values by a factor drawn from [1 - this, 1 + this]; for classifiers. null: never."""
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a square that is greyed at a random place (DeVries & Taylor 2017). 0: none."""
     corruptions: CorruptionMixture | None = None
@@ -44,7 +50,7 @@ class Augment(Spec):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the images; what came later and is not used changes no key."""
-        return _without_unused(super().identity(), "corruptions")
+        return _without_unused(super().identity(), "corruptions", "degrees", "zoom", "brightness")
 
 
 class SGD(Spec):
@@ -187,9 +193,12 @@ class TrainConfig(Spec):
 
     @model_validator(mode="after")
     def _chain_fits(self) -> Self:
-        if self.restores and (self.through or self.augment.corruptions):
-            unfit = "through" if self.through else "augment.corruptions"
-            raise ValueError(f"'{unfit}' is for classifiers")
+        if self.restores:
+            changes = ("corruptions", "degrees", "zoom", "brightness")
+            unfit = ["through"] if self.through else []
+            unfit += [f"augment.{name}" for name in changes if getattr(self.augment, name) is not None]
+            if unfit:
+                raise ValueError(f"'{unfit[0]}' is for classifiers")
         if self.train_through and not self.through:
             raise ValueError("'train_through' needs 'through'")
         for part in self.through:

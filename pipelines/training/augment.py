@@ -1,9 +1,11 @@
-"""Label-keeping changes of a batch: shift with a mirrored border, flip, cutout."""
+"""Changes of a batch that keep the labels: shift, flip, turn, zoom, brightness, cutout."""
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clearsight.pipelines.config.train import Augment
 
@@ -32,6 +34,11 @@ def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tenso
     image = torch.arange(n, device=images.device)
     moved = images[image[:, None, None], rows[:, :, None], columns[:, None, :]]
     out = as_floats(moved)
+    if how.degrees is not None or how.zoom is not None:
+        out = _warped(out, how.degrees or 0.0, how.zoom or 0.0, generator)
+    if how.brightness is not None:
+        factors = 1 + how.brightness * _even((n, 1, 1, 1), generator)
+        out = (out * factors.to(out.device)).clamp(0, 1)
     if how.cutout:
         out = out.masked_fill(_squares(n, height, width, how.cutout, generator).to(out.device), GREY)
     return out
@@ -48,6 +55,25 @@ def mirrored(positions: Tensor, length: int) -> Tensor:
         return torch.zeros_like(positions)
     folded = positions.remainder(2 * (length - 1))
     return torch.minimum(folded, 2 * (length - 1) - folded)
+
+
+def _even(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return values drawn evenly from [-1, 1)."""
+    return 2 * torch.rand(shape, generator=generator) - 1
+
+
+def _warped(images: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
+    """Return images (n, c, h, w) turned and scaled about their centre, bilinear, the border mirrored."""
+    n, _, height, width = images.shape
+    angles = math.radians(degrees) * _even((n,), generator)
+    scales = 1 + zoom * _even((2, n), generator)
+    cosine, sine = angles.cos(), angles.sin()
+    # Coordinates run from -1 to 1 along both sides: where these differ, a turn needs their ratio.
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = cosine * scales[0], -sine * scales[0] * height / width
+    theta[:, 1, 0], theta[:, 1, 1] = sine * scales[1] * width / height, cosine * scales[1]
+    grid = nn.functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _squares(n: int, height: int, width: int, side: int, generator: torch.Generator) -> Tensor:

@@ -107,6 +107,13 @@ class Case:
     """For sets without a path: fields that give other images."""
 
 
+def build_joined(root: Path, shade: int, broken: bool) -> dict[str, Any]:
+    for name in ("one", "two"):
+        (root / name).mkdir(exist_ok=True)
+    one = {"kind": "parquet"} | build_parquet(root / "one", shade, broken)
+    return {"of": [one, {"kind": "folder"} | build_folder(root / "two", shade, False)]}
+
+
 CASES: dict[str, Case] = {
     "parquet": Case(build_parquet, files=True),
     "folder": Case(build_folder, files=True),
@@ -116,6 +123,7 @@ CASES: dict[str, Case] = {
     "cifar100": Case(build_cifar100),
     "cifar_c": Case(build_cifar_c),
     "tar": Case(build_tar, files=True),
+    "joined": Case(build_joined),
     "photos": Case(lambda root, shade, broken: {}),
     "signs": Case(lambda root, shade, broken: {"count": 40}, other={"pixels": 48}),
 }

@@ -438,6 +438,53 @@ def test_augmentation_moves_mirrors_and_cuts() -> None:
     assert ((cut == 0.5) | (cut == 1)).all()
 
 
+def test_turns_and_zooms_move_the_image_about_its_centre() -> None:
+    rows, columns = torch.meshgrid(torch.arange(33), torch.arange(49), indexing="ij")
+    dot = (((rows - 16) ** 2 + (columns - 36) ** 2) <= 9).to(torch.uint8) * 255
+    images = dot[None, :, :, None].repeat(64, 1, 1, 3)
+
+    def centres(**how: float) -> Tensor:
+        made = augmented(images, Augment(crop=0, flip=False, **how), Rng(4).torch())[:, 0]
+        mass = made.sum((1, 2))
+        return torch.stack([(made * axis).sum((1, 2)) / mass for axis in (rows - 16.0, columns - 24.0)], 1)
+
+    turned = centres(degrees=20)
+    # Twelve pixels right of the centre: a turn keeps the distance, in pixels, also where sides differ.
+    assert (turned.norm(dim=1) - 12).abs().max() < 0.3
+    angles = torch.rad2deg(torch.atan2(turned[:, 0], turned[:, 1]))
+    assert 15 < angles.abs().max() < 20.5
+    assert -4 < angles.mean() < 4
+    zoomed = centres(zoom=0.25)
+    assert zoomed[:, 0].abs().max() < 0.1
+    assert 12 / 1.26 < zoomed[:, 1].min() < 11
+    assert 13 < zoomed[:, 1].max() < 12 / 0.74
+
+
+def test_brightness_multiplies_all_values_of_an_image_by_one_factor() -> None:
+    grey = torch.full((200, 8, 8, 3), 100, dtype=torch.uint8)
+    factors = augmented(grey, Augment(crop=0, flip=False, brightness=0.3), Rng(5).torch()) / (100 / 255)
+    each = factors.mean((1, 2, 3))
+    assert (factors - each[:, None, None, None]).abs().max() < 1e-5
+    assert 0.7 <= each.min() < 0.72
+    assert 1.28 < each.max() <= 1.3
+    bright = augmented(grey * 2 + 40, Augment(crop=0, flip=False, brightness=0.3), Rng(5).torch())
+    assert bright.max() == 1.0
+
+
+def test_changes_for_classifiers_are_refused_for_restorers() -> None:
+    fields = {
+        "task": "train",
+        "name": "x",
+        "data": {"kind": "photos"},
+        "model": {"kind": "unet_denoiser"},
+        "method": {"kind": "denoise"},
+        "minutes": 1,
+        "augment": {"degrees": 5},
+    }
+    with pytest.raises(ValidationError, match=r"'augment\.degrees' is for classifiers"):
+        TrainConfig.model_validate(fields)
+
+
 def test_mirrored_positions_reflect() -> None:
     found = mirrored(torch.arange(-4, 8), 4)
     assert found.tolist() == [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]

@@ -1,0 +1,73 @@
+"""Several sources read as one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from clearsight.data.catalogue import SOURCES
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.registry import Choice
+from clearsight.data.sources.base import Entry, Index, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Joined(Source):
+    """All images of several sources with the same classes, one source after the other.
+
+    Images keep their ids; where two sources share one, all ids begin with the number of their source. The
+    sources' own ``hold_out``, ``take`` and ``label_map`` are applied first, then those of this one; resizing
+    (``size``, ``crop``) is this one's alone.
+    """
+
+    kind: Literal["joined"] = "joined"
+    purpose: ClassVar[str] = "several sources with the same classes, read as one"
+
+    of: Annotated[tuple[Annotated[Source, Choice(SOURCES)], ...], Field(min_length=2)]
+    """The sources, each written like any other."""
+
+    def scan(self) -> Index:
+        """List the images of all sources.
+
+        Raises:
+            DataError: two sources do not have the same classes in the same order.
+        """
+        indices = [source.index() for source in self.of]
+        for number, index in enumerate(indices):
+            if index.classes != indices[0].classes:
+                raise DataError(
+                    f"its source {number} has other classes than its source 0",
+                    where="source joined",
+                    hint="give each of them a label_map",
+                )
+        ids = [entry.id for index in indices for entry in index.entries]
+        shared = len(set(ids)) < len(ids)
+        entries = tuple(
+            replace(entry, id=f"{number}/{entry.id}" if shared else entry.id, place=f"{number}:{entry.place}")
+            for number, index in enumerate(indices)
+            for entry in index.entries
+        )
+        return Index(entries, indices[0].classes)
+
+    def load(self, entry: Entry) -> NDArray[np.uint8]:
+        """Decode one image as its own source does."""
+        source, own = self._own(entry)
+        return source.load(own)
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the encoded bytes of one image."""
+        source, own = self._own(entry)
+        return source.content(own)
+
+    def _own(self, entry: Entry) -> tuple[Source, Entry]:
+        """Return the source of an entry, and the entry as that source knows it.
+
+        Sources that number their places read the number out of the text again (`Entry.place` is either).
+        """
+        number, _, place = str(entry.place).partition(":")
+        return self.of[int(number)], replace(entry, place=place)
