@@ -1,10 +1,29 @@
-"""The registries of this room."""
+"""The registries of this room, and the source that a path stands for."""
 
 from __future__ import annotations
 
 from clearsight.data.contract.registry import Registry
 from clearsight.data.corruptions.base import Corruption
+from clearsight.data.home import locate
 from clearsight.data.sources.base import Source
 
 CORRUPTIONS = Registry("corruption", Corruption, "clearsight.data.corruptions")
 SOURCES = Registry("source", Source, "clearsight.data.sources")
+
+
+def images_at(path: str, size: int | None = None) -> Source:
+    """Return the source that a path stands for: a parquet file, a folder of class folders, or loose images.
+
+    Args:
+        path: a file or folder, see `clearsight.data.home.locate`.
+        size: resize the short side to so many pixels and cut the centre square.
+
+    Raises:
+        DataError: there is no such file or folder.
+    """
+    place = locate(path)
+    fields = {"path": str(place), "size": size}
+    if place.is_file() and place.suffix == ".parquet":
+        return SOURCES.parse({"kind": "parquet", **fields})
+    classed = place.is_dir() and any(child.is_dir() for child in place.iterdir())
+    return SOURCES.parse({"kind": "folder" if classed else "files", **fields})

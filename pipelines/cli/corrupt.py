@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from clearsight.data.benchmark.write import expand, write_benchmark
-from clearsight.data.catalogue import SOURCES
+from clearsight.data.catalogue import images_at
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
-from clearsight.data.home import locate
-from clearsight.data.sources.base import Source
 from clearsight.pipelines.cli.console import console, progress
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def command(
     _one_of("format", image_format, ("png", "jpeg"))
     names = [name.strip() for name in kinds.split(",")]
     corruptions = expand(names, severities=_levels(severity), table=cast("Table", table))
-    source = _source(path, size)
+    source = images_at(path, size)
     with progress(quiet=quiet) as tell:
         written = write_benchmark(
             source,
@@ -75,12 +73,3 @@ def _levels(text: str) -> tuple[int, ...]:
     if not levels or not all(1 <= level <= 5 for level in levels):
         raise ConfigError(f"'{text}' names no severities", where="--severity", hint="write 3, 1-5 or 1,3,5")
     return tuple(sorted(set(levels)))
-
-
-def _source(path: str, size: int | None) -> Source:
-    found = locate(path)
-    told: dict[str, Any] = {"path": str(found), "size": size}
-    if found.is_file() and found.suffix == ".parquet":
-        return SOURCES.parse({"kind": "parquet", **told})
-    classed = found.is_dir() and any(child.is_dir() for child in found.iterdir())
-    return SOURCES.parse({"kind": "folder" if classed else "files", **told})

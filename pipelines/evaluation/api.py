@@ -1,9 +1,10 @@
-"""The Python face of ``clearsight run``: the same objects, the same folder, the same report."""
+"""`evaluate` and `open_run`: what ``clearsight run`` does, as a function, and what it wrote, as an object."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,27 @@ class Report:
     folder: Path
     summary: Mapping[str, Any]
 
+    @property
+    def page(self) -> Path:
+        """Return the path of the HTML report."""
+        return self.folder / "report.html"
+
+    def results(self) -> list[dict[str, str | int | float]]:
+        """Return one mapping a (system, condition, attack, metric).
+
+        Keys: ``system``, ``condition``, ``attack``, ``n`` (images), ``metric``, ``value``, ``low`` and
+        ``high`` (95 % interval) and ``interval`` (its method).
+        """
+        import csv
+
+        with (self.folder / "summary.csv").open(encoding="utf-8", newline="") as file:
+            return [
+                dict(row)
+                | {"n": int(row["n"])}
+                | {name: float(row[name]) for name in ("value", "low", "high")}
+                for row in csv.DictReader(file)
+            ]
+
     def table(self) -> str:
         """Return the headline table as text."""
         from rich.console import Console
@@ -56,6 +78,28 @@ class Report:
         return parquet.read_table(self.folder / "results.parquet")
 
 
+def open_run(folder: str | PathLike[str]) -> Report:
+    """Return a finished run: its summary, its results, its report.
+
+    Args:
+        folder: a run folder, such as ``runs/2026-01-31_quickstart_0123abcd``.
+
+    Raises:
+        RunError: it is no run folder, or the run is not finished.
+    """
+    from clearsight.data.contract.errors import RunError
+    from clearsight.pipelines.runs.folder import RunFolder
+
+    place = RunFolder(Path(folder).expanduser())
+    if not place.done.is_file():
+        raise RunError(
+            "is not the folder of a finished run",
+            where=str(place.path),
+            hint="give the folder that a run printed; an interrupted run continues when it is started again",
+        )
+    return Report(place.path, place.read_json("summary.json"))
+
+
 def evaluate(
     data: Source,
     systems: Mapping[str, Graph | PartSpec],
@@ -66,7 +110,7 @@ def evaluate(
     baseline: str | None = None,
     name: str = "evaluation",
     chunk: int = 64,
-    root: Path = Path("runs"),
+    root: str | PathLike[str] = "runs",
     workers: int = 0,
     device: str = "auto",
     fresh: bool = False,
@@ -81,7 +125,7 @@ def evaluate(
         attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
-        name: goes into the name of the run folder.
+        name: part of the name of the run folder.
         chunk: images computed together.
         root: where run folders are kept.
         workers: processes; 0 is one a core. Results do not depend on it. More than one needs the usual
@@ -119,7 +163,7 @@ def evaluate(
         told["attacks"] = dict(attacks) if isinstance(attacks, Mapping) else _numbered(attacks)
         told["measure"] = [{"conditions": tuple(told["conditions"]), "attacks": tuple(told["attacks"])}]
     config = Evaluate.model_validate(told)
-    found = run(config, root=root, workers=workers, device=device, fresh=fresh, on_progress=on_progress)
+    found = run(config, root=Path(root), workers=workers, device=device, fresh=fresh, on_progress=on_progress)
     return Report(found.path, RunFolder(found.path).read_json("summary.json"))
 
 
