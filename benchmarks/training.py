@@ -129,7 +129,7 @@ def load(path: str, batch: int, number: int, device: str) -> list[Batch]:
 
 
 def prepared(start: nn.Module, batches: Sequence[Batch], steps: int, device: str) -> nn.Module:
-    """Return the network after so many steps of N-FGSM: FAT's saving hangs on what is classified right."""
+    """Return the network after so many steps of N-FGSM: FAT's saving depends on what is classified right."""
     runner = ours(Adversarial(eps=EPS, steps=1), start, device)
     for turn in range(steps):
         runner.step(*batches[turn % len(batches)])

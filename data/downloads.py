@@ -173,7 +173,7 @@ def _unpack(archive: Path, target: Path, folder: str) -> None:
 
 
 def _check_member(member: tarfile.TarInfo) -> None:
-    """Refuse everything but plain files and folders below the target (the filter would mend some of it)."""
+    """Refuse everything but plain files and folders below the target (the filter would fix some of it)."""
     parts = Path(member.name).parts
     if not (member.isfile() or member.isdir()) or ".." in parts or member.name.startswith(("/", "\\")):
         raise tarfile.TarError(f"unsafe member '{member.name}'")

@@ -35,7 +35,7 @@ def locate(path: str) -> Path:
             return (place / given).resolve()
     looked = "" if given.is_absolute() else f" (looked in {', '.join(map(str, places))})"
     raise DataError(
-        f"no such file or folder{looked}", where=path, hint="mend the path, or set CLEARSIGHT_DATA"
+        f"no such file or folder{looked}", where=path, hint="fix the path, or set CLEARSIGHT_DATA"
     )
 
 

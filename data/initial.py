@@ -67,7 +67,7 @@ def _set(layer: nn.Module, rng: Rng) -> bool:
 
 
 def _fan(layer: nn.Conv2d | nn.ConvTranspose2d) -> int:
-    """Return the number of weights that one value of the side with the gradient's scale hangs on."""
+    """Return the fan that scales the initial weights: how many of them contribute to one value."""
     area = prod(layer.kernel_size)
     if isinstance(layer, nn.ConvTranspose2d):
         return max(1, layer.in_channels * area // (layer.groups * prod(layer.stride)))

@@ -74,7 +74,7 @@ class OnnxPart(PartSpec):
         try:
             return locate(self.path)
         except DataError as error:
-            raise WeightsError(error.what, where=self.place, hint="mend 'path'") from None
+            raise WeightsError(error.what, where=self.place, hint="fix 'path'") from None
 
 
 def _data_files(path: Path) -> list[str]:

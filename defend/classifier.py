@@ -66,6 +66,6 @@ class Classifier(Part):
             raise ConfigError(
                 f"the network gives {given}, not logits (n, {self.classes})",
                 where=self.place,
-                hint="mend 'classes', or what the network returns",
+                hint="fix 'classes', or what the network returns",
             )
         return out

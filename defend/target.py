@@ -20,7 +20,7 @@ class AttackBatch:
     Attributes:
         images: float32 (n, c, h, w) in [0, 1], what the attack starts from.
         labels: int64 (n,), the true classes.
-        ids: one stable name an image; random streams hang on it.
+        ids: one stable name an image; random streams depend on it.
         rows: int64 (n,), what the target calls these images: counters and random draws go by it.
     """
 

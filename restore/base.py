@@ -29,7 +29,7 @@ class RestorerFacts:
         minimum: smallest height and width in pixels (smaller ones are padded up to it).
         multiple_of: height and width are padded up to a multiple of this, and the result is cropped.
         receptive_field: side in input pixels of the square, around the pixel, that one output pixel depends
-            on; None where it is unbounded (global statistics) or hangs on a grid fixed to the image's
+            on; None where it is unbounded (global statistics) or depends on a grid fixed to the image's
             corner (JPEG blocks), so that tiles cannot equal the whole.
     """
 
@@ -93,7 +93,7 @@ class RestorerSpec(PartSpec):
         Args:
             x: padded images (n, c, h, w), not to be changed in place.
             network: the module, if there is one.
-            generators: one an image, on the CPU; an image's result hangs on its own alone.
+            generators: one an image, on the CPU; an image's result depends on its own alone.
         """
         raise NotImplementedError
 

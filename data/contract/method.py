@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
 
 MODEL = "model"
-"""Name of the network that is being trained for keeps."""
+"""Name of the network whose weights the run publishes; the others only help to train it."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ READ_NOISE = 3.0
 class LowLight(Corruption):
     """A sensor that gets ``1 / factor`` of the light, without any brightening afterwards.
 
-    The image is taken for a well-lit scene: its sRGB values are turned into linear light x (IEC 61966-2-1),
+    The image is treated as a well-lit scene: its sRGB values are turned into linear light x (IEC 61966-2-1),
     the sensor counts ``Poisson(WHITE x / factor)`` electrons plus normal read noise, and the count over
     ``WHITE`` goes back to sRGB, is clipped and rounded to 8 bits. Shot noise, read noise and the few grey
     levels that are left are what an enhancer raises along with the image. Every channel of every pixel is

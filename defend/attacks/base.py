@@ -70,7 +70,7 @@ class Attack(Spec):
 
     @property
     def company(self) -> bool:
-        """Return True where an image's result may hang on the other images of its batch."""
+        """Return True where an image's result may depend on the other images of its batch."""
         return False
 
     def fits(self, classes: int) -> None:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, Target
 
 PLACES = ("system", "attack", "condition")
-"""What names a cell of a run; of no account for the result, which hangs on the images alone."""
+"""What names a cell of a run; of no account for the result, which depends on the images alone."""
 
 
 class Replay(Attack):
     """Takes each image from those that an attack with ``keep: true`` left in a run folder.
 
     They are used for every image, also for those that the system gets wrong anyway. Nothing is asked of the
-    system, so any will do: one without gradients, an ONNX file, or one that was mended since.
+    system, so any will do: one without gradients, an ONNX file, or one that was fixed since.
     """
 
     kind: Literal["replay"] = "replay"
@@ -129,7 +129,7 @@ class Replay(Attack):
         try:
             folder = locate(self.path)
         except DataError as error:
-            raise ConfigError(error.what, where=self._where, hint="mend 'path'") from None
+            raise ConfigError(error.what, where=self._where, hint="fix 'path'") from None
         if not (folder / "resolved.json").is_file():
             raise ConfigError(
                 "this is no run folder: it has no resolved.json",

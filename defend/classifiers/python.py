@@ -69,7 +69,7 @@ class PythonClassifier(ClassifierSpec):
                 made = make(**self.arguments)
             except TypeError as error:
                 raise ConfigError(
-                    f"the call fails: {error}", where=self.place, hint="mend 'arguments'"
+                    f"the call fails: {error}", where=self.place, hint="fix 'arguments'"
                 ) from error
         if not isinstance(made, nn.Module):
             raise ConfigError(f"returns a {type(made).__name__}, not a torch.nn.Module", where=self.place)
@@ -107,7 +107,7 @@ class PythonClassifier(ClassifierSpec):
         try:
             path = locate(name)
         except DataError as error:
-            raise ConfigError(error.what, where=self.place, hint="mend the path in 'call'") from None
+            raise ConfigError(error.what, where=self.place, hint="fix the path in 'call'") from None
         try:
             return _load(path)
         except ImportError as error:

@@ -53,7 +53,7 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Look for the nearest misclassified point of each image (FAB-T of Croce and Hein 2020).
 
-    One search for each of the classes that the image is most easily taken for. An image is finished, and
+    One search for each of the classes that the image is most easily confused with. An image is finished, and
     costs nothing any more, when a misclassified point within ``eps`` is known.
 
     Args:

@@ -127,7 +127,7 @@ def _false_security(figures: _Figures, worst: Entry | None, alone: Entry | None)
         f"do {points(figure['value'])}"
     )
     if gap <= GAP:
-        return Check("false_security", "fine", gap, f"{words}: what it shows does not hang on secrecy.")
+        return Check("false_security", "fine", gap, f"{words}: what it shows does not depend on secrecy.")
     undefended = _figure(alone)
     nothing = undefended is not None and figure["value"] <= undefended["value"] + REACH
     if nothing:

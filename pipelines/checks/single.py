@@ -169,7 +169,7 @@ def _random_outputs(cell: AttackRecord, clean: Columns) -> Check | None:
         return Check("random_outputs", "fine", apart, "Equal images got equal outputs, twice.")
     words = (
         "Equal images got different outputs, yet no part is declared stochastic: declare the random part, "
-        "so that attacks average over its draws and the judgement does not hang on one."
+        "so that attacks average over its draws and the judgement does not depend on one."
     )
     return Check("random_outputs", "unreliable", apart, words)
 

@@ -269,7 +269,7 @@ def _stop(number: int, frame: object) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; one clear line and a non-zero exit for everything that a user can mend."""
+    """Run the command line; one clear line and a non-zero exit for everything that a user can fix."""
     # albumentations asks the network for news at import unless told not to.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -55,7 +55,7 @@ class CorruptionMixture(Spec):
 
         Args:
             images: uint8 (n, h, w, 3), at least 16x16, on any device; they are not changed.
-            ids: n names. What happens to an image hangs on its name and on ``rng`` alone.
+            ids: n names. What happens to an image depends on its name and on ``rng`` alone.
             rng: the stream of a step.
 
         Returns:

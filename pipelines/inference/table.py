@@ -158,7 +158,7 @@ class Table:
             raise RunError(
                 f"cannot be written: {error.strerror or error}",
                 where=str(self.path),
-                hint="mend it, and go on with --resume",
+                hint="fix it, and continue with --resume",
             ) from None
 
     def mark(self) -> None:

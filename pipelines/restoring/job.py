@@ -162,7 +162,7 @@ class _Run:
             raise RunError(
                 f"cannot be written: {error.strerror or error}",
                 where=str(item.target),
-                hint="mend it and run the same command again to go on",
+                hint="fix it and run the same command again to continue",
             ) from None
         if item.target.suffix.lower() != item.source.suffix.lower():
             notes = (f"written as {item.target.name}", *notes)

@@ -46,7 +46,7 @@ class State:
 
     @property
     def model(self) -> nn.Module:
-        """Return the module that is trained for keeps."""
+        """Return the module whose weights the run publishes."""
         return self.networks[MODEL]
 
     def candidate(self) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ class RandomResize(RestorerSpec):
     kind: Literal["random_resize"] = "random_resize"
     purpose: ClassVar[str] = "random size and place; known not to be a defence"
     stochastic: ClassVar[bool] = True
-    onnx: ClassVar[str] = "draws random numbers that hang on the image, which an ONNX graph cannot repeat"
+    onnx: ClassVar[str] = "draws random numbers that depend on the image, which an ONNX graph cannot repeat"
     old_names: ClassVar[dict[str, str]] = {"least": "min_scale", "ground": "fill"}
 
     min_scale: Annotated[Number, Field(gt=0, le=1)] = 0.9
@@ -39,7 +39,7 @@ class RandomResize(RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: where a pixel comes from hangs on the size of the whole image."""
+        """Return the facts: where a pixel comes from depends on the size of the whole image."""
         return RestorerFacts()
 
     def randomized(

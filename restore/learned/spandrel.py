@@ -100,7 +100,7 @@ class SpandrelCheckpoint(RestorerSpec):
         try:
             path = locate(self.path)
         except DataError as error:
-            raise WeightsError(error.what, where=self.place, hint="mend 'path'") from None
+            raise WeightsError(error.what, where=self.place, hint="fix 'path'") from None
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
             raise WeightsError(f"is no {' or '.join(SUFFIXES)} file", where=self.place)
         if self.sha256 is not None and digest(path) != self.sha256:

@@ -14,7 +14,7 @@ TARGET = 0.26
 """Root mean square of the linear luma of a well-exposed photograph: the geometric mean over every fourth of
 the 400 BSDS500 photographs."""
 CERTAIN = 1.5
-"""Stops from which an image is taken for underexposed in full; those of BSDS500 spread by 0.6."""
+"""Stops from which an image is treated as fully underexposed; those of BSDS500 spread by 0.6."""
 HEADROOM = 2.0
 """Linear light, white being 1, where amplified values are cut: a network sees that the gain was too high."""
 STEP = 1.0 / (255.0 * 12.0**0.5)

@@ -300,7 +300,7 @@ def test_alone_as_in_company(case: Case, together: Callable[[Case], Done], make:
     done = together(case)
     attack = make(case, done.victims)
     if attack.company:
-        pytest.skip("it says that its result hangs on the other images")
+        pytest.skip("it says that its result depends on the other images")
     for i in (1, 4, 6):
         chosen = torch.tensor([i])
         one = AttackBatch(

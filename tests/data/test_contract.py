@@ -97,8 +97,8 @@ def test_two_kinds_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_errors_are_one_line_with_place_and_advice() -> None:
-    error = ClearsightError("it is broken", where="a.yaml:3", hint="mend it")
-    assert str(error) == "a.yaml:3: it is broken; mend it"
+    error = ClearsightError("it is broken", where="a.yaml:3", hint="fix it")
+    assert str(error) == "a.yaml:3: it is broken; fix it"
     assert near_miss("fgo", ["fog", "snow"]) == "did you mean 'fog'? known: fog, snow"
     assert near_miss("zzz", ["fog"]) == "known: fog"
 

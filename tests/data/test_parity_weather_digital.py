@@ -110,7 +110,7 @@ def test_spatter_agrees_for_an_equal_field(monkeypatch, severity, size):
     noise = normal(stream.numpy(), size[0] * size[1]).reshape(size)
     monkeypatch.setattr(np.random, "normal", lambda size, loc, scale: loc + scale * noise)
     off = difference("spatter", severity, image, stream.numpy())
-    # Canny's outlines hang on single grey levels, so that a drop may be shaded a little otherwise.
+    # Canny's outlines depend on single grey levels, so that a drop may be shaded a little otherwise.
     assert np.mean(off > 2) < 0.02
     assert off.mean() < 0.5
 
