@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.errors import AttackError, ConfigError, DataError, RunError, near_miss
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.defend.attacks.base import Attack, Sees
 
 if TYPE_CHECKING:
@@ -62,20 +63,20 @@ class Replay(Attack):
             RunError: what the run says of itself cannot be read.
         """
         folder = self._folder()
-        resolved = _read(folder / "resolved.json")
+        resolved = _read(folder.resolved)
         cell = self._cell(resolved["cells"])
-        found = sorted((folder / "cells" / cell["key"][:16]).glob("adversarial-*.safetensors"))
-        if not found:
-            told = resolved.get("config", {}).get("attacks", {}).get(self.attack, {})
+        files = folder.kept_adversarial(cell["key"])
+        if not files:
+            attack = resolved.get("config", {}).get("attacks", {}).get(self.attack, {})
             raise ConfigError(
                 f"that run kept no images of attack '{self.attack}' on system '{self.system}',"
                 f" condition '{self.condition}'",
                 where=self._where,
                 hint="finish that run first"
-                if told.get("keep")
+                if attack.get("keep")
                 else f"write 'keep: true' in attack '{self.attack}' there and run it again",
             )
-        return found
+        return files
 
     def passes(self, classes: int) -> tuple[int, int]:
         """Return the most passes that one image can cost."""
@@ -123,16 +124,16 @@ class Replay(Attack):
                 raise RunError(f"damaged: {error}", where=str(path), hint="run that attack again") from None
         return out
 
-    def _folder(self) -> Path:
+    def _folder(self) -> RunFolder:
         from clearsight.data.home import locate
 
         try:
-            folder = locate(self.path)
+            folder = RunFolder(locate(self.path))
         except DataError as error:
             raise ConfigError(error.what, where=self._where, hint="fix 'path'") from None
-        if not (folder / "resolved.json").is_file():
+        if not folder.resolved.is_file():
             raise ConfigError(
-                "this is no run folder: it has no resolved.json",
+                f"this is no run folder: it has no {folder.resolved.name}",
                 where=self._where,
                 hint="give the folder that 'clearsight run' made, such as runs/2026-01-31_name_0123abcd",
             )

@@ -11,6 +11,7 @@ import torch
 
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.pipelines.audit.careless import careless
@@ -23,7 +24,7 @@ from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.runs.folder import RunFolder
+from clearsight.pipelines.runs.folder import read_json, write_json
 from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.system import System
 
@@ -89,8 +90,8 @@ def audit(
         fresh=fresh,
         on_progress=on_progress,
     )
-    verdict = judge(folder.read_json("summary.json"), subjects, threat, probed)
-    folder.write_json("audit.json", verdict)
+    verdict = judge(read_json(folder.summary), subjects, threat, probed)
+    write_json(folder.audit, verdict)
     write_report(folder.path)
     return folder, verdict
 

@@ -16,7 +16,7 @@ from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
-    from clearsight.pipelines.runs.folder import RunFolder
+    from clearsight.data.contract.run_folder import RunFolder
     from clearsight.pipelines.runs.grid import Cell
     from clearsight.pipelines.systems.graph import Graph
 
@@ -40,12 +40,11 @@ def load_facts(
 
 
 def _read(folder: RunFolder, cell: Cell, number: int) -> list[Mapping[str, Any]]:
-    chunk = folder.chunk(cell, number)
-    path = chunk.with_name(f"attack-{number:05d}.json")
+    path = folder.attack(cell.key, number)
     try:
         told: list[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        hint = f"delete {chunk.name} beside it and run again"
+        hint = f"delete {folder.chunk(cell.key, number).name} beside it and run again"
         raise RunError(f"cannot read it: {error}", where=str(path), hint=hint) from None
     return told
 

@@ -11,6 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import Number
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
@@ -93,7 +94,7 @@ def _print(path: Path, audit: Mapping[str, Any]) -> None:
         screen.print(_accuracies(entry, audit), markup=False)
         screen.print(_table(entry))
     screen.print(f"verdict: {audit['verdict']}", markup=False)
-    screen.print(f"report: {path / 'report.html'}", markup=False, soft_wrap=True)
+    screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)
 
 
 def _accuracies(entry: Mapping[str, Any], audit: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
 
@@ -31,9 +32,9 @@ def report_command(path: Path, *, markdown: bool) -> None:
     """Write ``report.html`` of a run folder again and print its table."""
     from clearsight.pipelines.report.markdown import markdown as tables
     from clearsight.pipelines.report.page import write_report
-    from clearsight.pipelines.runs.folder import RunFolder
+    from clearsight.pipelines.runs.folder import read_json
 
-    summary = RunFolder(path).read_json("summary.json")
+    summary = read_json(RunFolder(path).summary)
     write_report(path)
     if markdown:
         sys.stdout.write(tables(summary))
@@ -43,16 +44,16 @@ def report_command(path: Path, *, markdown: bool) -> None:
 
 def _print(path: Path) -> None:
     from clearsight.pipelines.report.terminal import headline
-    from clearsight.pipelines.runs.folder import RunFolder
+    from clearsight.pipelines.runs.folder import read_json
 
-    summary = RunFolder(path).read_json("summary.json")
+    summary = read_json(RunFolder(path).summary)
     screen = console()
     screen.print(headline(summary))
     skipped = summary["data"]["skipped"]
     for item in skipped[:20]:
         screen.print(f"skipped {item['id']}: {item['reason']}", markup=False)
     if len(skipped) > 20:
-        screen.print(f"... and {len(skipped) - 20} more: {path / 'skipped.json'}", markup=False)
+        screen.print(f"... and {len(skipped) - 20} more: {RunFolder(path).skipped}", markup=False)
     for warning in summary["warnings"]:
         screen.print(f"warning: {warning}", markup=False)
-    screen.print(f"report: {path / 'report.html'}", markup=False, soft_wrap=True)
+    screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.corruptions.base import Corruption
 from clearsight.data.sources.base import Source
@@ -75,7 +76,7 @@ class Report:
         """Return one row per (system, condition, attack, image)."""
         from pyarrow import parquet
 
-        return parquet.read_table(self.folder / "results.parquet")
+        return parquet.read_table(RunFolder(self.folder).results)
 
 
 def open_run(folder: str | PathLike[str]) -> Report:
@@ -88,7 +89,7 @@ def open_run(folder: str | PathLike[str]) -> Report:
         RunError: it is no run folder, or the run is not finished.
     """
     from clearsight.data.contract.errors import RunError
-    from clearsight.pipelines.runs.folder import RunFolder
+    from clearsight.pipelines.runs.folder import read_json
 
     place = RunFolder(Path(folder).expanduser())
     if not place.done.is_file():
@@ -97,7 +98,7 @@ def open_run(folder: str | PathLike[str]) -> Report:
             where=str(place.path),
             hint="give the folder that a run printed; an interrupted run continues when it is started again",
         )
-    return Report(place.path, place.read_json("summary.json"))
+    return Report(place.path, read_json(place.summary))
 
 
 def evaluate(
@@ -139,7 +140,7 @@ def evaluate(
         ClearsightError: images, weights or files that do not fit; the message says what to do.
     """
     from clearsight.pipelines.evaluation.run import run
-    from clearsight.pipelines.runs.folder import RunFolder
+    from clearsight.pipelines.runs.folder import read_json
 
     graphs = {label: item if isinstance(item, Graph) else chain(item) for label, item in systems.items()}
     parts: dict[str, PartSpec] = {}
@@ -163,8 +164,10 @@ def evaluate(
         told["attacks"] = dict(attacks) if isinstance(attacks, Mapping) else _numbered(attacks)
         told["measure"] = [{"conditions": tuple(told["conditions"]), "attacks": tuple(told["attacks"])}]
     config = Evaluate.model_validate(told)
-    found = run(config, root=Path(root), workers=workers, device=device, fresh=fresh, on_progress=on_progress)
-    return Report(found.path, RunFolder(found.path).read_json("summary.json"))
+    folder = run(
+        config, root=Path(root), workers=workers, device=device, fresh=fresh, on_progress=on_progress
+    )
+    return Report(folder.path, read_json(folder.summary))
 
 
 def _numbered(attacks: Sequence[Attack]) -> dict[str, Attack]:

@@ -19,15 +19,17 @@ from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.evaluation.rows import to_tensor, to_uint8
 from clearsight.pipelines.evaluation.worker import one_thread
+from clearsight.pipelines.runs.folder import write_json
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.target import SystemTarget
 from clearsight.pipelines.systems.threats import is_attack, refuse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clearsight.pipelines.evaluation.plan import Plan
     from clearsight.pipelines.systems.system import System
 
-INDEX = "gradients.json"
 IMAGES = 2
 """Images of a run whose gradients are kept."""
 EOT = 8
@@ -37,7 +39,7 @@ CLIPPED = 0.99
 
 
 def keep_gradients(plan: Plan) -> None:
-    """Write the gradients of a run with attacks into ``images/``, and `INDEX` beside them, which is last.
+    """Write the gradients of a run with attacks into ``images/``, and the index beside them, which is last.
 
     The images are the first and the middle one of those that the report keeps, clean and labelled. An
     entry of the index names the sample, the system, the files of input and gradient, and ``scale``: the
@@ -47,20 +49,20 @@ def keep_gradients(plan: Plan) -> None:
     labels.
     """
     folder = plan.job.folder
-    if (folder.path / "images" / INDEX).exists() or not any(map(is_attack, plan.grid.attacks.values())):
+    if folder.gradients_index.exists() or not any(map(is_attack, plan.grid.attacks.values())):
         return
     chosen = _chosen(plan)
     if not chosen:
         return
-    (folder.path / "images").mkdir(exist_ok=True)
+    folder.images.mkdir(exist_ok=True)
     entries = []
     with one_thread():
         for number, name in enumerate(plan.grid.measured):
             entries += _of_system(plan, name, number, chosen)
     for position, sample in chosen.items():
-        _write(plan, f"gradient-input-{position:06d}.png", to_tensor([sample.image])[0])
+        _write(folder.gradient_input(position), to_tensor([sample.image])[0])
     order = {sample.id: i for i, sample in enumerate(chosen.values())}
-    folder.write_json(f"images/{INDEX}", sorted(entries, key=lambda e: order[e["sample"]]))
+    write_json(folder.gradients_index, sorted(entries, key=lambda entry: order[entry["sample"]]))
 
 
 def _chosen(plan: Plan) -> dict[int, Sample]:
@@ -74,7 +76,7 @@ def _chosen(plan: Plan) -> dict[int, Sample]:
 
 def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) -> list[dict[str, Any]]:
     """Return the entries of one system, and write its images. The system is gone when this returns."""
-    system, entries = plan.grid.graphs[name].build().to(plan.job.device), []
+    system, entries, folder = plan.grid.graphs[name].build().to(plan.job.device), [], plan.job.folder
     for position, sample in chosen.items():
         told: dict[str, Any] = {"file": None, "scale": None, "why": None}
         try:
@@ -87,12 +89,13 @@ def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) ->
         else:
             shown, scale = colours(gradient)
             if scale > 0:
-                told |= {"file": f"gradient-{number:03d}-{position:06d}.png", "scale": float(f"{scale:.4g}")}
-                _write(plan, told["file"], shown)
+                path = folder.gradient(number, position)
+                told |= {"file": path.name, "scale": float(f"{scale:.4g}")}
+                _write(path, shown)
             else:
                 told["why"] = "it is zero in nearly every pixel"
         about = {"sample": sample.id, "label": sample.label, "system": name}
-        entries.append(about | {"input": f"gradient-input-{position:06d}.png"} | told)
+        entries.append(about | {"input": folder.gradient_input(position).name} | told)
     return entries
 
 
@@ -146,5 +149,5 @@ def _stride(gradient: Tensor) -> int:
     return -(-gradient.numel() // (1 << 24))
 
 
-def _write(plan: Plan, name: str, image: Tensor) -> None:
-    replace_file(plan.job.folder.path / "images" / name, encode_png(to_uint8(image)))
+def _write(path: Path, image: Tensor) -> None:
+    replace_file(path, encode_png(to_uint8(image)))

@@ -58,7 +58,9 @@ class Plan:
         for condition in self.grid.conditions:
             wanted = [cell for cell in self.cells if cell.condition == condition]
             for number in range(self.job.chunks):
-                lacking = tuple(cell for cell in wanted if not self.job.folder.chunk(cell, number).exists())
+                lacking = tuple(
+                    cell for cell in wanted if not self.job.folder.chunk(cell.key, number).exists()
+                )
                 if lacking:
                     tasks.append(Task(condition, number, lacking))
         return tasks

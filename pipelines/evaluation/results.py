@@ -19,7 +19,7 @@ from clearsight.pipelines.evaluation.input_gradients import keep_gradients
 from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.columns import RunColumns, columns_of
-from clearsight.pipelines.runs.folder import Row, assemble, write_table
+from clearsight.pipelines.runs.folder import Row, assemble, write_json, write_table
 from clearsight.pipelines.systems.graph import part_facts
 from clearsight.pipelines.systems.threats import is_attack
 
@@ -35,10 +35,10 @@ def finish(plan: Plan, *, seconds: float, workers: int) -> None:
     folder = plan.job.folder
     table = assemble(folder, plan.cells, plan.job.chunks)
     timings = _timings(plan)
-    write_table(folder.path / "timings.parquet", timings)
+    write_table(folder.timings, timings)
     summary = _summary(plan, table, timings) | {"timing": {"seconds": round(seconds, 1), "workers": workers}}
-    folder.write_json("summary.json", summary)
-    replace_file(folder.path / "summary.csv", _csv(summary).encode())
+    write_json(folder.summary, summary)
+    replace_file(folder.summary_csv, _csv(summary).encode())
     _index_images(plan, table)
     keep_gradients(plan)
     write_report(folder.path)
@@ -137,7 +137,7 @@ def _timings(plan: Plan) -> list[Row]:
     rows = []
     for cell in plan.cells:
         for number in range(plan.job.chunks):
-            path = plan.job.folder.chunk(cell, number).with_name(f"timing-{number:05d}.json")
+            path = plan.job.folder.timing(cell.key, number)
             found: Mapping[str, Any] = json.loads(path.read_text())
             place = {
                 "system": cell.system,
@@ -165,7 +165,7 @@ def _index_images(plan: Plan, table: pa.Table) -> None:
         for i in shown:
             entry = plan.intake.entries[i]
             common: Row = {"condition": name, "sample": entry.id, "label": entry.label}
-            file = f"input-{condition.corruption.key()[:16]}-{i:06d}.png"
+            file = plan.job.folder.image("input", condition.corruption.key(), i).name
             nothing: Row = {"system": None, "attack": None, "prediction": None, "confidence": None}
             found.append({**common, "file": file, **nothing})
             for j, cell in enumerate(plan.cells):
@@ -175,7 +175,7 @@ def _index_images(plan: Plan, table: pa.Table) -> None:
                         before = bare.get((cell.system, name))
                         shot["before"] = None if before is None else _said(plan, table, before, i)
                     found.append(shot)
-    plan.job.folder.write_json("images/images.json", found)
+    write_json(plan.job.folder.images_index, found)
 
 
 def _attacked(plan: Plan, cell: Cell) -> bool:
@@ -184,11 +184,10 @@ def _attacked(plan: Plan, cell: Cell) -> bool:
 
 def _shot(plan: Plan, cell: Cell, image: int) -> Row:
     """Return the files of a cell's image: what was restored, and what an attack made."""
-    folder = plan.job.folder.path / "images"
 
     def there(role: str) -> str | None:
-        file = f"{role}-{cell.key[:16]}-{image:06d}.png"
-        return file if (folder / file).exists() else None
+        path = plan.job.folder.image(role, cell.key, image)
+        return path.name if path.exists() else None
 
     shot: Row = {"system": cell.system, "attack": cell.attack, "file": there("cell")}
     return shot | {"adversarial": there("adversarial")} if _attacked(plan, cell) else shot

@@ -21,11 +21,12 @@ from time import perf_counter
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.plan import Plan, Progress, prepare
 from clearsight.pipelines.evaluation.results import finish
 from clearsight.pipelines.evaluation.worker import Bench, Job, Task, one_thread, start_worker, work
-from clearsight.pipelines.runs.folder import RunFolder
+from clearsight.pipelines.runs.folder import write_json
 from clearsight.pipelines.runs.versions import library_versions
 
 log = logging.getLogger("clearsight")
@@ -58,7 +59,7 @@ def run(
     begin = perf_counter()
     plan = prepare(config, root=root, device=device, fresh=fresh, on_progress=on_progress)
     folder = plan.job.folder
-    with _logging_to(folder.path / "log.txt"):
+    with _logging_to(folder.log):
         _write_down(plan, text)
         tasks = plan.missing()
         if folder.done.exists() and not tasks:
@@ -126,11 +127,11 @@ def _write_down(plan: Plan, text: str | None) -> None:
     folder, config = plan.job.folder, plan.config
     resolved = config.model_dump(mode="json", exclude_none=True)
     shown = text if text is not None else yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-    (folder.path / "config.yaml").write_text(shown, encoding="utf-8")
-    folder.write_json("resolved.json", {"config": resolved, "cells": [vars(cell) for cell in plan.cells]})
-    folder.write_json("environment.json", environment(plan.job.device))
+    folder.config.write_text(shown, encoding="utf-8")
+    write_json(folder.resolved, {"config": resolved, "cells": [vars(cell) for cell in plan.cells]})
+    write_json(folder.environment, environment(plan.job.device))
     if plan.intake.skipped:
-        folder.write_json("skipped.json", [vars(skipped) for skipped in plan.intake.skipped])
+        write_json(folder.skipped, [vars(skipped) for skipped in plan.intake.skipped])
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
@@ -33,7 +34,7 @@ from clearsight.pipelines.evaluation.attack_batch import (
     under_attack,
 )
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
-from clearsight.pipelines.runs.folder import Row, RunFolder, write_rows
+from clearsight.pipelines.runs.folder import Row, write_rows
 from clearsight.pipelines.runs.grid import Cell
 from clearsight.pipelines.systems.graph import OUT, Graph
 from clearsight.pipelines.systems.system import System
@@ -115,31 +116,31 @@ class Bench:
     def _measure_cell(self, task: Task, cell: Cell, samples: list[Sample], batches: list[Batch]) -> None:
         clock = _Clock(self.job.device)
         rows: list[Row] = [{} for _ in samples]
-        path = self.job.folder.chunk(cell, task.number)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder, key, number = self.job.folder, cell.key, task.number
+        folder.cell(key).mkdir(parents=True, exist_ok=True)
         facts: list[dict[str, Any]] = []
         kept: dict[str, Tensor] = {}
         for k, batch in enumerate(batches):
-            memory = path.with_name(f"partial-{task.number:05d}-{k}.safetensors")
+            memory = folder.partial(key, number, k)
             found = self._measure_batch(cell, samples, batch, clock, memory)
             for i, row in zip(batch.members, found.rows, strict=True):
                 rows[i] = {"id": samples[i].id, "label": samples[i].label} | row
-            for i in set(self._shown_of(task.number)) & set(batch.members):
-                position, at = self.job.positions(task.number)[i], batch.members.index(i)
+            for i in set(self._shown_of(number)) & set(batch.members):
+                position, at = self.job.positions(number)[i], batch.members.index(i)
                 for role, images in found.images.items():
-                    self._write_image(f"{role}-{cell.key[:16]}", position, to_uint8(images[at]))
+                    _write_image(folder.image(role, key, position), to_uint8(images[at]))
             if found.attacked:
                 facts.append(found.attacked.facts)
                 kept |= {samples[i].id: found.attacked.images[j] for j, i in enumerate(batch.members)}
         timing = json.dumps({"images": len(samples), "seconds": clock.seconds})
-        replace_file(path.with_name(f"timing-{task.number:05d}.json"), timing.encode())
+        replace_file(folder.timing(key, number), timing.encode())
         if facts:
-            replace_file(path.with_name(f"attack-{task.number:05d}.json"), json.dumps(facts).encode())
+            replace_file(folder.attack(key, number), json.dumps(facts).encode())
         if self.job.attacks[cell.attack].keep:
-            keep_images(path.with_name(f"adversarial-{task.number:05d}.safetensors"), kept)
+            keep_images(folder.adversarial(key, number), kept)
         # Last, because it is what marks the chunk as done.
-        write_rows(path, rows)
-        for partial in path.parent.glob(f"partial-{task.number:05d}-*.safetensors"):
+        write_rows(folder.chunk(key, number), rows)
+        for partial in folder.partials(key, number):
             partial.unlink()
 
     def _measure_batch(
@@ -206,13 +207,13 @@ class Bench:
 
     def _keep_inputs(self, task: Task, corruption: Corruption, inputs: Sequence[NDArray[np.uint8]]) -> None:
         for i in self._shown_of(task.number):
-            name = f"input-{corruption.key()[:16]}"
-            self._write_image(name, self.job.positions(task.number)[i], inputs[i])
+            position = self.job.positions(task.number)[i]
+            _write_image(self.job.folder.image("input", corruption.key(), position), inputs[i])
 
-    def _write_image(self, name: str, position: int, image: NDArray[np.uint8]) -> None:
-        folder = self.job.folder.path / "images"
-        folder.mkdir(exist_ok=True)
-        replace_file(folder / f"{name}-{position:06d}.png", encode_png(image))
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    replace_file(path, encode_png(image))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.report.attack_tables import facts
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.strips import (
@@ -33,21 +34,20 @@ SAME = "no pixel differs"
 Shot = Mapping[str, Any]
 
 
-def attack_album(run: Path, figures: Figures) -> Album:
+def attack_album(run: RunFolder, figures: Figures) -> Album:
     """Return strips of attacked cells; empty where the run kept no adversarial images.
 
     Attacks take turns, each with the next sample and all systems on it, so that systems can be compared and
     nothing is chosen by its outcome.
     """
-    folder = run / "images"
-    entries = listing(folder)
+    entries = listing(run.images_index)
     inputs = {(e["condition"], e["sample"]): e for e in entries if e["system"] is None}
     shots = {
         (e["condition"], e["attack"], e["sample"], e["system"]): e for e in entries if e.get("adversarial")
     }
     made, spent, stopped = Album([]), 0, False
     for turn in _turns(figures, shots):
-        strips = [_strip(folder, figures, inputs, shots[place], made) for place in turn]
+        strips = [_strip(run.images, figures, inputs, shots[place], made) for place in turn]
         size = sum(bytes_ for _, bytes_ in strips)
         stopped = stopped or len(made.strips) + len(strips) > STRIPS or spent + size > BUDGET
         if stopped:

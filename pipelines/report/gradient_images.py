@@ -6,27 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.strips import Album, Strip, Tile, class_name, listing, read, show
 
-INDEX = "gradients.json"
 BUDGET = 1_000_000
 """Bytes of all of them together, at most."""
 
 
-def gradient_album(run: Path, figures: Figures) -> Album:
+def gradient_album(run: RunFolder, figures: Figures) -> Album:
     """Return a strip an image: the input, then the gradient of each system; empty where none were kept.
 
     Raises:
         RunError: the index is there and cannot be read.
     """
-    folder = run / "images"
     by_sample: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for entry in listing(folder, INDEX):
+    for entry in listing(run.gradients_index):
         by_sample.setdefault(entry["sample"], {})[entry["system"]] = entry
     made, spent = Album([]), 0
     for sample, entries in by_sample.items():
-        strip, size = _strip(folder, figures, sample, entries, made)
+        strip, size = _strip(run.images, figures, sample, entries, made)
         if spent + size > BUDGET:
             made.left_out += 1
             continue

@@ -249,7 +249,7 @@ def _cost(told: Mapping[str, Any]) -> str:
         words.append(f"{number(epochs)}\u00a0epochs")
     if passes is not None:
         # Of the attack alone: what it costs an image in every epoch, and what early stops save.
-        words.append(f"{number(passes)}\u00a0attack gradients a\u00a0image and\u00a0epoch")
+        words.append(f"{number(passes)}\u00a0attack gradients an\u00a0image and\u00a0epoch")
     if words and told.get("init"):
         words.append(f"from {told['init']}")
     return ", ".join(words)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import replace_file
 from clearsight.pipelines.report import attack_tables, charts, tables
 from clearsight.pipelines.report.attack_strips import attack_album
@@ -22,7 +23,6 @@ from clearsight.pipelines.report.reliability import VOID, flags
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain, style
 
-REPORT = "report.html"
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
 
 
@@ -39,15 +39,15 @@ def write_report(run: Path) -> Path:
     Raises:
         RunError: the summary or another file is missing, damaged or of another schema.
     """
-    summary = _json(run / "summary.json")
+    folder = RunFolder(run)
+    summary = _json(folder.summary)
     if summary is None:
         raise RunError("has no summary.json", where=str(run), hint="let the run finish, or summarise it")
-    config = run / "config.yaml"
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    context = _context(run, Figures(summary), text, _json(run / "environment.json") or {})
-    page = _render(context, audit_of(_json(run / "audit.json")))
-    replace_file(run / REPORT, page.encode("utf-8"))
-    return run / REPORT
+    text = folder.config.read_text(encoding="utf-8") if folder.config.is_file() else ""
+    context = _context(folder, Figures(summary), text, _json(folder.environment) or {})
+    page = _render(context, audit_of(_json(folder.audit)))
+    replace_file(folder.report, page.encode("utf-8"))
+    return folder.report
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -81,7 +81,9 @@ def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
     return engine.get_template("page.html").render(**context, audit=audit)
 
 
-def _context(run: Path, figures: Figures, config: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+def _context(
+    folder: RunFolder, figures: Figures, config: str, environment: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return everything that the templates name."""
     summary = figures.summary
     multiples = [(attack, charts.families(figures, attack)) for attack in figures.attacks]
@@ -105,7 +107,7 @@ def _context(run: Path, figures: Figures, config: str, environment: Mapping[str,
         "heats": tables.heat(figures),
         "measures": tables.measures(figures),
         "cells": tables.every_cell(figures),
-        "album": album(run, figures),
+        "album": album(folder, figures),
         "costs": tables.costs(figures),
         "groups": list(dict.fromkeys(g for c in figures.conditions.values() for g in _groups(c))),
         "weights": _weights(figures),
@@ -113,11 +115,11 @@ def _context(run: Path, figures: Figures, config: str, environment: Mapping[str,
         "environment": _flat(environment),
         "config": config,
         "symbols": SYMBOLS,
-        **_attacks(run, figures),
+        **_attacks(folder, figures),
     }
 
 
-def _attacks(run: Path, figures: Figures) -> dict[str, Any]:
+def _attacks(folder: RunFolder, figures: Figures) -> dict[str, Any]:
     """Return what the sections on attacks name."""
     found, drawn = flags(figures), curves(figures)
     gaps = [versus(entry) for entry in (*figures.cells, *attack_tables.worst_entries(figures))]
@@ -132,11 +134,11 @@ def _attacks(run: Path, figures: Figures) -> dict[str, Any]:
         "places": attack_tables.places(figures),
         "worst": attack_tables.worst(figures),
         "sides": attack_tables.sides(figures),
-        "struck": attack_album(run, figures),
+        "struck": attack_album(folder, figures),
         "side_by_side": method_table(figures),
         "marks": MARKS,
         "classes": by_class(figures),
-        "slopes": gradient_album(run, figures),
+        "slopes": gradient_album(folder, figures),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.words import plain
 
@@ -74,7 +75,7 @@ class Album:
 Entry = Mapping[str, Any]
 
 
-def album(run: Path, figures: Figures) -> Album:
+def album(run: RunFolder, figures: Figures) -> Album:
     """Return the image strips of a run; empty where the run kept no images.
 
     Conditions are taken without a look at the outcome: one strip a corruption first, at its middle
@@ -83,16 +84,15 @@ def album(run: Path, figures: Figures) -> Album:
     Raises:
         RunError: ``images/images.json`` is there and cannot be read.
     """
-    folder = run / "images"
     shots: dict[tuple[str, str], dict[str | None, Entry]] = {}
-    for entry in listing(folder):
+    for entry in listing(run.images_index):
         if entry.get("attack") is None or entry["attack"] in figures.unattacked:
             shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
     made = Album([])
     spent = 0
     order = _order(figures, shots)
     for place in order[:STRIPS]:
-        strip, size = _strip(folder, figures, shots, place, made)
+        strip, size = _strip(run.images, figures, shots, place, made)
         if spent + size > BUDGET:
             break
         made.strips.append(strip)
@@ -101,13 +101,12 @@ def album(run: Path, figures: Figures) -> Album:
     return made
 
 
-def listing(folder: Path, name: str = "images.json") -> list[Entry]:
-    """Return what an index in the folder lists; nothing where it is not there.
+def listing(path: Path) -> list[Entry]:
+    """Return what an index of images lists; nothing where it is not there.
 
     Raises:
         RunError: it cannot be read.
     """
-    path = folder / name
     if not path.is_file():
         return []
     try:

@@ -1,15 +1,15 @@
-"""The run folder: chunk files that appear whole or not at all, and the tables made of them."""
+"""The run folder: files that appear whole or not at all, and the tables made of the chunks."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import replace_file
 
 if TYPE_CHECKING:
@@ -43,36 +43,22 @@ def row_schema() -> pa.Schema:
     )
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """Paths inside one run's folder."""
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    replace_file(path, (text + "\n").encode())
 
-    path: Path
 
-    @property
-    def done(self) -> Path:
-        """Return the marker that the run is complete."""
-        return self.path / "DONE"
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
 
-    def chunk(self, cell: Cell, number: int) -> Path:
-        """Return the file of one chunk of one cell."""
-        return self.path / "cells" / cell.key[:16] / f"chunk-{number:05d}.parquet"
-
-    def write_json(self, name: str, value: Any) -> None:
-        """Write ``name`` whole or not at all."""
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-        replace_file(self.path / name, (text + "\n").encode())
-
-    def read_json(self, name: str) -> Any:
-        """Return what a JSON file of the folder holds.
-
-        Raises:
-            RunError: it is missing or damaged.
-        """
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"cannot read it: {error}", where=str(self.path / name)) from None
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read it: {error}", where=str(path)) from None
 
 
 def open_folder(root: Path, name: str, key: str, *, fresh: bool) -> RunFolder:
@@ -85,13 +71,13 @@ def open_folder(root: Path, name: str, key: str, *, fresh: bool) -> RunFolder:
         fresh: begin anew beside a folder that is there already.
     """
     ending = f"_{name}_{key[:8]}"
-    found = sorted(path for path in root.glob(f"*{ending}*") if path.is_dir())
-    if found and not fresh:
-        return RunFolder(found[-1])
-    again = f"-{len(found) + 1}" if found else ""
-    folder = root / f"{date.today().isoformat()}{ending}{again}"
-    (folder / "cells").mkdir(parents=True)
-    return RunFolder(folder)
+    begun = sorted(path for path in root.glob(f"*{ending}*") if path.is_dir())
+    if begun and not fresh:
+        return RunFolder(begun[-1])
+    again = f"-{len(begun) + 1}" if begun else ""
+    folder = RunFolder(root / f"{date.today().isoformat()}{ending}{again}")
+    folder.cells.mkdir(parents=True)
+    return folder
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -126,13 +112,13 @@ def assemble(folder: RunFolder, cells: Iterable[Cell], chunks: int) -> pa.Table:
 
     tables = []
     for cell in cells:
-        rows = pa.concat_tables([read_rows(folder.chunk(cell, i)) for i in range(chunks)])
+        rows = pa.concat_tables([read_rows(folder.chunk(cell.key, i)) for i in range(chunks)])
         for name in ("attack", "condition", "system"):
             column = pa.array([getattr(cell, name)] * rows.num_rows, pa.string())
             rows = rows.add_column(0, name, column)
         tables.append(rows)
     table = pa.concat_tables(tables).combine_chunks()
-    replace_file(folder.path / "results.parquet", _to_bytes(table))
+    replace_file(folder.results, _to_bytes(table))
     return table
 
 

@@ -21,6 +21,7 @@ from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, witho
 from clearsight.pipelines.audit.probes import ProbeImages, probe
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.systems.graph import chain, wire
 from clearsight.restore.catalogue import RESTORERS
 
@@ -221,7 +222,7 @@ def test_the_command_condemns(make_config: Make, tmp_path: Path) -> None:
     bad = {check["check"] for check in entry["checks"] if check["verdict"] == "unreliable"}
     assert "careless" in bad, "the raw gradient ends at the rounding"
     assert told["verdict"] == "unreliable"
-    assert folder.read_json("audit.json") == told
+    assert read_json(folder.audit) == told
 
 
 TOYS = {

@@ -21,7 +21,7 @@ from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import Gradient
 from clearsight.defend.classifiers.python import PythonClassifier
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation.input_gradients import INDEX, colours, input_gradient, keep_gradients
+from clearsight.pipelines.evaluation.input_gradients import colours, input_gradient, keep_gradients
 from clearsight.pipelines.evaluation.plan import prepare
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
@@ -102,7 +102,7 @@ def test_no_gradient_at_all_is_grey() -> None:
 
 
 def entries_of(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((folder / "images" / INDEX).read_text())
+    found: list[dict[str, Any]] = json.loads((folder / "images" / "gradients.json").read_text())
     return found
 
 
@@ -140,7 +140,7 @@ def test_a_stopped_run_goes_on_and_what_is_there_is_kept(
     folder = run(config, root=tmp_path / "runs", workers=1).path
     images = {path: path.read_bytes() for path in (folder / "images").glob("gradient*")}
     plan = prepare(config, root=tmp_path / "runs", device="cpu")
-    index = folder / "images" / INDEX
+    index = folder / "images" / "gradients.json"
     index.write_text("[]\n")
     keep_gradients(plan)
     assert index.read_text() == "[]\n", "an index that is there means that all is done"

@@ -28,6 +28,7 @@ from report_attacked import (
 from test_report import Page
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.attack_strips import attack_album, magnified
@@ -284,9 +285,11 @@ def test_attacked_images_have_strips_of_their_own(tmp_path: Path, made: dict[str
     folder = fixture.write_run(tmp_path / "run", made)
     add_attacked_images(folder, made)
     figures = Figures(made)
-    plain_guesses = [g.text for s in album(folder, figures).strips for t in s.tiles for g in t.guesses]
+    plain_guesses = [
+        g.text for s in album(RunFolder(folder), figures).strips for t in s.tiles for g in t.guesses
+    ]
     assert "priority" not in plain_guesses
-    strips = attack_album(folder, figures).strips
+    strips = attack_album(RunFolder(folder), figures).strips
     assert len(strips) == 8
     restored = next(s for s in strips if s.title == "restored under pgd-8")
     assert [t.title for t in restored.tiles] == ["clean", "adversarial", "difference ×10", "restored"]

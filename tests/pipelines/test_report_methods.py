@@ -12,10 +12,11 @@ from report_attacked import attacked, cell_of, condemn, page_of, section
 from test_report import Page
 
 from clearsight.data.benchmark.sets import SETS
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.report.class_tables import CLASSES, by_class
 from clearsight.pipelines.report.figures import Figures
-from clearsight.pipelines.report.gradient_images import INDEX, gradient_album
+from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.markdown import markdown
 from clearsight.pipelines.report.method_table import Cell, MethodTable, method_table
 from clearsight.pipelines.report.page import write_report
@@ -164,7 +165,7 @@ def test_training_stands_beside_the_figures(tmp_path: Path, made: dict[str, Any]
     assert row.methods == ["denoise: fat trades", "classify: fat trades"]
     assert (
         row.costs[1]
-        == "classify: 3.3\xa0h, 9.0\xa0epochs, 6.2\xa0attack gradients a\xa0image and\xa0epoch, from first-v1"
+        == "classify: 3.3\xa0h, 9.0\xa0epochs, 6.2\xa0attack gradients an\xa0image and\xa0epoch, from first-v1"
     )
     text = Page(section(page_of(tmp_path / "run", made)[0], "methods")).text.replace("\xa0", " ")
     assert "6.2 attack gradients an image and epoch" in text
@@ -286,15 +287,15 @@ def test_of_many_classes_the_lowest_are_shown(made: dict[str, Any]) -> None:
 
 def test_the_page_shows_gradients_and_says_where_there_are_none(tmp_path: Path, made: dict[str, Any]) -> None:
     folder = fixture.write_run(tmp_path / "run", made)
-    assert gradient_album(folder, Figures(made)).strips == []
+    assert gradient_album(RunFolder(folder), Figures(made)).strips == []
     fixture.add_images(folder, made)
     common = {"sample": "signs/test/000000", "label": 1, "input": "clean.png"}
     entries = [
         common | {"system": "restored", "file": None, "scale": None, "why": "it is <sealed>"},
         common | {"system": "plain", "file": "good.png", "scale": 0.0123, "why": None},
     ]
-    (folder / "images" / INDEX).write_text(json.dumps(entries))
-    (strip,) = gradient_album(folder, Figures(made)).strips
+    (folder / "images" / "gradients.json").write_text(json.dumps(entries))
+    (strip,) = gradient_album(RunFolder(folder), Figures(made)).strips
     assert [tile.title for tile in strip.tiles] == ["image", "plain", "restored"]
     assert [tile.note for tile in strip.tiles] == ["", "full colour at 0.012", "it is <sealed>"]
     source = write_report(folder).read_text()

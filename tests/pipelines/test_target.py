@@ -27,6 +27,7 @@ from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.api import evaluate
 from clearsight.pipelines.evaluation.run import run
+from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
@@ -241,7 +242,7 @@ def test_a_run_measures_threat_models_side_by_side(
 ) -> None:
     config = make_config(attacks=ATTACKS, measure=[{"conditions": ["clean"], "attacks": list(ATTACKS)}])
     folder = run(config, root=tmp_path, workers=1)
-    cells = {(c["system"], c["attack"]): c for c in folder.read_json("summary.json")["cells"]}
+    cells = {(c["system"], c["attack"]): c for c in read_json(folder.summary)["cells"]}
 
     def accuracy(system: str, attack: str) -> float:
         return float(cells[system, attack]["metrics"]["accuracy"]["value"])

@@ -17,6 +17,7 @@ from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_ca
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.runs.columns import RunColumns
+from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.runs.grid import Grid
 
 ATTACKS: dict[str, Attack] = {
@@ -114,7 +115,7 @@ def test_a_run_reports_it(make_config: Callable[..., Evaluate], tmp_path: Path) 
         measure=[{"conditions": ["clean"], "attacks": ["none", "fgsm", "pgd"]}],
         conditions={"clean": {"kind": "identity"}},
     )
-    summary = run(config, root=tmp_path, workers=1).read_json("summary.json")
+    summary = read_json(run(config, root=tmp_path, workers=1).summary)
     assert [entry["system"] for entry in summary["worst"]] == ["plain", "restored"]
     cells = {(c["system"], c["attack"]): c for c in summary["cells"]}
     for entry in summary["worst"]:
