@@ -147,12 +147,12 @@ def measure(kind: str, every: Sequence[Case], settings: list[dict[str, Any]], fo
     tried = [[score(case, {"kind": kind} | fields, folder) for case in every] for fields in settings]
     means = [float(np.mean([each.psnr for each in scores])) for scores in tried]
     best = int(np.argmax(means))
-    told = ", ".join(f"{_short(fields)}: {mean:.2f}" for fields, mean in zip(settings, means, strict=True))
+    told = ", ".join(f"{_settings(fields)}: {mean:.2f}" for fields, mean in zip(settings, means, strict=True))
     print(f"{kind}: {told}", file=sys.stderr, flush=True)
     return tried[best]
 
 
-def _short(fields: dict[str, Any]) -> str:
+def _settings(fields: dict[str, Any]) -> str:
     return " ".join(
         f"{name} {value:.3g}" for name, value in fields.items() if isinstance(value, (int, float))
     )

@@ -6,7 +6,6 @@ only when it is called.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tarfile
 import tempfile
@@ -20,6 +19,7 @@ from urllib.request import Request, urlopen
 
 from clearsight.data.contract.errors import DataError, near_miss
 from clearsight.data.home import home
+from clearsight.data.weights import digest
 
 CHUNK = 1 << 18
 """Bytes read at a time: 256 KiB."""
@@ -89,7 +89,7 @@ def get(name: str, *, on_progress: Progress | None = None, base_url: str | None 
     target.mkdir(parents=True, exist_ok=True)
     part = target / f"{wanted.file}.part"
     url = f"{(base_url or wanted.base_url).rstrip('/')}/{wanted.file}"
-    if not (part.is_file() and _sha256(part) == wanted.sha256):
+    if not (part.is_file() and digest(part) == wanted.sha256):
         found = _fetch(url, part, on_progress)
         if found != wanted.sha256:
             part.unlink()
@@ -101,11 +101,6 @@ def get(name: str, *, on_progress: Progress | None = None, base_url: str | None 
     _unpack(part, target, wanted.folder)
     part.unlink()
     return target
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(url: str, part: Path, on_progress: Progress | None) -> str:
@@ -125,14 +120,14 @@ def _fetch(url: str, part: Path, on_progress: Progress | None) -> str:
             _receive(answer, part, done, total, on_progress)
     except HTTPError as error:
         if error.code == 416:  # nothing lies behind what is there: the checksum decides
-            return _sha256(part)
+            return digest(part)
         raise DataError(f"the server answers {error.code} {error.reason}", where=url) from None
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(
             f"the download stopped: {reason}", where=url, hint="call it again: it goes on where it stopped"
         ) from None
-    return _sha256(part)
+    return digest(part)
 
 
 def _goes_on(status: int, content_range: str | None, done: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clearsight.data.contract.deployed import KEY, Deployed, Input, read
-from clearsight.data.contract.errors import ConfigError, ShapeError, WeightsError
+from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.onnx_errors import plain_errors
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -22,6 +22,8 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES: dict[str, Literal["float32", "uint8"]] = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 RANKS = {"logits": 2, "image": 4}
 FORMS = {"logits": "logits (n, classes)", "image": "images (n, 3, h, w)"}
+
+HINT = "is it a whole ONNX file?"
 
 
 class OnnxNetwork(nn.Module):
@@ -108,7 +110,7 @@ class OnnxNetwork(nn.Module):
             )
 
     def _run(self, images: NDArray[Any]) -> NDArray[Any]:
-        with _plain(self.path, "onnxruntime cannot run it on these images"):
+        with plain_errors(self.path, "onnxruntime cannot run it on these images", HINT):
             found: NDArray[Any] = self._session.run([self._output], {self.input.name: images})[0]
         return found
 
@@ -121,20 +123,8 @@ def _open(path: Path, device: str) -> ort.InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     providers = list(dict.fromkeys((PROVIDERS[device], PROVIDERS["cpu"])))
-    with _plain(path, "onnxruntime cannot open it"):
+    with plain_errors(path, "onnxruntime cannot open it", HINT):
         return ort.InferenceSession(str(path), options, providers=providers)
-
-
-@contextlib.contextmanager
-def _plain(path: Path, what: str) -> Iterator[None]:
-    """Turn onnxruntime's errors, which share no base class, into one plain line."""
-    try:
-        yield
-    except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        reason = str(error).splitlines()[0].rpartition(" : ")[2]
-        raise WeightsError(f"{what}: {reason}", where=str(path), hint="is it a whole ONNX file?") from error
 
 
 def _input(session: ort.InferenceSession, path: Path, deployed: Deployed | None) -> Input:

@@ -37,6 +37,8 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         raise DataError(f"{successes} successes in {n} trials are impossible", where="wilson")
     if n == 0:
         return 0.0, 1.0
+    # scipy's proportion_ci gives the same to 1e-12 (tested), but its binomtest computes a p-value on the way:
+    # a thousand times slower, and a summary asks for thousands of intervals.
     z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1.0 + z * z / n)
@@ -123,7 +125,8 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     if min(gained, lost) < 0:
         raise DataError(f"counts {gained} and {lost} must not be negative", where="mcnemar_exact")
     n = gained + lost
-    # Whole numbers throughout: no tail is lost to rounding, however small.
+    # Whole numbers throughout: no tail is lost to rounding, however small. scipy's binomtest agrees (tested),
+    # is slower at every size, and takes a second to import.
     term = total = 1
     for k in range(min(gained, lost)):
         term = term * (n - k) // (k + 1)
@@ -145,6 +148,14 @@ def holm(ps: Sequence[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
         adjusted[index] = largest
     return tuple(adjusted)
+
+
+def significant(value: float, digits: int = 10) -> float:
+    """Return a value rounded to so many significant digits, for files.
+
+    Ten are enough for any use, and the last bits of a sum differ between CPUs.
+    """
+    return float(f"{float(value):.{digits}g}")
 
 
 def _check_confidence(confidence: float) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.corruptions.kernels import DIRECT, disk, truncated
+from clearsight.data.corruptions.kernels import DIRECT, GUARD, disk
+from clearsight.data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,6 @@ class DefocusBlur(Corruption):
         psf = disk(*self.DISKS[self.table][self.severity - 1])
         if psf.size < DIRECT:
             blurred = cv2.filter2D(image.astype(np.float32), -1, psf)
-            return truncated(np.asarray(blurred, np.float32)).reshape(image.shape)
+            return truncate(np.asarray(blurred, np.float32), guard=GUARD).reshape(image.shape)
         # The transform is cheaper on bytes; OpenCV rounds, half a level less makes truncation of it.
         return np.asarray(cv2.filter2D(image, -1, psf, delta=-0.499), np.uint8).reshape(image.shape)

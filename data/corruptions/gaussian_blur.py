@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.corruptions.kernels import smooth, truncated
+from clearsight.data.corruptions.kernels import GUARD, smooth
+from clearsight.data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,4 +28,4 @@ class GaussianBlur(Corruption):
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Filter rows, then columns."""
-        return truncated(smooth(image, self.SIGMAS[self.table][self.severity - 1]))
+        return truncate(smooth(image, self.SIGMAS[self.table][self.severity - 1]), guard=GUARD)

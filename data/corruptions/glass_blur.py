@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clearsight.data.corruptions.base import Corruption, Table
 from clearsight.data.corruptions.fields import words
-from clearsight.data.corruptions.kernels import smooth, truncated
+from clearsight.data.corruptions.kernels import GUARD, smooth
+from clearsight.data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,10 +43,10 @@ class GlassBlur(Corruption):
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Blur, walk, blur."""
         sigma, reach, walks = self.PANES[self.table][self.severity - 1]
-        pixels = _packed(truncated(smooth(image, sigma)))
+        pixels = _packed(truncate(smooth(image, sigma), guard=GUARD))
         for _ in range(walks):
             pixels = walk(pixels, displacements(rng, pixels.shape, reach), reach)
-        return truncated(smooth(_unpacked(pixels, image.shape[2]), sigma))
+        return truncate(smooth(_unpacked(pixels, image.shape[2]), sigma), guard=GUARD)
 
 
 def visited(size: int, reach: int) -> slice:

@@ -1,7 +1,7 @@
 """Filters that several corruptions share: Gaussian, disk and line blur with float32 sums, and truncation.
 
 The published scripts compute in float64 and store ``np.uint8(255 * x)``, which drops the fraction. All
-filters here return float32 grey levels in [0, 255] and `truncated` drops the fraction in the same way.
+filters here return float32 grey levels in [0, 255], and `truncate` with `GUARD` drops the fraction likewise.
 """
 
 from __future__ import annotations
@@ -18,21 +18,6 @@ DIRECT = 130
 """OpenCV sums float32 kernels of fewer taps than this directly, larger ones through a slower transform."""
 GUARD = 1e-3
 """Added before truncation, so that float32 sums do not lower even areas by one grey level."""
-
-
-def truncated(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Drop the fractions of grey levels in [0, 255], in place.
-
-    Args:
-        levels: float32, any shape; values up to `GUARD` below a whole level count as that level.
-
-    Returns:
-        uint8 array of the same shape.
-    """
-    import numpy as np
-
-    levels += GUARD
-    return levels.astype(np.uint8)
 
 
 @lru_cache(maxsize=64)

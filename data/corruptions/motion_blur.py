@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.corruptions.kernels import line, streak, truncated
+from clearsight.data.corruptions.kernels import GUARD, line, streak
+from clearsight.data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,4 +38,4 @@ class MotionBlur(Corruption):
         """Draw a direction and sum the image along it."""
         radius, sigma = self.STREAKS[self.table][self.severity - 1]
         taps = line(radius, sigma, rng.uniform(-45, 45), *image.shape[:2])
-        return truncated(streak(image, taps))
+        return truncate(streak(image, taps), guard=GUARD)

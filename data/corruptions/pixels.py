@@ -14,10 +14,15 @@ GREY = (0.299, 0.587, 0.114)
 """Luma weights of ITU-R BT.601."""
 
 
-def truncate(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Clip to [0, 255] in place and cut the fraction off, as the published data sets were made."""
+def truncate(values: NDArray[np.float32], *, guard: float = 0.0) -> NDArray[np.uint8]:
+    """Clip to [0, 255] in place and cut the fraction off, as the published data sets were made.
+
+    Values up to ``guard`` below a whole grey level count as that level.
+    """
     import numpy as np
 
+    if guard:
+        values += guard
     np.clip(values, 0, 255, out=values)
     return values.astype(np.uint8)
 

@@ -6,7 +6,8 @@ from math import ceil
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.corruptions.kernels import truncated
+from clearsight.data.corruptions.kernels import GUARD
+from clearsight.data.corruptions.pixels import truncate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,7 @@ class ZoomBlur(Corruption):
             )
             total += copy.reshape(total.shape)
         total *= 1 / (count + 1)
-        return truncated(total)
+        return truncate(total, guard=GUARD)
 
 
 def _axis(size: int, zoom: float) -> tuple[float, int]:

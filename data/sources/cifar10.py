@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.home import locate
-from clearsight.data.sources.base import Entry, Index, Source
+from clearsight.data.sources.cifar import CifarSource
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from clearsight.data.cifar import Rows
+    from clearsight.data.cifar import Layout
 
 
-class Cifar10(Source):
+class Cifar10(CifarSource):
     """The exact 32x32 pixels of CIFAR-10. Both published versions give the same ids and contents."""
 
     kind: Literal["cifar10"] = "cifar10"
@@ -24,29 +22,9 @@ class Cifar10(Source):
 
     path: Annotated[str, Field(min_length=1)] = "cifar10"
     """The unpacked archive, or the folder it was unpacked in."""
-    split: Literal["train", "test"] = "test"
-    """Which of the two published parts."""
 
-    def _rows(self) -> Rows:
-        from clearsight.data.cifar import CIFAR10, rows
+    def layouts(self) -> Sequence[Layout]:
+        """Return the layouts of both versions."""
+        from clearsight.data.cifar import CIFAR10
 
-        return rows(locate(self.path), CIFAR10, self.split)
-
-    def scan(self) -> Index:
-        """List the images in stored order.
-
-        Raises:
-            DataError: neither version is there, or its files are damaged.
-        """
-        found = self._rows()
-        names = [f"cifar10/{self.split}/{row:05d}" for row in range(len(found.labels))]
-        entries = tuple(Entry(name, found.labels[row], name, row) for row, name in enumerate(names))
-        return Index(entries, found.classes)
-
-    def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Return one image."""
-        return self._rows().image(int(entry.place))
-
-    def content(self, entry: Entry) -> bytes:
-        """Return the pixels of one image as stored."""
-        return bytes(self._rows().pixels[int(entry.place)].tobytes())
+        return CIFAR10

@@ -77,13 +77,13 @@ def _entry(
     rng = Rng(seed).at("summary", "per_class", *place)
     return {
         **about,
-        "value": [_short(p) if n else None for p, n in zip(share, counts, strict=True)],
-        "low": [_short(low) for low, _ in ends],
-        "high": [_short(high) for _, high in ends],
+        "value": [_rounded(p) if n else None for p, n in zip(share, counts, strict=True)],
+        "low": [_rounded(low) for low, _ in ends],
+        "high": [_rounded(high) for _, high in ends],
         "worst": worst,
         "best": best,
-        "spread": _short(share[best] - share[worst]),
-        "by_chance": _short(_by_chance(float(hits.sum() / counts.sum()), counts[there], rng)),
+        "spread": _rounded(share[best] - share[worst]),
+        "by_chance": _rounded(_by_chance(float(hits.sum() / counts.sum()), counts[there], rng)),
     }
 
 
@@ -93,6 +93,6 @@ def _by_chance(level: float, counts: NDArray[np.int64], rng: Rng) -> float:
     return float(np.quantile(np.ptp(drawn, axis=1), 0.95))
 
 
-def _short(value: float | None) -> float | None:
+def _rounded(value: float | None) -> float | None:
     # Four digits are a hundredth of a point; a hundred classes times all attacks would fill the summary.
     return None if value is None else round(float(value), DIGITS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.statistics import mcnemar_exact
+from clearsight.data.statistics import mcnemar_exact, significant
 from clearsight.pipelines.analysis.worst_case import survivors, unions
 from clearsight.pipelines.runs.columns import RunColumns
 
@@ -83,6 +83,6 @@ def _pairs(scenario: Scenario) -> list[dict[str, Any]]:
         for second in names[i + 1 :]:
             one, two = known[first], known[second]
             gained, lost = int(((one == 1) & (two == 0)).sum()), int(((one == 0) & (two == 1)).sum())
-            p = float(f"{mcnemar_exact(gained, lost):.4g}")
+            p = significant(mcnemar_exact(gained, lost), 4)
             found.append({"first": first, "second": second, "p": p})
     return found

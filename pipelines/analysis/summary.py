@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
-from clearsight.data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap
+from clearsight.data.statistics import bootstrap_mean, holm, mcnemar_exact, paired_bootstrap, significant
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
@@ -58,7 +58,7 @@ class Summary:
         cells = [self._cell(cell) | _truth(cell, attack_record, checks) for cell in self.cells]
         tested = [cell["versus"] for cell in cells if cell["versus"]]
         for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
-            versus["p_adjusted"] = _short(adjusted)
+            versus["p_adjusted"] = significant(adjusted)
             versus["verdict"] = _verdict(versus["difference"], significant=adjusted < 0.05)
         comparison = {
             "baseline": self.baseline,
@@ -114,10 +114,10 @@ class Summary:
         gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
         low, high = paired_bootstrap(mine, theirs, rng)
         return {
-            "difference": _short((mine - theirs).mean()),
-            "low": _short(low),
-            "high": _short(high),
-            "p": _short(mcnemar_exact(gained, lost)),
+            "difference": significant((mine - theirs).mean()),
+            "low": significant(low),
+            "high": significant(high),
+            "p": significant(mcnemar_exact(gained, lost)),
             "gained": gained,
             "lost": lost,
         }
@@ -163,7 +163,11 @@ class Summary:
         if mine is not None and theirs is not None and system != self.baseline:
             low, high = paired_bootstrap(mine, theirs, rng.at("versus"))
             difference = float((mine - theirs).mean())
-            versus = {"difference": _short(difference), "low": _short(low), "high": _short(high)}
+            versus = {
+                "difference": significant(difference),
+                "low": significant(low),
+                "high": significant(high),
+            }
             versus["verdict"] = _verdict(difference, significant=low > 0 or high < 0)
         return {
             "system": system,
@@ -199,11 +203,6 @@ def _truth(
         "checks": [check.to_json() for check in found],
         "reliable": reliable(found),
     }
-
-
-def _short(value: float) -> float:
-    # Ten digits: enough for any use, and the last bits of a sum differ between CPUs.
-    return float(f"{float(value):.10g}")
 
 
 def _verdict(difference: float, *, significant: bool) -> str:

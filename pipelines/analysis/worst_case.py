@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
-from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, wilson
+from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, significant, wilson
 from clearsight.pipelines.metrics.base import Estimate
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.systems.threats import is_attack
@@ -80,7 +80,7 @@ def worst_cases(measured: RunColumns, unreliable: Collection[Triple]) -> list[di
     tested = [entry["versus"] for entry in out if entry["versus"]]
     for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
         better = "helps" if versus["difference"] > 0 else "hurts"
-        versus["p_adjusted"] = _short(adjusted)
+        versus["p_adjusted"] = significant(adjusted)
         versus["verdict"] = better if adjusted < 0.05 and versus["difference"] else "unclear"
     return out
 
@@ -119,10 +119,10 @@ def _versus(measured: RunColumns, union: Union, mine: NDArray[np.float64]) -> di
     place = (union.system, union.condition, *map(str, union.radius))
     low, high = paired_bootstrap(mine, theirs, Rng(measured.seed).at("summary", "worst", *place))
     return {
-        "difference": _short((mine - theirs).mean()),
-        "low": _short(low),
-        "high": _short(high),
-        "p": _short(mcnemar_exact(gained, lost)),
+        "difference": significant((mine - theirs).mean()),
+        "low": significant(low),
+        "high": significant(high),
+        "p": significant(mcnemar_exact(gained, lost)),
         "gained": gained,
         "lost": lost,
     }
@@ -134,7 +134,3 @@ def proportion(right: NDArray[np.float64] | Sequence[float]) -> dict[str, Any]:
     count, n = int(values.sum()), len(values)
     low, high = wilson(count, n)
     return Estimate(count / n, low, high, "wilson").to_json()
-
-
-def _short(value: float) -> float:
-    return float(f"{float(value):.10g}")

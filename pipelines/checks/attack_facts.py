@@ -10,6 +10,7 @@ import numpy as np
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.statistics import significant
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
@@ -118,4 +119,4 @@ def _mean(columns: Columns, name: str, where: str | None) -> float | None:
     if column is None:
         return None
     chosen = ~np.isnan(column) if where is None else columns[where] > 0
-    return float(f"{column[chosen].mean():.10g}") if chosen.any() else None
+    return significant(column[chosen].mean()) if chosen.any() else None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.statistics import significant
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.runs.columns import Columns
 
@@ -41,8 +42,8 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, rounded to ten significant digits."""
-        known = self.value is not None and isfinite(self.value)
-        return asdict(self) | {"value": float(f"{self.value:.10g}") if known else None}
+        value = self.value if self.value is not None and isfinite(self.value) else None
+        return asdict(self) | {"value": None if value is None else significant(value)}
 
 
 @dataclass(frozen=True)

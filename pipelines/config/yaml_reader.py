@@ -2,6 +2,7 @@
 
 PyYAML follows YAML 1.1: it reads ``2e-4`` as text, ``on`` as true, ``1:30`` as 90 and lets a duplicate key
 win silently. The loader here has the YAML 1.2 core schema instead (https://yaml.org/spec/1.2.2/#103).
+ruamel.yaml does not have it: it reads ``1_000`` as 1000, ``2024-01-01`` as a date and ``.5e3`` as text.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
+from clearsight.data.statistics import significant
 from clearsight.pipelines.evaluation.rows import to_tensor, to_uint8
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.runs.folder import write_json
@@ -90,7 +91,7 @@ def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) ->
             shown, scale = colours(gradient)
             if scale > 0:
                 path = folder.gradient(number, position)
-                told |= {"file": path.name, "scale": float(f"{scale:.4g}")}
+                told |= {"file": path.name, "scale": significant(scale, 4)}
                 _write(path, shown)
             else:
                 told["why"] = "it is zero in nearly every pixel"

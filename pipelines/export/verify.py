@@ -15,6 +15,7 @@ from torch import Tensor
 from clearsight.data.contract.deployed import Input
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.statistics import significant
 from clearsight.pipelines.export.sample_images import (
     CORRUPTIONS,
     SampleImages,
@@ -137,17 +138,18 @@ class Difference:
         out: dict[str, Any] = {"images": self.images, "finite": self.finite}
         if any(each.gives == "logits" for each in form.outputs):
             out |= {
-                "largest_logit_difference": _short(self.logits),
-                "relative_to_largest_logit": _short(self.relative),
+                "largest_logit_difference": _finite(self.logits),
+                "relative_to_largest_logit": _finite(self.relative),
                 "equal_predictions": self.equal,
             }
         if self.pixels:
-            out["largest_pixel_difference"] = {name: _short(value) for name, value in self.pixels.items()}
+            out["largest_pixel_difference"] = {name: _finite(value) for name, value in self.pixels.items()}
         return out | ({"how": self.how} if self.how else {})
 
 
-def _short(value: float) -> float | None:
-    return float(f"{value:.3g}") if np.isfinite(value) else None
+def _finite(value: float) -> float | None:
+    # JSON has no infinity.
+    return significant(value, 3) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)

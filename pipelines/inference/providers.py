@@ -8,11 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.data.contract.errors import ConfigError, RunError, WeightsError, near_miss
+from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.onnx_errors import by_onnxruntime, plain_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnxruntime as ort
 
 CPU = "CPUExecutionProvider"
@@ -87,10 +86,10 @@ def open_session(path: Path, provider: str, threads: int | None, *, spin: bool) 
             return _opened(path, left, threads, spin=spin)
         except Exception as error:
             # A library of the provider is missing or too old; a bad file fails again below.
-            if not _by_onnxruntime(error):
+            if not by_onnxruntime(error):
                 raise
             left = left[1:]
-    with plain(path, "onnxruntime cannot open it", "is it a whole ONNX file?", WeightsError):
+    with plain_errors(path, "onnxruntime cannot open it", "is it a whole ONNX file?"):
         return _opened(path, left, threads, spin=spin)
 
 
@@ -135,21 +134,3 @@ def usable_cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):
         return found
     return min(found, allowed)
-
-
-@contextlib.contextmanager
-def plain(path: Path, what: str, hint: str, kind: type[WeightsError] | type[RunError]) -> Iterator[None]:
-    """Turn onnxruntime's errors, which share no base class, into one plain line."""
-    try:
-        yield
-    except Exception as error:
-        if not _by_onnxruntime(error):
-            raise
-        first = (str(error).splitlines() or [""])[0]
-        reason = first.rpartition(" : ")[2].rpartition("onnxruntime::")[2]
-        raise kind(f"{what}: {reason}", where=str(path), hint=hint) from None
-
-
-def _by_onnxruntime(error: Exception) -> bool:
-    # Failures of providers and of allocations come as plain RuntimeErrors.
-    return type(error).__module__.startswith("onnxruntime") or isinstance(error, RuntimeError)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from clearsight.data.contract.deployed import Deployed, read
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
 from clearsight.data.media.images import to_float, to_uint8
-from clearsight.pipelines.inference.providers import CPU, open_session, plain
+from clearsight.data.onnx_errors import plain_errors
+from clearsight.pipelines.inference.providers import CPU, open_session
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -115,7 +116,9 @@ class Session:
         for start in range(0, len(planes), most):
             part = planes[start : start + most]
             filled = _filled(part, self.deployed.input.batch)
-            with plain(self.path, "onnxruntime cannot compute it", "smaller images or batches", RunError):
+            with plain_errors(
+                self.path, "onnxruntime cannot compute it", "smaller images or batches", RunError
+            ):
                 values = self._session.run(names, {self.deployed.input.name: filled})
             for name, value in zip(names, values, strict=True):
                 found[name].append(value[: len(part)])

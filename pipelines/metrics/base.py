@@ -29,7 +29,9 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, rounded to ten significant digits so that platforms agree."""
-        return {k: float(f"{v:.10g}") if isinstance(v, float) else v for k, v in asdict(self).items()}
+        from clearsight.data.statistics import significant
+
+        return {k: significant(v) if isinstance(v, float) else v for k, v in asdict(self).items()}
 
 
 class Metric(Spec):

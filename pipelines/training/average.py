@@ -18,6 +18,9 @@ class Average:
     instead, by a pass over the training data with the averaged weights; here every check would need that pass
     (under adversarial training, with its attack). The statistics that are averaged are those of neighbouring
     weights, and of the images that were trained on.
+
+    `torch.optim.swa_utils.AveragedModel` would hold a second module, has no decay that grows with the steps,
+    and starts at the first update and not at the fresh weights: the figures of trained weights would change.
     """
 
     def __init__(self, module: nn.Module, decay: float | None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from clearsight.data.contract.errors import ConfigError, DataError, WeightsError
-from clearsight.data.contract.spec import content_key
+from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.file_part import FilePart
 from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".safetensors", ".pth")
 
 
-class SpandrelCheckpoint(RestorerSpec):
+class SpandrelCheckpoint(FilePart, RestorerSpec):
     """A published restoration network (ESRGAN, SwinIR, NAFNet, SPAN, DnCNN, SCUNet, ...) from its file.
 
     The architecture is found out from the names and shapes of the tensors. The gradient is that of the
@@ -28,6 +28,8 @@ class SpandrelCheckpoint(RestorerSpec):
     """
 
     onnx: ClassVar[str] = "what a foreign network's operations export to is not known beforehand"
+    contents: ClassVar[str] = "the checkpoint"
+    without_effect: ClassVar[frozenset[str]] = frozenset({"path", "sha256"})
     purpose: ClassVar[str] = "a published network's checkpoint (pip install clearsight[spandrel])"
 
     kind: Literal["spandrel"] = "spandrel"
@@ -36,17 +38,6 @@ class SpandrelCheckpoint(RestorerSpec):
     is looked for as for data."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Refuse the file unless this is its checksum."""
-
-    @model_validator(mode="after")
-    def _holds_its_weights(self) -> Self:
-        if self.weights is not None:
-            raise ValueError("the checkpoint holds its own weights: leave 'weights' out")
-        return self
-
-    @property
-    def place(self) -> str:
-        """Return the kind and the path."""
-        return f"{self.name} '{self.path}'"
 
     @property
     def facts(self) -> RestorerFacts:
@@ -79,14 +70,6 @@ class SpandrelCheckpoint(RestorerSpec):
 
         load(self._file())
 
-    def fingerprint(self) -> str:
-        """Return a key of the fields and of the file's sha256."""
-        from clearsight.data.weights import digest
-
-        # Where the file lies changes no result.
-        fields = {name: value for name, value in self.identity().items() if name not in ("path", "sha256")}
-        return content_key([fields, digest(self._file())])
-
     def network(self) -> nn.Module:
         """Return the network with the checkpoint's weights."""
         from clearsight.restore.networks.spandrel import load
@@ -94,13 +77,9 @@ class SpandrelCheckpoint(RestorerSpec):
         return load(self._file())
 
     def _file(self) -> Path:
-        from clearsight.data.home import locate
         from clearsight.data.weights import digest
 
-        try:
-            path = locate(self.path)
-        except DataError as error:
-            raise WeightsError(error.what, where=self.place, hint="fix 'path'") from None
+        path = super()._file()
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
             raise WeightsError(f"is no {' or '.join(SUFFIXES)} file", where=self.place)
         if self.sha256 is not None and digest(path) != self.sha256:

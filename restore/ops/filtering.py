@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -61,7 +62,7 @@ def convolve(x: Tensor, taps: Tensor) -> Tensor:
         return _correlate(x, taps.flip(0, 1))
     height, width = x.shape[2:]
     rows, columns = taps.shape
-    size = (_fast(height), _fast(width))
+    size = (next_fast_len(height, real=True), next_fast_len(width, real=True))
     spectrum = torch.fft.rfft2(x, s=size) * torch.fft.rfft2(taps, s=size)
     whole: Tensor = torch.fft.irfft2(spectrum, s=size)
     return whole[:, :, rows - 1 : height, columns - 1 : width]
@@ -71,18 +72,6 @@ def _correlate(x: Tensor, taps: Tensor, dilation: tuple[int, int] = (1, 1)) -> T
     folded = x.reshape(-1, 1, x.shape[2], x.shape[3])
     out = functional.conv2d(folded, taps[None, None], dilation=dilation)
     return out.reshape(-1, x.shape[1], out.shape[2], out.shape[3])
-
-
-def _fast(size: int) -> int:
-    """Return the next length whose only prime factors are 2, 3 and 5: transforms of others are slow."""
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 1
 
 
 def separable(x: Tensor, taps: Tensor, *, dilation: int = 1) -> Tensor:
