@@ -21,6 +21,14 @@ MINIMUM = 16
 """Smallest height and width in pixels that corruptions are defined for."""
 
 
+def is_clean(severity: float) -> bool:
+    """Return whether a corruption of this severity leaves images as they are, whatever its type.
+
+    This is the one meaning of clean: for runs, for their figures and for their reports.
+    """
+    return severity == 0
+
+
 class Corruption(Spec):
     """Base of all corruptions. A subclass adds ``kind``, its severity tables and the hook ``apply``."""
 
@@ -35,6 +43,11 @@ class Corruption(Spec):
     """0 leaves the image as it is, 5 is strongest."""
     table: Table = "imagenet_c"
     """Severity constants: those of ImageNet-C (224 px) or of CIFAR-C (32 px)."""
+
+    @property
+    def clean(self) -> bool:
+        """Return True where images stay as they are: any type at severity 0, as `is_clean` says."""
+        return is_clean(self.severity)
 
     @final
     def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
@@ -55,7 +68,7 @@ class Corruption(Spec):
         name = kind_of(self)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
             raise ShapeError(f"expects uint8 (h, w, 1 or 3), got {image.dtype} {image.shape}", where=name)
-        if self.severity == 0:
+        if self.clean:
             return image.copy()
         if min(image.shape[:2]) < MINIMUM:
             raise ShapeError(

@@ -65,11 +65,11 @@ def _errors(measured: RunColumns, system: str | None, names: Sequence[str], atta
         if columns is None or np.isnan(columns["correct"]).any():
             return None
         corruption = measured.grid.conditions[name].corruption
-        if corruption.severity > 0:
+        if not corruption.clean:
             by_kind.setdefault(kind_of(corruption), []).append(1.0 - columns["correct"])
     if not by_kind:
         return None
-    clean = next((n for n, c in measured.grid.conditions.items() if c.corruption.severity == 0), None)
+    clean = next((n for n, c in measured.grid.conditions.items() if c.corruption.clean), None)
     found = measured.columns.get((system or "", clean or "", attack))
     return _Errors(
         tuple(by_kind),

@@ -41,7 +41,7 @@ class Scenario:
 
 def clean_condition(measured: RunColumns) -> str | None:
     """Return the name of the condition that changes nothing, if there is one."""
-    return next((n for n, c in measured.grid.conditions.items() if c.corruption.severity == 0), None)
+    return next((n for n, c in measured.grid.conditions.items() if c.corruption.clean), None)
 
 
 def scenarios(measured: RunColumns) -> list[Scenario]:

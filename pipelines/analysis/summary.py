@@ -124,7 +124,7 @@ class Summary:
 
     def _aggregates(self) -> list[dict[str, Any]]:
         groups = {name: found for name, found in self.measured.grid.groups.items() if len(found) > 1}
-        corrupted = [name for name, c in self.measured.grid.conditions.items() if c.corruption.severity > 0]
+        corrupted = [name for name, c in self.measured.grid.conditions.items() if not c.corruption.clean]
         if len(corrupted) > 1 and set(corrupted) not in [set(found) for found in groups.values()]:
             groups[ALL] = tuple(corrupted)
         return self._over(groups)
@@ -133,7 +133,8 @@ class Summary:
         """Return a mean over the severities of each corruption, where it is there at several."""
         kinds: dict[str, list[str]] = {}
         for name, condition in self.measured.grid.conditions.items():
-            kinds.setdefault(kind_of(condition.corruption), []).append(name)
+            if not condition.corruption.clean:
+                kinds.setdefault(kind_of(condition.corruption), []).append(name)
         return self._over({kind: names for kind, names in kinds.items() if len(names) > 1})
 
     def _over(self, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

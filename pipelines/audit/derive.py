@@ -124,7 +124,7 @@ def _name_of(bare: Mapping[str, Node], nodes: Mapping[str, Any], config: Evaluat
 
 def _condition(config: Evaluate) -> Condition:
     found = [condition for group in config.expanded().values() for condition in group]
-    return next((c for c in found if c.corruption.severity == 0), found[0])
+    return next((c for c in found if c.corruption.clean), found[0])
 
 
 def derive(

@@ -130,7 +130,7 @@ def _extra(config: Evaluate, grid: Grid) -> frozenset[str]:
 
 def _smallest(grid: Grid, systems: Mapping[str, System], extra: frozenset[str]) -> int:
     """Return the smallest height and width that conditions, parts and metrics can all use."""
-    corrupting = any(condition.corruption.severity > 0 for condition in grid.conditions.values())
+    corrupting = any(not condition.corruption.clean for condition in grid.conditions.values())
     parts = [system.part(name) for system in systems.values() for name in system.graph.parts]
     needs = [int(getattr(part, "minimum", 1)) for part in parts]
     window = [WINDOW] * bool(extra & (SSIM | {"ssim_y_out"}))

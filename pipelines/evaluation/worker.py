@@ -107,7 +107,7 @@ class Bench:
         corruption = self.job.corruptions[task.condition]
         root = Rng(self.job.seed).at("corrupt")
         inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
-        batches = by_shape(samples, inputs, clean=corruption.severity == 0, extra=self.job.extra)
+        batches = by_shape(samples, inputs, clean=corruption.clean, extra=self.job.extra)
         self._keep_inputs(task, corruption, inputs)
         for cell in task.cells:
             self._measure_cell(task, cell, samples, batches)

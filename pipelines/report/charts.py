@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clearsight.pipelines.report.figures import Figures, Row, value
+from clearsight.pipelines.report.figures import Figures, Row, unchanged, value
 from clearsight.pipelines.report.svg import SENTINELS, clean, series_colour
 from clearsight.pipelines.report.words import plain, quantity, style
 
@@ -102,7 +102,7 @@ def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
             for severity, condition in sorted(places.items())
             if (found := value(figures.cell(name, condition, attack), figures.primary or ""))
         ]
-        if any(figures.conditions[places[p[0]]]["kind"] != "identity" for p in line):
+        if not all(unchanged(figures.conditions[places[point[0]]]) for point in line):
             lines[index] = line
     return lines
 

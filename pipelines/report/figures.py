@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.corruptions.base import is_clean
 from clearsight.pipelines.report.reliability import LIMITED, flag_of, judged, worst_of
 from clearsight.pipelines.report.words import plain, radius
 
@@ -75,8 +76,7 @@ class Figures:
     @cached_property
     def clean(self) -> str | None:
         """Return the name of the condition that changes nothing, if the run has one."""
-        found = (name for name, c in self.conditions.items() if c["kind"] == "identity")
-        return next(found, None)
+        return next((name for name, c in self.conditions.items() if unchanged(c)), None)
 
     @cached_property
     def primary(self) -> str | None:
@@ -158,7 +158,7 @@ class Figures:
 
     def _in(self, condition: Mapping[str, Any], group: str) -> bool:
         if group == ALL:
-            return bool(condition["kind"] != "identity")
+            return not unchanged(condition)
         return group in (condition.get("groups") or [condition["group"]])
 
     def columns(self) -> list[Column]:
@@ -183,11 +183,11 @@ class Figures:
 
     def _is_clean(self, group: str) -> bool:
         members = [c for c in self.conditions.values() if c["group"] == group]
-        return bool(members) and all(c["kind"] == "identity" for c in members)
+        return bool(members) and all(map(unchanged, members))
 
     def corrupted(self) -> list[Mapping[str, Any]]:
         """Return all conditions but the clean one."""
-        return [c for c in self.conditions.values() if c["kind"] != "identity"]
+        return [c for c in self.conditions.values() if not unchanged(c)]
 
     def rows(self) -> list[Row]:
         """Return the corruptions in the run's order, families together.
@@ -209,7 +209,7 @@ class Figures:
     def title(self, name: str) -> str:
         """Return a condition as a reader says it, such as ``gaussian noise, severity 3``."""
         condition = self.conditions.get(name)
-        if condition is None or condition["kind"] == "identity":
+        if condition is None or unchanged(condition):
             return plain(name)
         same = ("kind", "severity")
         twins = [c for c in self.conditions.values() if all(c[key] == condition[key] for key in same)]
@@ -252,6 +252,11 @@ def _split(label: str, members: list[Mapping[str, Any]]) -> list[Row]:
 def _row(label: str, members: list[Mapping[str, Any]]) -> Row:
     family = str(members[0].get("family") or "other")
     return Row(label, family, {_severity(c): c["name"] for c in members})
+
+
+def unchanged(condition: Mapping[str, Any]) -> bool:
+    """Return whether a condition of the summary leaves images as they are."""
+    return is_clean(_severity(condition))
 
 
 def _severity(condition: Mapping[str, Any]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearsight.pipelines.report.attack_tables import worst_entries
-from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.figures import Figures, unchanged
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from clearsight.pipelines.report.words import SYMBOLS, marked, radius
 
@@ -41,7 +41,7 @@ def _unattacked(figures: Figures) -> list[str]:
         return [entry for entry in entries if entry["attack"] in figures.unattacked]
 
     cells = plain(figures.cells)
-    clean = {c["system"]: c for c in cells if _severity(summary, c["condition"]) == 0}
+    clean = {c["system"]: c for c in cells if unchanged(figures.conditions[c["condition"]])}
     groups = list(dict.fromkeys(a["group"] for a in plain(summary["aggregates"])))
     found = {(a["system"], a["group"]): a for a in plain(summary["aggregates"])}
     kinds = list(dict.fromkeys(k["group"] for k in plain(summary["kinds"])))
@@ -105,10 +105,6 @@ def _marked(cell: Cell | None) -> str:
 def _cost(costs: Sequence[str], machines: Sequence[str]) -> str:
     told = "; ".join(costs) or "–"
     return f"{told} ({'; '.join(machines)})" if machines else told
-
-
-def _severity(summary: Mapping[str, Any], condition: str) -> int:
-    return next(int(c["severity"]) for c in summary["conditions"] if c["name"] == condition)
 
 
 def _cell(measured: Mapping[str, Any] | None, flag: str = "") -> str:

@@ -17,9 +17,10 @@ from clearsight.pipelines.report.class_tables import by_class
 from clearsight.pipelines.report.eps_chart import MOST, curves
 from clearsight.pipelines.report.figures import Figures, value, versus
 from clearsight.pipelines.report.findings import findings, tallies
+from clearsight.pipelines.report.flags import flags
 from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
-from clearsight.pipelines.report.reliability import VOID, flags
+from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain, style
 

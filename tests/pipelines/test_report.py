@@ -16,6 +16,7 @@ import pytest
 import report_fixture as fixture
 
 from clearsight.data.contract.errors import RunError
+from clearsight.pipelines.report import tables
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.findings import findings, tallies
 from clearsight.pipelines.report.page import write_report
@@ -348,3 +349,15 @@ def test_report_needs_no_torch() -> None:
 )
 def test_points(value: float | None, text: str) -> None:
     assert points(value) == text
+
+
+def test_a_corruption_at_severity_0_is_clean() -> None:
+    made = fixture.summary(kinds=["gaussian_noise", "fog"], severities=(1, 3))
+    by_identity = Figures(made)
+    made["conditions"] = [c | {"kind": "fog"} if c["severity"] == 0 else c for c in made["conditions"]]
+    by_severity = Figures(made)
+    assert by_severity.clean == by_identity.clean == "clean"
+    assert by_severity.columns() == by_identity.columns()
+    assert [column.group for column in by_severity.columns()][:2] == ["clean", "all corruptions"]
+    assert by_severity.rows() == by_identity.rows()
+    assert tables.headline(by_severity) == tables.headline(by_identity)

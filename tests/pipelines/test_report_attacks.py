@@ -36,9 +36,10 @@ from clearsight.pipelines.report.attack_tables import places, sides, worst
 from clearsight.pipelines.report.eps_chart import curves
 from clearsight.pipelines.report.figures import Figures, versus
 from clearsight.pipelines.report.findings import findings
+from clearsight.pipelines.report.flags import flags
 from clearsight.pipelines.report.markdown import markdown
 from clearsight.pipelines.report.page import write_report
-from clearsight.pipelines.report.reliability import VOID, flags
+from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.terminal import headline
 from clearsight.pipelines.report.words import quantity, size

@@ -11,6 +11,7 @@ from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import holm
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
+from clearsight.pipelines.analysis.scenarios import clean_condition
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.config.evaluate import Condition
 from clearsight.pipelines.metrics.accuracy import Accuracy
@@ -169,3 +170,23 @@ def test_the_ece_interval_holds_the_value_for_a_calibrated_model() -> None:
     assert over is not None
     assert over.value == pytest.approx(abs(0.99 - correct.mean()))
     assert over.low > 0.2
+
+
+@pytest.mark.parametrize("clean", ["identity", "fog"])
+def test_every_type_at_severity_0_is_clean(clean: str) -> None:
+    unchanged = condition(clean, 0)
+    conditions = [unchanged, condition("fog", 1), condition("fog", 5)]
+    rows: Rows = {
+        (system, c.name): [1, 1, i < 2, i < 1]
+        for system in ("plain", "mine")
+        for i, c in enumerate(conditions)
+    }
+    measured = make(rows, conditions)
+    figures = Summary(measured, cells(measured), [Accuracy()]).figures()
+    assert clean_condition(measured) == unchanged.name
+    assert figures["pairs"][0]["pairs"], "systems are compared on the clean images"
+    assert [(k["system"], k["group"], k["conditions"]) for k in figures["kinds"]] == [
+        ("plain", "fog", 2),
+        ("mine", "fog", 2),
+    ]
+    assert all(a["relative_mce"] for a in figures["aggregates"])
