@@ -19,7 +19,7 @@ STEP = 0.02
 """Euclidean length of the step: float32 resolves what it changes, and no kink of an honest part matters."""
 IMAGES = 4
 WITHIN = (0.5, 1.5)
-"""RunColumns by predicted slope: kinks and float32 explain a third, a falsified gradient is off by far."""
+"""Measured by predicted slope: kinks and float32 explain a third, a falsified gradient is off by far."""
 
 
 def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -> list[Check]:

@@ -27,7 +27,7 @@ class Bicubic(RestorerSpec):
     scale: Literal[2, 3, 4] = 2
     """Output size / input size."""
     sharpness: Annotated[float, Field(ge=-1, le=0)] = -0.5
-    """GradientOutput of the kernel at distance one, Keys' a."""
+    """Slope of the kernel at distance one, Keys' a."""
 
     @property
     def facts(self) -> RestorerFacts:
