@@ -29,6 +29,9 @@ HEAVY = {"torch", "cv2", "pyarrow", "scipy", "skimage", "kornia", "albumentation
 HARMLESS_NAMES = {"UnpicklingError"}
 """What torch's weights-only reader raises; only its name lives in a forbidden module."""
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "random"}
+MAY_IMPORT = {"data/python_batches.py": "import of pickle"}
+"""The one exception: CIFAR's python version is a pickle, read by an unpickler that looks no name up (its tests
+feed it hostile files)."""
 FORBIDDEN_CALLS = {
     "torch.manual_seed",
     "torch.seed",
@@ -184,6 +187,7 @@ def test_nothing_forbidden_is_called() -> None:
         f"{path.relative_to(HOUSE)}:{line}: {what}"
         for path in sources(*ROOMS)
         for line, what in faults(ast.parse(path.read_text(encoding="utf-8")))
+        if MAY_IMPORT.get(path.relative_to(HOUSE).as_posix()) != what
     ]
     assert not found, "\n".join(found)
 

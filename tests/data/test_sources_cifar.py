@@ -144,6 +144,16 @@ ATTACKS = {
     "huge tuple": b"\x80\x02)\x87.",
     "unknown memo": b"\x80\x02h\x55.",
     "list key": b"\x80\x02}](K\x01es.",
+    "tuple key": b"\x80\x02}K\x01\x85K\x01s.",
+    "memory for a memo": b"\x80\x02}r\xff\xff\xff\xff.",
+    "memory for a memo, protocol 0": b"(dp999999999999\n.",
+    "memory for bytes": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 45) + b".",
+    "memory for an array": RECONSTRUCT.replace(b"K\x00\x85", b"J\xff\xff\xff\x7f\x85") + b".",
+    "memory for zeros": b"\x80\x02cnumpy\nzeros\nJ\xff\xff\xff\x7f\x85R.",
+    "deep tuples": b"\x80\x02}K\x01" + b"\x85" * 1_000_000 + b"K\x01s.",
+    "state of a name": b"\x80\x02cnumpy\nndarray\nN}U\x0c__defaults__)s\x86b.",
+    "new object": b"\x80\x02cnumpy\nndarray\n)\x81.",
+    "extension": b"\x80\x02\x82\x01.",
 }
 
 
