@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -69,7 +69,7 @@ ENLIGHTENERS: dict[str, dict[str, Any]] = {
 
 def resolved(node: dict[str, Any]) -> RestorerSpec:
     """Return the spec that a mapping describes, with what the card of its weights says."""
-    return cast("RestorerSpec", RESTORERS.parse(node).resolved())
+    return RESTORERS.parse(node).resolved()
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ def method_of(weights: Weights) -> str:
     return str(method.get("kind", "")) if isinstance(method, dict) else ""
 
 
-def networks(task: str) -> Iterator[tuple[str, dict[str, Any], set[str]]]:
-    """Yield (id, node, names of its fields) of every shipped network that was trained for the task."""
+def networks(task: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (id, node) of every shipped network that was trained for the task."""
     for weights in shipped():
         kind = str(weights.card["spec"].get("kind"))
         if kind in RESTORERS.kinds and method_of(weights) in METHOD_OF_TASK[task]:
             name = weights.folder.name
-            yield name, {"kind": kind, "weights": name}, set(RESTORERS[kind].model_fields)
+            yield name, {"kind": kind, "weights": name}
 
 
 def denoisers(sigma: int, channels: int) -> list[Contestant]:
@@ -131,9 +131,9 @@ def denoisers(sigma: int, channels: int) -> list[Contestant]:
     found = [
         Contestant(kind, ({"kind": kind, **fields},)) for kind, fields in CLASSICAL_DENOISERS[sigma].items()
     ]
-    for name, node, fields in networks("denoise"):
+    for name, node in networks("denoise"):
         spec = resolved(node)
-        if "sigma" in fields and spec.noise_map:
+        if spec.conditioned_on("noise_level"):
             found.append(Contestant(f"{name}, sigma told", (node | {"sigma": sigma / 255},), learned=True))
             found.append(Contestant(f"{name}, sigma auto", (node | {"sigma": "auto"},), learned=True))
         else:
@@ -143,7 +143,7 @@ def denoisers(sigma: int, channels: int) -> list[Contestant]:
 
 def blind(task: str) -> list[Contestant]:
     """Return the networks of a task without any hint: a noise map gets its own estimate."""
-    return [Contestant(name, (node,), learned=True) for name, node, _ in networks(task)]
+    return [Contestant(name, (node,), learned=True) for name, node in networks(task)]
 
 
 def enlargers(scale: int) -> list[Contestant]:

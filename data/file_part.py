@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class FilePart(PartSpec):
     """A part whose network and weights are in one file, and not in the weights store."""
 
+    trainable: ClassVar[bool] = False
     contents: ClassVar[str]
     """What the file is called in messages, such as ``an ONNX file``."""
     without_effect: ClassVar[frozenset[str]] = frozenset({"path"})

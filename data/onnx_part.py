@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OnnxPart(FilePart):
-    """A part that onnxruntime runs. A subclass says what it asks of the file.
+    """A part that onnxruntime runs. What it gives is what is asked of the file.
 
     There are no gradients: attacks on scores or labels go through it, and ``threat: transfer`` makes images
     on another system. One thread adds up the sums, so that the results do not depend on the number of cores.
@@ -24,8 +24,6 @@ class OnnxPart(FilePart):
     gradient: ClassVar[Gradient] = Gradient.BLOCKED
     onnx: ClassVar[str] = "it already is an ONNX file"
     contents: ClassVar[str] = "an ONNX file"
-    gives: ClassVar[Literal["logits", "image"]]
-    """What is asked of the file."""
 
     output: str | None = None
     """Name of the output, needed where the file gives several of this form."""

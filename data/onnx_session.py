@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.deployed import KEY, Deployed, Input, read
 from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.contract.spec import Flow
 from clearsight.data.onnx_errors import plain_errors
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES: dict[str, Literal["float32", "uint8"]] = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-RANKS = {"logits": 2, "image": 4}
-FORMS = {"logits": "logits (n, classes)", "image": "images (n, 3, h, w)"}
+RANKS = {Flow.LOGITS: 2, Flow.IMAGES: 4}
+FORMS = {Flow.LOGITS: "logits (n, classes)", Flow.IMAGES: "images (n, 3, h, w)"}
 
 HINT = "is it a whole ONNX file?"
 
@@ -37,14 +38,12 @@ class OnnxNetwork(nn.Module):
         classes: number of logits that the file declares, None where it leaves that open.
     """
 
-    def __init__(
-        self, path: Path, gives: Literal["logits", "image"], *, output: str | None = None, device: str = "cpu"
-    ) -> None:
+    def __init__(self, path: Path, gives: Flow, *, output: str | None = None, device: str = "cpu") -> None:
         """Open the file.
 
         Args:
             path: the ONNX file; data files that it names lie beside it.
-            gives: what is asked for: ``logits`` (n, classes) or an ``image`` (n, c, h, w).
+            gives: what is asked for: logits (n, classes) or images (n, c, h, w).
             output: name of the output, needed where the file gives several of this form.
             device: ``cpu`` or ``cuda``.
 
@@ -67,7 +66,7 @@ class OnnxNetwork(nn.Module):
         self.input = _input(self._session, path, self.deployed)
         self._gives = gives
         self._output, shape = _output(self._session, gives, output, path)
-        self.classes = shape[1] if gives == "logits" and isinstance(shape[1], int) else None
+        self.classes = shape[1] if gives is Flow.LOGITS and isinstance(shape[1], int) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits or images on the device of the images; no gradient flows back.
@@ -88,7 +87,7 @@ class OnnxNetwork(nn.Module):
             images = images.transpose(0, 2, 3, 1)
         taken = np.ascontiguousarray(images)
         found = np.concatenate([self._run(batch)[:n] for batch, n in _batches(taken, self.input.batch)])
-        if self._gives == "image":
+        if self._gives is Flow.IMAGES:
             found = found.transpose(0, 3, 1, 2) if self.input.layout == "NHWC" else found
             found = found / np.float32(255) if found.dtype == np.uint8 else found
         return torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32)).to(x.device)
@@ -167,7 +166,7 @@ def _channels(shape: list[Any]) -> tuple[int, int] | None:
 
 
 def _output(
-    session: ort.InferenceSession, gives: str, wanted: str | None, path: Path
+    session: ort.InferenceSession, gives: Flow, wanted: str | None, path: Path
 ) -> tuple[str, list[Any]]:
     """Return the name and the shape of the output that is asked for."""
     shapes = {item.name: item.shape for item in session.get_outputs()}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Number, PartSpec
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import Flow, Number, PartSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +20,9 @@ Triple = tuple[Number, Number, Number]
 class ClassifierSpec(PartSpec):
     """Base of classifiers. A subclass adds ``kind``, fields and ``network``; normalisation is done for it."""
 
+    takes: ClassVar[tuple[Flow, ...]] = (Flow.IMAGES,)
+    gives: ClassVar[Flow] = Flow.LOGITS
+    trainable: ClassVar[bool] = True
     minimum: ClassVar[int] = 1
     """Smallest height and width in pixels."""
 
@@ -37,6 +41,21 @@ class ClassifierSpec(PartSpec):
     def place(self) -> str:
         """Return what messages call this classifier: its kind, and the file or code that it comes from."""
         return self.name
+
+    @property
+    def known_classes(self) -> int:
+        """Return the number of classes.
+
+        Raises:
+            ConfigError: neither the config nor the weights say it.
+        """
+        if self.classes is None:
+            raise ConfigError(
+                "the number of classes is not known",
+                where=self.place,
+                hint="give 'weights', or 'classes: N'",
+            )
+        return self.classes
 
     def network(self) -> nn.Module:
         """Hook: return the network, normalised RGB images to logits, with fresh weights."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 import torch
 from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.part import Part, check_images
 from clearsight.data.weights import state
-
-if TYPE_CHECKING:
-    from clearsight.defend.base import ClassifierSpec
+from clearsight.defend.base import ClassifierSpec
 
 
-class Classifier(Part):
+class Classifier(Part[ClassifierSpec]):
     """Images (n, 1 or 3, h, w) in [0, 1] to logits (n, classes). Grey images are repeated to RGB.
 
     Attributes:
@@ -29,16 +25,10 @@ class Classifier(Part):
 
     def __init__(self, spec: ClassifierSpec) -> None:
         """Build the network, load its weights, switch to eval mode."""
-        resolved = cast("ClassifierSpec", spec.resolved())
+        resolved = spec.resolved()
         super().__init__(resolved)
-        if resolved.classes is None:
-            raise ConfigError(
-                "the number of classes is not known",
-                where=resolved.place,
-                hint="give 'weights', or 'classes: N'",
-            )
         self.place = resolved.place
-        self.classes, self.class_names = resolved.classes, resolved.class_names
+        self.classes, self.class_names = resolved.known_classes, resolved.class_names
         self.minimum = resolved.minimum
         self.register_buffer("mean", torch.tensor(resolved.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(resolved.std).view(1, 3, 1, 1), persistent=False)

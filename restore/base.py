@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from clearsight.data.contract.spec import Gradient, PartSpec
+from clearsight.data.contract.spec import Flow, Gradient, PartSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,32 +43,27 @@ class RestorerFacts:
 class RestorerSpec(PartSpec):
     """Base of restorers written in torch. A subclass adds ``kind``, fields, facts and a hook.
 
-    A classical method overrides ``restore``; a trained one gives its ``network`` and needs nothing else.
+    A classical method overrides ``restore``; a trained one gives its ``network``, says ``trainable`` and
+    needs nothing else.
     """
+
+    takes: ClassVar[tuple[Flow, ...]] = (Flow.IMAGES,)
+    gives: ClassVar[Flow] = Flow.IMAGES
 
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts for these fields."""
         return RestorerFacts()
 
-    @property
-    def noise_map(self) -> bool:
-        """True where the network takes the noise's standard deviation as a second argument (n, 1, 1, 1)."""
-        return False
-
-    def prepared(self, x: Images) -> RestorerSpec:
+    def prepared(self, x: Images) -> Self:
         """Hook: return this restorer with everything fixed that it would find out from the whole image.
 
-        Tiles are restored by what this returns. By default the noise level of ``sigma: auto`` is estimated.
+        Tiles are restored by what this returns; by default there is nothing to find out.
 
         Args:
             x: one image (1, c, h, w), padded as ``restore`` gets it.
         """
-        if not self.noise_map or getattr(self, "sigma", None) != "auto":
-            return self
-        from clearsight.restore.ops.noise_level import estimate_sigma
-
-        return self.model_copy(update={"sigma": estimate_sigma(x).item()})
+        return self
 
     def network(self) -> nn.Module | None:
         """Hook: return the module that ``restore`` runs, or None where it needs none.
@@ -80,9 +75,27 @@ class RestorerSpec(PartSpec):
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Hook: return restored images; ``x`` is padded as the facts ask and must not be changed in place."""
+        return self.computed(network, x)
+
+    def restore_told(self, x: Images, network: nn.Module | None, sigma: Images) -> Images:
+        """Hook: as ``restore``, told the noise of each image; by default the restorer has no use for it.
+
+        Args:
+            x: padded images (n, c, h, w).
+            network: the module, if there is one.
+            sigma: (n, 1, 1, 1), standard deviation of the noise for values in [0, 1].
+        """
+        return self.restore(x, network)
+
+    def computed(self, network: nn.Module | None, *inputs: Images) -> Images:
+        """Return what the network gives for these inputs.
+
+        Raises:
+            NotImplementedError: there is none: the class lacks ``restore`` or ``network``.
+        """
         if network is None:
-            raise NotImplementedError
-        out: Images = network(x)
+            raise NotImplementedError(f"{type(self).__name__} defines neither 'restore' nor 'network'")
+        out: Images = network(*inputs)
         return out
 
     def randomized(
@@ -115,6 +128,7 @@ class ArrayRestorerSpec(RestorerSpec):
     """
 
     gradient: ClassVar[Gradient] = Gradient.SURROGATE
+    onnx: ClassVar[str] = "it runs on numpy arrays"
 
     def restore_array(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Hook: return the restored image; (h, w, c) float32 in [0, 1] in and out."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +10,16 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part, check_images
 from clearsight.data.weights import state
+from clearsight.restore.base import RestorerSpec
 from clearsight.restore.ops.pad import pad
 
-if TYPE_CHECKING:
-    from clearsight.restore.base import RestorerSpec
 
-
-class Restorer(Part):
+class Restorer(Part[RestorerSpec]):
     """A restoration step: images (n, c, h, w) in [0, 1] to images (n, c, h * scale, w * scale) in [0, 1]."""
 
     def __init__(self, spec: RestorerSpec) -> None:
         """Build the network, load its weights, switch to eval mode."""
-        resolved = cast("RestorerSpec", spec.resolved())
+        resolved = spec.resolved()
         super().__init__(resolved)
         self.facts = resolved.facts
         self.network = resolved.network()
@@ -36,32 +33,26 @@ class Restorer(Part):
         Raises:
             ShapeError: the images do not fit the facts.
         """
-        spec = cast("RestorerSpec", self.spec)
+        spec = self.spec
         if not spec.stochastic:
             return self._run(x, spec.restore)
         return self._run(x, lambda padded, net: spec.randomized(padded, net, self.generators(len(padded))))
 
     def surrogate(self, x: Tensor) -> Tensor:
         """Return the declared differentiable stand-in for ``forward``, with the same shape."""
-        return self._run(x, cast("RestorerSpec", self.spec).surrogate)
+        return self._run(x, self.spec.surrogate)
 
     def restored(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Return what training compares: as ``forward``, but not clamped, for clamped pixels learn nothing.
 
         Args:
             x: (n, c, h, w).
-            sigma: (n, 1, 1, 1) noise of each image, told to a network that takes a noise map; others are
-                not told.
+            sigma: (n, 1, 1, 1) noise of each image, used by a network that takes a noise map.
         """
-        spec = cast("RestorerSpec", self.spec)
-        if sigma is None or not spec.noise_map:
+        spec = self.spec
+        if sigma is None:
             return self._run(x, spec.restore, clamp=False)
-
-        def told(padded: Tensor, network: nn.Module | None) -> Tensor:
-            out: Tensor = cast(nn.Module, network)(padded, sigma)
-            return out
-
-        return self._run(x, told, clamp=False)
+        return self._run(x, lambda padded, net: spec.restore_told(padded, net, sigma), clamp=False)
 
     def _run(
         self, x: Tensor, hook: Callable[[Tensor, nn.Module | None], Tensor], *, clamp: bool = True

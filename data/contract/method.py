@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from clearsight.data.contract.spec import Spec
+from clearsight.data.contract.spec import Flow, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,6 +58,8 @@ class TrainBatch:
 class Method(Spec):
     """Base of training methods. A subclass adds ``kind``, hyper-parameters and ``step``."""
 
+    trains: ClassVar[Flow] = Flow.LOGITS
+    """What the networks give that it trains: images (restorers) or logits (classifiers)."""
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
     needs_reference: ClassVar[bool] = False

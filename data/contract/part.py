@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +13,20 @@ from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import PartSpec
 
+S = TypeVar("S", bound=PartSpec)
 
-class Part(nn.Module):
+
+class Part(nn.Module, Generic[S]):
     """Base of restorers, classifiers and fusions.
 
     Attributes:
-        spec: the description; its facts (``gradient``, ``stochastic``, ``onnx``) are claims that tests check.
+        spec: the description; its facts (``gives``, ``gradient``, ``onnx``, ...) are claims that tests check.
         streams: for a stochastic part, one stream an image of the next batch; None: fresh entropy.
     """
 
     streams: Sequence[Rng] | None = None
 
-    def __init__(self, spec: PartSpec) -> None:
+    def __init__(self, spec: S) -> None:
         """Keep the spec."""
         super().__init__()
         self.spec = spec

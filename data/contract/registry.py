@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -32,11 +32,14 @@ class Registry(Generic[S]):
         noun: what one entry is called in messages, such as ``corruption``.
         base: class that every entry derives from.
         packages: dotted names of the folders that are scanned.
+        only: says of a class whether it belongs here; by default every one does.
     """
 
-    def __init__(self, noun: str, base: type[S], *packages: str) -> None:
+    def __init__(
+        self, noun: str, base: type[S], *packages: str, only: Callable[[type[S]], bool] | None = None
+    ) -> None:
         """Remember where to look; nothing is imported before the first question."""
-        self.noun, self.base, self.packages = noun, base, packages
+        self.noun, self.base, self.packages, self.only = noun, base, packages, only
         self._kinds: dict[str, type[S]] | None = None
 
     @property
@@ -61,7 +64,9 @@ class Registry(Generic[S]):
         for value in vars(module).values():
             if not (isinstance(value, type) and issubclass(value, self.base)):
                 continue
-            if value.__module__ == module.__name__ and "kind" in value.model_fields:
+            if value.__module__ != module.__name__ or "kind" not in value.model_fields:
+                continue
+            if self.only is None or self.only(value):
                 yield value
 
     def __getitem__(self, kind: str) -> type[S]:

@@ -10,12 +10,15 @@ import hashlib
 import json
 from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from clearsight.data.contract.errors import near_miss
+
+if TYPE_CHECKING:
+    from clearsight.data.contract.part import Part
 
 
 def _number(value: Any) -> Any:
@@ -135,9 +138,30 @@ class Gradient(StrEnum):
     """No gradient and no honest stand-in."""
 
 
+class Flow(StrEnum):
+    """What goes from part to part along the edges of a graph."""
+
+    IMAGES = "images"
+    """float (n, c, h, w) in [0, 1]."""
+    LOGITS = "logits"
+    """float (n, classes)."""
+
+
 class PartSpec(Spec):
     """Description of something that can stand in a system. The facts below are claims that tests check."""
 
+    takes: ClassVar[tuple[Flow, ...]]
+    """What goes in, one entry an input; of a variadic part the one entry stands for every input."""
+    gives: ClassVar[Flow]
+    """What comes out."""
+    variadic: ClassVar[bool] = False
+    """True where the part takes any number of inputs."""
+    trainable: ClassVar[bool] = False
+    """True where the part has a network with parameters of its own, which ``weights`` names. False also for
+    networks whose parameters come from elsewhere (a foreign checkpoint, a part inside the part)."""
+    conditioning: ClassVar[frozenset[str]] = frozenset()
+    """What the part can be told about the degradation: ``noise_level`` (field ``sigma``, the standard
+    deviation of the noise for values in [0, 1]), ``kernel`` (field ``kernel``, the blur)."""
     gradient: ClassVar[Gradient] = Gradient.EXACT
     """What autograd says about the part."""
     stochastic: ClassVar[bool] = False
@@ -158,7 +182,15 @@ class PartSpec(Spec):
             return self.key()
         return content_key([self.resolved().identity(), find(self.weights).sha256])
 
-    def resolved(self) -> PartSpec:
+    def conditioned_on(self, fact: str) -> bool:
+        """Return whether this very part uses such a fact: its fields may switch off what the kind can do.
+
+        Args:
+            fact: ``noise_level`` or ``kernel``.
+        """
+        return fact in self.conditioning
+
+    def resolved(self) -> Self:
         """Return this spec with fields that the user left out taken from the weights' card.
 
         Raises:
@@ -191,6 +223,10 @@ class PartSpec(Spec):
     def ready(self) -> None:
         """Raise `WeightsError` unless the weights are there and fit the fields."""
         self.resolved()
+
+    def build(self) -> Part[Any]:
+        """Hook: return the module that runs this spec, with its weights loaded, in eval mode."""
+        raise NotImplementedError
 
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset()
     """Names of the fields that decide the shapes inside the weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,9 +51,9 @@ class EfficientNetLite0(ClassifierSpec):
     def _count(self) -> int:
         return IMAGENET if self.only is None else len(self.only)
 
-    def resolved(self) -> EfficientNetLite0:
+    def resolved(self) -> Self:
         """Return this spec with ``classes`` filled in."""
-        full = cast("EfficientNetLite0", super().resolved())
+        full = super().resolved()
         return full.model_copy(update={"classes": full._count})
 
     def fingerprint(self) -> str:

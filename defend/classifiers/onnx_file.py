@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.onnx_part import OnnxPart
@@ -16,7 +16,6 @@ class OnnxFile(OnnxPart, ClassifierSpec):
     are given, or uint8; channels first or last.
     """
 
-    gives: ClassVar[Literal["logits", "image"]] = "logits"
     purpose: ClassVar[str] = "a classifier in an ONNX file (scores only, no gradients)"
 
     kind: Literal["onnx"] = "onnx"
@@ -25,7 +24,7 @@ class OnnxFile(OnnxPart, ClassifierSpec):
     std: Triple = (1.0, 1.0, 1.0)
     """What they are then divided by."""
 
-    def resolved(self) -> OnnxFile:
+    def resolved(self) -> Self:
         """Return this spec with ``classes`` and their names taken from the file, where the file says them.
 
         Raises:

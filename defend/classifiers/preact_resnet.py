@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.errors import ConfigError
 from clearsight.defend.base import ClassifierSpec
 
 if TYPE_CHECKING:
@@ -37,7 +36,5 @@ class PreActResNet(ClassifierSpec):
         from clearsight.data.initial import fresh
         from clearsight.defend.networks.preact_resnet import PreActResNet as Network
 
-        classes = self.classes
-        if classes is None:
-            raise ConfigError("the number of classes is not known", where=self.name, hint="add 'classes: N'")
+        classes = self.known_classes
         return fresh(lambda: Network(classes, self.depth, self.width, self.stride))

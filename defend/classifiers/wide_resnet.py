@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from clearsight.data.contract.errors import ConfigError
 from clearsight.defend.base import ClassifierSpec
 
 if TYPE_CHECKING:
@@ -45,7 +44,5 @@ class WideResNet(ClassifierSpec):
         from clearsight.data.initial import fresh
         from clearsight.defend.networks.wide_resnet import WideResNet as Network
 
-        classes = self.classes
-        if classes is None:
-            raise ConfigError("the number of classes is not known", where=self.name, hint="add 'classes: N'")
+        classes = self.known_classes
         return fresh(lambda: Network(classes, self.depth, self.widen, self.stride))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.training.publishing import Trained
 
 
-def load(name: str, **fields: Any) -> Part:
+def load(name: str, **fields: Any) -> Part[Any]:
     """Return a restorer, classifier or fusion as a torch module in eval mode.
 
     A restorer maps images (n, c, h, w) in [0, 1] to restored images, a classifier maps them to logits
@@ -52,10 +52,8 @@ def load(name: str, **fields: Any) -> Part:
     return _build({"kind": card["spec"]["kind"], "weights": name} | fields)
 
 
-def _build(node: dict[str, Any]) -> Part:
-    spec: Any = PARTS.parse(node)
-    module: Part = spec.build()
-    return module
+def _build(node: dict[str, Any]) -> Part[Any]:
+    return PARTS.parse(node).build()
 
 
 def train(

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearsight.data.contract.errors import ConfigError, near_miss
-from clearsight.data.contract.spec import Gradient
+from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.defend.attacks.cw import CarliniWagner
-from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.evaluate import Condition, Evaluate
 from clearsight.pipelines.report.words import radius
-from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.graph import IMAGE, OUT, Graph, Node, wire
-from clearsight.restore.base import RestorerSpec
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}
 """Radii at which no image survives: half the range of pixels can turn every image into plain grey."""
@@ -75,9 +72,9 @@ def subjects_of(config: Evaluate, chosen: Sequence[str]) -> Subjects:
     for name in chosen:
         if name not in graphs:
             raise ConfigError(f"no system '{name}'", where="--system", hint=near_miss(name, graphs))
-        if graphs[name].gives != "logits":
+        if graphs[name].gives is not Flow.LOGITS:
             raise ConfigError(f"system '{name}' gives images: there is nothing to attack", where="--system")
-    names = tuple(name for name in chosen or graphs if graphs[name].gives == "logits")
+    names = tuple(name for name in chosen or graphs if graphs[name].gives is Flow.LOGITS)
     if not names:
         raise ConfigError("no system gives logits: there is nothing to attack", where="systems")
     nodes: dict[str, Any] = {name: config.systems[name] for name in names}
@@ -101,8 +98,7 @@ def without_restorers(graph: Graph) -> dict[str, Node] | None:
     kept: dict[str, Node] = {}
     for step in graph.steps:
         inputs = tuple(passes[name] for name in step.inputs)
-        plain = isinstance(step.spec, FusionSpec) and step.gives == "images" and len(set(inputs)) == 1
-        if isinstance(step.spec, RestorerSpec) or plain:
+        if step.gives is Flow.IMAGES and len(set(inputs)) == 1:
             passes[step.name] = inputs[0]
             continue
         passes[step.name] = step.name
@@ -191,16 +187,12 @@ def _attacks(system: str, subjects: Subjects, threat: Threat) -> dict[str, dict[
     for eps in threat.curve()[-1:] if random else threat.curve():
         attacks[f"pgd-20-eps-{eps:.4g}"] = {"kind": "pgd", "steps": 20, "norm": threat.norm, "eps": eps}
     if bare:
-        if _has_one_classifier(graph):
+        if len(graph.classifiers) == 1:
             attacks["oblivious"] = {"kind": "pgd", "steps": 40, "threat": "oblivious", **ball}
         # Momentum makes images that transfer better (Dong et al. 2018).
         moved = {"kind": "pgd", "steps": 40, "momentum": 1.0, **ball}
         attacks[f"transfer-{bare}"[:60]] = moved | {"threat": "transfer", "source": bare}
     return attacks
-
-
-def _has_one_classifier(graph: Graph) -> bool:
-    return sum(isinstance(spec, ClassifierSpec) for spec in graph.parts.values()) == 1
 
 
 def _can(attack: Mapping[str, Any], system: str, subjects: Subjects, passable: Collection[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path:
     return out
 
 
-def _exact(name: str, part: Part, x: Tensor, streams: Sequence[Rng]) -> Check:
+def _exact(name: str, part: Part[Any], x: Tensor, streams: Sequence[Rng]) -> Check:
     weights: Tensor | None = None
     draw = Rng(0).at("audit", "weights").torch()
 

@@ -59,6 +59,6 @@ def _load(folder: str, spec: dict[str, object]) -> None:
     from clearsight.pipelines.config.registries import PARTS
 
     try:
-        PARTS.parse(spec | {"weights": folder}).build()  # type: ignore[attr-defined]
+        PARTS.parse(spec | {"weights": folder}).build()
     except (RuntimeError, ValueError) as error:
         raise WeightsError(f"does not load: {str(error).splitlines()[0]}", where=folder) from None

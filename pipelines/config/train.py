@@ -10,17 +10,19 @@ from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Choice, Registry
-from clearsight.data.contract.spec import Gradient, Number, PartSpec, Spec, kind_of
+from clearsight.data.contract.spec import Flow, Gradient, Number, PartSpec, Spec, kind_of
 from clearsight.data.sources.base import HoldOut, Source
+from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
 from clearsight.pipelines.config.registries import METHODS
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
-from clearsight.restore.training.base import RestorerMethod
 
-TRAINABLE = Registry("network", PartSpec, *CLASSIFIERS.packages, "clearsight.restore.learned")
+TRAINABLE = Registry(
+    "network", PartSpec, *CLASSIFIERS.packages, *RESTORERS.packages, only=lambda kind: kind.trainable
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Share = Annotated[Number, Field(ge=0, le=1)]
@@ -118,7 +120,7 @@ class TrainConfig(Spec):
     checkpoint."""
     test: Annotated[Source, Choice(SOURCES)] | None = None
     """Images that decide nothing: measured once, at the end, for the card."""
-    model: Annotated[PartSpec, Choice(TRAINABLE)]
+    model: Annotated[ClassifierSpec | RestorerSpec, Choice(TRAINABLE)]
     """The network, a classifier or a restorer. With ``weights`` it starts from them, else from fresh ones."""
     init: str | None = None
     """Weights (id or folder) whose tensors of equal name and shape are taken over; the others start fresh."""
@@ -176,12 +178,8 @@ class TrainConfig(Spec):
 
     @model_validator(mode="after")
     def _method_fits(self) -> Self:
-        if self.restores != isinstance(self.method, RestorerMethod):
-            fit = [
-                kind
-                for kind, each in METHODS.kinds.items()
-                if issubclass(each, RestorerMethod) == self.restores
-            ]
+        if self.method.trains is not self.model.gives:
+            fit = [kind for kind, each in METHODS.kinds.items() if each.trains is self.model.gives]
             raise ValueError(
                 f"method '{kind_of(self.method)}' does not train a"
                 f" {'restorer' if self.restores else 'classifier'}; these do: {', '.join(fit)}"
@@ -216,7 +214,7 @@ class TrainConfig(Spec):
     @property
     def restores(self) -> bool:
         """True where the model is a restorer."""
-        return isinstance(self.model, RestorerSpec)
+        return self.model.gives is Flow.IMAGES
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the weights; the words on their card are left out.

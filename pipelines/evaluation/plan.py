@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearsight.data.contract.errors import AttackError, ClearsightError, ConfigError
-from clearsight.data.contract.spec import content_key, kind_of
+from clearsight.data.contract.spec import Flow, content_key, kind_of
 from clearsight.data.corruptions.base import MINIMUM
-from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
@@ -131,10 +130,9 @@ def _extra(config: Evaluate, grid: Grid) -> frozenset[str]:
 def _smallest(grid: Grid, systems: Mapping[str, System], extra: frozenset[str]) -> int:
     """Return the smallest height and width that conditions, parts and metrics can all use."""
     corrupting = any(not condition.corruption.clean for condition in grid.conditions.values())
-    parts = [system.part(name) for system in systems.values() for name in system.graph.parts]
-    needs = [int(getattr(part, "minimum", 1)) for part in parts]
+    needs = [part.minimum for system in systems.values() for part in system.classifiers]
     window = [WINDOW] * bool(extra & (SSIM | {"ssim_y_out"}))
-    return max(needs + [MINIMUM] * corrupting + window + [PATCH] * bool(extra & NIQE))
+    return max([1, *needs] + [MINIMUM] * corrupting + window + [PATCH] * bool(extra & NIQE))
 
 
 def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, ...]:
@@ -142,9 +140,7 @@ def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, 
     for name, system in systems.items():
         if system.classes is None:
             continue
-        parts = [system.part(part) for part in system.graph.parts]
-        named = [part.class_names for part in parts if isinstance(part, Classifier) and part.class_names]
-        if warning := check_labels(intake, name, system.classes, named[0] if named else ()):
+        if warning := check_labels(intake, name, system.classes, system.class_names):
             warnings.append(warning)
     return tuple(warnings)
 
@@ -165,7 +161,7 @@ def _check_attacks(grid: Grid, systems: Mapping[str, System], intake: Intake) ->
 
 
 def _metrics(config: Evaluate, grid: Grid, intake: Intake) -> tuple[Metric, ...]:
-    classifies = any(graph.gives == "logits" for graph in grid.graphs.values())
+    classifies = any(graph.gives is Flow.LOGITS for graph in grid.graphs.values())
     restores = any(graph.restored for graph in grid.graphs.values())
     have = {"psnr_in", "ssim_in"}
     have |= {"psnr_out", "ssim_out", *LUMA, *NIQE} if restores else set()

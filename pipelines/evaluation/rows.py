@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clearsight.data.contract.sample import Sample
+from clearsight.data.contract.spec import Flow
 from clearsight.pipelines.runs.folder import Row
 from clearsight.pipelines.systems.graph import Graph
 from clearsight.restore.quality.niqe import niqe
@@ -79,7 +80,7 @@ def rows_of(graph: Graph, values: dict[str, Tensor], batch: Batch, extra: frozen
         extra: costly columns that are wanted.
     """
     columns: dict[str, list[float | None]] = {"psnr_in": batch.psnr_in, "ssim_in": batch.ssim_in}
-    if graph.gives == "logits":
+    if graph.gives is Flow.LOGITS:
         columns |= _scores(values[graph.steps[-1].name].float().cpu(), batch.labels)
     if graph.restored and values[graph.restored].shape == batch.clean.shape:
         restored = values[graph.restored].float().cpu()

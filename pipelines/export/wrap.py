@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from clearsight.data.contract.deployed import Input, Output
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import PartSpec
-from clearsight.defend.base import ClassifierSpec
+from clearsight.data.contract.spec import Flow, PartSpec
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.graph import IMAGE, Graph, Step
 from clearsight.pipelines.systems.system import System
-from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
 from clearsight.restore.restorer import Restorer
 
 INPUT, LOGITS, RESTORED = "input", "logits", "image"
@@ -75,7 +73,7 @@ def _hindrance(spec: PartSpec) -> str:
         return spec.onnx
     if spec.stochastic:
         return "it draws random numbers"
-    return "it runs on numpy arrays" if isinstance(spec, ArrayRestorerSpec) else ""
+    return ""
 
 
 def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> Form:
@@ -97,8 +95,6 @@ def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> For
     nodes = (last, *(tap for tap in dict.fromkeys(taps) if tap != last))
     reaches = _reaches(system)
     outputs = tuple(_output(graph, node, reaches[node]) for node in nodes)
-    parts = [system.part(name) for name in graph.parts]
-    named = [part.class_names for part in parts if isinstance(part, Classifier) and part.class_names]
     return Form(
         Input(
             INPUT,
@@ -109,25 +105,25 @@ def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> For
         ),
         outputs,
         nodes,
-        named[0] if named and graph.gives == "logits" else (),
+        system.class_names if graph.gives is Flow.LOGITS else (),
     )
 
 
 def _check_tap(graph: Graph, tap: str, where: str) -> None:
     flows = {step.name: step.gives for step in graph.steps}
     if tap not in flows:
-        known = [name for name, flow in flows.items() if flow == "images"]
+        known = [name for name, flow in flows.items() if flow is Flow.IMAGES]
         raise ConfigError(f"no node '{tap}' to tap", where=where, hint=near_miss(tap, known))
-    if flows[tap] != "images":
+    if flows[tap] is not Flow.IMAGES:
         raise ConfigError(
-            f"node '{tap}' gives logits; only images are tapped", where=where, hint="leave it out"
+            f"node '{tap}' gives {flows[tap]}; only images are tapped", where=where, hint="leave it out"
         )
 
 
 def _output(graph: Graph, node: str, reach: Reach) -> Output:
     steps = {step.name: step for step in graph.steps}
     own = node == graph.steps[-1].name
-    if steps[node].gives == "logits":
+    if steps[node].gives is Flow.LOGITS:
         return Output(LOGITS, "logits")
     name = RESTORED if own else node
     if not own and node in (INPUT, LOGITS, RESTORED):
@@ -148,8 +144,8 @@ def _reaches(system: System) -> dict[str, Reach]:
 
 
 def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:
-    halos = [one.halo for one in before]
-    halo = None if None in halos else max(cast("list[int]", halos))
+    halos = [one.halo for one in before if one.halo is not None]
+    halo = max(halos) if len(halos) == len(before) else None
     grid = lcm(*(one.grid for one in before))
     scale = before[0].scale
     part = system.part(step.part_name)
@@ -166,7 +162,7 @@ def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:
 
 def _own_halo(part: Restorer) -> int | None:
     """Return how far around a pixel a restorer looks; None where it finds something out of the whole."""
-    facts, spec = part.facts, cast("RestorerSpec", part.spec)
+    facts, spec = part.facts, part.spec
     if facts.receptive_field is None:
         return None
     generator = Rng(0).at("probe").torch()
@@ -192,9 +188,9 @@ def _channels(system: System, where: str) -> int:
 def _minimum(system: System, reaches: dict[str, Reach]) -> int:
     needs = [1]
     for step in system.graph.steps:
-        least = int(getattr(system.part(step.part_name), "minimum", 1))
-        if isinstance(step.spec, ClassifierSpec):
-            needs.append(-(-least // reaches[step.inputs[0]].scale))
+        part = system.part(step.part_name)
+        if isinstance(part, Classifier):
+            needs.append(-(-part.minimum // reaches[step.inputs[0]].scale))
     return max(needs)
 
 

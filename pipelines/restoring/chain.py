@@ -20,7 +20,6 @@ REVISION = 1
 VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}
 """Variants of a task's weights by channels of the image, the best first."""
-TRAINED = "clearsight.restore.learned"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def read_chain(text: str, sigma: str | None) -> Chain:
     colour, grey = (tuple(_step(_node(word, channels), sigma, word) for word in words) for channels in (3, 1))
     for step in (*colour, *grey):
         step.spec.ready()
-    if sigma is not None and not any(_takes_noise(_fields(step.spec)) for step in (*colour, *grey)):
+    if sigma is not None and not any(_takes_noise(step.spec) for step in (*colour, *grey)):
         raise ConfigError(f"none of {', '.join(words)} takes a noise level", where="--sigma")
     return Chain(words, sigma, colour, grey)
 
@@ -91,7 +90,7 @@ def read_chain(text: str, sigma: str | None) -> Chain:
 def known() -> list[str]:
     """Return the words that mean something here: tasks and ids of shipped weights, and classical kinds."""
     ids = _ids()
-    kinds = [kind for kind, spec in RESTORERS.kinds.items() if not spec.__module__.startswith(TRAINED)]
+    kinds = [kind for kind, spec in RESTORERS.kinds.items() if not spec.trainable and not _required(spec)]
     tasks = {re.sub("-(color|gray)$", "", name) for name, _ in map(_versioned, ids)}
     return sorted({*tasks, *ids, *kinds})
 
@@ -120,11 +119,17 @@ def _node(word: str, channels: int) -> dict[str, Any]:
     if weights is None and (Path(word) / CARD).is_file():
         weights = word
     if weights is None and word in RESTORERS.kinds:
-        if RESTORERS[word].__module__.startswith(TRAINED):
+        if RESTORERS[word].trainable:
             raise ConfigError(
                 f"'{word}' is a network and needs weights",
                 where="--with",
                 hint="name weights instead; known: " + ", ".join(known()),
+            )
+        if missing := _required(RESTORERS[word]):
+            raise ConfigError(
+                f"'{word}' needs {', '.join(missing)}, which a word cannot give",
+                where="--with",
+                hint="use it as a part in a config; known words: " + ", ".join(known()),
             )
         return {"kind": word}
     try:
@@ -143,33 +148,23 @@ def _node(word: str, channels: int) -> dict[str, Any]:
     return {"kind": kind, "weights": weights or word}
 
 
+def _required(kind: type[RestorerSpec]) -> list[str]:
+    return [name for name, field in kind.model_fields.items() if field.is_required()]
+
+
 def _step(node: dict[str, Any], sigma: str | None, word: str) -> Step:
-    if sigma is None or not _takes_noise(node):
-        return Step(RESTORERS.parse(node))
+    spec = RESTORERS.parse(node)
+    if sigma is None or not _takes_noise(spec):
+        return Step(spec)
     try:
         return Step(RESTORERS.parse(node | {"sigma": sigma}))
     except ValidationError as error:
         if sigma == "auto":
-            return Step(RESTORERS.parse(node), estimate=True)
+            return Step(spec, estimate=True)
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ConfigError(f"'{sigma}' does not suit {word}: {reason}", where="--sigma") from None
 
 
-def _fields(spec: RestorerSpec) -> dict[str, Any]:
-    return {"kind": spec.name} | ({"weights": spec.weights} if spec.weights else {})
-
-
-def _takes_noise(node: dict[str, Any]) -> bool:
-    """Return whether the field ``sigma`` is a noise level: those may be written in fractions of 255.
-
-    Other methods call the width of a blur in pixels so, and blind networks leave the field alone.
-    """
-    if "sigma" not in RESTORERS[node["kind"]].model_fields:
-        return False
-    try:
-        spec = RESTORERS.parse(node | {"sigma": "1/255"})
-    except ValidationError:
-        return False
-    if "sigma" in spec.fixed_by_weights:
-        spec = RESTORERS.parse(node)
-    return not getattr(spec.resolved(), "blind", False)
+def _takes_noise(spec: RestorerSpec) -> bool:
+    """Return whether the restorer uses a noise level; whether a network is blind its weights may say."""
+    return spec.resolved().conditioned_on("noise_level")

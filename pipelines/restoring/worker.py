@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from clearsight.data.contract.errors import DataError
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.pipelines.restoring.chain import Chain, Step
-from clearsight.restore.base import RestorerSpec
 from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.tiling.tiling import Tile, check_tile, restore_tiled
@@ -46,7 +45,7 @@ class Worker:
         self.chain, self.device, self.say = chain, device, say or LOG.warning
         steps = dict.fromkeys((*chain.colour, *chain.grey))
         for step in steps:
-            check_tile(cast(RestorerSpec, step.spec.resolved()), tile)
+            check_tile(step.spec.resolved(), tile)
         self.restorers = {step: step.spec.build().to(device) for step in steps}
         self.tiles: dict[Step, Tile] = dict.fromkeys(steps, tile)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn import functional
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.part import Part
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import Gradient
+from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.pipelines.systems.system import StandIn, System
 
 DEAD = 0.9
@@ -74,7 +74,7 @@ def find_path(system: System, images: Tensor) -> Path:
             how[name] = "exact"
             if len(inputs) == 1 and _saturates(inputs[0], values[step.name]):
                 how[name], stand_ins[name] = "leaky", _leaky(part)
-        elif step.gives == "logits" or len(step.inputs) > 1:
+        elif step.gives is Flow.LOGITS or len(step.inputs) > 1:
             raise AttackError(
                 f"part '{name}' ({step.spec.name}) claims an exact gradient, but none comes through",
                 where="target",
@@ -94,7 +94,7 @@ def _probe_streams(images: Tensor) -> list[Rng]:
     return [Rng(0).at("probe", i) for i in range(min(PROBES, len(images)))]
 
 
-def _zeros(part: Part, inputs: list[Tensor], streams: list[Rng]) -> float:
+def _zeros(part: Part[Any], inputs: list[Tensor], streams: list[Rng]) -> float:
     """Return the share of exact zeros in the gradient; 1 where it has none, or values that are not finite."""
     leaves = [x.detach().clone().requires_grad_(True) for x in inputs]
     with torch.enable_grad():
@@ -113,7 +113,7 @@ def _zeros(part: Part, inputs: list[Tensor], streams: list[Rng]) -> float:
     return zeros.float().mean().item()
 
 
-def _has_surrogate(part: Part, x: Tensor) -> bool:
+def _has_surrogate(part: Part[Any], x: Tensor) -> bool:
     try:
         with torch.no_grad():
             part.surrogate(x)
@@ -135,7 +135,7 @@ class _Leak(torch.autograd.Function):
     """A part whose zero gradients at pixels that came out as 0 or 1 are replaced by what came from above."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, part: Part) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, part: Part[Any]) -> Tensor:
         """Run the part on a leaf of its own, so that its gradient can be asked for alone."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
@@ -152,7 +152,7 @@ class _Leak(torch.autograd.Function):
         return torch.where((own == 0) & held, above[0], own), None
 
 
-def _leaky(part: Part) -> StandIn:
+def _leaky(part: Part[Any]) -> StandIn:
     def stand_in(x: Tensor) -> Tensor:
         out: Tensor = _Leak.apply(x, part)  # type: ignore[no-untyped-call]
         return out

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, near_miss
-from clearsight.data.contract.spec import PartSpec, Spec, content_key
-from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.systems.fusion.base import FusionSpec
-from clearsight.restore.base import RestorerSpec
+from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
 
 if TYPE_CHECKING:
     from clearsight.pipelines.systems.system import System
 
-Flow = Literal["images", "logits"]
 IMAGE, OUT = "image", "out"
 
 
@@ -63,7 +59,16 @@ class Graph:
     @property
     def restored(self) -> str | None:
         """Return the name of the last image on the way to the output, None where nothing is restored."""
-        return next((step.name for step in reversed(self.steps) if step.gives == "images"), None)
+        return next((step.name for step in reversed(self.steps) if step.gives is Flow.IMAGES), None)
+
+    @property
+    def classifiers(self) -> tuple[PartSpec, ...]:
+        """Return the parts in use that turn images into logits."""
+        return tuple(
+            spec
+            for spec in self.parts.values()
+            if spec.gives is Flow.LOGITS and spec.takes == (Flow.IMAGES,) and not spec.variadic
+        )
 
     @property
     def parts(self) -> dict[str, PartSpec]:
@@ -128,12 +133,13 @@ def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec
                     f"node '{name}' is fed by '{source}', which is not there", hint=near_miss(source, named)
                 )
     order = _order(named)
-    flows: dict[str, Flow] = {IMAGE: "images"}
+    flows: dict[str, Flow] = {IMAGE: Flow.IMAGES}
     steps = []
     for name in order:
         node = named[name]
         spec = parts[node.use]
-        flows[name] = _flow(name, spec, [flows[source] for source in node.inputs])
+        _check_inputs(name, spec, [flows[source] for source in node.inputs])
+        flows[name] = spec.gives
         steps.append(Step(name, node.use, spec, node.inputs, flows[name]))
     return Graph(tuple(steps))
 
@@ -166,19 +172,14 @@ def _order(named: Mapping[str, Node]) -> list[str]:
     return [*(name for name in order if name != OUT), OUT]
 
 
-def _flow(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> Flow:
-    if isinstance(spec, FusionSpec):
-        takes: Flow = spec.of
-        gives: Flow = spec.of
-    else:
-        takes, gives = "images", "logits" if isinstance(spec, ClassifierSpec) else "images"
-        if len(inputs) != 1:
-            raise ConfigError(f"node '{name}': part '{spec.name}' takes one input, got {len(inputs)}")
-        if not isinstance(spec, (ClassifierSpec, RestorerSpec)):
-            raise ConfigError(f"node '{name}': '{spec.name}' is neither restorer, classifier nor fusion")
-    if wrong := [flow for flow in inputs if flow != takes]:
-        raise ConfigError(f"node '{name}': part '{spec.name}' takes {takes}, but is fed {wrong[0]}")
-    return gives
+def _check_inputs(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> None:
+    takes = spec.takes * len(inputs) if spec.variadic else spec.takes
+    if len(inputs) != len(takes):
+        expected = "one input" if len(takes) == 1 else f"{len(takes)} inputs"
+        raise ConfigError(f"node '{name}': part '{spec.name}' takes {expected}, got {len(inputs)}")
+    for flow, wanted in zip(inputs, takes, strict=True):
+        if flow is not wanted:
+            raise ConfigError(f"node '{name}': part '{spec.name}' takes {wanted}, but is fed {flow}")
 
 
 def part_facts(spec: PartSpec) -> dict[str, Any]:

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part
+from clearsight.data.contract.spec import Flow
 from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.graph import IMAGE, Graph
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
-    from clearsight.pipelines.systems.fusion.base import FusionSpec
 
 
 Around = Callable[[str, Callable[[], Tensor]], Tensor]
 StandIn = Callable[[Tensor], Tensor]
 
 
-class Fusion(Part):
+class Fusion(Part[FusionSpec]):
     """The module that runs any `FusionSpec`."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ class Fusion(Part):
         if not torch.compiler.is_compiling() and len({tuple(x.shape) for x in inputs}) > 1:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise ShapeError(f"its inputs differ in shape: {shapes}", where=self.spec.name)
-        return cast("FusionSpec", self.spec).fuse(inputs)
+        return self.spec.fuse(inputs)
 
 
 class System(nn.Module):
@@ -53,21 +54,28 @@ class System(nn.Module):
         # Names are the user's own and may hold characters that module names may not.
         self._number = {name: str(i) for i, name in enumerate(graph.parts)}
         self._modules_by_number = nn.ModuleDict(
-            {self._number[name]: cast("Any", spec).build() for name, spec in graph.parts.items()}
+            {self._number[name]: spec.build() for name, spec in graph.parts.items()}
         )
         self.eval()
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> Part[Any]:
         """Return the module of the part called ``name`` in the config."""
-        return cast("Part", self._modules_by_number[self._number[name]])
+        return cast("Part[Any]", self._modules_by_number[self._number[name]])
 
     @property
     def classes(self) -> int | None:
         """Return the number of logits, None where the system gives images."""
-        if self.graph.gives != "logits":
-            return None
-        parts = [self.part(name) for name in self.graph.parts]
-        return next(part.classes for part in parts if isinstance(part, Classifier))
+        return self.classifiers[0].classes if self.graph.gives is Flow.LOGITS else None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, empty where no classifier knows them."""
+        return next((part.class_names for part in self.classifiers if part.class_names), ())
+
+    @property
+    def classifiers(self) -> list[Classifier]:
+        """Return the modules of all classifiers, in computing order."""
+        return [part for part in map(self.part, self.graph.parts) if isinstance(part, Classifier)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of the last node."""
@@ -101,7 +109,7 @@ class System(nn.Module):
             stand_in = (stand_ins or {}).get(step.part_name)
 
             def compute(
-                module: Part = module, inputs: list[Tensor] = inputs, stand_in: StandIn | None = stand_in
+                module: Part[Any] = module, inputs: list[Tensor] = inputs, stand_in: StandIn | None = stand_in
             ) -> Tensor:
                 out: Tensor = module(*inputs) if stand_in is None else _straight(module, inputs[0], stand_in)
                 return out
@@ -114,7 +122,7 @@ class System(nn.Module):
         return values
 
 
-def _straight(module: Part, x: Tensor, stand_in: StandIn) -> Tensor:
+def _straight(module: Part[Any], x: Tensor, stand_in: StandIn) -> Tensor:
     with torch.no_grad():
         out: Tensor = module(x)
     if not torch.is_grad_enabled():

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import AttackError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
-from clearsight.defend.classifier import Classifier
 from clearsight.defend.target import GradientOutput, Loss
 from clearsight.pipelines.systems.system import StandIn, System
 
@@ -208,9 +207,8 @@ def _gradient(loss: Tensor, leaf: Tensor, *, keep: bool) -> Tensor:
 
 
 def _last_linear(system: System, name: str) -> nn.Module:
-    parts = (system.part(part) for part in reversed(system.graph.parts))
-    classifier = next((part for part in parts if isinstance(part, Classifier)), None)
-    layers = [m for m in classifier.modules() if isinstance(m, nn.Linear)] if classifier else []
+    last = system.classifiers[-1:]
+    layers = [m for part in last for m in part.modules() if isinstance(m, nn.Linear)]
     if not layers:
         raise AttackError("has no linear layer whose input could serve as features", where=f"system '{name}'")
     return layers[-1]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clearsight.data.contract.errors import AttackError, ConfigError, near_miss
-from clearsight.data.contract.spec import Gradient, kind_of
+from clearsight.data.contract.spec import Flow, Gradient, kind_of
 from clearsight.defend.attacks.base import Attack
-from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.systems.graph import Graph, chain
 
 NONE = "none"
@@ -35,7 +34,7 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
             )
         graph, called = graphs[attack.source], attack.source
     if attack.threat == "oblivious":
-        classifiers = [spec for spec in graph.parts.values() if isinstance(spec, ClassifierSpec)]
+        classifiers = graph.classifiers
         if len(classifiers) != 1:
             raise ConfigError(
                 f"'threat: oblivious' attacks the classifier alone, but '{system}' has {len(classifiers)}",
@@ -43,7 +42,7 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
                 hint="use 'threat: transfer' with the system that the attacker would build",
             )
         graph = chain(classifiers[0])
-    if graph.gives != "logits":
+    if graph.gives is not Flow.LOGITS:
         raise ConfigError(f"system '{called}' gives images, not logits: nothing to attack", where=where)
     if attack.sees == "gradient":
         refuse(graph, through=attack.through, system=called, attack=name)

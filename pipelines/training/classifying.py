@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ class Classifying(Task):
             ConfigError: the config does not fit the data.
             DataError: the images cannot be used.
         """
-        model = cast(ClassifierSpec, model.resolved())
+        model = model.resolved()
         self.how, self.method, self.device = config.augment, config.method, device
         self.through, self.train_through = config.through, config.train_through
         self.parts, classes = _parts(config)

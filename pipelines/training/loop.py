@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +22,6 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
 from clearsight.data.initial import initialise
 from clearsight.data.weights import state as weights_of
-from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.systems.device import choose_device, layout
 from clearsight.pipelines.training.average import Average
@@ -104,7 +103,7 @@ def _task(config: TrainConfig, device: str) -> Task:
     model = config.model
     if isinstance(model, RestorerSpec):
         return Restoring(config, model, device)
-    return Classifying(config, cast(ClassifierSpec, model), device)
+    return Classifying(config, model, device)
 
 
 class _Loop:
@@ -131,7 +130,7 @@ class _Loop:
 
     def _fresh(self) -> State:
         spec = self.task.spec
-        model: nn.Module = spec.build()  # type: ignore[attr-defined]
+        model: nn.Module = spec.build()
         if spec.weights is None:
             initialise(model.get_submodule("network"), self.rng.at("initial"))
         if self.config.init is not None:

@@ -115,7 +115,7 @@ class Restoring(Task):
             ConfigError: the config does not fit the data.
             DataError: the photographs cannot be used.
         """
-        spec = cast(RestorerSpec, model.resolved())
+        spec = model.resolved()
         facts = spec.facts
         if config.patch % (grid := facts.multiple_of * facts.scale):
             raise ConfigError(f"{config.patch} is not divisible by {grid}, as the model asks", where="patch")

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from clearsight.data.contract.errors import ConfigError
@@ -19,7 +18,6 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
 from clearsight.restore.base import RestorerSpec
-from clearsight.restore.restorer import Restorer
 
 
 class RestoreThenClassify(nn.Module):
@@ -80,10 +78,16 @@ def restore_then_classify(
         _check(spec, f"through[{number}]", trained=trained)
     graph = chain(*specs)
     restorers = graph.build()
-    for name, spec in zip(graph.parts, specs, strict=True):
-        network = cast(Restorer, restorers.part(name)).network
-        if trained and network is not None and spec.weights is None and _learns(spec):
-            initialise(network, rng.at(name))
+    for number, (name, spec) in enumerate(zip(graph.parts, specs, strict=True)):
+        part = restorers.part(name)
+        if trained and not spec.trainable and any(True for _ in part.parameters()):
+            raise ConfigError(
+                f"'{spec.name}' cannot be trained: its weights are not its own",
+                where=f"through[{number}]",
+                hint="set train_through: false",
+            )
+        if trained and spec.trainable and spec.weights is None:
+            initialise(part.get_submodule("network"), rng.at(name))
     if broken := find_path(restorers, images.cpu()).broken:
         raise ConfigError(
             f"no gradient comes through '{graph.parts[broken[0]].name}'",
@@ -99,33 +103,12 @@ def restore_then_classify(
 
 
 def _check(spec: RestorerSpec, where: str, *, trained: bool) -> None:
-    resolved = cast(RestorerSpec, spec.resolved())
-    if 3 not in resolved.facts.channels:
+    if 3 not in spec.resolved().facts.channels:
         raise ConfigError(f"'{spec.name}' takes grey images only", where=where, hint="use one for colour")
-    if not trained and spec.weights is None and _learns(spec):
+    if not trained and spec.weights is None and spec.trainable:
         raise ConfigError(
             f"'{spec.name}' has no weights", where=where, hint="give 'weights', or set train_through: true"
         )
-    if trained and not _learns(spec) and _parameters(spec):
-        raise ConfigError(
-            f"'{spec.name}' cannot be trained: its weights are not its own",
-            where=where,
-            hint="set train_through: false",
-        )
-
-
-def _learns(spec: RestorerSpec) -> bool:
-    """Return True for networks whose weights ``weights`` names; others bring theirs or have none."""
-    try:
-        type(spec).model_validate(spec.model_dump() | {"weights": "any"})
-    except ValidationError:
-        return False
-    return _parameters(spec)
-
-
-def _parameters(spec: RestorerSpec) -> bool:
-    network = spec.network()
-    return network is not None and any(True for _ in network.parameters())
 
 
 def network_of(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

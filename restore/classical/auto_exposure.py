@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from clearsight.data.contract.types import Images
+
+R = TypeVar("R", bound=RestorerSpec)
 
 
 class AutoExposure(RestorerSpec):
@@ -37,7 +39,7 @@ class AutoExposure(RestorerSpec):
         """Return the facts: every pixel by itself, but that ``auto`` also looks at the whole image."""
         return RestorerFacts(receptive_field=1)
 
-    def prepared(self, x: Images) -> RestorerSpec:
+    def prepared(self, x: Images) -> Self:
         """Return this restorer with the gain of the whole image, for its tiles."""
         return with_gain(self, x, self.gain, self.max_gain)
 
@@ -58,7 +60,7 @@ def gain_of(light: Images, gain: float | Literal["auto"], max_gain: float) -> Im
     return light.new_full((light.shape[0], 1, 1, 1), gain)
 
 
-def with_gain(spec: RestorerSpec, x: Images, gain: float | Literal["auto"], max_gain: float) -> RestorerSpec:
+def with_gain(spec: R, x: Images, gain: float | Literal["auto"], max_gain: float) -> R:
     """Return the restorer with the gain of one image (1, c, h, w) fixed; itself where it is already."""
     from clearsight.restore.ops.linear_light import to_linear
 

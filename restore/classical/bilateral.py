@@ -21,6 +21,7 @@ class Bilateral(RestorerSpec):
 
     kind: Literal["bilateral"] = "bilateral"
     purpose: ClassVar[str] = "removes light noise, keeps strong edges"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"noise_level"})
 
     sigma: Annotated[Number, Field(gt=0, le=1)] = 25 / 255
     """Standard deviation of the noise, for values in [0, 1]."""

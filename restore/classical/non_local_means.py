@@ -24,6 +24,7 @@ class NonLocalMeans(RestorerSpec):
 
     kind: Literal["non_local_means"] = "non_local_means"
     purpose: ClassVar[str] = "removes noise, keeps repeated texture"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"noise_level"})
 
     sigma: Annotated[Number, Field(gt=0, le=1)] = 25 / 255
     """Standard deviation of the noise, for values in [0, 1]."""

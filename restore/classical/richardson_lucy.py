@@ -22,6 +22,7 @@ class RichardsonLucySpec(RestorerSpec):
 
     kind: Literal["richardson_lucy"] = "richardson_lucy"
     purpose: ClassVar[str] = "undoes a known blur step by step, without negative values"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel"})
 
     kernel: Kernel = GaussianKernel()
     """The blur that is undone."""

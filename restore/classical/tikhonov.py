@@ -23,6 +23,7 @@ class Tikhonov(LinearDeconvolution):
 
     kind: Literal["tikhonov"] = "tikhonov"
     purpose: ClassVar[str] = "undoes a known blur; one weight sets sharpness against noise"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel"})
 
     weight: Annotated[Number, Field(gt=0, le=100)] = 0.002
     """Weight of the penalty: larger gives less noise and less sharpness."""

@@ -28,6 +28,7 @@ class TotalVariation(RestorerSpec):
 
     kind: Literal["total_variation"] = "total_variation"
     purpose: ClassVar[str] = "removes noise from flat regions, may look like a cartoon"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"noise_level"})
 
     sigma: Annotated[Number, Field(gt=0, le=1)] = 25 / 255
     """Standard deviation of the noise, for values in [0, 1]."""

@@ -34,6 +34,7 @@ class Wavelet(RestorerSpec):
 
     kind: Literal["wavelet"] = "wavelet"
     purpose: ClassVar[str] = "removes noise quickly, keeps texture"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"noise_level"})
 
     sigma: Annotated[Number, Field(gt=0, le=1)] = 25 / 255
     """Standard deviation of the noise, for values in [0, 1]."""

@@ -25,6 +25,7 @@ class Wiener(LinearDeconvolution):
 
     kind: Literal["wiener"] = "wiener"
     purpose: ClassVar[str] = "undoes a known blur; set by the noise of the camera"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel", "noise_level"})
 
     sigma: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
     """Standard deviation of the noise, for values in [0, 1]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ class AmplifiedUNet(RestorerSpec):
 
     kind: Literal["amplified_unet"] = "amplified_unet"
     purpose: ClassVar[str] = "brightens underexposed images and removes the noise of too little light"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks"})
     old_names: ClassVar[dict[str, str]] = {"most": "max_gain", "white": "full_well", "read": "read_noise"}
 
@@ -55,7 +56,7 @@ class AmplifiedUNet(RestorerSpec):
         field = 2 * (reach(self.blocks) + SMOOTHING) + 1
         return RestorerFacts(channels=(self.channels,), multiple_of=STRIDE, receptive_field=field)
 
-    def prepared(self, x: Images) -> RestorerSpec:
+    def prepared(self, x: Images) -> Self:
         """Return this restorer with the gain of the whole image, for its tiles."""
         return with_gain(self, x, self.gain, self.max_gain)
 
@@ -74,10 +75,7 @@ class AmplifiedUNet(RestorerSpec):
         """Return brightened and denoised images."""
         from clearsight.restore.ops.linear_light import HEADROOM, from_linear, raised_noise, to_linear
 
-        if network is None:
-            raise NotImplementedError
         light = to_linear(x)
         gain = self.gain_of(light)
         noise = raised_noise(light, gain, white=self.full_well, read=self.read_noise)
-        out: Images = network(from_linear((gain * light).clamp_max(HEADROOM)), noise)
-        return out
+        return self.computed(network, from_linear((gain * light).clamp_max(HEADROOM)), noise)

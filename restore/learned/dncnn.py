@@ -21,6 +21,7 @@ class DnCNN(RestorerSpec):
 
     kind: Literal["dncnn"] = "dncnn"
     purpose: ClassVar[str] = "removes noise; the classic, slow for its quality"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "depth", "width", "norm"})
 
     channels: Literal[1, 3] = 3

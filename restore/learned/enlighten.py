@@ -28,6 +28,7 @@ class Enlighten(RestorerSpec):
 
     kind: Literal["enlighten"] = "enlighten"
     purpose: ClassVar[str] = "brightens dark photographs: EnlightenGAN's generator"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"width"})
 
     width: Annotated[int, Field(ge=4, le=64)] = 32

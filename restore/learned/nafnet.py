@@ -23,6 +23,7 @@ class NAFNet(RestorerSpec):
 
     kind: Literal["nafnet"] = "nafnet"
     purpose: ClassVar[str] = "removes blur and noise; strong, but slow for its size on a CPU"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset(
         {"channels", "width", "encoder", "middle", "decoder"}
     )

@@ -19,7 +19,6 @@ class OnnxRestorer(OnnxPart, RestorerSpec):
     by PSNR, named as ``onnx`` by accuracy. Of other files the scale is found by trying.
     """
 
-    gives: ClassVar[Literal["logits", "image"]] = "image"
     purpose: ClassVar[str] = "a restorer in an ONNX file (no gradients)"
 
     kind: Literal["onnx_restorer"] = "onnx_restorer"

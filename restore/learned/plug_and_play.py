@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,7 @@ class PlugAndPlay(RestorerSpec):
 
     onnx: ClassVar[str] = "onnxruntime's Fourier transforms are 3e-4 off after two steps"
     purpose: ClassVar[str] = "undoes a known blur with a trained denoiser as the prior"
+    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel", "noise_level"})
 
     kind: Literal["plug_and_play"] = "plug_and_play"
     kernel: Kernel = GaussianKernel()
@@ -103,7 +104,7 @@ class PlugAndPlay(RestorerSpec):
         from clearsight.restore.catalogue import RESTORERS
 
         field = "denoiser" if channels == 3 else "denoiser_gray"
-        name = cast("str | None", getattr(self, field))
+        name = self.denoiser if channels == 3 else self.denoiser_gray
         if name is None:
             return None
         try:
@@ -111,7 +112,7 @@ class PlugAndPlay(RestorerSpec):
         except WeightsError as error:
             raise WeightsError(error.what, where=f"{self.name}, {field}", hint=error.hint) from None
         spec = RESTORERS.parse({"kind": kind, "weights": name}).resolved()
-        if not (isinstance(spec, RestorerSpec) and spec.noise_map):
+        if not spec.conditioned_on("noise_level"):
             raise WeightsError(
                 f"'{name}' is of kind {kind} without a noise map",
                 where=f"{self.name}, {field}",

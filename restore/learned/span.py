@@ -21,6 +21,7 @@ class Span(RestorerSpec):
 
     kind: Literal["span"] = "span"
     purpose: ClassVar[str] = "enlarges by a trained network at a fraction of VDSR's cost"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"scale", "width", "blocks"})
 
     scale: Literal[2, 3, 4] = 4

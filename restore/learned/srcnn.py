@@ -15,6 +15,7 @@ class SRCNN(RestorerSpec):
 
     kind: Literal["srcnn"] = "srcnn"
     purpose: ClassVar[str] = "enlarges; three convolutions, the first network that did"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"scale", "middle"})
 
     scale: Literal[2, 3, 4] = 4

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Number
-from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts
+from clearsight.restore.noise_conditioned import NoiseConditioned
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from clearsight.data.contract.types import Images
 
-
-class UNetDenoiser(RestorerSpec):
+class UNetDenoiser(NoiseConditioned):
     """PixelUnshuffle(2), then DRUNet's plan without biases: the most dB for a millisecond on a CPU.
 
     Three sizes are meant: width 32 with 1 block (0.56 million parameters), width 32 with 2 blocks
@@ -24,6 +22,7 @@ class UNetDenoiser(RestorerSpec):
 
     kind: Literal["unet_denoiser"] = "unet_denoiser"
     purpose: ClassVar[str] = "removes noise; blind, also blur and mixed degradations"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks", "blind"})
 
     channels: Literal[1, 3] = 3
@@ -34,9 +33,6 @@ class UNetDenoiser(RestorerSpec):
     """Residual blocks a level and direction."""
     blind: bool = False
     """Without a noise map: the network finds out itself how strong the degradation is."""
-    sigma: Annotated[Number, Field(ge=0, le=1)] | Literal["auto"] = "auto"
-    """Standard deviation of the noise for values in [0, 1], such as 25/255; ``auto`` estimates it for every
-    image. A blind network does not use it."""
 
     @property
     def facts(self) -> RestorerFacts:
@@ -47,10 +43,9 @@ class UNetDenoiser(RestorerSpec):
             channels=(self.channels,), multiple_of=STRIDE, receptive_field=2 * reach(self.blocks) + 1
         )
 
-    @property
-    def noise_map(self) -> bool:
-        """True unless blind."""
-        return not self.blind
+    def conditioned_on(self, fact: str) -> bool:
+        """Return False for the noise level where the network is blind."""
+        return super().conditioned_on(fact) and not self.blind
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
@@ -58,17 +53,3 @@ class UNetDenoiser(RestorerSpec):
         from clearsight.restore.networks.unet_denoiser import UNetDenoiser as Network
 
         return fresh(lambda: Network(self.channels, self.width, self.blocks, blind=self.blind))
-
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return denoised images."""
-        if network is None:
-            raise NotImplementedError
-        out: Images = network(x) if self.blind else network(x, noise_of(x, self.sigma))
-        return out
-
-
-def noise_of(x: Images, sigma: float | Literal["auto"]) -> Images:
-    """Return the noise to tell the network, (n, 1, 1, 1): the given one, or the estimate."""
-    from clearsight.restore.ops.noise_level import estimate_sigma
-
-    return estimate_sigma(x) if sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), sigma)

@@ -17,6 +17,7 @@ class VDSR(RestorerSpec):
 
     kind: Literal["vdsr"] = "vdsr"
     purpose: ClassVar[str] = "enlarges; the classic deep network, slow at the large size"
+    trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"scale", "depth", "width"})
 
     scale: Literal[2, 3, 4] = 4

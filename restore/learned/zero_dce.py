@@ -15,6 +15,7 @@ class ZeroDCE(RestorerSpec):
 
     kind: Literal["zero_dce"] = "zero_dce"
     purpose: ClassVar[str] = "brightens dark photographs by estimated curves: small, any size"
+    trainable: ClassVar[bool] = True
 
     @property
     def facts(self) -> RestorerFacts:

@@ -12,7 +12,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ def restore_tiled(
         RunError: not even the smallest tiles fit into the memory.
         ShapeError: images that the restorer does not take.
     """
-    spec = cast("RestorerSpec", restorer.spec)
+    spec = restorer.spec
     check_images(x, name=spec.name, channels=restorer.facts.channels)
     check_tile(spec, tile)
     if tile is None or restorer.facts.receptive_field is None:
@@ -112,7 +112,7 @@ def restore_chain(
     Arguments, result and errors are those of `restore_tiled`.
     """
     for restorer in restorers:
-        check_tile(cast("RestorerSpec", restorer.spec), tile)
+        check_tile(restorer.spec, tile)
     for restorer in restorers:
         x = restore_tiled(restorer, x, tile, device=device, say=say)
     return x
@@ -124,7 +124,7 @@ def _chosen(x: Tensor) -> int | None:
 
 def _fixed(restorer: Restorer, x: Tensor) -> Iterator[tuple[Restorer, Tensor]]:
     """Yield the batch, or each image by itself where the restorer finds something out about it."""
-    spec, facts = cast("RestorerSpec", restorer.spec), restorer.facts
+    spec, facts = restorer.spec, restorer.facts
     images = [x[at : at + 1] for at in range(x.shape[0])]
     found = [spec.prepared(pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of)) for one in images]
     if all(one is spec for one in found):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from clearsight.data.contract.method import MODEL, Method, TrainBatch
-from clearsight.data.contract.spec import Number
+from clearsight.data.contract.spec import Flow, Number
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,6 +39,8 @@ class Pair:
 
 class RestorerMethod(Method):
     """Base of methods that train restorers."""
+
+    trains: ClassVar[Flow] = Flow.IMAGES
 
     @property
     def conditions(self) -> tuple[str, ...]:

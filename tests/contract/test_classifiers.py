@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from clearsight.data.contract.errors import ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import Gradient
+from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.data.weights import save, shipped
 from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.catalogue import CLASSIFIERS
@@ -268,6 +269,34 @@ def test_facts_are_told(kind: str) -> None:
     assert spec.__doc__
     assert not spec.stochastic
     assert spec.fixed_by_weights <= set(spec.model_fields)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flow_claim(kind: str, make: Callable[[str], ClassifierSpec]) -> None:
+    model = make(kind).build()
+    assert (model.spec.takes, model.spec.gives, model.spec.variadic) == ((Flow.IMAGES,), Flow.LOGITS, False)
+    assert not model.spec.conditioning
+    with pytest.raises(TypeError):
+        model(images(1, 32, 32), images(1, 32, 32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trainable_claim(kind: str, make: Callable[[str], ClassifierSpec]) -> None:
+    spec = make(kind)
+    model = spec.build().train()
+    try:
+        takes_weights = bool(CLASSIFIERS.parse(spec.model_dump() | {"weights": "any"}).weights)
+    except ValidationError:
+        takes_weights = False
+    own = dict(model.network.named_parameters())
+    assert spec.trainable == (bool(own) and takes_weights)
+    if not spec.trainable:
+        return
+    nn.functional.cross_entropy(model(images(4, 32, 32)), torch.tensor([0, 1, 2, 3])).backward()
+    for name, parameter in own.items():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    assert sum(float(parameter.grad.abs().sum()) for parameter in own.values()) > 0
 
 
 TRAINABLE = ["small_convnet", "preact_resnet", "wide_resnet"]

@@ -33,7 +33,7 @@ def _one_thread():
 @cache
 def spec_of(kind: str) -> RestorerSpec:
     fields = SMALL.get(kind, {})
-    if RESTORERS[kind]().noise_map:
+    if "noise_level" in RESTORERS[kind].conditioning:
         # A level of its own for every image is the estimator's business.
         fields = fields | {"sigma": 0.1}
     return RESTORERS.parse({"kind": kind} | fields)

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from tiny_onnx import tiny
 from torch import Tensor
 
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import Gradient
+from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.data.weights import save
 from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
@@ -307,6 +308,69 @@ def test_receptive_field_claim(kind):
     assert difference[near].max() > 1e-4, "the pixel has no effect at all"
     # Fourier transforms spread rounding errors over the whole image.
     assert difference[~near].max() <= 2e-6
+
+
+def takes(kind: str, **fields: Any) -> bool:
+    """Return whether the kind accepts these fields."""
+    try:
+        RESTORERS.parse(small(kind).model_dump() | fields)
+    except ValidationError:
+        return False
+    return True
+
+
+def shaken(kind: str, **fields: Any) -> torch.nn.Module:
+    """Return the part with these fields and with the same random weights each time: fresh ones do nothing."""
+    part = RESTORERS.parse(small(kind).model_dump() | fields).build()
+    with torch.no_grad():
+        for name, tensor in part.named_parameters():
+            noise = torch.randn(tensor.shape, generator=Rng(5).at("shaken", kind, name).torch())
+            tensor.add_(noise * 0.7 * (2.0 / max(tensor[0].numel(), 8)) ** 0.5)
+    return part
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flow_claim(kind):
+    part = small(kind).build()
+    assert (part.spec.takes, part.spec.gives, part.spec.variadic) == ((Flow.IMAGES,), Flow.IMAGES, False)
+    x = images(1, part.facts.channels[-1], 17, 23)
+    with pytest.raises(TypeError):
+        part(x, x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trainable_claim(kind):
+    part = shaken(kind).train()
+    own = {} if part.network is None else dict(part.network.named_parameters())
+    assert part.spec.trainable == (bool(own) and takes(kind, weights="any"))
+    if not part.spec.trainable:
+        return
+    restored = part.restored(images(2, part.facts.channels[-1], 33, 41))
+    restored.square().mean().backward()
+    for name, parameter in own.items():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("fact", "field", "one", "other"),
+    [
+        ("noise_level", "sigma", "5/255", "50/255"),
+        ("kernel", "kernel", {"kind": "gaussian", "sigma": 0.8}, {"kind": "gaussian", "sigma": 1.6}),
+    ],
+)
+def test_conditioning_claim(kind, fact, field, one, other):
+    spec = small(kind)
+    assert spec.conditioning <= {"noise_level", "kernel"}, "no test knows this fact"
+    assert (fact in spec.conditioning) == spec.conditioned_on(fact) == takes(kind, **{field: one})
+    if fact not in spec.conditioning:
+        return
+    part, changed = shaken(kind, **{field: one}), shaken(kind, **{field: other})
+    x = images(1, part.facts.channels[-1], 33, 41)
+    with torch.no_grad():
+        assert (part(x) - changed(x)).abs().max() > 1e-4, "it is told, and does not use it"
 
 
 def test_specs_load_without_heavy_imports():

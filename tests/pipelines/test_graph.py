@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from torch import nn
 
 from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Flow
 from clearsight.defend.base import ClassifierSpec
+from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.fusion.mean_images import MeanImages
 from clearsight.pipelines.systems.fusion.mean_logits import MeanLogits
 from clearsight.pipelines.systems.graph import Node, chain, wire
@@ -27,6 +29,18 @@ class Means(ClassifierSpec):
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class Gate(FusionSpec):
+    """Takes two inputs of different types."""
+
+    takes: ClassVar[tuple[Flow, ...]] = (Flow.IMAGES, Flow.LOGITS)
+    gives: ClassVar[Flow] = Flow.IMAGES
+    variadic: ClassVar[bool] = False
+
+    def fuse(self, inputs: Any) -> torch.Tensor:
+        images, logits = inputs
+        return images * logits.softmax(1)[:, :, None, None]
+
+
 PARTS: dict[str, Any] = {
     "bright": Gamma(gamma=0.5),
     "dark": Gamma(gamma=2.0),
@@ -34,6 +48,7 @@ PARTS: dict[str, Any] = {
     "classify": Means(),
     "vote": MeanLogits(),
     "mix": MeanImages(),
+    "gate": Gate(),
 }
 
 
@@ -107,6 +122,8 @@ def test_systems_without_a_classifier_give_images(images: torch.Tensor) -> None:
         (nodes(out={"use": "classify"}, idle={"use": "bright"}), "nothing uses node 'idle'"),
         (nodes(out={"use": "classify", "of": ["image", "image"]}), "takes one input"),
         (nodes(out={"use": "vote", "of": ["image", "image"]}), "takes logits, but is fed images"),
+        (nodes(out={"use": "gate", "of": ["image", "image"]}), "takes logits, but is fed images"),
+        (nodes(out={"use": "gate"}), "takes 2 inputs, got 1"),
         (
             nodes(image={"use": "bright"}, out={"use": "classify", "of": "image"}),
             "call the node something else",

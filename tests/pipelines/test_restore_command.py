@@ -358,6 +358,7 @@ def test_videos_and_images_in_one_folder(video, tmp_path, capsys):
         ("median,,gama", [], "did you mean 'gamma'"),
         (",", [], "names no restorer"),
         ("dncnn", [], "'dncnn' is a network and needs weights"),
+        ("onnx_restorer", [], "'onnx_restorer' needs path, which a word cannot give"),
         ("median", ["--sigma", "auto"], "none of median takes a noise level"),
         ("unsharp_mask", ["--sigma", "0.1"], "none of unsharp_mask takes"),
         ("wavelet", ["--sigma", "25"], "'25' does not suit wavelet: .*less than or equal to 1"),
@@ -400,7 +401,8 @@ def test_tasks_are_the_newest_weights_that_suit_the_image(weights):
     chain = read_chain("denoise, denoise-real", None)
     assert [step.spec.weights for step in chain.steps(3)] == ["denoise-color-v10", "denoise-real-v1"]
     assert [step.spec.weights for step in chain.steps(1)] == ["denoise-gray-v1", "denoise-real-v1"]
-    assert {"denoise", "denoise-real", "denoise-gray-v1", "median"} <= set(chains.known())
+    assert {"denoise", "denoise-real", "denoise-gray-v1", "median", "plug_and_play"} <= set(chains.known())
+    assert not {"dncnn", "onnx_restorer", "spandrel"} & set(chains.known())
     for word in ("denoise-color-v2", str(weights / "denoise-color-v2")):
         (step,) = read_chain(word, None).steps(1)
         assert step.spec.weights == word

@@ -169,7 +169,7 @@ def test_ffdnet_is_told_the_noise_of_every_image():
         assert (told[0] - told[1]).abs().max() > 1e-3
         same = part.restored(x, torch.full((2, 1, 1, 1), 25 / 255))
         assert torch.equal(same, part.restored(x))
-    assert part.spec.noise_map
+    assert part.spec.conditioned_on("noise_level")
 
 
 def test_ffdnet_refuses_levels_on_the_wrong_scale():

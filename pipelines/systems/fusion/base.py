@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from clearsight.data.contract.spec import PartSpec
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
 
 class FusionSpec(PartSpec):
-    """Base of fusions. A subclass adds ``kind`` and the hook ``fuse``."""
+    """Base of fusions. A subclass adds ``kind``, the facts ``takes`` and ``gives`` and the hook ``fuse``."""
 
-    of: ClassVar[Literal["images", "logits"]]
-    """What goes in and comes out."""
+    variadic: ClassVar[bool] = True
 
     def fuse(self, inputs: Sequence[Tensor]) -> Tensor:
         """Hook: return one tensor of the inputs' common shape."""

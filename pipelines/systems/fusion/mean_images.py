@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from clearsight.data.contract.spec import Flow
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ class MeanImages(FusionSpec):
 
     kind: Literal["mean_images"] = "mean_images"
     purpose: ClassVar[str] = "average the branches' images"
-    of: ClassVar[Literal["images", "logits"]] = "images"
+    takes: ClassVar[tuple[Flow, ...]] = (Flow.IMAGES,)
+    gives: ClassVar[Flow] = Flow.IMAGES
 
     def fuse(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the mean over the branches, (n, c, h, w)."""

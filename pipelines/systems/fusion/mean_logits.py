@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from clearsight.data.contract.spec import Flow
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ class MeanLogits(FusionSpec):
 
     kind: Literal["mean_logits"] = "mean_logits"
     purpose: ClassVar[str] = "average the branches' log-probabilities"
-    of: ClassVar[Literal["images", "logits"]] = "logits"
+    takes: ClassVar[tuple[Flow, ...]] = (Flow.LOGITS,)
+    gives: ClassVar[Flow] = Flow.LOGITS
 
     def fuse(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the mean over the branches, (n, classes)."""

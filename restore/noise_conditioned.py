@@ -1,0 +1,51 @@
+"""`NoiseConditioned`: what networks share that take the noise level beside the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from clearsight.data.contract.types import Images
+
+NOISE_LEVEL = "noise_level"
+"""The fact as it stands in ``conditioning``."""
+
+
+class NoiseConditioned(RestorerSpec):
+    """Base of restorers whose network takes images and the noise's standard deviation, (n, 1, 1, 1)."""
+
+    conditioning: ClassVar[frozenset[str]] = frozenset({NOISE_LEVEL})
+
+    sigma: Annotated[Number, Field(ge=0, le=1)] | Literal["auto"] = "auto"
+    """Standard deviation of the noise for values in [0, 1], such as 25/255; ``auto`` estimates it for every
+    image. A blind network does not use it."""
+
+    def prepared(self, x: Images) -> Self:
+        """Return this restorer with the noise level of the whole image, for its tiles."""
+        if self.sigma != "auto" or not self.conditioned_on(NOISE_LEVEL):
+            return self
+        from clearsight.restore.ops.noise_level import estimate_sigma
+
+        return self.model_copy(update={"sigma": estimate_sigma(x).item()})
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Return denoised images for the given noise level, or for the estimate of each."""
+        if not self.conditioned_on(NOISE_LEVEL):
+            return super().restore(x, network)
+        from clearsight.restore.ops.noise_level import estimate_sigma
+
+        sigma = estimate_sigma(x) if self.sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), self.sigma)
+        return self.computed(network, x, sigma)
+
+    def restore_told(self, x: Images, network: nn.Module | None, sigma: Images) -> Images:
+        """Return denoised images for these noise levels; a blind network is not told them."""
+        if not self.conditioned_on(NOISE_LEVEL):
+            return super().restore(x, network)
+        return self.computed(network, x, sigma)
