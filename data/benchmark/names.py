@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from clearsight.data.contract.errors import DataError
 from clearsight.data.sources.base import Entry
+
+MANIFEST = "manifest.json"
+"""What a benchmark was made from; it lies in its folder."""
+LAYOUTS = ("imagenet_c", "cifar_c")
 
 RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names that Windows keeps for devices."""
@@ -32,6 +38,38 @@ def file_names(entries: Sequence[Entry]) -> list[str]:
         name if often[key] == 1 else f"{name}~{place}"
         for place, (name, key) in enumerate(zip(own, keys, strict=True))
     ]
+
+
+def class_order(folder: Path) -> tuple[tuple[str, ...], dict[str, int]] | None:
+    """Return the classes of a written benchmark, and class folder -> label, as its manifest says.
+
+    The order of classes is a fact of the data: folder names sort differently where they were made safe, or
+    where they are numbers.
+
+    Args:
+        folder: with the class folders, or one or two levels above them.
+
+    Returns:
+        None where no manifest of a benchmark with classes lies there.
+
+    Raises:
+        DataError: a manifest cannot be read.
+    """
+    for place in (folder, *folder.resolve().parents[:2]):
+        path = place / MANIFEST
+        if not path.is_file():
+            continue
+        try:
+            config = json.loads(path.read_text(encoding="utf-8")).get("config")
+        except (OSError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"cannot be read: {error}", where=str(path), hint="the order of classes"
+            ) from None
+        # Other programs write files of this name too.
+        if isinstance(config, dict) and config.get("layout") in LAYOUTS and config.get("classes"):
+            classes = tuple(map(str, config["classes"]))
+            return classes, {name: label for label, name in enumerate(folder_names(classes))}
+    return None
 
 
 def folder_names(classes: Sequence[str]) -> list[str]:

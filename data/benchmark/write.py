@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from clearsight.data.benchmark.arrays import finish_cifar
 from clearsight.data.benchmark.job import Job, Report
+from clearsight.data.benchmark.names import MANIFEST
 from clearsight.data.benchmark.sets import SETS
 from clearsight.data.benchmark.work import run_all, tidy
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
@@ -25,7 +26,6 @@ from clearsight.data.sources.base import Index, Source
 Layout = Literal["imagenet_c", "cifar_c"]
 ImageFormat = Literal["png", "jpeg"]
 SEVERITIES = (1, 2, 3, 4, 5)
-MANIFEST = "manifest.json"
 PLAN = "unfinished.json"
 """Stands in for the manifest until everything is written."""
 

@@ -37,6 +37,11 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(Path(path.name)))
 
 
+def printable(name: str) -> str:
+    """Return a file name as valid text: bytes that are not UTF-8 are written as escapes."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def content(path: Path) -> bytes:
     """Return the bytes of a file.
 

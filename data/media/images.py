@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 """Formats that are read. Pillow knows more, some of which start other programs or lack a signature."""
 SUFFIXES = frozenset(
     f".{ending}"
     for ending in (
-        *("png", "jpg", "jpeg", "jpe", "mpo", "jp2", "bmp", "gif"),
+        *("png", "jpg", "jpeg", "jpe", "jfif", "jif", "mpo", "jp2", "bmp", "gif", "avif"),
         *("tif", "tiff", "webp", "ppm", "pgm", "pbm", "pnm"),
     )
 )

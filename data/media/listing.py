@@ -11,7 +11,9 @@ from clearsight.data.media.lossless import REPLACED, WRITTEN
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """Codec that is written for each ending of videos."""
-VIDEOS = frozenset({*CODECS, ".webm", ".wmv", ".mpg", ".mpeg", ".3gp", ".ogv", ".ts", ".flv"})
+VIDEOS = frozenset(
+    {*CODECS, ".webm", ".wmv", ".mpg", ".mpeg", ".3gp", ".ogv", ".ts", ".mts", ".m2ts", ".flv"}
+)
 """Endings of videos that are read; those without a codec above become .mp4."""
 KNOWN = SUFFIXES | VIDEOS
 GLOB = frozenset("*?[")

@@ -22,6 +22,8 @@ WRITTEN = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".jif": "JPEG",
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
@@ -32,7 +34,7 @@ WRITTEN = {
     ".jp2": "JPEG2000",
 }
 """Format that is written for each ending; all but JPEG without loss."""
-REPLACED = {".gif": ".png", ".pbm": ".png", ".mpo": ".jpg"}
+REPLACED = {".gif": ".png", ".avif": ".png", ".pbm": ".png", ".mpo": ".jpg"}
 """Endings whose formats hold too few colours or several images, and what is written instead."""
 QUALITY = 95
 """Of JPEG files, with full chroma."""

@@ -1,4 +1,8 @@
-"""Images made to cover a size: resized, and their middle cut. OpenCV is imported only when needed."""
+"""Images made to cover a size: resized, and their middle cut. OpenCV is imported only when needed.
+
+What an image becomes is bounded before it is computed: of one that is far longer than the size asked for, the
+middle is cut first. A 1x30000 image made to cover 224x224 would otherwise have 1.5 thousand million pixels.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clearsight.data.contract.errors import DataError
+
+LONGEST = 4
+"""Times the longer side asked for that a resized image may be long; what is beyond is cut off before."""
+MARGIN = 8
+"""Pixels kept beyond what is needed, so that interpolation at the new border sees true neighbours."""
 
 
 def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -26,10 +37,23 @@ def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         return pixels
     import cv2
 
+    if max(high, wide) * goal > LONGEST * max(height, width) * given:
+        pixels = middle(pixels, *(_needed(side, goal, given) for side in ((high, height), (wide, width))))
+        high, wide = pixels.shape[:2]
     new = (max(width, round(wide * goal / given)), max(height, round(high * goal / given)))
     how = cv2.INTER_AREA if goal < given else cv2.INTER_CUBIC
+    try:
+        resized = cv2.resize(pixels, new, interpolation=how)
+    except (cv2.error, MemoryError):
+        raise DataError(f"{wide}x{high} pixels cannot be resized to {new[0]}x{new[1]}") from None
     # OpenCV drops a single channel.
-    return np.asarray(cv2.resize(pixels, new, interpolation=how)).reshape(new[1], new[0], -1)
+    return np.asarray(resized).reshape(new[1], new[0], -1)
+
+
+def _needed(side: tuple[int, int], goal: int, given: int) -> int:
+    """Return how much of a side is needed: (length now, length asked for), scaled by goal / given."""
+    now, asked = side
+    return min(now, -(-asked * given // goal) + 2 * MARGIN)
 
 
 def middle(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:

@@ -20,7 +20,11 @@ SEVERITIES = 5
 
 
 class CifarC(Source):
-    """One corruption at one severity (Hendrycks & Dietterich 2019). Labels above 9 mean CIFAR-100-C."""
+    """One corruption at one severity (Hendrycks & Dietterich 2019), as published or as written here.
+
+    The classes are those of the manifest that ``clearsight corrupt`` writes; without one, labels above 9 mean
+    CIFAR-100-C.
+    """
 
     kind: Literal["cifar_c"] = "cifar_c"
     purpose: ClassVar[str] = "CIFAR-10-C or CIFAR-100-C as published, one corruption and severity"
@@ -38,6 +42,7 @@ class CifarC(Source):
         Raises:
             DataError: files that are missing, damaged or do not fit together.
         """
+        from clearsight.data.benchmark.names import class_order
         from clearsight.data.cifar import NAMES10, NAMES100
 
         root = locate(self.path)
@@ -48,9 +53,11 @@ class CifarC(Source):
                 f"its labels {labels.dtype} {labels.shape} do not fit {total} images at five severities",
                 where=str(root),
             )
-        if total and not 0 <= int(labels.min()) <= int(labels.max()) < len(NAMES100):
-            raise DataError("holds labels outside 0 to 99", where=str(root / "labels.npy"))
-        classes = NAMES10 if not total or int(labels.max()) < len(NAMES10) else NAMES100
+        largest = int(labels.max()) if total else 0
+        written = class_order(root)
+        classes = written[0] if written else NAMES10 if largest < len(NAMES10) else NAMES100
+        if total and not 0 <= int(labels.min()) <= largest < len(classes):
+            raise DataError(f"holds labels outside 0 to {len(classes) - 1}", where=str(root / "labels.npy"))
         count = total // SEVERITIES
         first = (self.severity - 1) * count
         head = f"cifar{len(classes)}_c/{self.corruption}/{self.severity}"

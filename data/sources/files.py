@@ -33,13 +33,13 @@ class Files(Source):
         Raises:
             DataError: there are none.
         """
-        from clearsight.data.media.files import images
+        from clearsight.data.media.files import images, printable
 
         root, pattern = _parts(self.path)
         names = [root.name] if root.is_file() else images(root, pattern or "**/*")
         if not names:
             raise DataError("holds no images", where=self.path, hint="check the path and the file endings")
-        return Index(tuple(Entry(name, None, name, name) for name in names), ())
+        return Index(tuple(Entry(printable(name), None, printable(name), name) for name in names), ())
 
     def _file(self, entry: Entry) -> Path:
         root, _ = _parts(self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Folder(Source):
-    """Labelled image files: ``path/class/.../file``. Classes are the sub-folders, sorted by name."""
+    """Labelled image files: ``path/class/.../file``. Classes: see `class_folders`."""
 
     kind: Literal["folder"] = "folder"
     purpose: ClassVar[str] = "a folder of class folders"
@@ -30,21 +31,17 @@ class Folder(Source):
         Raises:
             DataError: no such folder, or one without class folders.
         """
-        from clearsight.data.media.files import images, subfolders
+        from clearsight.data.media.files import images, printable
 
         root = locate(self.path)
-        folders = subfolders(root)
-        if not folders:
-            raise DataError(
-                "holds no class folders", where=str(root), hint="for unlabelled images use kind: files"
-            )
+        classes, labels = class_folders(root)
         names = [
-            (label, f"{folder.name}/{inside}")
-            for label, folder in enumerate(folders)
-            for inside in images(folder)
+            (label, f"{folder}/{inside}")
+            for folder, label in labels.items()
+            for inside in images(root / folder)
         ]
-        entries = tuple(Entry(name, label, name, name) for label, name in names)
-        return Index(entries, tuple(folder.name for folder in folders))
+        entries = tuple(Entry(printable(name), label, printable(name), name) for label, name in names)
+        return Index(entries, classes)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
@@ -57,3 +54,33 @@ class Folder(Source):
         from clearsight.data.media.files import content
 
         return content(locate(self.path) / str(entry.place))
+
+
+def class_folders(root: Path) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return the classes below a folder, and class folder -> label.
+
+    In a benchmark that ``clearsight corrupt`` wrote, names and order are those of its manifest; elsewhere
+    classes are the sub-folders, sorted by name.
+
+    Raises:
+        DataError: no class folders, or one that the manifest does not name.
+    """
+    from clearsight.data.benchmark.names import MANIFEST, class_order
+    from clearsight.data.media.files import printable, subfolders
+
+    folders = [folder.name for folder in subfolders(root)]
+    if not folders:
+        raise DataError(
+            "holds no class folders", where=str(root), hint="for unlabelled images use kind: files"
+        )
+    written = class_order(root)
+    if written is None:
+        return tuple(map(printable, folders)), {name: label for label, name in enumerate(folders)}
+    classes, labels = written
+    if foreign := [name for name in folders if name not in labels]:
+        raise DataError(
+            f"the folder '{foreign[0]}' is no class of its {MANIFEST}",
+            where=str(root),
+            hint="take it away, or read a copy without the manifest",
+        )
+    return classes, {name: labels[name] for name in folders}

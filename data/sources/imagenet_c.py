@@ -33,12 +33,13 @@ class ImageNetC(Source):
         return locate(self.path) / self.corruption / str(self.severity)
 
     def scan(self) -> Index:
-        """List the files; classes are the class folders, sorted by name (by synset in the full set).
+        """List the files; classes are those of a manifest, else the class folders sorted by name.
 
         Raises:
             DataError: no such folder, corruption or severity.
         """
-        from clearsight.data.media.files import images, subfolders
+        from clearsight.data.media.files import images, printable, subfolders
+        from clearsight.data.sources.folder import class_folders
 
         corruptions = [folder.name for folder in subfolders(locate(self.path))]
         if self.corruption not in corruptions:
@@ -47,15 +48,17 @@ class ImageNetC(Source):
                 where=self.path,
                 hint=near_miss(self.corruption, corruptions),
             )
-        folders = subfolders(self._root())
+        classes, labels = class_folders(self._root())
         names = [
-            (label, f"{folder.name}/{inside}")
-            for label, folder in enumerate(folders)
-            for inside in images(folder)
+            (label, f"{folder}/{inside}")
+            for folder, label in labels.items()
+            for inside in images(self._root() / folder)
         ]
         head = f"imagenet_c/{self.corruption}/{self.severity}"
-        entries = tuple(Entry(f"{head}/{name}", label, name, name) for label, name in names)
-        return Index(entries, tuple(folder.name for folder in folders))
+        entries = tuple(
+            Entry(f"{head}/{printable(name)}", label, printable(name), name) for label, name in names
+        )
+        return Index(entries, classes)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""

@@ -61,11 +61,11 @@ def read(source: Source, entries: Sequence[Entry]) -> list[Sample | Skipped]:
     found: list[Sample | Skipped] = []
     for entry in entries:
         try:
-            image = source.load(entry)
+            image = fit(source.load(entry), source.size, source.crop)
         except DataError as error:
             found.append(Skipped(entry.id, str(error)))
             continue
-        found.append(Sample(entry.id, fit(image, source.size, source.crop), entry.label))
+        found.append(Sample(entry.id, image, entry.label))
     return found
 
 

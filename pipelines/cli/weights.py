@@ -29,7 +29,8 @@ def headline(figure: Mapping[str, Any]) -> str:
     """Return the figures of one part of a card in words: accuracy, or PSNR in each condition."""
     if "accuracy" in figure:
         return f"{100 * figure['accuracy']:.1f} % [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
-    conditions = {name: each for name, each in figure.items() if isinstance(each, dict)}
+    # A figure may hold others beside the conditions: robust accuracy, the best and the last weights.
+    conditions = {name: each for name, each in figure.items() if isinstance(each, dict) and "psnr" in each}
     return ", ".join(
         f"{name} {each['psnr']:.2f} dB [{each['low']:.2f}, {each['high']:.2f}]"
         for name, each in conditions.items()

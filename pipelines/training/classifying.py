@@ -42,6 +42,12 @@ class Classifying(Task):
                 where="model.classes",
                 hint="leave 'classes' out",
             )
+        if len(classes) < 2:
+            raise ConfigError(
+                f"a classifier needs two classes or more, the data has {len(classes)}",
+                where="data",
+                hint="give a folder with one sub-folder a class",
+            )
         self.spec = model.model_copy(update={"classes": len(classes), "class_names": classes})
         train = self.parts["train"]
         if train.labels is None:
