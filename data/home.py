@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError, RunError
 
 
 def home() -> Path:
@@ -26,7 +26,7 @@ def locate(path: str) -> Path:
     Raises:
         DataError: it is in none of these places; the message lists them.
     """
-    given = Path(path).expanduser()
+    given = expanded(path)
     places = [Path.cwd(), home() / "data"]
     if told := os.environ.get("CLEARSIGHT_DATA"):
         places.insert(1, Path(told).expanduser())
@@ -37,6 +37,34 @@ def locate(path: str) -> Path:
     raise DataError(
         f"no such file or folder{looked}", where=path, hint="fix the path, or set CLEARSIGHT_DATA"
     )
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` and environment variables (``$HOME``) replaced, as a shell does it."""
+    return Path(os.path.expandvars(path)).expanduser()
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder for results, and see that files can be written there, before any work is done.
+
+    Raises:
+        RunError: it cannot be made, is something else, or takes no files (permission, a full disk).
+    """
+    import tempfile
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(bytes(4096))
+            file.flush()
+    except OSError as error:
+        reason = "is no folder" if path.exists() and not path.is_dir() else error.strerror or str(error)
+        raise RunError(
+            f"results cannot be written there: {reason}",
+            where=str(path),
+            hint="choose another folder, or make room",
+        ) from None
+    return path
 
 
 def replace_file(path: Path, content: bytes) -> None:

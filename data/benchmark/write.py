@@ -215,9 +215,9 @@ def _open(out: Path, key: str, config: dict[str, Any]) -> bool:
     """Claim the folder; return whether an equal call has worked there before."""
     import json
 
-    from clearsight.data.home import replace_file
+    from clearsight.data.home import replace_file, writable_folder
 
-    out.mkdir(parents=True, exist_ok=True)
+    writable_folder(out)
     for name in (MANIFEST, PLAN):
         if not (out / name).is_file():
             continue

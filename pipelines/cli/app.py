@@ -268,6 +268,12 @@ def _stop(number: int, frame: object) -> None:
     raise _Stopped
 
 
+def _expanded(word: str) -> str:
+    """Return a word of the command line with its ``~`` replaced: shells leave it alone behind ``=``."""
+    option, is_option, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{is_option}{os.path.expanduser(value)}" if value.startswith("~") else word
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; one clear line and a non-zero exit for everything that a user can fix."""
     # albumentations asks the network for news at import unless told not to.
@@ -275,10 +281,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        app(args=list(arguments) if arguments is not None else None)
+        app(args=[_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)])
     except ClearsightError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+    except OSError as error:
+        # A disk that fills up, a folder that is taken away: what no command could know before it began.
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
+        raise SystemExit(1) from None
     except _Stopped:
         sys.stderr.write("stopped; run the same command again to go on\n")
         raise SystemExit(130) from None

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import Number
+from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
 from clearsight.pipelines.report.words import radius
@@ -39,6 +40,7 @@ def command(
 ) -> None:
     """Audit a config's systems, print the verdict with its reasons, and leave with it as exit code."""
     try:
+        writable_folder(out)
         path, verdict = _audit(config, systems, take, eps, norm, out, workers, device, quiet=quiet)
     except ClearsightError as error:
         sys.stderr.write(f"error: {error}\n")

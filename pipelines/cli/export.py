@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console
 
@@ -55,6 +56,7 @@ def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
 
     for name, graph in graphs.items():
         refuse_unexportable(graph, name)
+    writable_folder(out)
     screen = console()
     options = _options(wanted)
     for name, graph in graphs.items():

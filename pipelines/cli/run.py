@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
 
@@ -13,6 +14,7 @@ from clearsight.pipelines.cli.console import console, progress
 def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
     """Run a config and print its table and where the report is."""
     document, evaluate = read_evaluate(config)
+    writable_folder(out)
     from clearsight.pipelines.evaluation.run import run
 
     with progress(quiet=quiet) as tell:

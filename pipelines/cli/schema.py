@@ -9,7 +9,7 @@ from typing import Any
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import Spec
-from clearsight.data.home import replace_file
+from clearsight.data.home import replace_file, writable_folder
 from clearsight.pipelines.config.registries import GROUPS
 
 TASKS = ("evaluate", "train")
@@ -51,6 +51,6 @@ def command(task: str | None, out: Path | None) -> None:
         shown = schemas if task is None else schemas[chosen[0]]
         sys.stdout.write(json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         return
-    out.mkdir(parents=True, exist_ok=True)
+    writable_folder(out)
     for name in chosen:
         replace_file(out / f"{name}.json", text_of(name).encode())

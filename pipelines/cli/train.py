@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_task
 from clearsight.pipelines.cli.console import console, progress
 
@@ -43,7 +44,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
     from clearsight.pipelines.config.train import TrainConfig
 
     config = adapted(read_task(path, "train", own.changes).parse(TrainConfig), own).within(minutes)
-    folder = out / f"train_{config.name}_{config.key()[:10]}"
+    folder = writable_folder(out) / f"train_{config.name}_{config.key()[:10]}"
     from clearsight.pipelines.training.curve import CHART
     from clearsight.pipelines.training.loop import train
 

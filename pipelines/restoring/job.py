@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
-from clearsight.data.home import replace_file
+from clearsight.data.home import replace_file, writable_folder
 from clearsight.data.media.lossless import StoredImage, encode, read_image
 from clearsight.pipelines.restoring.chain import Chain
 from clearsight.pipelines.restoring.journal import Journal, Record, record_of
@@ -97,7 +97,7 @@ def _tidy(items: Sequence[Item]) -> None:
     for item in items:
         names.setdefault(item.target.parent, set()).update((item.target.name, item.target.stem))
     for folder, known in names.items():
-        folder.mkdir(parents=True, exist_ok=True)
+        writable_folder(folder)
         for path in folder.glob(".*.tmp*"):
             if path.name[1:].rpartition(".tmp")[0].rpartition(".")[0] in known:
                 path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.data.home import replace_file
+from clearsight.data.home import replace_file, writable_folder
 from clearsight.pipelines.restoring.chain import Chain
 from clearsight.pipelines.restoring.plan import Item
 
@@ -46,7 +46,7 @@ class Journal:
                     raise ConfigError(
                         "exists already, made by something else", where=str(item.target), hint=FRESH
                     )
-        folder.mkdir(parents=True, exist_ok=True)
+        writable_folder(folder)
         # Written anew: a kill may have left half a line at the end.
         lines = [head, *self.done.values()]
         replace_file(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.errors import DataError, RunError
 from clearsight.data.media.listing import CODECS
 from clearsight.data.media.video import empty, frames, opened
 
@@ -58,6 +58,7 @@ def restore_video(
                     on_frame(done, count if count >= done else None)
             if not writer.frames:
                 raise empty(source)
+            _check_readable(temporary, writer.frames, target)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -69,6 +70,21 @@ def restore_video(
     if writer.cropped:
         notes.append("one row or column is cut off, because the codec needs even sides")
     return tuple(notes)
+
+
+def _check_readable(path: Path, wanted: int, target: Path) -> None:
+    """Count the frames of a written file: OpenCV does not say when a write fails, as on a full disk."""
+    try:
+        with opened(path) as (capture, _):
+            readable = sum(1 for _ in iter(capture.grab, False))
+    except DataError:
+        readable = 0
+    if readable < wanted:
+        raise RunError(
+            f"only {readable} of {wanted} frames could be written",
+            where=str(target),
+            hint="check the free space of the disk",
+        )
 
 
 class _Writer:
