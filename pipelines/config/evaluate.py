@@ -5,7 +5,16 @@ from __future__ import annotations
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from clearsight.data.benchmark.sets import SETS
 from clearsight.data.catalogue import CORRUPTIONS, SOURCES
@@ -164,9 +173,9 @@ class Evaluate(Spec):
     conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]
     """What happens to the images."""
     attacks: dict[Name, Annotated[Attack, Choice(ATTACKS)]] = Field(default_factory=_no_attack)
-    """Adversaries."""
+    """Adversaries. ``none: {kind: none}`` is among them, whether it is written or not."""
     measure: tuple[Measure, ...] | None = None
-    """Products to measure; left out: every condition without an attack."""
+    """Products to measure; left out: every condition under every attack."""
     metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
     """Left out: accuracy, ece, psnr_in, psnr and ssim, as far as they are defined."""
     draws: Annotated[int, Field(ge=1, le=1000)] = 20
@@ -175,6 +184,11 @@ class Evaluate(Spec):
     """Left out: no comparison."""
     images: Annotated[int, Field(ge=0, le=20)] = 4
     """Images per condition that are kept for the report."""
+
+    @field_validator("attacks", mode="after")
+    @classmethod
+    def _none_is_there(cls, value: dict[str, Attack]) -> dict[str, Attack]:
+        return value if "none" in value else _no_attack() | value
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -197,6 +211,14 @@ class Evaluate(Spec):
             ):
                 for name in names:
                     _known(noun, name, known, f"measure[{i}]")
+        if self.measure is not None:
+            measured = {name for block in self.measure for name in block.attacks}
+            if unused := [name for name in self.attacks if name not in measured and name != "none"]:
+                raise ConfigError(
+                    f"the attack '{unused[0]}' is measured nowhere",
+                    where="measure",
+                    hint="name it in a block, or take it out of 'attacks'",
+                )
         self.expanded()
 
     def _graph(self, name: str) -> Graph:
@@ -234,7 +256,8 @@ class Evaluate(Spec):
 
     def blocks(self) -> tuple[Measure, ...]:
         """Return what is to be measured, with the default filled in."""
-        return self.measure or (Measure(conditions=tuple(self.conditions)),)
+        whole = Measure(conditions=tuple(self.conditions), attacks=tuple(self.attacks))
+        return self.measure or (whole,)
 
 
 def _known(noun: str, name: str, known: Any, where: str) -> None:

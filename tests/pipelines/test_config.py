@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.cli.schema import TASKS
@@ -169,3 +170,25 @@ def test_the_shipped_schemas_are_fresh(tmp_path: Path) -> None:
         shipped = (HOUSE / "pipelines" / "schema" / f"{task}.json").read_text(encoding="utf-8")
         assert shipped == (tmp_path / f"{task}.json").read_text(encoding="utf-8"), "run `make schema`"
         assert '"description": "Root of all random streams."' in shipped or task != "evaluate"
+
+
+def measured(**fields: Any) -> list[tuple[str, ...]]:
+    return [block.attacks for block in Evaluate.model_validate(BASE | fields).blocks()]
+
+
+def test_attacks_that_are_named_are_measured() -> None:
+    pgd = {"kind": "pgd", "eps": "8/255", "steps": 2}
+    assert measured() == [("none",)]
+    assert measured(attacks={"pgd": pgd}) == [("none", "pgd")]
+    assert measured(attacks={"none": {"kind": "none"}, "pgd": pgd}) == [("none", "pgd")]
+    condition = next(iter(BASE["conditions"]))
+    assert measured(attacks={"pgd": pgd}, measure=[{"conditions": [condition], "attacks": ["pgd"]}]) == [
+        ("pgd",)
+    ]
+
+
+def test_an_attack_that_is_measured_nowhere_is_refused() -> None:
+    condition = next(iter(BASE["conditions"]))
+    fields = {"attacks": {"pgd": {"kind": "pgd"}}, "measure": [{"conditions": [condition]}]}
+    with pytest.raises(ValidationError, match="the attack 'pgd' is measured nowhere; name it in a block"):
+        Evaluate.model_validate(BASE | fields)
