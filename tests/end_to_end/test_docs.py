@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -43,6 +44,44 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "restored" in done.stdout
+
+
+PAGES = [HOUSE / "README.md", HOUSE / "CONTRIBUTING.md", *sorted((HOUSE / "docs").glob("*.md"))]
+ROOMS = "data|restore|defend|pipelines|tests|docs|clearsight|benchmarks"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(rf"`((?:{ROOMS})/[\w/.-]*)`", text))
+    if page.name == "architecture.md":
+        assert len(named) > 60
+    assert not sorted(name for name in named if not (HOUSE / name).exists())
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert not sorted(link for link in links if not (page.parent / link).exists())
+    modules = re.findall(r"^(?:from|import) (clearsight[\w.]*)", text, re.MULTILINE)
+    assert not [name for name in modules if importlib.util.find_spec(name) is None]
+
+
+def test_the_map_names_every_sub_package_and_class() -> None:
+    text = (HOUSE / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = [path.parent for room in ROOMS.split("|")[:4] for path in (HOUSE / room).glob("*/__init__.py")]
+    assert not [folder for folder in folders if f"`{folder.relative_to(HOUSE).as_posix()}/`" not in text]
+    words = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (`[\w/.]+`(?:, `[\w/.]+`)*) \|", text, re.MULTILINE)
+    assert len(words) > 10
+    for names, files in words:
+        code = "\n".join((HOUSE / file).read_text(encoding="utf-8") for file in re.findall(r"`(.+?)`", files))
+        for name in re.findall(r"`(.+?)`", names):
+            assert re.search(rf"^class {name}\b", code, re.MULTILINE), name
+
+
+def test_the_drawing_shows_the_import_contracts() -> None:
+    spec = importlib.util.spec_from_file_location("draw", HOUSE / "docs" / "draw_architecture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    draw = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw)
+    assert draw.drawing() == draw.OUT.read_text(encoding="utf-8"), "run python docs/draw_architecture.py"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
