@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import sqrt
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,10 +73,33 @@ def bootstrap_mean(
     if resamples < 1:
         raise DataError(f"{resamples} resamples are too few", where="bootstrap_mean")
     sample = _vector(values, "bootstrap_mean")
-    means = np.concatenate(list(_resampled_means(sample, rng.numpy(), resamples)))
+    return percentiles(np.concatenate(list(_resampled_means(sample, rng, resamples))), confidence)
+
+
+def percentiles(statistics: NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
+    """Return the ends between which the middle share ``confidence`` of resampled statistics lies."""
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, (tail, 1.0 - tail))
+    low, high = np.quantile(statistics, (tail, 1.0 - tail))
     return float(low), float(high)
+
+
+def resampled_counts(
+    occurrences: NDArray[Any], rng: Rng, *, resamples: int = RESAMPLES
+) -> Iterator[NDArray[np.int64]]:
+    """Yield how often each value occurs in resamples with replacement: a matrix product then gives all means.
+
+    Args:
+        occurrences: (k,) how often each of k values occurs in the sample; ones where all are told apart.
+        rng: the stream that resamples are drawn from; the draws do not depend on the size of the blocks.
+        resamples: number of resamples.
+
+    Yields:
+        (b, k) blocks of counts; every row has the sum of ``occurrences``.
+    """
+    generator, size = rng.numpy(), int(occurrences.sum())
+    block = max(1, BLOCK // len(occurrences))
+    for start in range(0, resamples, block):
+        yield generator.multinomial(size, occurrences / size, size=min(block, resamples - start))
 
 
 def paired_bootstrap(
@@ -173,19 +197,16 @@ def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return vector
 
 
-def _resampled_means(
-    sample: NDArray[np.float64], generator: np.random.Generator, resamples: int
-) -> Iterator[NDArray[np.float64]]:
+def _resampled_means(sample: NDArray[np.float64], rng: Rng, resamples: int) -> Iterator[NDArray[np.float64]]:
     """Yield blocks of resampled means."""
     values, counts = np.unique(sample, return_counts=True)
     # Drawing how often each distinct value occurs is the same resampling; it is fast where few values occur,
     # as in hits and misses.
-    few = values.size <= sample.size // 8
-    block = max(1, BLOCK // (values.size if few else sample.size))
+    if values.size <= sample.size // 8:
+        for often in resampled_counts(counts, rng, resamples=resamples):
+            yield often @ values / sample.size
+        return
+    generator, block = rng.numpy(), max(1, BLOCK // sample.size)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        if few:
-            often = generator.multinomial(sample.size, counts / sample.size, size=size)
-            yield often @ values / sample.size
-        else:
-            yield sample[generator.integers(0, sample.size, size=(size, sample.size))].mean(axis=1)
+        yield sample[generator.integers(0, sample.size, size=(size, sample.size))].mean(axis=1)

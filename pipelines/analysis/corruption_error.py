@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from clearsight.data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.statistics import percentiles, resampled_counts
 from clearsight.pipelines.metrics.base import Estimate
 
 if TYPE_CHECKING:
     from clearsight.pipelines.runs.columns import RunColumns
 
-RESAMPLES = 2000
-BLOCK = 200
 IMAGENET_CLASSES = 1000
 SMALLEST_RISE = 0.005
 """A baseline whose error rises by less cannot be divided by."""
@@ -93,17 +92,11 @@ def _ratio(
     """Return mean over types of (mean of ``over`` / mean of ``under``), with a bootstrap over images."""
     if (under.mean(1) <= least).any():
         return None
-    n = over.shape[1]
-    generator = rng.numpy()
-    found = []
-    for _ in range(RESAMPLES // BLOCK):
-        # Counts of each image in a resample: a matrix product then gives all means at once.
-        counts = generator.multinomial(n, np.full(n, 1.0 / n), BLOCK).astype(np.float64)
-        below = counts @ under.T
+    ratios = []
+    for counts in resampled_counts(np.ones(over.shape[1]), rng):
         with np.errstate(divide="ignore", invalid="ignore"):
-            found.append((counts @ over.T / below).mean(1))
-    values = np.concatenate(found)
-    values = values[np.isfinite(values)]
-    low, high = np.quantile(values, (0.025, 0.975))
+            ratios.append((counts @ over.T / (counts @ under.T)).mean(1))
+    values = np.concatenate(ratios)
+    low, high = percentiles(values[np.isfinite(values)])
     value = float((over.mean(1) / under.mean(1)).mean())
-    return Estimate(value, float(low), float(high), "bootstrap over images").to_json() | {"source": source}
+    return Estimate(value, low, high, "bootstrap over images").to_json() | {"source": source}

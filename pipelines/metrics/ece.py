@@ -33,13 +33,15 @@ class ECE(Metric):
         """Return the calibration error in [0, 1]."""
         import numpy as np
 
+        from clearsight.data.statistics import percentiles
         from clearsight.defend.scores import ece
 
         confidence, correct = rows["confidence"], rows["correct"]
         value = ece(confidence, correct, bins=self.bins, adaptive=self.adaptive)
+        # Not by counts: bins of equal mass are cut anew in every resample.
         picks = rng.numpy().integers(0, len(correct), (self.resamples, len(correct)))
         again = [ece(confidence[i], correct[i], bins=self.bins, adaptive=self.adaptive) for i in picks]
-        low, high = np.quantile(again, (0.025, 0.975))
+        low, high = percentiles(np.asarray(again))
         return Estimate(
             value,
             float(np.clip(2 * value - high, 0.0, value)),
