@@ -25,7 +25,7 @@ CHUNK = 1 << 18
 """Bytes read at a time: 256 KiB."""
 TIMEOUT = 60.0
 """Seconds without an answer after which a download gives up."""
-Progress = Callable[[int, int | None], None]
+BytesDone = Callable[[int, int | None], None]
 """Called with the bytes that are there so far and the total (None where the server does not say)."""
 
 
@@ -63,7 +63,7 @@ DOWNLOADS = {
 """The sets that `get` knows. They are the python versions, because their sha256 is published widely."""
 
 
-def get(name: str, *, on_progress: Progress | None = None, base_url: str | None = None) -> Path:
+def get(name: str, *, on_progress: BytesDone | None = None, base_url: str | None = None) -> Path:
     """Return the folder of a published set, fetching it first if it is not there yet.
 
     An interrupted download goes on where it stopped. The archive is removed once it is unpacked.
@@ -103,7 +103,7 @@ def get(name: str, *, on_progress: Progress | None = None, base_url: str | None 
     return target
 
 
-def _fetch(url: str, part: Path, on_progress: Progress | None) -> str:
+def _fetch(url: str, part: Path, on_progress: BytesDone | None) -> str:
     """Bring ``part`` to full length, keeping what is there if the server can go on; return its sha256."""
     if not url.startswith(("https://", "http://")):
         raise DataError("is no http address", where=url)
@@ -139,7 +139,7 @@ class _Readable(Protocol):
 
 
 def _receive(
-    answer: _Readable, part: Path, done: int, total: int | None, on_progress: Progress | None
+    answer: _Readable, part: Path, done: int, total: int | None, on_progress: BytesDone | None
 ) -> None:
     with part.open("ab" if done else "wb") as file:
         while chunk := answer.read(CHUNK):

@@ -192,6 +192,16 @@ def test_nothing_forbidden_is_called() -> None:
     assert not found, "\n".join(found)
 
 
+def test_processes_are_started_by_the_executors_only() -> None:
+    told = ("ProcessPoolExecutor", "multiprocessing")
+    found = {
+        str(path.relative_to(HOUSE))
+        for path in sources(*ROOMS)
+        if any(word in path.read_text(encoding="utf-8") for word in told)
+    }
+    assert found == {"data/executors.py"}
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -1,4 +1,4 @@
-"""Layout ``cifar_c``: one array a corruption, made from parts that the tasks leave behind."""
+"""Layout ``cifar_c``: one array a corruption, made from parts that the units leave behind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
+from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report, corrupted, one_shape
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
@@ -20,13 +20,13 @@ PARTS = f".parts{CHUNK}"
 """Folder of finished pieces of the arrays of layout ``cifar_c``; deleted in the end."""
 
 
-def write_arrays(job: Job, task: Task) -> Report:
-    """Write a task's part, uint8 (5, n, h, w, 3), of every array not yet there."""
+def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
+    """Write a unit's part, uint8 (5, n, h, w, 3), of every array not yet there."""
     import numpy as np
 
     report = Report()
     samples: list[Sample] = []
-    for sample in job.source.read(task.entries):
+    for sample in job.source.read(unit.entries):
         if isinstance(sample, Skipped):
             report.skipped.append(sample)
         elif sample.label is None:
@@ -39,7 +39,7 @@ def write_arrays(job: Job, task: Task) -> Report:
     if not samples:
         return report
     for name, places in _by_kind(job).items():
-        part = part_path(job, name, task.number)
+        part = part_path(job, name, unit.number)
         if (job.out / f"{name}.npy").exists() or _count(part, axis=1) == len(samples):
             continue
         made = np.stack([np.stack([corrupted(job, place, sample) for sample in samples]) for place in places])
@@ -48,7 +48,7 @@ def write_arrays(job: Job, task: Task) -> Report:
     return report
 
 
-def _by_kind(job: Job) -> dict[str, list[int]]:
+def _by_kind(job: CorruptJob) -> dict[str, list[int]]:
     """Return the positions of each kind's corruptions, severity 1 first."""
     found: dict[str, list[int]] = {}
     for place in sorted(range(len(job.corruptions)), key=lambda place: job.corruptions[place].severity):
@@ -56,8 +56,8 @@ def _by_kind(job: Job) -> dict[str, list[int]]:
     return found
 
 
-def part_path(job: Job, name: str, number: int) -> Path:
-    """Return where a task's part of one array lies until all are there."""
+def part_path(job: CorruptJob, name: str, number: int) -> Path:
+    """Return where a unit's part of one array lies until all are there."""
     return job.out / PARTS / name / f"{number:06d}.npy"
 
 
@@ -78,7 +78,7 @@ def _npy(array: NDArray[np.generic]) -> bytes:
     return file.getvalue()
 
 
-def finish_cifar(job: Job, report: Report) -> None:
+def finish_cifar(job: CorruptJob, report: Report) -> None:
     """Put the parts together: one array a kind, and the labels; then delete the parts."""
     import shutil
 
@@ -99,7 +99,7 @@ def finish_cifar(job: Job, report: Report) -> None:
     shutil.rmtree(job.out / PARTS, ignore_errors=True)
 
 
-def _assemble(job: Job, name: str, report: Report, path: Path) -> None:
+def _assemble(job: CorruptJob, name: str, report: Report, path: Path) -> None:
     """Copy the parts of one array to their places in it, then delete them."""
     import shutil
 

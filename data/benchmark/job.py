@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 CHUNK = 16
-"""Images a task. What is made does not depend on it."""
+"""Images a unit. What is made does not depend on it."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every task needs to know; sent once to each process."""
+class CorruptJob:
+    """What every unit needs to know; sent once to each process."""
 
     source: Source
     out: Path
@@ -36,11 +36,11 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Task:
+class CorruptUnit:
     """A few neighbouring images under all corruptions.
 
     Attributes:
-        number: position of the task.
+        number: position of the unit.
         entries: its images.
         names: file name without ending of each.
     """
@@ -52,17 +52,17 @@ class Task:
 
 @dataclass
 class Report:
-    """What tasks hand back, summed in the order of their numbers."""
+    """What units hand back, summed in the order of their numbers."""
 
     made: int = 0
     labels: list[int] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
     counts: list[int] = field(default_factory=list)
-    """Images that each task put into its part of the arrays."""
+    """Images that each unit put into its part of the arrays."""
 
 
-def corrupted(job: Job, place: int, sample: Sample) -> NDArray[np.uint8]:
+def corrupted(job: CorruptJob, place: int, sample: Sample) -> NDArray[np.uint8]:
     """Return an image under the corruption at ``place``: the very call that an evaluation makes."""
     return job.corruptions[place](sample.image, Rng(job.seed).at("corrupt", sample.id))
 

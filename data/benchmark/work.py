@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.benchmark.arrays import PARTS, write_arrays
-from clearsight.data.benchmark.job import CHUNK, Job, Report, Task, corrupted, one_shape
+from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report, corrupted, one_shape
 from clearsight.data.benchmark.names import file_names, folder_names
-from clearsight.data.contract.errors import RunError, ShapeError
+from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.executors import executor_for
 from clearsight.data.home import replace_file
 from clearsight.data.sources.base import Entry
 
@@ -34,25 +33,27 @@ def tidy(out: Path) -> None:
 
 
 def run_all(
-    job: Job, entries: Sequence[Entry], workers: int, on_progress: Callable[[int, int], None]
+    job: CorruptJob, entries: Sequence[Entry], workers: int, on_progress: Callable[[int, int], None]
 ) -> Report:
-    """Do all tasks, here or in ``workers`` processes (0: one a core), and sum their reports."""
+    """Do all units, here or in ``workers`` processes (0: one a core), and sum their reports."""
     names = file_names(entries)
-    tasks = [
-        Task(start // CHUNK, tuple(entries[start : start + CHUNK]), tuple(names[start : start + CHUNK]))
+    units = [
+        CorruptUnit(
+            start // CHUNK, tuple(entries[start : start + CHUNK]), tuple(names[start : start + CHUNK])
+        )
         for start in range(0, len(entries), CHUNK)
     ]
     _folders(job)
-    workers = min(workers or _cores(), len(tasks))
+    executor = executor_for(units, workers, where=str(job.out))
     reports: dict[int, Report] = {}
     done = 0
     shape: tuple[int, ...] | None = None
     # Closed at once when anything goes wrong: a traceback would keep the processes alive.
-    with closing(_here(job, tasks) if workers <= 1 else _spread(job, tasks, workers)) as finished:
-        for task, report in finished:
-            reports[task.number] = report
+    with closing(executor.map(start_corrupting, job, units)) as finished:
+        for unit, report in finished:
+            reports[unit.number] = report
             shape = one_shape(shape, report.shape)
-            done += len(task.entries)
+            done += len(unit.entries)
             on_progress(done, len(entries))
     total = Report(shape=shape)
     for _, report in sorted(reports.items()):
@@ -63,56 +64,12 @@ def run_all(
     return total
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def start_corrupting(job: CorruptJob) -> Callable[[CorruptUnit], Report]:
+    """Return what does one unit of a job."""
+    return partial(write_arrays if job.layout == "cifar_c" else _write_files, job)
 
 
-def _here(job: Job, tasks: Sequence[Task]) -> Generator[tuple[Task, Report], None, None]:
-    for task in tasks:
-        yield task, _do(job, task)
-
-
-def _spread(job: Job, tasks: Sequence[Task], workers: int) -> Generator[tuple[Task, Report], None, None]:
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job,)) as pool:
-        running = {pool.submit(_do_mine, task): task for task in tasks}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        except BrokenProcessPool:
-            raise RunError(
-                "a worker process died",
-                where=str(job.out),
-                hint="free memory or use fewer workers; run again",
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-_MINE: list[Job] = []
-"""The job of this worker process."""
-
-
-def _begin(job: Job) -> None:
-    import cv2
-
-    # The images are the parallel axis; threads inside each would only fight for the cores.
-    cv2.setNumThreads(1)
-    _MINE[:] = [job]
-
-
-def _do_mine(task: Task) -> Report:
-    return _do(_MINE[0], task)
-
-
-def _do(job: Job, task: Task) -> Report:
-    return write_arrays(job, task) if job.layout == "cifar_c" else _write_files(job, task)
-
-
-def _folders(job: Job) -> None:
+def _folders(job: CorruptJob) -> None:
     if job.layout == "cifar_c":
         for name in dict.fromkeys(kind_of(corruption) for corruption in job.corruptions):
             if not (job.out / f"{name}.npy").exists():
@@ -126,12 +83,12 @@ def _folders(job: Job) -> None:
             )
 
 
-def _write_files(job: Job, task: Task) -> Report:
-    """Layout ``imagenet_c``: write the files of a task that are not there yet."""
+def _write_files(job: CorruptJob, unit: CorruptUnit) -> Report:
+    """Layout ``imagenet_c``: write the files of a unit that are not there yet."""
     report = Report()
     ending = "png" if job.image_format == "png" else "jpg"
     folders = folder_names(job.classes)
-    for entry, name in zip(task.entries, task.names, strict=True):
+    for entry, name in zip(unit.entries, unit.names, strict=True):
         label = folders[entry.label] if folders and entry.label is not None else ""
         paths = [
             job.out / kind_of(corruption) / str(corruption.severity) / label / f"{name}.{ending}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clearsight.data.benchmark.arrays import finish_cifar
-from clearsight.data.benchmark.job import Job, Report
+from clearsight.data.benchmark.job import CorruptJob, Report
 from clearsight.data.benchmark.names import MANIFEST
 from clearsight.data.benchmark.sets import SETS
 from clearsight.data.benchmark.work import run_all, tidy
@@ -120,7 +120,7 @@ def write_benchmark(
     config = _config(source, index, corruptions, layout, seed, image_format)
     key = content_key(config)
     begun = _open(out, key, config)
-    job = Job(
+    job = CorruptJob(
         source=source,
         out=out,
         corruptions=tuple(corruptions),

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
+from clearsight.data.executors import InProcess
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.pipelines.audit.careless import careless
 from clearsight.pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of
 from clearsight.pipelines.audit.probes import Probed, ProbeImages, probe
 from clearsight.pipelines.audit.verdict import judge
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation.plan import Progress
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
@@ -96,21 +97,38 @@ def audit(
     return folder, verdict
 
 
+@dataclass(frozen=True)
+class _ProbeJob:
+    images: ProbeImages
+    subjects: Subjects
+    threat: Threat
+
+
 def _probe_all(
     config: Evaluate, subjects: Subjects, threat: Threat, on_progress: Progress | None
 ) -> dict[str, Probed]:
-    images = _images(config, subjects)
+    job = _ProbeJob(_images(config, subjects), subjects, threat)
+    count = len(subjects.graphs)
     found: dict[str, Probed] = {}
-    for i, (name, graph) in enumerate(subjects.graphs.items()):
+    if on_progress:
+        on_progress("probe", 0, count)
+    for name, probed in InProcess().map(_start_probing, job, subjects.graphs):
+        found[name] = probed
         if on_progress:
-            on_progress("probe", i, len(subjects.graphs))
-        system = graph.build()
+            on_progress("probe", len(found), count)
+    return found
+
+
+def _start_probing(job: _ProbeJob) -> Callable[[str], Probed]:
+    """Return what probes the system of a name."""
+
+    def probe_one(name: str) -> Probed:
+        system = job.subjects.graphs[name].build()
         for parameter in system.parameters():
             parameter.requires_grad_(False)
-        found[name] = _probe(system, images, threat, thorough=name in subjects.names)
-    if on_progress:
-        on_progress("probe", len(subjects.graphs), len(subjects.graphs))
-    return found
+        return _probe(system, job.images, job.threat, thorough=name in job.subjects.names)
+
+    return probe_one
 
 
 def _probe(system: System, images: ProbeImages, threat: Threat, *, thorough: bool) -> Probed:

@@ -99,7 +99,7 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
     from clearsight.data.contract.sample import Sample
     from clearsight.pipelines.config.evaluate import Measure
     from clearsight.pipelines.evaluation.plan import prepare
-    from clearsight.pipelines.evaluation.worker import Bench, Task, one_thread
+    from clearsight.pipelines.evaluation.worker import Bench, CellChunk, one_thread
 
     used = tuple(dict.fromkeys(name for block in config.blocks() for name in block.conditions))
     small = config.model_copy(
@@ -124,9 +124,9 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
         found[""] = (perf_counter() - start) / images
         for name in plan.grid.graphs:
             cell = next(cell for cell in plan.cells if cell.system == name)
-            bench.measure(Task(cell.condition, 0, (cell,)))  # builds the system, so it is not timed
+            bench.measure(CellChunk(cell.condition, 0, (cell,)))  # builds the system, so it is not timed
             start = perf_counter()
-            bench.measure(Task(cell.condition, 0, (cell,)))
+            bench.measure(CellChunk(cell.condition, 0, (cell,)))
             found[name] = (perf_counter() - start) / images
     return found
 

@@ -14,7 +14,7 @@ from clearsight.pipelines.cli.console import console, progress
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.train import TrainConfig
-    from clearsight.pipelines.training.loop import Progress
+    from clearsight.pipelines.training.loop import StepReport
 
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
@@ -51,7 +51,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
     screen = console()
     with progress(quiet=quiet) as tell:
 
-        def show(state: Progress) -> None:
+        def show(state: StepReport) -> None:
             tell("train", round(STEPS * state.share), STEPS)
             if state.check:
                 cost = f", back-propagations {state.passes:.1f} an image" if state.passes else ""

@@ -19,7 +19,7 @@ from clearsight.pipelines.systems.graph import Graph, chain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from clearsight.pipelines.evaluation.plan import Progress
+    from clearsight.data.contract.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from clearsight.data.contract.errors import AttackError, ClearsightError, ConfigError
+from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import Flow, content_key, kind_of
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
-from clearsight.pipelines.evaluation.worker import Job, Task
+from clearsight.pipelines.evaluation.worker import CellChunk, Job
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
@@ -23,8 +24,6 @@ from clearsight.pipelines.systems.threats import is_attack
 from clearsight.restore.quality.niqe import PATCH
 from clearsight.restore.quality.psnr_ssim import WINDOW
 
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, all)."""
 SSIM = frozenset({"ssim_in", "ssim_out"})
 LUMA = frozenset({"psnr_y_out", "ssim_y_out"})
 NIQE = frozenset({"niqe_out"})
@@ -51,9 +50,9 @@ class Plan:
     classes: int | None
     parameters: Mapping[str, int]
 
-    def missing(self) -> list[Task]:
+    def missing(self) -> list[CellChunk]:
         """Return what is not computed yet, condition by condition."""
-        tasks = []
+        chunks = []
         for condition in self.grid.conditions:
             wanted = [cell for cell in self.cells if cell.condition == condition]
             for number in range(self.job.chunks):
@@ -61,8 +60,8 @@ class Plan:
                     cell for cell in wanted if not self.job.folder.chunk(cell.key, number).exists()
                 )
                 if lacking:
-                    tasks.append(Task(condition, number, lacking))
-        return tasks
+                    chunks.append(CellChunk(condition, number, lacking))
+        return chunks
 
 
 def prepare(

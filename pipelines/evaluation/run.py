@@ -7,29 +7,27 @@ byte to those of an undisturbed run.
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.cores import usable_cores
+from clearsight.data.executors import executor_for
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation.plan import Plan, Progress, prepare
+from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.results import finish
-from clearsight.pipelines.evaluation.worker import Bench, Job, Task, one_thread, start_worker, work
+from clearsight.pipelines.evaluation.worker import CellChunk, Job, start_measuring
 from clearsight.pipelines.runs.folder import write_json
 from clearsight.pipelines.runs.versions import library_versions
 
 log = logging.getLogger("clearsight")
+DIED = "run again to resume; fewer --workers or a smaller chunk need less memory"
 
 
 def run(
@@ -61,16 +59,16 @@ def run(
     folder = plan.job.folder
     with _logging_to(folder.log):
         _write_down(plan, text)
-        tasks = plan.missing()
-        if folder.done.exists() and not tasks:
+        chunks = plan.missing()
+        if folder.done.exists() and not chunks:
             log.info("already complete")
             return folder
         total = len(plan.cells) * plan.job.chunks
-        left = sum(len(task.cells) for task in tasks)
+        left = sum(len(chunk.cells) for chunk in chunks)
         log.info("%d of %d chunks to compute, %d images skipped", left, total, len(plan.intake.skipped))
-        count = workers or (1 if plan.job.device != "cpu" else _cores())
+        count = workers or (1 if plan.job.device != "cpu" else usable_cores())
         _measure_all(
-            plan.job, tasks, count, lambda n: on_progress and on_progress("measure", n, total), total - left
+            plan.job, chunks, count, lambda n: on_progress and on_progress("measure", n, total), total - left
         )
         finish(plan, seconds=perf_counter() - begin, workers=count)
         log.info("complete")
@@ -78,47 +76,15 @@ def run(
 
 
 def _measure_all(
-    job: Job, tasks: Sequence[Task], workers: int, done: Callable[[int], object], already: int
+    job: Job, chunks: Sequence[CellChunk], workers: int, done: Callable[[int], object], already: int
 ) -> None:
     finished = already
     done(finished)
-    if workers == 1 or len(tasks) <= 1:
-        with one_thread():
-            bench = Bench(job)
-            for task in tasks:
-                finished += bench.measure(task)
-                done(finished)
-        return
-    for count in _in_processes(job, tasks, min(workers, len(tasks))):
-        finished += count
-        done(finished)
-
-
-def _in_processes(job: Job, tasks: Sequence[Task], workers: int) -> Iterator[int]:
-    waiting = iter(tasks)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=start_worker, initargs=(job,)
-    )
-    try:
-        # A few tasks ahead are enough; a million futures would be a memory problem of their own.
-        running = {pool.submit(work, task) for task in islice(waiting, 2 * workers)}
-        while running:
-            ready, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in ready:
-                yield future.result()
-                running |= {pool.submit(work, task) for task in islice(waiting, 1)}
-    except BrokenProcessPool:
-        raise RunError(
-            "a worker process died (out of memory, or killed)",
-            where=str(job.folder.path),
-            hint="run again to resume; fewer --workers or a smaller chunk need less memory",
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    executor = executor_for(chunks, workers, where=str(job.folder.path), hint=DIED)
+    with closing(executor.map(start_measuring, job, chunks)) as measured:
+        for _, cells in measured:
+            finished += cells
+            done(finished)
 
 
 def _write_down(plan: Plan, text: str | None) -> None:
@@ -140,7 +106,7 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "device": device,
         "libraries": library_versions(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -83,7 +83,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Task:
+class CellChunk:
     """One chunk under one condition, with the cells that lack it."""
 
     condition: str
@@ -101,22 +101,24 @@ class Bench:
     cache: dict[int, list[Sample]] = field(default_factory=dict)
     cached: int = 0
 
-    def measure(self, task: Task) -> int:
-        """Compute and store a chunk for every cell of the task; return how many cells that were."""
-        samples = self._samples(task.number)
-        corruption = self.job.corruptions[task.condition]
+    def measure(self, chunk: CellChunk) -> int:
+        """Compute and store a chunk for its cells; return how many cells that were."""
+        samples = self._samples(chunk.number)
+        corruption = self.job.corruptions[chunk.condition]
         root = Rng(self.job.seed).at("corrupt")
         inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
         batches = by_shape(samples, inputs, clean=corruption.clean, extra=self.job.extra)
-        self._keep_inputs(task, corruption, inputs)
-        for cell in task.cells:
-            self._measure_cell(task, cell, samples, batches)
-        return len(task.cells)
+        self._keep_inputs(chunk, corruption, inputs)
+        for cell in chunk.cells:
+            self._measure_cell(chunk, cell, samples, batches)
+        return len(chunk.cells)
 
-    def _measure_cell(self, task: Task, cell: Cell, samples: list[Sample], batches: list[Batch]) -> None:
+    def _measure_cell(
+        self, chunk: CellChunk, cell: Cell, samples: list[Sample], batches: list[Batch]
+    ) -> None:
         clock = _Clock(self.job.device)
         rows: list[Row] = [{} for _ in samples]
-        folder, key, number = self.job.folder, cell.key, task.number
+        folder, key, number = self.job.folder, cell.key, chunk.number
         folder.cell(key).mkdir(parents=True, exist_ok=True)
         facts: list[dict[str, Any]] = []
         kept: dict[str, Tensor] = {}
@@ -205,9 +207,11 @@ class Bench:
     def _shown_of(self, number: int) -> list[int]:
         return [i for i, position in enumerate(self.job.positions(number)) if position in self.job.shown]
 
-    def _keep_inputs(self, task: Task, corruption: Corruption, inputs: Sequence[NDArray[np.uint8]]) -> None:
-        for i in self._shown_of(task.number):
-            position = self.job.positions(task.number)[i]
+    def _keep_inputs(
+        self, chunk: CellChunk, corruption: Corruption, inputs: Sequence[NDArray[np.uint8]]
+    ) -> None:
+        for i in self._shown_of(chunk.number):
+            position = self.job.positions(chunk.number)[i]
             _write_image(self.job.folder.image("input", corruption.key(), position), inputs[i])
 
 
@@ -269,36 +273,12 @@ def _use_threads(of_torch: int, of_opencv: int) -> None:
     cv2.setNumThreads(of_opencv)
 
 
-_bench: Bench | None = None
+def start_measuring(job: Job) -> Callable[[CellChunk], int]:
+    """Return what measures one chunk on one thread, and returns for how many cells."""
+    bench = Bench(job)
 
+    def measure(chunk: CellChunk) -> int:
+        with one_thread():
+            return bench.measure(chunk)
 
-def start_worker(job: Job) -> None:
-    """Prepare a worker process (the initializer of the pool)."""
-    import multiprocessing
-    import signal
-    import threading
-
-    global _bench
-    # Ctrl-C reaches the whole group; the parent decides when its workers stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _use_threads(1, 1)
-    _bench = Bench(job)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # A worker whose parent was killed would wait for work for ever.
-        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _leave_with(sentinel: int) -> None:
-    import os
-    from multiprocessing.connection import wait
-
-    wait([sentinel])
-    os._exit(1)
-
-
-def work(task: Task) -> int:
-    """Measure one task in a worker process."""
-    if _bench is None:
-        raise RuntimeError("the worker was not started")
-    return _bench.measure(task)
+    return measure

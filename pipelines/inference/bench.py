@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.inference.providers import usable_cores
+from clearsight.data.cores import usable_cores
 from clearsight.pipelines.inference.session import Session, sizes
 
 WARM_UP = 3

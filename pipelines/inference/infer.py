@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clearsight.data.contract.errors import ClearsightError, RunError
+from clearsight.data.contract.progress import Progress
+from clearsight.data.cores import usable_cores
 from clearsight.data.home import replace_file
 from clearsight.data.media.lossless import StoredImage, encode, restored
 from clearsight.pipelines.inference.compute import Computed, Computer
 from clearsight.pipelines.inference.inputs import Arrived, Want, arrived, read
 from clearsight.pipelines.inference.items import Item
-from clearsight.pipelines.inference.providers import usable_cores
 from clearsight.pipelines.inference.table import Row, Sink
 from clearsight.pipelines.inference.video import frames
 from clearsight.pipelines.restoring.video import restore_video
@@ -31,7 +32,6 @@ BLOCK_PIXELS = 2**24
 """Most pixels of a block: 50 MB as bytes."""
 WRITTEN_BEHIND = 2
 """Blocks whose restored images may wait to be written."""
-Progress: TypeAlias = Callable[[str, int, int | None], None]
 Say: TypeAlias = Callable[[str, str, bool], None]
 """Gets the name of an item, what is to be said of it, and whether it failed."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.cores import usable_cores
 from clearsight.data.onnx_errors import by_onnxruntime, plain_errors
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 QUIET = 4
 """Only what ends the process is logged; errors arrive as exceptions."""
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def check_provider(name: str) -> None:
@@ -122,15 +122,3 @@ def _load_libraries(ort: Any) -> None:
         # It prints what it does not find, though the system may have it elsewhere.
         with contextlib.redirect_stdout(io.StringIO()):
             load()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use: by its affinity, and by the quota of its container."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = QUOTA.read_text().split()
-        # The quota is the word "max" where there is none.
-        allowed = max(1, round(int(quota) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):
-        return found
-    return min(found, allowed)

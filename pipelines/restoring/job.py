@@ -7,11 +7,13 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
+from clearsight.data.contract.progress import Progress
+from clearsight.data.executors import InProcess
 from clearsight.data.home import replace_file, writable_folder
 from clearsight.data.media.lossless import StoredImage, encode, read_image
 from clearsight.pipelines.restoring.chain import Chain
@@ -26,6 +28,25 @@ if TYPE_CHECKING:
 
 AHEAD = 2
 """Images that are read before their turn, and that may wait to be written."""
+
+
+Writing: TypeAlias = Callable[[], tuple[str, ...]]
+"""Writes a result and returns remarks."""
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """One item, as the unit of work.
+
+    Attributes:
+        item: where it lies and where it goes.
+        record: what the journal keeps of it.
+        image: what is being read; None for a video.
+    """
+
+    item: Item
+    record: Record
+    image: Future[StoredImage] | None
 
 
 @dataclass
@@ -51,7 +72,7 @@ def restore_files(
     worker: Callable[[], Worker],
     *,
     fresh: bool = False,
-    on_progress: Callable[[str, int, int | None], None],
+    on_progress: Progress,
 ) -> Outcome:
     """Restore all files of a plan. Files that cannot be used are named in the outcome.
 
@@ -75,8 +96,7 @@ def restore_files(
     outcome.kept = len(plan.items) - len(left)
     if left:
         _tidy(left)
-        run = _Run(worker(), journal, outcome, on_progress, len(plan.items))
-        run.all(left)
+        _Run(journal, outcome, on_progress, len(plan.items)).all(worker, left)
     return outcome
 
 
@@ -108,53 +128,67 @@ class _Run:
 
     def __init__(
         self,
-        worker: Worker,
         journal: Journal | None,
         outcome: Outcome,
-        on_progress: Callable[[str, int, int | None], None],
+        on_progress: Progress,
         total: int,
     ) -> None:
-        self.worker, self.journal, self.outcome = worker, journal, outcome
+        self.journal, self.outcome = journal, outcome
         self.on_progress, self.total = on_progress, total
 
-    def all(self, items: Sequence[Item]) -> None:
+    def all(self, worker: Callable[[], Worker], items: Sequence[Item]) -> None:
         """Restore every item."""
-        self._progress()
-        writing: deque[tuple[Item, Record, Future[tuple[str, ...]]]] = deque()
+        writing: deque[tuple[Arriving, Future[tuple[str, ...]]]] = deque()
         # Two pools, so that reading ahead never waits for writing, nor the other way round.
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            with closing(_read_ahead(items, reader)) as found:
-                for item, record, coming in found:
-                    try:
-                        task = self._restored(item, coming)
-                    except ConfigError:
-                        raise
-                    except ClearsightError as error:
-                        self._failed(item, error)
+            with (
+                closing(_read_ahead(items, reader)) as arriving,
+                closing(InProcess().map(self._start, worker, arriving)) as restored,
+            ):
+                for unit, result in restored:
+                    if isinstance(result, ClearsightError):
+                        self._failed(unit.item, result)
                         continue
-                    writing.append((item, record, writer.submit(task)))
+                    writing.append((unit, writer.submit(result)))
                     while len(writing) > AHEAD:
                         self._written(*writing.popleft())
             while writing:
                 self._written(*writing.popleft())
 
-    def _restored(self, item: Item, coming: Future[StoredImage] | None) -> Callable[[], tuple[str, ...]]:
+    def _start(self, build: Callable[[], Worker]) -> Callable[[Arriving], Writing | ClearsightError]:
+        """Build the worker; return what restores one item, or says why it cannot be used."""
+        worker = build()
+        self._progress()
+
+        def restore(unit: Arriving) -> Writing | ClearsightError:
+            try:
+                return self._restored(worker, unit)
+            except ConfigError:
+                raise
+            except ClearsightError as error:
+                return error
+
+        return restore
+
+    def _restored(self, worker: Worker, unit: Arriving) -> Writing:
         """Compute a result and return what writes it."""
-        if coming is None:
+        item = unit.item
+        if unit.image is None:
             notes = restore_video(
                 item.source,
                 item.target,
-                self.worker,
+                worker,
                 lambda done, count: self.on_progress("frames", done, count),
             )
             return lambda: notes
-        image = coming.result()
-        pixels = self.worker(image.pixels)
+        image = unit.image.result()
+        pixels = worker(image.pixels)
         return lambda: _write(replace(image, pixels=pixels, alpha=_fitted(image.alpha, pixels)), item)
 
-    def _written(self, item: Item, record: Record, task: Future[tuple[str, ...]]) -> None:
+    def _written(self, unit: Arriving, written: Future[tuple[str, ...]]) -> None:
+        item = unit.item
         try:
-            notes = task.result()
+            notes = written.result()
         except DataError as error:
             self._failed(item, error)
             return
@@ -169,7 +203,7 @@ class _Run:
         self.outcome.notes += [(item.name, note) for note in notes]
         self.outcome.made += 1
         if self.journal is not None:
-            self.journal.add(record)
+            self.journal.add(unit.record)
         self._progress()
 
     def _failed(self, item: Item, error: ClearsightError) -> None:
@@ -183,23 +217,21 @@ class _Run:
         self.on_progress("restore", outcome.kept + outcome.made + len(outcome.failed), self.total)
 
 
-def _read_ahead(
-    items: Sequence[Item], pool: ThreadPoolExecutor
-) -> Generator[tuple[Item, Record, Future[StoredImage] | None], None, None]:
+def _read_ahead(items: Sequence[Item], pool: ThreadPoolExecutor) -> Generator[Arriving, None, None]:
     """Yield items with what reads them; videos are read as they are worked on."""
-    coming: deque[tuple[Item, Record, Future[StoredImage] | None]] = deque()
+    coming: deque[Arriving] = deque()
     try:
         for item in items:
-            task = None if item.video else pool.submit(read_image, item.source)
-            coming.append((item, record_of(item), task))
+            image = None if item.video else pool.submit(read_image, item.source)
+            coming.append(Arriving(item, record_of(item), image))
             if len(coming) > AHEAD:
                 yield coming.popleft()
         while coming:
             yield coming.popleft()
     finally:
-        for *_, task in coming:
-            if task is not None:
-                task.cancel()
+        for unit in coming:
+            if unit.image is not None:
+                unit.image.cancel()
 
 
 def _write(image: StoredImage, item: Item) -> tuple[str, ...]:

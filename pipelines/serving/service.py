@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clearsight.data.contract.deployed import Deployed
 from clearsight.data.contract.errors import ClearsightError, DataError, ShapeError
+from clearsight.data.cores import usable_cores
 from clearsight.data.media.images import opened
 from clearsight.data.media.lossless import encode, restored
 from clearsight.pipelines.inference.inputs import GIVE_SIZE, Arrived, Want, read_bytes, wanted
-from clearsight.pipelines.inference.providers import usable_cores
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving.batching import Batching
 from clearsight.pipelines.serving.limits import Budget, Counter, Limits, RefusedError, busy, returned

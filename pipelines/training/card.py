@@ -11,12 +11,12 @@ from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.systems.device import machine
 from clearsight.pipelines.training.state import State
-from clearsight.pipelines.training.task import Score, Task
+from clearsight.pipelines.training.task import Score, TrainingTask
 
 
 def card(
     config: TrainConfig,
-    task: Task,
+    task: TrainingTask,
     scores: Mapping[str, Score],
     *,
     last: Mapping[str, Score],

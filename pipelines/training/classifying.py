@@ -15,14 +15,14 @@ from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.augment import as_floats, augmented
 from clearsight.pipelines.training.image_set import ImageSet, decode, split
 from clearsight.pipelines.training.scoring import Score, score
-from clearsight.pipelines.training.task import Task
+from clearsight.pipelines.training.task import TrainingTask
 from clearsight.pipelines.training.through import restore_then_classify
 
 LOOKED_AT = 4
 """Images that the gradient of restorers is looked at with."""
 
 
-class Classifying(Task):
+class Classifying(TrainingTask):
     """The images of a classifier."""
 
     def __init__(self, config: TrainConfig, model: ClassifierSpec, device: str) -> None:

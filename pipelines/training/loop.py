@@ -31,7 +31,7 @@ from clearsight.pipelines.training.optimiser import factor, optimiser, set_rate
 from clearsight.pipelines.training.publishing import Trained, publish
 from clearsight.pipelines.training.restoring import Restoring
 from clearsight.pipelines.training.state import State
-from clearsight.pipelines.training.task import Score, Task
+from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.base import RestorerSpec
 
 SAVE_SECONDS = 10.0
@@ -40,7 +40,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepReport:
     """Where a run is: shown while it trains.
 
     Attributes:
@@ -71,7 +71,7 @@ def train(
     minutes: float | None = None,
     device: str = "auto",
     folder: Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[StepReport], None] | None = None,
 ) -> Trained:
     """Train a model, or go on where the run folder stopped, and write its weights with their card.
 
@@ -98,7 +98,7 @@ def train(
     return publish(config, task, loop.state, place, where)
 
 
-def _task(config: TrainConfig, device: str) -> Task:
+def _task(config: TrainConfig, device: str) -> TrainingTask:
     """Decode the images of the run."""
     model = config.model
     if isinstance(model, RestorerSpec):
@@ -112,10 +112,10 @@ class _Loop:
     def __init__(
         self,
         config: TrainConfig,
-        task: Task,
+        task: TrainingTask,
         device: str,
         path: Path,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[StepReport], None] | None,
     ) -> None:
         self.config, self.task, self.device, self.path = config, task, device, path
         self.tell = on_progress
@@ -184,7 +184,7 @@ class _Loop:
                 state.elapsed = before + perf_counter() - began
             if self.tell:
                 epoch = state.step / self.per_epoch
-                self.tell(Progress(state.step, self.share, epoch, state.elapsed, loss, rate, passes, check))
+                self.tell(StepReport(state.step, self.share, epoch, state.elapsed, loss, rate, passes, check))
             if check is not None or perf_counter() - saved > pause:
                 start = perf_counter()
                 state.save(self.path, self.task.fingerprint)

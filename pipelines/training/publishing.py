@@ -16,7 +16,7 @@ from clearsight.pipelines.systems.speed import speed
 from clearsight.pipelines.training.card import card
 from clearsight.pipelines.training.curve import write_curve
 from clearsight.pipelines.training.state import State
-from clearsight.pipelines.training.task import Score, Task
+from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.pipelines.training.through import RestoreThenClassify, network_of, publish_restorers
 from clearsight.restore.restorer import Restorer
 
@@ -43,7 +43,7 @@ class Trained:
     seconds: float
 
 
-def publish(config: TrainConfig, task: Task, state: State, place: Path, device: str) -> Trained:
+def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, device: str) -> Trained:
     """Measure the weights as they will be stored (half precision) and write them with their card.
 
     Args:
@@ -73,7 +73,7 @@ def publish(config: TrainConfig, task: Task, state: State, place: Path, device: 
     return Trained(weights, place, scores, last, state.step, state.elapsed)
 
 
-def _scores(task: Task, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Score]:
+def _scores(task: TrainingTask, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Score]:
     stored = {
         name: value.half().float() if value.is_floating_point() else value for name, value in state.items()
     }

@@ -16,7 +16,7 @@ from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
 from clearsight.pipelines.training.scoring import evaluated
-from clearsight.pipelines.training.task import Task
+from clearsight.pipelines.training.task import TrainingTask
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
@@ -105,7 +105,7 @@ def score_restorer(
     return found
 
 
-class Restoring(Task):
+class Restoring(TrainingTask):
     """The photographs of a restorer."""
 
     def __init__(self, config: TrainConfig, model: RestorerSpec, device: str) -> None:

@@ -1,4 +1,4 @@
-"""`Task`: what the loop must know of the kind of network it trains."""
+"""`TrainingTask`: what the loop must know of the kind of network it trains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Score(Protocol):
         """Return the figures with their intervals, for the card."""
 
 
-class Task(ABC):
+class TrainingTask(ABC):
     """Images of one run, and how its network is measured on them.
 
     Attributes:

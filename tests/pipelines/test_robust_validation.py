@@ -18,7 +18,7 @@ from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.image_set import ImageSet, decode
-from clearsight.pipelines.training.loop import Progress, train
+from clearsight.pipelines.training.loop import StepReport, train
 from clearsight.pipelines.training.scoring import Score, score
 
 
@@ -98,7 +98,7 @@ def config(folder: Path) -> TrainConfig:
 def test_training_keeps_the_most_robust_weights(tmp_path: Path) -> None:
     run, seen = config(tmp_path), []
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: StepReport) -> None:
         if isinstance(progress.check, Score):
             seen.append(progress.check)
 

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation import run as runner
+from clearsight.pipelines.evaluation import worker as runner
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.markdown import markdown
@@ -131,11 +131,11 @@ def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
     config, root = make_config(), tmp_path / "runs"
     measure, calls = runner.Bench.measure, []
 
-    def fail_later(bench: runner.Bench, task: runner.Task) -> int:
-        calls.append(task)
+    def fail_later(bench: runner.Bench, chunk: runner.CellChunk) -> int:
+        calls.append(chunk)
         if len(calls) == 4:
             raise RunError("the machine has no more memory")
-        return measure(bench, task)
+        return measure(bench, chunk)
 
     monkeypatch.setattr(runner.Bench, "measure", fail_later)
     with pytest.raises(RunError, match="no more memory"):

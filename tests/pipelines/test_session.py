@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 from tiny_onnx import CLASSES, KERNEL, tiny
 
+from clearsight.data import cores as cores_module
 from clearsight.data.contract.deployed import KEY
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
@@ -211,9 +212,9 @@ def test_what_is_not_to_be_had_is_passed_over_in_silence(tmp_path, provider, cap
 def test_cores_respect_the_quota_of_a_container(tmp_path, monkeypatch, text, cores):
     quota = tmp_path / "cpu.max"
     quota.write_text(text)
-    monkeypatch.setattr(providers.os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
-    monkeypatch.setattr(providers, "QUOTA", quota)
-    assert providers.usable_cores() == (cores or 5)
+    monkeypatch.setattr(cores_module.os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
+    monkeypatch.setattr(cores_module, "QUOTA", quota)
+    assert cores_module.usable_cores() == (cores or 5)
 
 
 def test_neither_session_nor_command_imports_torch(tmp_path):

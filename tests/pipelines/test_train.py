@@ -29,7 +29,7 @@ from clearsight.pipelines.training.augment import as_floats, augmented, mirrored
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.checkpoint import Checkpoint, read, write
 from clearsight.pipelines.training.image_set import ImageSet, decode, split
-from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, train
+from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, Trained, train
 from clearsight.pipelines.training.optimiser import factor, optimiser
 from clearsight.pipelines.training.scoring import score
 
@@ -85,8 +85,8 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def stop_after(step: int) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
+def stop_after(step: int) -> Callable[[StepReport], None]:
+    def tell(progress: StepReport) -> None:
         if progress.step == step:
             raise KilledError
 
@@ -94,7 +94,7 @@ def stop_after(step: int) -> Callable[[Progress], None]:
 
 
 def test_learns_and_writes_usable_weights(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     done = train(make(epochs=6), folder=tmp_path, device="cpu", on_progress=seen.append)
     assert done.scores["test"].accuracy > 0.9
     assert seen[-1].share == 1.0
@@ -133,7 +133,7 @@ def test_resume_is_exact(
     for step in (1, 4, 5, 7):
         with pytest.raises(KilledError):
             train(config, folder=tmp_path / "parts", device="cpu", on_progress=stop_after(step))
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     parts = train(config, folder=tmp_path / "parts", device="cpu", on_progress=seen.append)
     # The step that a kill interrupted was not saved, so the run goes on one step earlier.
     assert seen[0].step == 7
@@ -174,7 +174,7 @@ def test_resume_after_a_real_kill_is_exact(make: Callable[..., TrainConfig], tmp
     )
     assert done.returncode == -signal.SIGKILL
     whole = train(config, folder=tmp_path / "whole", device="cpu")
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     parts = train(config, folder=tmp_path / "parts", device="cpu", on_progress=seen.append)
     assert seen[0].step == 5
     assert equal(tensors(whole), tensors(parts))
@@ -182,7 +182,7 @@ def test_resume_after_a_real_kill_is_exact(make: Callable[..., TrainConfig], tmp
 
 def test_a_finished_run_is_not_trained_again(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     first = train(make(), folder=tmp_path, device="cpu")
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     again = train(make(), folder=tmp_path, device="cpu", on_progress=seen.append)
     assert not seen
     assert first.weights.card == again.weights.card
@@ -200,7 +200,7 @@ SEEDS = ((0, "a"), (0, "b"), (1, "c"))
 
 
 def test_budget_in_minutes_is_kept(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     done = train(make(), minutes=0.03, folder=tmp_path, device="cpu", on_progress=seen.append)
     assert 1.8 <= done.seconds < 4
     assert done.weights.card["minutes"] == round(done.seconds / 60, 2)
@@ -234,7 +234,7 @@ def test_card_says_everything(make: Callable[..., TrainConfig], tmp_path: Path) 
 def test_weights_are_a_place_to_start_from(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     first = train(make(epochs=6), folder=tmp_path / "one", device="cpu")
     model = {"kind": "small_convnet", "width": 4, "blocks": 1, "weights": str(first.weights.folder)}
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     config = make(model=model, epochs=1, optimiser={"rate": 1e-9, "kind": "sgd"})
     second = train(config, folder=tmp_path / "two", device="cpu", on_progress=seen.append)
     assert second.scores["test"].accuracy == pytest.approx(first.scores["test"].accuracy, abs=0.1)

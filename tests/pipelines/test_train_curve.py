@@ -16,7 +16,7 @@ from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.checkpoint import read, write
 from clearsight.pipelines.training.curve import CHART, NUMBERS, Counts
 from clearsight.pipelines.training.curve_chart import drawn
-from clearsight.pipelines.training.loop import CHECKPOINT, Progress, train
+from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, train
 
 SVG = "{http://www.w3.org/2000/svg}"
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -34,7 +34,7 @@ def curve(folder: Path) -> dict[str, Any]:
 
 def test_every_check_is_recorded_and_handed_on(tmp_path: Path) -> None:
     toy.SEEN.clear()
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     done = train(
         counted(test={"kind": "signs", "count": 17, "pixels": 16}), folder=tmp_path, on_progress=seen.append
     )

@@ -18,7 +18,7 @@ from clearsight.data.sources.files import Files
 from clearsight.data.weights import REQUIRED, find, state
 from clearsight.pipelines.cli.train import Own, adapted
 from clearsight.pipelines.config.train import Augment, TrainConfig
-from clearsight.pipelines.training.loop import CHECKPOINT, Progress, Trained, train
+from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, Trained, train
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
 from clearsight.pipelines.training.restoring import score_restorer
 from clearsight.restore.learned.unet_denoiser import UNetDenoiser
@@ -69,8 +69,8 @@ class KilledError(Exception):
     """Stands for a kill between two steps."""
 
 
-def stop_after(step: int) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
+def stop_after(step: int) -> Callable[[StepReport], None]:
+    def tell(progress: StepReport) -> None:
         if progress.step == step:
             raise KilledError
 

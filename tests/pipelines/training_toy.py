@@ -13,7 +13,7 @@ from clearsight.data.contract.method import MODEL, Method, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.weights import save
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.training.loop import Progress
+from clearsight.pipelines.training.loop import StepReport
 from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 
 CARD = dict.fromkeys(("data", "recipe", "seed", "minutes", "machine", "figures", "limits", "licence"), "")
@@ -23,8 +23,8 @@ class KilledError(Exception):
     """Stands for a kill between two steps."""
 
 
-def stop_after(step: int) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
+def stop_after(step: int) -> Callable[[StepReport], None]:
+    def tell(progress: StepReport) -> None:
         if progress.step == step:
             raise KilledError
 

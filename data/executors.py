@@ -1,0 +1,146 @@
+"""`Executor`: where units of work are done. The only place that opens a pool of processes.
+
+A job is what all units have in common and is sent to each process once; a unit says which part of it to do.
+Results must not depend on the executor, nor on the order in which units finish.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Sized
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for_sentinel
+from typing import Any, Protocol, TypeVar
+
+from clearsight.data.contract.errors import RunError
+from clearsight.data.cores import usable_cores
+
+J = TypeVar("J")
+U = TypeVar("U")
+R = TypeVar("R")
+
+AHEAD = 2
+"""Units handed to each process in advance; a million futures would be a memory problem of their own."""
+
+
+class Executor(Protocol):
+    """Does units of work, in this process or elsewhere."""
+
+    def map(
+        self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
+    ) -> Generator[tuple[U, R], None, None]:
+        """Yield every unit with its result as it finishes.
+
+        Close the generator when something goes wrong in between: a traceback would keep it alive, and the
+        processes with it.
+
+        Args:
+            start: makes, from the job, the function that does one unit; called once in each process.
+            job: what all units have in common.
+            units: taken when there is room for them, so they may be made on demand.
+
+        Raises:
+            Exception: what a unit raised; units that have not begun are dropped.
+        """
+
+
+class InProcess:
+    """Does one unit after the other, here."""
+
+    def map(
+        self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
+    ) -> Generator[tuple[U, R], None, None]:
+        """Yield every unit with its result, in order."""
+        work = start(job)
+        for unit in units:
+            yield unit, work(unit)
+
+
+@dataclass(frozen=True)
+class ProcessPool:
+    """Does units in spawned processes, each with one thread of OpenCV.
+
+    ``start`` must be a function of a module, and job, units and results plain enough to be sent.
+
+    Attributes:
+        workers: number of processes.
+        where: what the message says where a process died.
+        hint: what to do then.
+    """
+
+    workers: int
+    where: str
+    hint: str = "run again to go on; fewer workers need less memory"
+
+    def map(
+        self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
+    ) -> Generator[tuple[U, R], None, None]:
+        """Yield every unit with its result, in the order in which they finish.
+
+        Raises:
+            RunError: a process died.
+        """
+        waiting = iter(units)
+        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (start, job))
+        running: dict[Future[Any], U] = {}
+        try:
+            for unit in islice(waiting, AHEAD * self.workers):
+                running[pool.submit(_work, unit)] = unit
+            while running:
+                ready, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield running.pop(future), future.result()
+                    for unit in islice(waiting, 1):
+                        running[pool.submit(_work, unit)] = unit
+        except BrokenProcessPool:
+            raise RunError(
+                "a worker process died (out of memory, or killed)", where=self.where, hint=self.hint
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def executor_for(units: Sized, workers: int, *, where: str, hint: str = ProcessPool.hint) -> Executor:
+    """Return this process where one is enough for the units, else a pool.
+
+    Args:
+        units: what there is to do.
+        workers: processes at most; 0 means one a core.
+        where: what the message says where a process died.
+        hint: what to do then.
+    """
+    count = min(workers or usable_cores(), len(units))
+    return InProcess() if count <= 1 else ProcessPool(count, where, hint)
+
+
+_WORKER: list[Callable[[Any], Any]] = []
+"""What does the units in this worker process."""
+
+
+def _begin(start: Callable[[Any], Callable[[Any], Any]], job: Any) -> None:
+    import cv2
+
+    # Ctrl-C reaches the whole group; the parent decides when its workers stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The units are the parallel axis; threads inside each would only fight for the cores.
+    cv2.setNumThreads(1)
+    parent = parent_process()
+    if parent is not None:
+        # A worker whose parent was killed would wait for work for ever.
+        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+    _WORKER[:] = [start(job)]
+
+
+def _leave_with(sentinel: int) -> None:
+    wait_for_sentinel([sentinel])
+    os._exit(1)
+
+
+def _work(unit: Any) -> Any:
+    return _WORKER[0](unit)

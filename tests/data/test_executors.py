@@ -1,0 +1,69 @@
+"""Executors: the same units with the same results, errors that come out, processes that end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from clearsight.data.contract.errors import RunError
+from clearsight.data.executors import Executor, InProcess, ProcessPool, executor_for
+
+EXECUTORS: list[Executor] = [InProcess(), ProcessPool(2, "here")]
+
+
+def start_adding(job: int) -> Callable[[int], tuple[int, int]]:
+    """A job that is a number to add; 13 is refused, 99 kills its process."""
+
+    def add(unit: int) -> tuple[int, int]:
+        if unit == 13:
+            raise ValueError("13 is not for adding")
+        if unit == 99:
+            os._exit(3)
+        return unit + job, os.getpid()
+
+    return add
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=lambda executor: type(executor).__name__)
+def test_every_unit_comes_back_with_its_result(executor: Executor) -> None:
+    with closing(executor.map(start_adding, 10, range(9))) as done:
+        found = {unit: result for unit, (result, _) in done}
+    assert found == {unit: unit + 10 for unit in range(9)}
+
+
+def test_a_pool_works_elsewhere_and_in_process_here() -> None:
+    assert {pid for _, (_, pid) in InProcess().map(start_adding, 0, range(3))} == {os.getpid()}
+    assert os.getpid() not in {pid for _, (_, pid) in ProcessPool(2, "here").map(start_adding, 0, range(3))}
+
+
+def test_units_are_taken_as_there_is_room() -> None:
+    taken: list[int] = []
+
+    def units() -> Iterator[int]:
+        for unit in range(100):
+            taken.append(unit)
+            yield unit
+
+    with closing(ProcessPool(1, "here").map(start_adding, 0, units())) as done:
+        next(done)
+        assert len(taken) <= 3
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=lambda executor: type(executor).__name__)
+def test_an_error_of_a_unit_comes_out(executor: Executor) -> None:
+    with pytest.raises(ValueError, match="13 is not for adding"):
+        list(executor.map(start_adding, 0, [1, 13]))
+
+
+def test_a_dead_process_says_what_to_do() -> None:
+    with pytest.raises(RunError, match=r"here: a worker process died.*fewer"):
+        list(ProcessPool(1, "here", "take fewer").map(start_adding, 0, [99]))
+
+
+def test_one_worker_or_one_unit_needs_no_process() -> None:
+    assert isinstance(executor_for(range(9), 1, where="here"), InProcess)
+    assert isinstance(executor_for(range(1), 4, where="here"), InProcess)
+    assert executor_for(range(3), 8, where="here") == ProcessPool(3, "here")
