@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.config.train import TrainConfig
     from clearsight.pipelines.export.export import Exported
     from clearsight.pipelines.export.manifest import Variant
-    from clearsight.pipelines.training.loop import Progress
+    from clearsight.pipelines.training.loop import StepReport
     from clearsight.pipelines.training.publishing import Trained
 
 
@@ -63,7 +63,7 @@ def train(
     changes: Mapping[str, Any] | None = None,
     device: str = "auto",
     folder: str | PathLike[str] | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[StepReport], None] | None = None,
 ) -> Trained:
     """Train a classifier or a restorer and write its weights with their card; an interrupted run continues.
 
