@@ -10,7 +10,8 @@ from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.defend.attacks.cw import CarliniWagner
-from clearsight.pipelines.config.evaluate import Condition, Evaluate
+from clearsight.pipelines.config.conditions import Condition
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.report.words import radius
 from clearsight.pipelines.systems.graph import IMAGE, OUT, Graph, Node, wire
 

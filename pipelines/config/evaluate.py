@@ -2,117 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from clearsight.data.benchmark.sets import SETS
-from clearsight.data.catalogue import CORRUPTIONS, SOURCES
+from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import PartSpec, Spec
-from clearsight.data.corruptions.base import Corruption, Table
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.catalogue import ATTACKS
+from clearsight.pipelines.config.conditions import Condition, ConditionNode, Corrupting, expand
 from clearsight.pipelines.config.registries import METRICS, PARTS
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
-Severity = Annotated[int, Field(ge=0, le=5)]
-CorruptionChoice = Annotated[Corruption, Choice(CORRUPTIONS)]
-
-
-class CorruptionSet(Spec):
-    """All types of a named set, each at some severities."""
-
-    set: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
-    """Which types."""
-    severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
-    """One severity or several."""
-    table: Table = "imagenet_c"
-    """Which severity constants."""
-
-    def expand(self) -> dict[str, Corruption]:
-        """Return name -> corruption."""
-        levels = (self.severity,) if isinstance(self.severity, int) else self.severity
-        return {
-            f"{kind}-{level}": CORRUPTIONS.parse({"kind": kind, "severity": level, "table": self.table})
-            for kind in SETS[self.set]
-            for level in levels
-        }
-
-
-class Each(BaseModel):
-    """One kind at every combination of the listed values; the other fields stay as they are."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
-
-    each: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
-    """Field -> values."""
-    kind: str
-
-    @model_validator(mode="after")
-    def _can_be_expanded(self) -> Self:
-        try:
-            self.expand()
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(step) for step in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-            raise ValueError(f"{place + ': ' if place else ''}{message}{got}") from None
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    def expand(self) -> dict[str, Corruption]:
-        """Return name -> corruption."""
-        out = {}
-        for values in product(*self.each.values()):
-            told = dict(zip(self.each, values, strict=True))
-            corruption = CORRUPTIONS.parse({"kind": self.kind, **(self.model_extra or {}), **told})
-            rest = [f"{name}={value}" for name, value in told.items() if name != "severity"]
-            level = [f"{told['severity']}"] if "severity" in told else []
-            out["-".join([self.kind, *level, *rest])] = corruption
-        return out
-
-
-def _form(node: Any) -> str:
-    for name in ("set", "each"):
-        if (isinstance(node, dict) and name in node) or hasattr(node, name):
-            return name
-    return "one"
-
-
-ConditionNode = Annotated[
-    Annotated[CorruptionSet, Tag("set")]
-    | Annotated[Each, Tag("each")]
-    | Annotated[CorruptionChoice, Tag("one")],
-    Discriminator(_form),
-]
-
-
-class Condition(BaseModel):
-    """One condition after expansion."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    group: str
-    corruption: Corruption
 
 
 class Measure(Spec):
@@ -171,7 +78,7 @@ class Evaluate(Spec):
     systems: Annotated[dict[Name, list[str] | dict[str, Node]], Field(min_length=1)]
     """A list of part names is a chain, a mapping of nodes is any graph with a node ``out``."""
     conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]
-    """What happens to the images."""
+    """What happens to the images. A list of corruptions is applied in its order."""
     attacks: dict[Name, Annotated[Attack, Choice(ATTACKS)]] = Field(default_factory=_no_attack)
     """Adversaries. ``none: {kind: none}`` is among them, whether it is written or not."""
     measure: tuple[Measure, ...] | None = None
@@ -234,11 +141,10 @@ class Evaluate(Spec):
     def expanded(self) -> dict[str, tuple[Condition, ...]]:
         """Return group name -> its conditions; every condition has a name of its own."""
         groups: dict[str, tuple[Condition, ...]] = {}
-        taken: dict[str, Corruption] = {}
+        taken: dict[str, Corrupting] = {}
         for group, node in self.conditions.items():
-            found = {group: node} if isinstance(node, Corruption) else node.expand()
             conditions = []
-            for name, corruption in found.items():
+            for name, corruption in expand(group, node).items():
                 if taken.get(name, corruption) != corruption:
                     name = f"{group}:{name}"
                 taken[name] = corruption

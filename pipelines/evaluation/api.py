@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import PartSpec, kind_of
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from clearsight.data.contract.progress import Progress
+
+
+Corruptions: TypeAlias = Corruption | Sequence[Corruption]
+"""One condition: a corruption, or several in order."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def evaluate(
     data: Source,
     systems: Mapping[str, Graph | PartSpec],
     *,
-    conditions: Sequence[Corruption] | Mapping[str, Corruption],
+    conditions: Sequence[Corruptions] | Mapping[str, Corruptions],
     attacks: Sequence[Attack] | Mapping[str, Attack] | None = None,
     seed: int = 0,
     baseline: str | None = None,
@@ -122,7 +126,8 @@ def evaluate(
     Args:
         data: labelled (or, for restoration alone, unlabelled) images.
         systems: name -> what `chain` or `wire` returned, or a single part.
-        conditions: corruptions; a sequence is named ``<kind>-<severity>`` (``clean`` for the identity).
+        conditions: a corruption each, or several that are applied in order; a sequence of conditions is named
+            ``<kind>-<severity>`` (``clean`` for the identity), joined by ``+`` where there are several.
         attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
@@ -179,11 +184,16 @@ def _numbered(attacks: Sequence[Attack]) -> dict[str, Attack]:
     return out
 
 
-def _named(corruptions: Sequence[Corruption]) -> dict[str, Corruption]:
-    out: dict[str, Corruption] = {}
-    for corruption in corruptions:
-        kind = kind_of(corruption)
-        stem = "clean" if kind == "identity" else f"{kind}-{corruption.severity}"
+def _named(conditions: Sequence[Corruptions]) -> dict[str, Corruptions]:
+    out: dict[str, Corruptions] = {}
+    for condition in conditions:
+        steps = (condition,) if isinstance(condition, Corruption) else condition
+        stem = "+".join(map(_stem, steps))
         number = sum(name == stem or name.startswith(f"{stem}.") for name in out)
-        out[f"{stem}.{number + 1}" if number else stem] = corruption
+        out[f"{stem}.{number + 1}" if number else stem] = condition
     return out
+
+
+def _stem(corruption: Corruption) -> str:
+    kind = kind_of(corruption)
+    return "clean" if kind == "identity" else f"{kind}-{corruption.severity}"

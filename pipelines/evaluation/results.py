@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.spec import PartSpec, kind_of
+from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.analysis.training_cost import training_of
@@ -122,6 +123,7 @@ def _part(name: str, spec: PartSpec, parameters: int) -> dict[str, Any]:
 def _condition(plan: Plan, name: str) -> dict[str, Any]:
     condition = plan.grid.conditions[name]
     corruption = condition.corruption
+    steps = corruption.steps if isinstance(corruption, CorruptionSequence) else ()
     return {
         "name": name,
         "group": condition.group,
@@ -130,6 +132,7 @@ def _condition(plan: Plan, name: str) -> dict[str, Any]:
         "severity": corruption.severity,
         "table": corruption.table,
         "family": corruption.group,
+        "steps": [{"kind": kind_of(step), "severity": step.severity} for step in steps],
     }
 
 

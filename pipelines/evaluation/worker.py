@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from clearsight.data.corruptions.base import Corruption
+    from clearsight.pipelines.config.conditions import Corrupting
 
 ATTACK = "(attack)"
 """What the timings call the time of an attack; no part can have this name."""
@@ -60,7 +60,7 @@ class Job:
     source: Source
     entries: tuple[Entry, ...]
     graphs: dict[str, Graph]
-    corruptions: dict[str, Corruption]
+    corruptions: dict[str, Corrupting]
     attacks: dict[str, Attack]
     seed: int
     draws: int
@@ -208,7 +208,7 @@ class Bench:
         return [i for i, position in enumerate(self.job.positions(number)) if position in self.job.shown]
 
     def _keep_inputs(
-        self, chunk: CellChunk, corruption: Corruption, inputs: Sequence[NDArray[np.uint8]]
+        self, chunk: CellChunk, corruption: Corrupting, inputs: Sequence[NDArray[np.uint8]]
     ) -> None:
         for i in self._shown_of(chunk.number):
             position = self.job.positions(chunk.number)[i]

@@ -211,6 +211,8 @@ class Figures:
         condition = self.conditions.get(name)
         if condition is None or unchanged(condition):
             return plain(name)
+        if steps := condition.get("steps"):
+            return " then ".join(f"{plain(step['kind'])} {_severity(step):g}" for step in steps)
         same = ("kind", "severity")
         twins = [c for c in self.conditions.values() if all(c[key] == condition[key] for key in same)]
         return (

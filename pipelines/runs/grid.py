@@ -9,7 +9,8 @@ from typing import Any
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import content_key
 from clearsight.defend.attacks.base import Attack
-from clearsight.pipelines.config.evaluate import Condition, Evaluate
+from clearsight.pipelines.config.conditions import Condition
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.systems.graph import Graph
 from clearsight.pipelines.systems.threats import is_attack, victim_of
 

@@ -20,7 +20,8 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.pipelines.analysis.per_class import MOST_CLASSES, per_class
 from clearsight.pipelines.analysis.scenarios import pairs, scenarios
-from clearsight.pipelines.config.evaluate import Condition, Evaluate
+from clearsight.pipelines.config.conditions import Condition
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.grid import Grid

@@ -13,7 +13,7 @@ from clearsight.data.statistics import holm
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.scenarios import clean_condition
 from clearsight.pipelines.analysis.summary import Summary
-from clearsight.pipelines.config.evaluate import Condition
+from clearsight.pipelines.config.conditions import Condition
 from clearsight.pipelines.metrics.accuracy import Accuracy
 from clearsight.pipelines.metrics.ece import ECE
 from clearsight.pipelines.metrics.psnr import PSNR

@@ -1,0 +1,131 @@
+"""What may stand below ``conditions``: a corruption, several in order, a named set, or every combination."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from clearsight.data.benchmark.sets import SETS
+from clearsight.data.catalogue import CORRUPTIONS
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.registry import Choice
+from clearsight.data.contract.spec import Spec
+from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
+
+Severity = Annotated[int, Field(ge=0, le=5)]
+CorruptionChoice = Annotated[Corruption, Choice(CORRUPTIONS)]
+
+
+class CorruptionSet(Spec):
+    """All types of a named set, each at some severities."""
+
+    set: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
+    """Which types."""
+    severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
+    """One severity or several."""
+    table: Table = "imagenet_c"
+    """Which severity constants."""
+
+    def expand(self) -> dict[str, Corruption]:
+        """Return name -> corruption."""
+        levels = (self.severity,) if isinstance(self.severity, int) else self.severity
+        return {
+            f"{kind}-{level}": CORRUPTIONS.parse({"kind": kind, "severity": level, "table": self.table})
+            for kind in SETS[self.set]
+            for level in levels
+        }
+
+
+class Each(BaseModel):
+    """One kind at every combination of the listed values; the other fields stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+    each: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+    """Field -> values."""
+    kind: str
+
+    @model_validator(mode="after")
+    def _can_be_expanded(self) -> Self:
+        try:
+            self.expand()
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+            raise ValueError(f"{place + ': ' if place else ''}{message}{got}") from None
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def expand(self) -> dict[str, Corruption]:
+        """Return name -> corruption."""
+        out = {}
+        for values in product(*self.each.values()):
+            told = dict(zip(self.each, values, strict=True))
+            corruption = CORRUPTIONS.parse({"kind": self.kind, **(self.model_extra or {}), **told})
+            rest = [f"{name}={value}" for name, value in told.items() if name != "severity"]
+            level = [f"{told['severity']}"] if "severity" in told else []
+            out["-".join([self.kind, *level, *rest])] = corruption
+        return out
+
+
+def _steps(node: Any) -> Any:
+    return node.steps if isinstance(node, CorruptionSequence) else node
+
+
+InOrder = Annotated[
+    tuple[CorruptionChoice, ...],
+    BeforeValidator(_steps),
+    Field(min_length=1, description="Corruptions that are applied one after the other."),
+]
+
+
+def _form(node: Any) -> str:
+    if isinstance(node, (list, tuple, CorruptionSequence)):
+        return "in_order"
+    for name in ("set", "each"):
+        if (isinstance(node, dict) and name in node) or hasattr(node, name):
+            return name
+    return "one"
+
+
+ConditionNode = Annotated[
+    Annotated[CorruptionSet, Tag("set")]
+    | Annotated[Each, Tag("each")]
+    | Annotated[InOrder, Tag("in_order")]
+    | Annotated[CorruptionChoice, Tag("one")],
+    Discriminator(_form),
+]
+Corrupting: TypeAlias = Corruption | CorruptionSequence
+"""What one condition does to an image."""
+
+
+def expand(group: str, node: Any) -> dict[str, Corrupting]:
+    """Return name -> corruption of what stands below ``conditions`` under the name ``group``."""
+    if isinstance(node, (CorruptionSet, Each)):
+        return dict(node.expand())
+    return {group: in_order(node)}
+
+
+class Condition(BaseModel):
+    """One condition after expansion."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    group: str
+    corruption: Corrupting
