@@ -26,6 +26,7 @@ from clearsight.pipelines.evaluation import worker
 from clearsight.pipelines.evaluation.api import evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.runs.folder import read_json
 
 Make = Callable[..., Evaluate]
 NIGHT = [{"kind": "low_light", "severity": 3}, {"kind": "jpeg_compression", "severity": 2}]
@@ -114,7 +115,7 @@ def test_a_run_is_killed_and_resumed_and_names_the_steps(
         workers=1,
     )
     assert parquet.read_table(alone.path / rows) == parquet.read_table(whole.path / rows)
-    figures = Figures(whole.read_json("summary.json"))
+    figures = Figures(read_json(whole.summary))
     assert figures.title("night") == "low light 3 then jpeg compression 2"
     assert [row.label for row in figures.rows()] == ["low_light + jpeg_compression", "gaussian_noise"]
     assert "low light + jpeg compression" in (whole.path / "report.html").read_text()
