@@ -33,7 +33,7 @@ NAMES100 = tuple(_HUNDRED.split())
 
 @dataclass(frozen=True)
 class Layout:
-    """How one published version of a set is laid out on disk.
+    """Layout on disk of one published version of a set.
 
     Attributes:
         folder: folder that the archive unpacks to.
@@ -155,7 +155,7 @@ def _rows(
 def _binary(path: Path, head: int, column: int) -> tuple[NDArray[np.uint8], list[int]]:
     data = np.fromfile(path, np.uint8)
     if data.size == 0 or data.size % (head + PIXELS):
-        raise DataError(f"is damaged: {data.size} bytes are no whole number of images", where=str(path))
+        raise DataError(f"is damaged: {data.size} bytes are not a whole number of images", where=str(path))
     table = data.reshape(-1, head + PIXELS)
     return table[:, head:], table[:, column].tolist()
 

@@ -93,7 +93,7 @@ class _Name:
 
     def __setstate__(self, state: Any) -> None:
         """Refuse: a name has no state."""
-        raise ValueError("it sets the state of something that is no array")
+        raise ValueError("it sets the state of something that is not an array")
 
 
 class _Reader(pickle.Unpickler):

@@ -101,7 +101,7 @@ class Target(Protocol):
         """
 
     def remember(self, step: str, **tensors: Tensor) -> None:
-        """Keep tensors and counters in place of what was kept before, so that a killed run goes on here."""
+        """Keep tensors and counters in place of what was kept before, so that a killed run continues here."""
 
     def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
         """Note what a member of a composition did: images, successes, and its cost since these totals."""

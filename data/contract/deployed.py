@@ -1,4 +1,4 @@
-"""What a deployed ONNX file says of itself. Importing this needs neither torch nor onnxruntime."""
+"""The description that a deployed ONNX file carries. Importing this needs neither torch nor onnxruntime."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Deployed:
 
 
 def read(metadata: Mapping[str, str], where: str) -> Deployed:
-    """Return what a file says of itself.
+    """Return the description of a file.
 
     Args:
         metadata: the file's metadata entries.

@@ -48,7 +48,7 @@ class AttackError(ClearsightError):
 
 
 class RunError(ClearsightError):
-    """A run that cannot go on (its folder is damaged, a worker died)."""
+    """A run that cannot continue (its folder is damaged, a worker died)."""
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Takes the text below each field of a spec as the field's description, when somebody wants to read it.
+"""Takes the text below each field of a spec as the field's description, when it is needed.
 
 pydantic can do this itself, but does it for every class at import: parsing the sources of a hundred classes
 takes longer than everything else that ``clearsight list`` does.

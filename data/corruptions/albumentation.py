@@ -75,7 +75,7 @@ class Albumentation(Corruption):
         if any(takes[name].kind is Parameter.VAR_KEYWORD for name in fixed):
             fixed += list(self.arguments)
         for name in self.arguments:
-            # The library itself would warn and go on without the argument.
+            # The library itself would warn and continue without the argument.
             if name not in fixed:
                 raise ConfigError(
                     "takes no such argument", where=f"{place} '{name}'", hint=near_miss(name, fixed)

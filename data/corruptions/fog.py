@@ -1,4 +1,4 @@
-"""Fog: a plasma fractal laid over the image."""
+"""Fog: a plasma fractal blended over the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frost: ice crystals laid over the image."""
+"""Frost: ice crystals blended over the image."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def gaussian_taps(sigma: float) -> NDArray[np.float32]:
 
 
 def smooth(image: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
-    """Blur with a Gaussian; the border pixels go on outside the image.
+    """Blur with a Gaussian; the border pixels are replicated.
 
     Args:
         image: uint8 (h, w, c).
@@ -112,7 +112,7 @@ def line(radius: int, sigma: float, angle: float, height: int, width: int) -> li
 
 
 def streak(image: NDArray[np.uint8 | np.float32], taps: list[Tap]) -> NDArray[np.float32]:
-    """Correlate an image with a few taps; the border pixels go on outside the image.
+    """Correlate an image with a few taps; the border pixels are replicated.
 
     The weighted mean grows tap by tap. That is quicker than a filter with a large and nearly empty kernel,
     which OpenCV applies in the frequency domain.

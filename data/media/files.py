@@ -15,12 +15,12 @@ def images(folder: Path, pattern: str = "**/*") -> list[str]:
     ``._x.jpg`` beside every image).
 
     Raises:
-        DataError: the pattern is no glob.
+        DataError: the pattern is not a valid glob.
     """
     try:
         matches = list(folder.glob(pattern))
     except (ValueError, NotImplementedError) as error:
-        raise DataError(f"is no glob: {error}", where=pattern) from None
+        raise DataError(f"is not a valid glob: {error}", where=pattern) from None
     found = (path for path in matches if path.suffix.lower() in SUFFIXES and path.is_file())
     inside = (path.relative_to(folder) for path in found)
     return sorted({path.as_posix() for path in inside if not _hidden(path)})

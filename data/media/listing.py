@@ -60,7 +60,7 @@ def found(given: str, leave_out: Path | None) -> tuple[Path, tuple[str, ...]]:
     try:
         names = tuple(sorted(_names(root, pattern, leave_out.resolve() if leave_out else None)))
     except (ValueError, NotImplementedError) as error:
-        raise ConfigError(f"is no glob: {error}", where=pattern) from None
+        raise ConfigError(f"is not a valid glob: {error}", where=pattern) from None
     if not names:
         raise DataError("holds no images or videos", where=given)
     return root, names

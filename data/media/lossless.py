@@ -56,7 +56,7 @@ LONGEST_EXIF = 65_533
 
 @dataclass(frozen=True)
 class StoredImage:
-    """Pixels, and what a file says besides.
+    """Pixels and metadata of a file.
 
     Attributes:
         pixels: uint8 (h, w, 3 or 1), or uint16 (h, w, 1); upright.

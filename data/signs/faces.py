@@ -1,4 +1,4 @@
-"""Faces of the synthetic road signs: seventeen classes of distinct shape, colour and symbol, drawn by us.
+"""Faces of the synthetic road signs: seventeen classes of distinct shape, colour and symbol.
 
 They follow the Vienna convention's shapes and colours loosely. They are no reproduction of any data set.
 """

@@ -28,7 +28,7 @@ class CifarSource(Source):
 
     @abstractmethod
     def layouts(self) -> Sequence[Layout]:
-        """Return how the published versions lie on disk."""
+        """Return the layout on disk of the published versions."""
 
     def _rows(self) -> Rows:
         from clearsight.data.cifar import rows

@@ -83,7 +83,7 @@ def _places() -> tuple[str | None, ...]:
 
 @lru_cache(maxsize=64)
 def _located(path: str, *_places: str | None) -> Path:
-    """Remember where a file was found: looking anew for every row takes longer than reading the row."""
+    """Remember where a file was found: looking again for every row takes longer than reading the row."""
     return locate(path)
 
 

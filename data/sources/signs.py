@@ -1,4 +1,4 @@
-"""A synthetic set of road signs: drawn by us, in any number, without any download."""
+"""A synthetic set of road signs: drawn by this package, in any number, without any download."""
 
 from __future__ import annotations
 

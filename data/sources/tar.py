@@ -75,6 +75,6 @@ def _members(path: str, changed: int) -> tuple[tuple[str, int, int], ...]:
             members = [each for each in archive.getmembers() if each.isfile()]
     except (tarfile.TarError, OSError) as error:
         raise DataError(
-            f"is no uncompressed tar file: {error}", where=path, hint="decompress it first (gunzip)"
+            f"is not an uncompressed tar file: {error}", where=path, hint="decompress it first (gunzip)"
         ) from None
     return tuple((each.name.removeprefix("./"), each.offset_data, each.size) for each in members)

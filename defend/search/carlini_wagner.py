@@ -38,14 +38,14 @@ class Nearest:
 
 
 class _Adam:
-    """Adam (Kingma and Ba 2015) with one clock a batch; images leave, none joins."""
+    """Adam (Kingma and Ba 2015) with one step counter a batch: images leave it, none joins."""
 
     def __init__(self, like: Tensor, rate: float) -> None:
         self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
         self.rate, self.clock = rate, 0
 
     def step(self, at: Tensor, gradient: Tensor) -> Tensor:
-        """Return what is taken off the variables at positions ``at``."""
+        """Return the step to subtract from the variables at positions ``at``."""
         self.clock += 1
         self.first[at] = DECAY[0] * self.first[at] + (1.0 - DECAY[0]) * gradient
         self.second[at] = DECAY[1] * self.second[at] + (1.0 - DECAY[1]) * gradient.square()

@@ -18,8 +18,8 @@ Member = tuple[str, Run]
 def compose(target: Target, victims: AttackBatch, members: Sequence[Member], rng: Rng) -> Tensor:
     """Return, for each image, the first misclassified point that a member found, else the closest one.
 
-    After every member the state is remembered, so that a killed run goes on with the next one; the outcome is
-    the same.
+    After every member the state is remembered, so that a killed run continues with the next one; the outcome
+    is the same.
 
     Args:
         target: the system.

@@ -139,7 +139,7 @@ class _Search:
         return (centre + draw * per_image(reach, draw)).clamp(0.0, 1.0)
 
     def _look(self, run: _Run, towards: Tensor, chosen: Tensor) -> Tensor:
-        """Ask for the gradient at the chosen points (bool (m,)); return the logits there."""
+        """Compute the gradient at the chosen points (bool (m,)); return the logits there."""
         if not chosen.any():
             return run.x.new_zeros((0, self.target.classes))
         at = run.at[chosen]

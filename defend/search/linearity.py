@@ -1,4 +1,4 @@
-"""How far a loss is from linear between two points (Qin et al. 2019)."""
+"""Deviation of a loss from linearity between two points (Qin et al. 2019)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Rate = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Noilin(BallMethod):
-    """Adversarial training in which a share of the labels is flipped anew every step, against overfitting.
+    """Adversarial training in which a share of the labels is flipped again each step, against overfitting.
 
     The share grows while the robust accuracy of the validation part falls: after each check at which that
     accuracy is below the one ``window`` checks before, it is multiplied by 1 + ``boost``. Attack and

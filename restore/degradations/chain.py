@@ -1,4 +1,4 @@
-"""Chains of degradations in two rounds, drawn anew for every step.
+"""Chains of degradations in two rounds, redrawn at every step.
 
 In the spirit of Real-ESRGAN (Wang et al. 2021: blur, resizing, noise and JPEG, twice) and BSRGAN (Zhang et
 al. 2021: in random order), for restorers that keep the size of an image. The order is drawn once a round

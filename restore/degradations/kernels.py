@@ -100,7 +100,7 @@ def defocus_kernels(radii: NDArray[np.float64], side: int) -> NDArray[np.float64
     inside = squared <= (radii.astype(np.float32) ** 2)[:, None, None]
     counts = inside.reshape(len(radii), side, FINE, side * FINE).sum(axis=2, dtype=np.int32)
     shares = counts.reshape(len(radii), side, side, FINE).sum(axis=3).astype(np.float64)
-    # A disk smaller than the distance to the nearest point covers none of them: it is no blur at all.
+    # A disk smaller than the distance to the nearest point covers none of them: it does not blur.
     shares[:, side // 2, side // 2] = np.maximum(shares[:, side // 2, side // 2], 1.0)
     return _normal(shares)
 

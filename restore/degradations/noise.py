@@ -78,7 +78,7 @@ def grain(
 ) -> Tensor:
     """Return fields of Gaussian noise that is smooth over some pixels, as demosaicing and smoothing leave it.
 
-    White noise is filtered with a Gaussian in the Fourier domain, so a field goes on at the opposite edge.
+    White noise is filtered with a Gaussian in the Fourier domain, so a field wraps around at the edges.
 
     Args:
         shape: (n, c, h, w).

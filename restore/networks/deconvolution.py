@@ -19,7 +19,7 @@ DARKEST = 1e-4
 
 
 class InverseFilter(nn.Module):
-    """Convolution with an inverse filter, and estimation of what lies beyond the borders.
+    """Convolution with an inverse filter, and estimation of the scene beyond the borders.
 
     The surroundings start as the mirrored image; then, a few times, the restored image is blurred again
     and its surroundings take the place of the mirrored ones (expectation-maximisation for missing data).

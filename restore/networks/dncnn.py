@@ -75,6 +75,6 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         prefix, _, rest = name.partition(".")
         place, _, which = rest.partition(".")
         if prefix != "model" or not place.isdigit() or int(place) % 2 or which not in ("weight", "bias"):
-            raise KeyError(f"'{name}' is no tensor of a published DnCNN without batch normalisation")
+            raise KeyError(f"'{name}' is not a tensor of a published DnCNN without batch normalisation")
         out[f"convs.{int(place) // 2}.{which}"] = value
     return out

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class FrozenFeatures(nn.Module):
-    """Layers of a trained network, run in eval mode for ever, with instance-normalised output.
+    """Layers of a trained network, permanently in eval mode, with instance-normalised output.
 
     Parameters take no gradient, but the images do.
 

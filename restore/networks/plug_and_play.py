@@ -34,7 +34,7 @@ class PlugAndPlay(nn.Module):
 
     Args:
         blur: (2 b + 1, 2 b + 1), sum 1.
-        levels: noise levels told to the denoiser, one a step, > 0.
+        levels: noise levels that the denoiser is given, one a step, > 0.
         pulls: weight a of each step, > 0.
         start: module that gives the first estimate.
         denoisers: number of channels -> restorer with a noise map. Where there is none for an image's

@@ -70,7 +70,7 @@ class FusedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, outputs, h, w) for (n, inputs, h, w)."""
-        # Outside an export the kernel is summed anew: microseconds, and it cannot be out of date.
+        # Outside an export the kernel is summed again: it takes microseconds, and cannot be out of date.
         ready = self.fused if torch.compiler.is_compiling() else None
         kernel = self.kernel() if ready is None else ready
         return functional.conv2d(x, kernel, self.wide.bias, padding=1)

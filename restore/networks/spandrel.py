@@ -159,7 +159,7 @@ def _first_line(error: Exception) -> str:
 def _usable(descriptor: Any, spandrel: ModuleType, path: Path) -> None:
     name = descriptor.architecture.name
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
-        raise WeightsError(f"{name} fills in what a mask tells: it is no restorer", where=str(path))
+        raise WeightsError(f"{name} fills in what a mask marks: it is not a restorer", where=str(path))
     takes, gives = descriptor.input_channels, descriptor.output_channels
     if takes != gives or takes not in (1, 3):
         raise WeightsError(f"{name} maps {takes} channels to {gives}; 1 or 3 are usable", where=str(path))

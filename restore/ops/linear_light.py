@@ -27,7 +27,7 @@ def to_linear(x: Tensor) -> Tensor:
 
 
 def from_linear(x: Tensor) -> Tensor:
-    """Return the sRGB values of linear light, the inverse of `to_linear`; it goes on smoothly above 1."""
+    """Return the sRGB values of linear light, the inverse of `to_linear`; it is extended smoothly above 1."""
     return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.0031308) ** (1.0 / 2.4) - 0.055)
 
 

@@ -1,4 +1,4 @@
-"""How noisy an image is: the standard deviation of white Gaussian noise, from the image alone."""
+"""Estimates the noise level of an image: the standard deviation of white Gaussian noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blur kernels (point spread functions) that deconvolution is told of."""
+"""Blur kernels (point spread functions) for deconvolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How super-resolution is measured in the literature: PSNR of the luminance of 8-bit images."""
+"""The figure that papers on super-resolution report: PSNR of the luminance of 8-bit images."""
 
 from __future__ import annotations
 

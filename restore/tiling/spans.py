@@ -1,4 +1,4 @@
-"""How one axis of an image is cut into tiles with halos. Whole numbers only: no torch here."""
+"""Tiles with halos along one axis of an image. Whole numbers only: no torch here."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Span:
     last: int
 
     def target(self, scale: int) -> slice:
-        """Return where the tile lies in the result."""
+        """Return the tile's place in the result."""
         return slice(self.start * scale, self.stop * scale)
 
     def inside(self, scale: int) -> slice:
-        """Return where the tile lies in what its window gives."""
+        """Return the tile's place in the output of its window."""
         return slice((self.start - self.first) * scale, (self.stop - self.first) * scale)
 
 
@@ -47,7 +47,7 @@ def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Sp
         stop = min(start + side, size)
         first, last = max(0, start - halo), min(size, stop + halo)
         if last - first < least:
-            # A shorter window would be padded up to the least size where the image goes on.
+            # A shorter window would be padded up to the least size where the image continues.
             last = min(size, first + least)
             first = max(0, min(first, (size - least) // step * step))
         cut.append(Span(start, stop, first, last))

@@ -86,7 +86,7 @@ class Realistic(Supervised):
 
     @property
     def ranges(self) -> Ranges:
-        """Return what the chain is told."""
+        """Return the arguments of the chain."""
         from clearsight.restore.degradations.chain import Ranges
 
         names = (name for name in SPANS if name != "soft_width")

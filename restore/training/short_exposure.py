@@ -23,7 +23,7 @@ Range = tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]]
 class ShortExposure(Supervised):
     """Well-lit photographs, darkened by the physics of a sensor; the network learns the way back.
 
-    Unlike the unpaired methods it is told what the image should become, so it also learns to remove the
+    Unlike the unpaired methods it knows what the image should become, so it also learns to remove the
     noise that brightening would raise; it knows no darkness but this one. Exposure, full well and read noise
     are drawn for each image, evenly on a logarithmic scale.
     """

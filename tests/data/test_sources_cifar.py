@@ -195,7 +195,7 @@ def test_damaged_binary_and_empty_folder(tmp_path: Path) -> None:
         Cifar10(path=str(tmp_path)).index()
     binary10(tmp_path)
     (tmp_path / "cifar-10-batches-bin/test_batch.bin").write_bytes(b"12345")
-    with pytest.raises(DataError, match="no whole number of images"):
+    with pytest.raises(DataError, match="not a whole number of images"):
         Cifar10(path=str(tmp_path)).index()
 
 

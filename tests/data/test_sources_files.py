@@ -58,7 +58,7 @@ def test_files_without_images(tmp_path: Path) -> None:
         Files(path=str(tmp_path)).index()
     with pytest.raises(DataError, match="holds no images"):
         Files(path=str(tmp_path / "*.png")).index()
-    with pytest.raises(DataError, match="is no glob"):
+    with pytest.raises(DataError, match="is not a valid glob"):
         Files(path=str(tmp_path / "**.png")).index()
 
 

@@ -87,5 +87,5 @@ def test_other_files_are_refused(photos: Path, tmp_path: Path) -> None:
     for path in (packed, tmp_path / "text.tar"):
         if not path.exists():
             path.write_text("hello")
-        with pytest.raises(DataError, match="no uncompressed tar file"):
+        with pytest.raises(DataError, match="not an uncompressed tar file"):
             Tar(path=str(path)).index()

@@ -141,7 +141,7 @@ def test_dncnn_takes_published_weights():
 
 @pytest.mark.parametrize("name", ["model.1.weight", "body.0.weight", "model.0.running_mean", "model.x.bias"])
 def test_dncnn_refuses_foreign_names(name):
-    with pytest.raises(KeyError, match="no tensor of a published DnCNN"):
+    with pytest.raises(KeyError, match="not a tensor of a published DnCNN"):
         from_published({name: torch.zeros(1)})
 
 
