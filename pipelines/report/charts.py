@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clearsight.pipelines.report.figures import Figures, Row, unchanged, value
-from clearsight.pipelines.report.svg import SENTINELS, clean, series_colour
+from clearsight.pipelines.report.svg import SENTINELS, clean, drawing_settings, series_colour, svg_text
 from clearsight.pipelines.report.words import plain, quantity, style
 
 if TYPE_CHECKING:
@@ -20,13 +17,6 @@ MARKERS = "osD^vPX<>p"
 DASHES = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1))]
 SIZE = (2.2, 1.55)
 """Inches of a panel; at 72 points an inch this is the view box that the page scales."""
-SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "clearsight",
-    "font.size": 9.0,
-    "axes.linewidth": 0.7,
-    "path.simplify": True,
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ def families(figures: Figures, attack: str) -> list[Family]:
     last = max(figures.severities(), default=5.0)
     for index, (row, lines) in enumerate(data):
         name = f"c{figures.attacks.index(attack)}-{index}"
-        with panel_settings():
+        with drawing_settings():
             svg = _panel(figures, lines, ticks, last, name, row.label)
         found.setdefault(row.family, []).append(Panel(plain(row.label), svg))
     if len(data) <= 2 * len(found):
@@ -85,7 +75,7 @@ def key(figures: Figures, name: str = "k") -> list[Series]:
         axes.axis("off")
         axes.set(xlim=(0, 1), ylim=(-1, 1))
         axes.plot([0.02, 0.5, 0.98], [0, 0, 0], markevery=[1], **look(figures, index))
-        with panel_settings():
+        with drawing_settings():
             entries.append(Series(system, to_svg(canvas, f"{name}{index}", f"line of {system}")))
     return entries
 
@@ -181,20 +171,6 @@ def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
     axes.patch.set_visible(False)
 
 
-@contextmanager
-def panel_settings() -> Iterator[None]:
-    """Draw with matplotlib's defaults and `SETTINGS`, whatever the user's own settings are."""
-    from matplotlib import rc_context, rcdefaults, rcParams
-
-    with rc_context():
-        rcdefaults()
-        rcParams.update(SETTINGS)
-        yield
-
-
 def to_svg(canvas: Any, name: str, label: str) -> str:
     """Return a drawing as SVG text for the page; ``name`` begins its ids, ``label`` is what is read out."""
-    text = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    canvas.savefig(text, format="svg", metadata=nothing)
-    return clean(text.getvalue(), name, label)
+    return clean(svg_text(canvas), name, label)

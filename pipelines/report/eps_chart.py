@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clearsight.pipelines.report.attack_tables import Level, curve_size, level
-from clearsight.pipelines.report.charts import look, panel_settings, to_svg
+from clearsight.pipelines.report.charts import look, to_svg
 from clearsight.pipelines.report.figures import Entry, Figures, value
-from clearsight.pipelines.report.svg import SENTINELS
+from clearsight.pipelines.report.svg import SENTINELS, drawing_settings
 from clearsight.pipelines.report.words import NORMS, THREATS, quantity, size
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _curve(
 def _draw(figures: Figures, norm: str, lines: dict[int, Points], name: str, title: str) -> str:
     from matplotlib.figure import Figure
 
-    with panel_settings():
+    with drawing_settings():
         canvas = Figure(figsize=SIZE)
         canvas.patch.set_visible(False)
         axes = canvas.add_axes((0.085, 0.16, 0.9, 0.8))

@@ -3,70 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
-from math import ceil, floor, log10
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-WIDTH, HEIGHT = 640, 380
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 64, 64
+from clearsight.pipelines.report.svg import drawing_settings, svg_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (8.9, 5.3)
+"""Inches of the chart: 640 x 380 points."""
+LEFT = 0.09
+"""Left edge of axes and texts, in widths of the chart."""
 COLOURS = ("#0b7a75", "#8a3fb8", "#9a7400", "#c42a5b", "#3c52c4", "#3a7d2c")
-# Plain colours: a viewer that knows no CSS variables shows the file too.
-STYLE = """
-  text { font: 12px system-ui, sans-serif; fill: #5d656d }
-  .title { font-size: 14px; fill: #1c2024 }
-  .rule { stroke: #dedbd4 }
-  .best { stroke: #1c2024; stroke-dasharray: 3 3 }
-  .paper { fill: #fcfbf9 }
-"""
+INK, MUTED, RULE, PAPER = "#1c2024", "#5d656d", "#dedbd4", "#fcfbf9"
 
 Point = tuple[float, float, float, float]
 """Epoch, value, lower and upper end of the interval."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """From values to places.
-
-    Attributes:
-        epochs: the right end of the axis.
-        ticks: values with a line across, lowest first.
-    """
-
-    epochs: float
-    ticks: Sequence[float]
-
-    def x(self, epoch: float) -> float:
-        """Return the place of an epoch."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * epoch / self.epochs
-
-    def y(self, value: float) -> float:
-        """Return the place of a value."""
-        share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
-
-
 def drawn(curve: Mapping[str, Any]) -> str:
-    """Return the SVG of what ``curve.json`` holds, which has one check at least."""
+    """Return the SVG of ``curve.json``, which has one check at least; equal curves give equal bytes."""
+    from matplotlib.figure import Figure
+
     checks = curve["checks"]
     lines = _lines(checks)
-    ends = [end for line in lines.values() for point in line for end in point[1:]]
-    frame = Frame(max(checks[-1]["epoch"], 1e-9), _ticks(min(ends), max(ends)))
-    best = [check["epoch"] for check in checks if check["best"]][-1:]
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-        f"<title>{escape(_spoken(curve['name'], lines))}</title><style>{STYLE}</style>",
-        f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
-        *_axes(frame, "PSNR in dB" if "metric" in checks[0]["validation"] else "accuracy"),
-        *(_best(frame, epoch) for epoch in best),
-    ]
-    for index, (name, line) in enumerate(lines.items()):
-        parts += _series(frame, line, COLOURS[index % len(COLOURS)], name, index, len(lines))
-    parts.append(f'<text class="title" x="{LEFT}" y="20">{escape(curve["name"])}: validation part</text>')
-    if tested := _tested(curve):
-        parts.append(f'<text x="{LEFT}" y="{HEIGHT - 8}">{tested}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    label = "PSNR in dB" if "metric" in checks[0]["validation"] else "accuracy"
+    with drawing_settings():
+        canvas = Figure(figsize=SIZE, facecolor=PAPER)
+        axes = canvas.add_axes((LEFT, 0.17, 0.98 - LEFT, 0.66))
+        for index, (name, line) in enumerate(lines.items()):
+            _series(axes, line, COLOURS[index % len(COLOURS)], name, index)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(lines), frameon=False)
+        _frame(axes, checks[-1]["epoch"])
+        for epoch in [check["epoch"] for check in checks if check["best"]][-1:]:
+            _best(axes, epoch)
+        canvas.text(LEFT, 0.94, f"{curve['name']}: validation part", color=INK, fontsize=12)
+        canvas.text(LEFT, 0.08, f"{label}, 95 % intervals", color=MUTED)
+        if tested := _tested(curve):
+            canvas.text(LEFT, 0.02, tested, color=MUTED)
+        text = svg_text(canvas)
+    # Without the prolog, which names an address; with a title, for those who have it read out.
+    head, _, rest = text[text.index("<svg") :].partition(">")
+    return f'{head} role="img">\n<title>{escape(_spoken(curve["name"], lines))}</title>{rest}'
+
+
+def _series(axes: Axes, line: Sequence[Point], colour: str, name: str, index: int) -> None:
+    """Draw the band of the intervals and the line with its points."""
+    epochs, values, lows, highs = zip(*line, strict=True)
+    axes.fill_between(
+        epochs, lows, highs, color=colour, alpha=0.16, linewidth=0, gid=f"interval-{index}", clip_on=False
+    )
+    axes.plot(
+        epochs,
+        values,
+        color=colour,
+        linewidth=1.8,
+        marker="o",
+        markersize=4,
+        clip_on=False,
+        label=name,
+        gid=f"line-{index}",
+    )
+
+
+def _frame(axes: Axes, last: float) -> None:
+    """Draw quiet axes: horizontal rules, no box."""
+    axes.set_xlim(0.0, max(last, 1e-9))
+    axes.set_xlabel("epochs", loc="right", color=MUTED)
+    axes.tick_params(length=0, pad=4, labelcolor=MUTED)
+    axes.grid(axis="y", color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.patch.set_visible(False)
+
+
+def _best(axes: Axes, epoch: float) -> None:
+    """Draw the upright line of the checkpoint that is kept; its words stay inside the frame."""
+    axes.axvline(epoch, color=INK, linewidth=1.0, linestyle=(0, (3, 3)))
+    to_the_left = epoch > sum(axes.get_xlim()) / 2
+    axes.annotate(
+        f"kept: {epoch:.4g}",
+        (epoch, 0.0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(-5 if to_the_left else 5, 5),
+        textcoords="offset points",
+        horizontalalignment="right" if to_the_left else "left",
+        color=MUTED,
+    )
 
 
 def _lines(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
@@ -96,61 +121,6 @@ def _tested(curve: Mapping[str, Any]) -> str:
         if one[2] == "accuracy"
     ]
     return f"test part, kept and last weights: {'; '.join(pairs)}" if pairs else ""
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return 4 to 8 round values that enclose both."""
-    wanted = max(high - low, 1e-3) / 4
-    step: float = 10.0 ** floor(log10(wanted))
-    step *= next(factor for factor in (1, 2, 2.5, 5, 10) if factor * step >= wanted * (1 - 1e-9))
-    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
-    return [number * step for number in range(first, max(last, first + 1) + 1)]
-
-
-def _axes(frame: Frame, label: str) -> list[str]:
-    parts = []
-    for tick in frame.ticks:
-        y = f"{frame.y(tick):.1f}"
-        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{tick:.4g}</text>')
-    for epoch in _ticks(0.0, frame.epochs):
-        if epoch <= frame.epochs * (1 + 1e-9):
-            x = f"{frame.x(epoch):.1f}"
-            parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{epoch:.4g}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 28}" text-anchor="end">epochs</text>')
-    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 28}">{label}, 95 % intervals</text>')
-    return parts
-
-
-def _best(frame: Frame, epoch: float) -> str:
-    """Return the upright line of the checkpoint that is kept; its words stay inside the frame."""
-    x = frame.x(epoch)
-    side, anchor = (-6, "end") if x > WIDTH / 2 else (6, "start")
-    return (
-        f'<line class="best" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-        f'<text x="{x + side:.1f}" y="{HEIGHT - BOTTOM - 6}" text-anchor="{anchor}">kept: {epoch:.4g}</text>'
-    )
-
-
-def _series(frame: Frame, line: Sequence[Point], colour: str, name: str, index: int, count: int) -> list[str]:
-    """Return the band, the line with its points, and the key of one series."""
-    upper = [(frame.x(epoch), frame.y(high)) for epoch, _, _, high in line]
-    lower = [(frame.x(epoch), frame.y(low)) for epoch, _, low, _ in reversed(line)]
-    middle = [(frame.x(epoch), frame.y(value)) for epoch, value, _, _ in line]
-    parts = [f'<polygon points="{_places(upper + lower)}" fill="{colour}" fill-opacity="0.16"/>']
-    parts += [
-        f'<path d="M{_places([one])}L{_places([other])}" stroke="{colour}" stroke-width="1.8"/>'
-        for one, other in pairwise(middle)
-    ]
-    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="{colour}"/>' for x, y in middle]
-    x = LEFT + (WIDTH - LEFT - RIGHT) * index / count
-    parts.append(f'<path d="M{x:.1f},42h18" stroke="{colour}" stroke-width="1.8"/>')
-    parts.append(f'<text x="{x + 24:.1f}" y="46">{escape(name)}</text>')
-    return parts
-
-
-def _places(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def _spoken(name: str, lines: Mapping[str, Sequence[Point]]) -> str:

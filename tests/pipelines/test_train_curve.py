@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +19,7 @@ from clearsight.pipelines.training.curve import CHART, NUMBERS, Counts
 from clearsight.pipelines.training.curve_chart import drawn
 from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, train
 
-SVG = "{http://www.w3.org/2000/svg}"
+SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 
@@ -158,24 +159,36 @@ def texts(svg: str) -> list[str]:
     return [each.text or "" for each in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
+def groups(svg: str, name: str) -> list[ElementTree.Element]:
+    """Return the groups of the drawing whose ids begin with a name."""
+    return [g for g in ElementTree.fromstring(svg).iter(f"{SVG}g") if g.get("id", "").startswith(name)]
+
+
+def points(svg: str) -> list[list[tuple[float, float]]]:
+    """Return the places of the markers of every line."""
+    return [
+        [(float(use.attrib["x"]), float(use.attrib["y"])) for use in line.iter(f"{SVG}use")]
+        for line in groups(svg, "line-")
+    ]
+
+
 def test_chart_shows_natural_and_examined_accuracy() -> None:
     hard = {"how": "PGD-5 <8/255>"}
     figures = [accuracy(0.4 + 0.1 * i, robust=accuracy(0.2 - 0.02 * i) | hard) for i in range(4)]
     svg = drawn({"name": "a & b", "checks": checks(*figures, best=2)})
     assert {"natural", "PGD-5 <8/255>", "kept: 2", "a & b: validation part"} <= set(texts(svg))
-    root = ElementTree.fromstring(svg)
-    assert len(root.findall(f".//{SVG}polygon")) == 2
-    dots = root.findall(f".//{SVG}circle")
-    assert len(dots) == 8
-    places = [float(dot.attrib["cy"]) for dot in dots]
-    assert places[:4] == sorted(places[:4], reverse=True)
-    assert places[4:] == sorted(places[4:])
-    assert max(places[:4]) < min(places[4:])
+    assert len(groups(svg, "interval")) == 2
+    natural, robust = points(svg)
+    assert len(natural) == len(robust) == 4
+    heights = [[y for _, y in line] for line in (natural, robust)]
+    assert heights[0] == sorted(heights[0], reverse=True)
+    assert heights[1] == sorted(heights[1])
+    assert max(heights[0]) < min(heights[1])
     ends = {end: {"test": figures[i]} for end, i in (("best", 0), ("last", 3))}
     ended = texts(drawn({"name": "a & b", "checks": checks(*figures, best=2)} | ends))
     assert "test part, kept and last weights: natural 0.400, 0.700; robust 0.200, 0.140" in ended
-    # Nothing is fetched from elsewhere.
-    assert svg.count("http") == 1
+    # Nothing is fetched from elsewhere: the only addresses are the names of SVG itself.
+    assert set(re.findall(r"\w+://[^\"]+", svg)) == {SVG[1:-1], XLINK[1:-1]}
 
 
 def test_chart_of_a_restorer_has_a_line_a_condition() -> None:
@@ -192,12 +205,17 @@ def test_chart_of_a_restorer_has_a_line_a_condition() -> None:
 def test_chart_of_one_check(value: float) -> None:
     figure = {"accuracy": value, "low": value, "high": value}
     svg = drawn({"name": "x", "checks": checks(figure, best=1)})
-    numbers = [
-        float(dot.attrib[axis])
-        for dot in ElementTree.fromstring(svg).iter(f"{SVG}circle")
-        for axis in ("cx", "cy")
-    ]
-    assert all(0 <= number <= 640 for number in numbers)
+    left, top, width, height = map(float, ElementTree.fromstring(svg).attrib["viewBox"].split())
+    ((place,),) = points(svg)
+    assert left <= place[0] <= left + width
+    assert top <= place[1] <= top + height
+
+
+def test_chart_has_the_same_bytes_each_time_and_takes_any_name() -> None:
+    told = {"name": "$a_$ <b>", "checks": checks(accuracy(0.5), accuracy(0.6))}
+    assert drawn(told) == drawn(told)
+    assert "$a_$ <b>: validation part" in texts(drawn(told))
+    assert "natural 0.5 to 0.6" in (ElementTree.fromstring(drawn(told)).findtext(f"{SVG}title") or "")
 
 
 def test_the_run_folder_has_the_chart(tmp_path: Path) -> None:
