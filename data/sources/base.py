@@ -2,89 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from pydantic import Field, model_validator
-
+from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
-from clearsight.data.contract.spec import Number, Spec
+from clearsight.data.sources.entries import Entry, Index
+from clearsight.data.sources.selection import HoldOut, Selection, fit, select
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One image before it is decoded.
-
-    Attributes:
-        id: stable name, unique in the source (``tinyimagenet20_train/00042``).
-        label: class index or None.
-        name: what the data set itself calls the image (a path); groups are read off it.
-        place: where the source finds it again (row, file), private to the source.
-    """
-
-    id: str
-    label: int | None
-    name: str
-    place: int | str
+__all__ = ["Entry", "HoldOut", "Index", "Source"]
+"""What the author of a source needs."""
 
 
-@dataclass(frozen=True)
-class Index:
-    """All images of a source, in stored order, without decoding any."""
-
-    entries: tuple[Entry, ...]
-    classes: tuple[str, ...]
-
-
-class HoldOut(Spec):
-    """Rule that splits a held-out part off a source, the same on every machine. Give exactly one amount."""
-
-    per_class: Annotated[int, Field(ge=1)] | None = None
-    """The last so many images of each class, in stored order."""
-    fraction: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    """This share of each class, drawn by a hash of the id (or of the group)."""
-    group: str | None = None
-    """Regular expression whose first group, found in an image's own name, names its group (a track, a
-    patient): groups are never torn apart. Goes with ``fraction``."""
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> Self:
-        if (self.per_class is None) == (self.fraction is None):
-            raise ValueError("give either 'per_class' or 'fraction'")
-        if self.group is not None and self.fraction is None:
-            raise ValueError("'group' goes with 'fraction'")
-        return self
-
-
-class Source(Spec):
+class Source(Selection):
     """Base of all sources. A subclass adds ``kind``, its own fields and the hooks ``scan`` and ``load``."""
 
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
-
-    hold_out: HoldOut | None = None
-    """Split a part off, for validation or testing."""
-    subset: Literal["all", "train", "held_out"] = "all"
-    """Which side of ``hold_out`` to use."""
-    take: Annotated[int, Field(ge=1)] | None = None
-    """Use only so many images: evenly over the classes, drawn by a hash of the id, in stored order."""
-    size: Annotated[int, Field(ge=1)] | None = None
-    """Resize the short side and cut the centre square of this many pixels."""
-    crop: Annotated[Number, Field(gt=0, le=1)] = 1.0
-    """Share of the short side that the centre square covers (0.875 is usual for ImageNet)."""
-    label_map: dict[str, int] | None = None
-    """Class name -> index that the classifier uses for it; classes that are not named are left out."""
-
-    @model_validator(mode="after")
-    def _subset_of_a_split(self) -> Self:
-        if self.subset != "all" and self.hold_out is None:
-            raise ValueError(f"subset '{self.subset}' goes with 'hold_out'")
-        return self
 
     def scan(self) -> Index:
         """Hook: list the images without decoding them."""
@@ -97,22 +37,38 @@ class Source(Spec):
     @final
     def index(self) -> Index:
         """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``."""
-        from clearsight.data.sources.selection import select
-
         return select(self, self.scan())
 
     @final
     def read(self, entries: Sequence[Entry]) -> list[Sample | Skipped]:
         """Decode (and resize) images; one that cannot be used becomes a `Skipped` with the reason."""
-        from clearsight.data.sources.selection import read
-
-        return read(self, entries)
+        samples: list[Sample | Skipped] = []
+        for entry in entries:
+            try:
+                image = fit(self.load(entry), self.size, self.crop)
+            except DataError as error:
+                samples.append(Skipped(entry.id, str(error)))
+                continue
+            samples.append(Sample(entry.id, image, entry.label))
+        return samples
 
     def fingerprint(self, entries: Sequence[Entry]) -> str:
-        """Return a key of what the images hold (not of where they lie): it goes into the cells' keys."""
-        from clearsight.data.sources.selection import fingerprint
+        """Return a key of what the images hold (not of where they lie): it goes into the cells' keys.
 
-        return fingerprint(self, entries)
+        It stands for ids, labels and contents of the images as read. An image whose file cannot be read any
+        more counts with its id and label only: `read` reports it.
+        """
+        total = hashlib.sha256()
+        head = {"size": self.size, "crop": self.crop, "label_map": self.label_map}
+        total.update(json.dumps(head, sort_keys=True).encode())
+        for entry in entries:
+            try:
+                content = self.content(entry)
+            except DataError:
+                content = b""
+            line = json.dumps([entry.id, entry.label, hashlib.sha256(content).hexdigest()])
+            total.update(line.encode())
+        return total.hexdigest()
 
     def content(self, entry: Entry) -> bytes:
         """Hook for `fingerprint`: bytes that change when the image changes (its encoded file)."""

@@ -1,4 +1,4 @@
-"""What every source shares: which images are used, how they are read, and the key of what they hold.
+"""What every source shares: which images are used, and how they are resized.
 
 All choices are functions of the images' ids and labels, so that they are the same on every machine and do
 not depend on where the files lie.
@@ -7,17 +7,17 @@ not depend on where the files lie.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
-from clearsight.data.contract.sample import Sample, Skipped
-from clearsight.data.contract.spec import kind_of
-from clearsight.data.sources.base import Entry, HoldOut, Index, Source
+from clearsight.data.contract.spec import Number, Spec, kind_of
+from clearsight.data.sources.entries import Entry, Index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,50 @@ TOKEN = re.compile(r"^(n\d{8})(?:\D|$)|^([^\s,]+)[\s,]")
 """Leading token of a class name: an ImageNet synset, or what stands before the first space or comma."""
 
 
-def select(source: Source, index: Index) -> Index:
+class HoldOut(Spec):
+    """Rule that splits a held-out part off a source, the same on every machine. Give exactly one amount."""
+
+    per_class: Annotated[int, Field(ge=1)] | None = None
+    """The last so many images of each class, in stored order."""
+    fraction: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """This share of each class, drawn by a hash of the id (or of the group)."""
+    group: str | None = None
+    """Regular expression whose first group, found in an image's own name, names its group (a track, a
+    patient): groups are never torn apart. Goes with ``fraction``."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.per_class is None) == (self.fraction is None):
+            raise ValueError("give either 'per_class' or 'fraction'")
+        if self.group is not None and self.fraction is None:
+            raise ValueError("'group' goes with 'fraction'")
+        return self
+
+
+class Selection(Spec):
+    """Which images of a source are used, and at which size."""
+
+    hold_out: HoldOut | None = None
+    """Split a part off, for validation or testing."""
+    subset: Literal["all", "train", "held_out"] = "all"
+    """Which side of ``hold_out`` to use."""
+    take: Annotated[int, Field(ge=1)] | None = None
+    """Use only so many images: evenly over the classes, drawn by a hash of the id, in stored order."""
+    size: Annotated[int, Field(ge=1)] | None = None
+    """Resize the short side and cut the centre square of this many pixels."""
+    crop: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Share of the short side that the centre square covers (0.875 is usual for ImageNet)."""
+    label_map: dict[str, int] | None = None
+    """Class name -> index that the classifier uses for it; classes that are not named are left out."""
+
+    @model_validator(mode="after")
+    def _subset_of_a_split(self) -> Self:
+        if self.subset != "all" and self.hold_out is None:
+            raise ValueError(f"subset '{self.subset}' goes with 'hold_out'")
+        return self
+
+
+def select(source: Selection, index: Index) -> Index:
     """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``.
 
     Under a ``label_map`` the labels are the mapped ones, and ``classes[label]`` is still the class's name;
@@ -56,37 +99,6 @@ def select(source: Source, index: Index) -> Index:
     return Index(entries, classes)
 
 
-def read(source: Source, entries: Sequence[Entry]) -> list[Sample | Skipped]:
-    """Decode images one by one, resize them as the source says; a broken one becomes a `Skipped`."""
-    found: list[Sample | Skipped] = []
-    for entry in entries:
-        try:
-            image = fit(source.load(entry), source.size, source.crop)
-        except DataError as error:
-            found.append(Skipped(entry.id, str(error)))
-            continue
-        found.append(Sample(entry.id, image, entry.label))
-    return found
-
-
-def fingerprint(source: Source, entries: Sequence[Entry]) -> str:
-    """Return 64 hexadecimal digits that stand for the ids, labels and contents of the images as read.
-
-    An image whose file cannot be read any more counts with its id and label only: `read` reports it.
-    """
-    total = hashlib.sha256()
-    head = {"size": source.size, "crop": source.crop, "label_map": source.label_map}
-    total.update(json.dumps(head, sort_keys=True).encode())
-    for entry in entries:
-        try:
-            content = source.content(entry)
-        except DataError:
-            content = b""
-        line = json.dumps([entry.id, entry.label, hashlib.sha256(content).hexdigest()])
-        total.update(line.encode())
-    return total.hexdigest()
-
-
 def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.uint8]:
     """Resize the short side to ``size / crop`` pixels and cut the centre square of ``size``.
 
@@ -108,7 +120,7 @@ def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.u
     return middle(covering(image, target, target), size, size)
 
 
-def _name(source: Source) -> str:
+def _name(source: Selection) -> str:
     kind = kind_of(source)
     path = getattr(source, "path", None)
     return f"source {kind} ({path})" if path else f"source {kind}"
@@ -125,7 +137,7 @@ def _by_label(entries: Sequence[Entry]) -> dict[int | None, list[Entry]]:
     return found
 
 
-def _side(source: Source, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+def _side(source: Selection, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     held = _held_out(source.hold_out, entries, _name(source)) if source.hold_out else set()
     wanted = source.subset == "held_out"
     if source.hold_out is not None and source.hold_out.per_class is not None and not wanted:

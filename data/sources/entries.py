@@ -1,0 +1,30 @@
+"""What a source lists before it decodes anything: `Entry` for one image, `Index` for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image before it is decoded.
+
+    Attributes:
+        id: stable name, unique in the source (``tinyimagenet20_train/00042``).
+        label: class index or None.
+        name: what the data set itself calls the image (a path); groups are read off it.
+        place: where the source finds it again (row, file), private to the source.
+    """
+
+    id: str
+    label: int | None
+    name: str
+    place: int | str
+
+
+@dataclass(frozen=True)
+class Index:
+    """All images of a source, in stored order, without decoding any."""
+
+    entries: tuple[Entry, ...]
+    classes: tuple[str, ...]
