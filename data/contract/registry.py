@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Annotated, Any, Generic, TypeVar, Union
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
@@ -33,13 +33,19 @@ class Registry(Generic[S]):
         base: class that every entry derives from.
         packages: dotted names of the folders that are scanned.
         only: says of a class whether it belongs here; by default every one does.
+        field: name of the field, a ``Literal``, by whose value YAML chooses.
     """
 
     def __init__(
-        self, noun: str, base: type[S], *packages: str, only: Callable[[type[S]], bool] | None = None
+        self,
+        noun: str,
+        base: type[S],
+        *packages: str,
+        only: Callable[[type[S]], bool] | None = None,
+        field: str = "kind",
     ) -> None:
         """Remember where to look; nothing is imported before the first question."""
-        self.noun, self.base, self.packages, self.only = noun, base, packages, only
+        self.noun, self.base, self.packages, self.only, self.field = noun, base, packages, only, field
         self._kinds: dict[str, type[S]] | None = None
 
     @property
@@ -49,7 +55,7 @@ class Registry(Generic[S]):
             found: dict[str, type[S]] = {}
             for module in (*_modules(self.packages), *_plugins()):
                 for entry in self._entries(module):
-                    kind = entry.model_fields["kind"].default
+                    (kind,) = get_args(entry.model_fields[self.field].annotation)
                     if kind in found and found[kind] is not entry:
                         raise ConfigError(
                             f"two {self.noun}s are called '{kind}'",
@@ -64,7 +70,7 @@ class Registry(Generic[S]):
         for value in vars(module).values():
             if not (isinstance(value, type) and issubclass(value, self.base)):
                 continue
-            if value.__module__ != module.__name__ or "kind" not in value.model_fields:
+            if value.__module__ != module.__name__ or self.field not in value.model_fields:
                 continue
             if self.only is None or self.only(value):
                 yield value
@@ -84,13 +90,15 @@ class Registry(Generic[S]):
         """Return the spec that a mapping with a ``kind`` describes."""
         if isinstance(node, self.base):
             return node
-        if not isinstance(node, dict) or not isinstance(node.get("kind"), str):
-            raise ConfigError(f"a {self.noun} is a mapping with a 'kind'", hint=near_miss("", self.kinds))
-        return self[node["kind"]].model_validate(node)
+        if not isinstance(node, dict) or not isinstance(node.get(self.field), str):
+            raise ConfigError(
+                f"a {self.noun} is a mapping with a '{self.field}'", hint=near_miss("", self.kinds)
+            )
+        return self[node[self.field]].model_validate(node)
 
     def union(self) -> Any:
         """Return the pydantic discriminated union over all kinds."""
-        return Annotated[Union[tuple(self.kinds.values())], Field(discriminator="kind")]  # noqa: UP007
+        return Annotated[Union[tuple(self.kinds.values())], Field(discriminator=self.field)]  # noqa: UP007
 
 
 def _modules(packages: tuple[str, ...]) -> Iterator[ModuleType]:

@@ -94,7 +94,7 @@ def train(
         from clearsight.pipelines.cli.configs import read_task
 
         lines = [f"{place}={value}" for place, value in (changes or {}).items()]
-        chosen = read_task(Path(config), "train", lines).parse(TrainConfig)
+        _, chosen = read_task(Path(config), TrainConfig, lines)
     place = None if folder is None else Path(folder)
     return run(chosen, minutes=minutes, device=device, folder=place, on_progress=on_progress)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.base import ClassifierSpec
-from clearsight.pipelines.cli.configs import read_evaluate, read_task, shipped
+from clearsight.pipelines.cli.configs import read_any
 from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.systems.threats import NONE, is_attack, victim_of
 
@@ -22,24 +22,19 @@ CLASSES = 10
 
 def command(path: Path, *, measure: bool) -> None:
     """Check a config of any task and print its cost."""
-    from clearsight.pipelines.config.yaml_reader import load
+    from clearsight.pipelines.config.evaluate import Evaluate
 
-    path = shipped(path)
-    document = load(path)
-    if isinstance(document.value, dict) and document.value.get("task") == "train":
-        from clearsight.pipelines.config.train import TrainConfig
-
-        config = read_task(path, "train").parse(TrainConfig)
-        config.data.index()
-        console().print(f"{path}: fine; trains '{config.name}'", markup=False)
+    document, config = read_any(path)
+    path = document.path
+    config.ready()
+    images = len(config.data.index().entries)
+    if not isinstance(config, Evaluate):
+        console().print(f"{path}: fine; {config.command}s '{config.name}' on {images} images", markup=False)
         return
-    _, evaluate = read_evaluate(path)
     from clearsight.pipelines.runs.grid import make_grid
 
-    evaluate.ready()
-    grid = make_grid(evaluate)
-    images = len(evaluate.data.index().entries)
-    _print(path, evaluate, grid, images, _seconds_per_image(evaluate) if measure else {})
+    grid = make_grid(config)
+    _print(path, config, grid, images, _seconds_per_image(config) if measure else {})
 
 
 def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[str, float]) -> None:

@@ -4,65 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.pipelines.cli.overrides import overridden
+from clearsight.pipelines.config.tasks import TASKS, Task
 from clearsight.pipelines.config.yaml_reader import Document, load
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
 
+T = TypeVar("T", bound=Task)
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-COMMANDS = {"evaluate": "run", "train": "train"}
 
 
-def read_task(path: Path, task: str, changes: Iterable[str] = ()) -> Document:
-    """Return the document of a config whose ``task`` is the given one.
+def read_task(path: Path, task: type[T], changes: Iterable[str] = ()) -> tuple[Document, T]:
+    """Return a config of one task with its document.
 
     Args:
         path: a file; or the bare name of a shipped recipe, such as ``quickstart``.
-        task: ``evaluate`` or ``train``.
+        task: class of the config.
         changes: values given on the command line, ``place=value`` each.
 
     Raises:
         ConfigError: it cannot be read, or is of another task; the message says which command runs it.
     """
     document = load(_found(path, task))
-    found = document.value.get("task") if isinstance(document.value, dict) else None
-    if found in COMMANDS and found != task:
+    other = _task_of(document)
+    if other is not None and other is not task:
         raise ConfigError(
-            f"this is a config of 'task: {found}'",
+            f"this is a config of 'task: {document.value['task']}'",
             where=document.where(("task",)),
-            hint=f"use: clearsight {COMMANDS[found]} {path}",
+            hint=f"use: clearsight {other.command} {path}",
         )
-    return overridden(document, changes)
+    document = overridden(document, changes)
+    return document, document.parse(task)
 
 
-def shipped(path: Path) -> Path:
-    """Return the file that a path or the bare name of a recipe of any task means."""
-    if (RECIPES / "train" / f"{path.name}.yaml").exists() and not path.exists() and not path.suffix:
-        return _found(path, "train")
-    return _found(path, "evaluate")
+def read_any(path: Path) -> tuple[Document, Task]:
+    """Return a config of any task with its document.
+
+    Args:
+        path: a file, or the bare name of a shipped recipe.
+
+    Raises:
+        ConfigError: it cannot be read, or there is no such task.
+    """
+    names = [task for task in TASKS if path.name in _recipes(task)]
+    document = load(_found(path, names[0] if names else TASKS["evaluate"]))
+    task = _task_of(document)
+    if task is None:
+        name = document.value.get("task") if isinstance(document.value, dict) else None
+        what = "'task' is missing" if name is None else f"unknown task '{name}'"
+        raise ConfigError(what, where=document.where(("task",)), hint=near_miss(str(name), TASKS.kinds))
+    return document, document.parse(task)
 
 
-def _found(path: Path, task: str) -> Path:
+def _task_of(document: Document) -> type[Task] | None:
+    name = document.value.get("task") if isinstance(document.value, dict) else None
+    return TASKS.kinds.get(name) if isinstance(name, str) else None
+
+
+def _recipes(task: type[Task]) -> list[str]:
+    return sorted(recipe.stem for recipe in (RECIPES / task.recipes).glob("*.yaml"))
+
+
+def _found(path: Path, task: type[Task]) -> Path:
+    """Return the file that a path or the bare name of a recipe means."""
     if path.exists() or path.suffix or path.parent != Path():
         return path
-    folder = RECIPES / "train" if task == "train" else RECIPES
-    names = sorted(recipe.stem for recipe in folder.glob("*.yaml"))
+    names = _recipes(task)
     if path.name not in names:
         raise ConfigError(
-            f"no such file, and no shipped recipe of 'clearsight {COMMANDS[task]}'",
+            f"no such file, and no shipped recipe of 'clearsight {task.command}'",
             where=str(path),
             hint=near_miss(path.name, names),
         )
-    return folder / f"{path.name}.yaml"
+    return RECIPES / task.recipes / f"{path.name}.yaml"
 
 
 def read_evaluate(path: Path) -> tuple[Document, Evaluate]:
     """Return a config of ``task: evaluate`` with its document."""
     from clearsight.pipelines.config.evaluate import Evaluate
 
-    document = read_task(path, "evaluate")
-    return document, document.parse(Evaluate)
+    return read_task(path, Evaluate)

@@ -6,32 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import Spec
 from clearsight.data.home import replace_file, writable_folder
 from clearsight.pipelines.config.registries import GROUPS
-
-TASKS = ("evaluate", "train")
+from clearsight.pipelines.config.tasks import TASKS
 
 
 def schema_of(task: str) -> dict[str, Any]:
     """Return the JSON schema of one task's config."""
-    model = _model(task)
+    model = TASKS[task]
     for registry in GROUPS.values():
         _ = registry.kinds
     describe_fields(Spec)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
-
-
-def _model(task: str) -> type[Spec]:
-    if task == "train":
-        from clearsight.pipelines.config.train import TrainConfig
-
-        return TrainConfig
-    from clearsight.pipelines.config.evaluate import Evaluate
-
-    return Evaluate
 
 
 def text_of(task: str) -> str:
@@ -41,9 +29,7 @@ def text_of(task: str) -> str:
 
 def command(task: str | None, out: Path | None) -> None:
     """Print or write schemas."""
-    if task is not None and task not in TASKS:
-        raise ConfigError(f"no task '{task}'", hint=near_miss(task, TASKS))
-    chosen = TASKS if task is None else (task,)
+    chosen = tuple(TASKS.kinds) if task is None else (task,)
     if out is None:
         import sys
 

@@ -43,7 +43,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
     """Train as a recipe says and print where the weights are and what they reach."""
     from clearsight.pipelines.config.train import TrainConfig
 
-    config = adapted(read_task(path, "train", own.changes).parse(TrainConfig), own).within(minutes)
+    config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
     folder = writable_folder(out) / f"train_{config.name}_{config.key()[:10]}"
     from clearsight.pipelines.training.curve import CHART
     from clearsight.pipelines.training.loop import train

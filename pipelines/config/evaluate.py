@@ -16,10 +16,9 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.catalogue import ATTACKS
 from clearsight.pipelines.config.conditions import Condition, ConditionNode, Corrupting, expand
 from clearsight.pipelines.config.registries import METRICS, PARTS
+from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 
 
 class Measure(Spec):
@@ -57,8 +56,10 @@ class _MetricChoice(Choice):
         )
 
 
-class Evaluate(Spec):
+class Evaluate(Task):
     """Accuracy (and more) of systems under conditions and attacks."""
+
+    command: ClassVar[str] = "run"
 
     old_names: ClassVar[dict[str, str]] = {"pictures": "images"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
 from clearsight.pipelines.config.registries import METHODS
+from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 
@@ -24,7 +25,6 @@ TRAINABLE = Registry(
     "network", PartSpec, *CLASSIFIERS.packages, *RESTORERS.packages, only=lambda kind: kind.trainable
 )
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 
@@ -103,8 +103,11 @@ class Publish(Spec):
     """What they are not good for."""
 
 
-class TrainConfig(Spec):
+class TrainConfig(Task):
     """Train one model on one source. Give ``minutes`` or ``epochs``."""
+
+    command: ClassVar[str] = "train"
+    recipes: ClassVar[str] = "train"
 
     task: Literal["train"] = "train"
     name: Name

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from clearsight.data.weights import Weights, shipped
-from clearsight.pipelines.cli.configs import COMMANDS
-from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.config.tasks import TASKS
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.config.yaml_reader import load
 
@@ -87,8 +86,7 @@ def test_the_drawing_shows_the_import_contracts() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_valid(path: Path) -> None:
     document = load(path)
-    assert document.value["task"] in COMMANDS
-    config = document.parse(TrainConfig if document.value["task"] == "train" else Evaluate)
+    config = document.parse(TASKS[document.value["task"]])
     config.ready()
 
 
