@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from clearsight.data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import percentiles, resampled_counts
-from clearsight.pipelines.metrics.base import Estimate
+from clearsight.pipelines.runs.summary import Ratio
 
 if TYPE_CHECKING:
     from clearsight.pipelines.runs.columns import RunColumns
@@ -32,8 +32,17 @@ class _Errors:
     clean: NDArray[np.float64] | None
 
 
-def corruption_errors(measured: RunColumns, system: str, names: Sequence[str], attack: str) -> dict[str, Any]:
-    """Return ``mce`` and ``relative_mce`` of a group of conditions, each None where it is not defined.
+class CorruptionErrors(NamedTuple):
+    """Mean corruption error and relative mCE, each None where it is not defined."""
+
+    mce: Ratio | None
+    relative_mce: Ratio | None
+
+
+def corruption_errors(
+    measured: RunColumns, system: str, names: Sequence[str], attack: str
+) -> CorruptionErrors:
+    """Return the corruption errors of a group of conditions.
 
     mCE is normalised by AlexNet's published errors where the group is the whole of ImageNet-C (15 types, 5
     severities, 1000 classes), else by the errors of the baseline system on the same images.
@@ -41,7 +50,7 @@ def corruption_errors(measured: RunColumns, system: str, names: Sequence[str], a
     mine = _errors(measured, system, names, attack)
     base = _errors(measured, measured.baseline, names, attack) if measured.baseline else None
     if mine is None:
-        return {"mce": None, "relative_mce": None}
+        return CorruptionErrors(None, None)
     rng = Rng(measured.seed).at("summary", "mce", system, attack, *names)
     named = f"errors of system '{measured.baseline}' on the same images"
     if _is_imagenet_c(measured, mine.kinds, names):
@@ -54,7 +63,7 @@ def corruption_errors(measured: RunColumns, system: str, names: Sequence[str], a
     if base and mine.clean is not None and base.clean is not None:
         rises = mine.mine - mine.clean, base.mine - base.clean
         relative = _ratio(*rises, rng.at("relative"), f"rise of {named}", SMALLEST_RISE)
-    return {"mce": mce, "relative_mce": relative}
+    return CorruptionErrors(mce, relative)
 
 
 def _errors(measured: RunColumns, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
@@ -88,7 +97,7 @@ def _is_imagenet_c(measured: RunColumns, kinds: Sequence[str], names: Sequence[s
 
 def _ratio(
     over: NDArray[np.float64], under: NDArray[np.float64], rng: Rng, source: str, least: float
-) -> dict[str, Any] | None:
+) -> Ratio | None:
     """Return mean over types of (mean of ``over`` / mean of ``under``), with a bootstrap over images."""
     if (under.mean(1) <= least).any():
         return None
@@ -99,4 +108,4 @@ def _ratio(
     values = np.concatenate(ratios)
     low, high = percentiles(values[np.isfinite(values)])
     value = float((over.mean(1) / under.mean(1)).mean())
-    return Estimate(value, low, high, "bootstrap over images").to_json() | {"source": source}
+    return Ratio(value, low, high, "bootstrap over images", source).rounded()

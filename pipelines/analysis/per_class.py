@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
-from clearsight.pipelines.analysis.scenarios import Numbers, clean_condition, scenarios
+from clearsight.pipelines.analysis.scenarios import Numbers, Scenario, clean_condition, scenarios
 from clearsight.pipelines.runs.columns import RunColumns
+from clearsight.pipelines.runs.summary import ClassFigures, PerClass
 
 MOST_CLASSES = 100
 """Classes up to which the summary lists each one."""
@@ -19,7 +17,7 @@ RESAMPLES = 2000
 DIGITS = 4
 
 
-def per_class(measured: RunColumns) -> dict[str, Any] | None:
+def per_class(measured: RunColumns) -> PerClass | None:
     """Return ``per_class`` of the summary: accuracy by true class on the clean condition.
 
     Robust networks are less even than plain ones: some classes lose far more than others (accuracy
@@ -45,12 +43,12 @@ def per_class(measured: RunColumns) -> dict[str, Any] | None:
     if len(counts) > MOST_CLASSES:
         return None
     entries = [
-        _entry(measured.seed, {"system": system} | scenario.about(), right, labels, counts)
+        _entry(measured.seed, system, scenario, right, labels, counts)
         for scenario in scenarios(measured)
         for system, right in scenario.right.items()
     ]
     kept = [entry for entry in entries if entry]
-    return {"condition": clean, "n": counts.tolist(), "entries": kept} if kept else None
+    return PerClass(clean, counts.tolist(), kept) if kept and clean else None
 
 
 def _labels(measured: RunColumns, triple: tuple[str, str, str]) -> NDArray[np.int64] | None:
@@ -63,8 +61,13 @@ def _labels(measured: RunColumns, triple: tuple[str, str, str]) -> NDArray[np.in
 
 
 def _entry(
-    seed: int, about: Mapping[str, Any], right: Numbers, labels: NDArray[np.int64], counts: NDArray[np.int64]
-) -> dict[str, Any] | None:
+    seed: int,
+    system: str,
+    scenario: Scenario,
+    right: Numbers,
+    labels: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> ClassFigures | None:
     if np.isnan(right[labels >= 0]).any():
         return None
     known = labels >= 0
@@ -73,18 +76,22 @@ def _entry(
     share = np.divide(hits, counts, out=np.full(len(counts), np.nan), where=there)
     ends = [wilson(round(k), int(n)) if n else (None, None) for k, n in zip(hits, counts, strict=True)]
     worst, best = int(np.nanargmin(share)), int(np.nanargmax(share))
-    place = (about["system"], about["attack"] or "worst", about["norm"] or "", str(about["eps"]))
+    place = (system, scenario.attack or "worst", scenario.norm or "", str(scenario.eps))
     rng = Rng(seed).at("summary", "per_class", *place)
-    return {
-        **about,
-        "value": [_rounded(p) if n else None for p, n in zip(share, counts, strict=True)],
-        "low": [_rounded(low) for low, _ in ends],
-        "high": [_rounded(high) for _, high in ends],
-        "worst": worst,
-        "best": best,
-        "spread": _rounded(share[best] - share[worst]),
-        "by_chance": _rounded(_by_chance(float(hits.sum() / counts.sum()), counts[there], rng)),
-    }
+    return ClassFigures(
+        system=system,
+        attack=scenario.attack,
+        norm=scenario.norm,
+        eps=scenario.eps,
+        attacks=list(scenario.attacks),
+        value=[_rounded(p) if n else None for p, n in zip(share, counts, strict=True)],
+        low=[None if low is None else _rounded(low) for low, _ in ends],
+        high=[None if high is None else _rounded(high) for _, high in ends],
+        worst=worst,
+        best=best,
+        spread=_rounded(share[best] - share[worst]),
+        by_chance=_rounded(_by_chance(float(hits.sum() / counts.sum()), counts[there], rng)),
+    )
 
 
 def _by_chance(level: float, counts: NDArray[np.int64], rng: Rng) -> float:
@@ -93,6 +100,6 @@ def _by_chance(level: float, counts: NDArray[np.int64], rng: Rng) -> float:
     return float(np.quantile(np.ptp(drawn, axis=1), 0.95))
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float) -> float:
     # Four digits are a hundredth of a point; a hundred classes times all attacks would fill the summary.
-    return None if value is None else round(float(value), DIGITS)
+    return round(float(value), DIGITS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from clearsight.data.statistics import mcnemar_exact, significant
 from clearsight.pipelines.analysis.worst_case import survivors, unions
 from clearsight.pipelines.runs.columns import RunColumns
+from clearsight.pipelines.runs.summary import Pair, PairedScenario
 
 Numbers = NDArray[np.float64]
 
@@ -33,10 +33,6 @@ class Scenario:
     eps: float | None
     attacks: tuple[str, ...]
     right: Mapping[str, Numbers]
-
-    def about(self) -> dict[str, Any]:
-        """Return what names it in the summary."""
-        return {"attack": self.attack, "norm": self.norm, "eps": self.eps, "attacks": list(self.attacks)}
 
 
 def clean_condition(measured: RunColumns) -> str | None:
@@ -65,24 +61,25 @@ def scenarios(measured: RunColumns) -> list[Scenario]:
     return found + [Scenario(None, *place, right) for place, right in joint.items()]
 
 
-def pairs(measured: RunColumns) -> list[dict[str, Any]]:
+def pairs(measured: RunColumns) -> list[PairedScenario]:
     """Return ``pairs`` of the summary: every two systems on the same clean images, scenario by scenario.
 
     ``p`` is that of the exact McNemar test, uncorrected: who compares several corrects for that.
     """
     return [
-        scenario.about() | {"pairs": found} for scenario in scenarios(measured) if (found := _pairs(scenario))
+        PairedScenario(scenario.attack, scenario.norm, scenario.eps, list(scenario.attacks), compared)
+        for scenario in scenarios(measured)
+        if (compared := _pairs(scenario))
     ]
 
 
-def _pairs(scenario: Scenario) -> list[dict[str, Any]]:
+def _pairs(scenario: Scenario) -> list[Pair]:
     known = {name: right for name, right in scenario.right.items() if not np.isnan(right).any()}
     names = list(known)
-    found = []
+    compared = []
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             one, two = known[first], known[second]
             gained, lost = int(((one == 1) & (two == 0)).sum()), int(((one == 0) & (two == 1)).sum())
-            p = significant(mcnemar_exact(gained, lost), 4)
-            found.append({"first": first, "second": second, "p": p})
-    return found
+            compared.append(Pair(first, second, significant(mcnemar_exact(gained, lost), 4)))
+    return compared

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
-from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, significant, wilson
+from clearsight.data.statistics import wilson
+from clearsight.pipelines.analysis.paired import compare, corrected
 from clearsight.pipelines.metrics.base import Estimate
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
+from clearsight.pipelines.runs.summary import Comparison, WorstCase
 from clearsight.pipelines.systems.threats import is_attack
 
 Radius = tuple[str, float]
@@ -69,68 +70,54 @@ def survivors(
     return np.min(np.stack([values for values in found if values is not None]), axis=0)  # type: ignore[no-any-return]
 
 
-def worst_cases(measured: RunColumns, unreliable: Collection[Triple]) -> list[dict[str, Any]]:
+def worst_cases(measured: RunColumns, unreliable: Collection[Triple]) -> list[WorstCase]:
     """Return the figures ``worst`` of the summary.
 
     Args:
         measured: the rows.
         unreliable: attacked cells that a truth check condemned.
     """
-    out = [found for union in unions(measured) if (found := _figure(measured, union, unreliable))]
-    tested = [entry["versus"] for entry in out if entry["versus"]]
-    for versus, adjusted in zip(tested, holm([v["p"] for v in tested]), strict=True):
-        better = "helps" if versus["difference"] > 0 else "hurts"
-        versus["p_adjusted"] = significant(adjusted)
-        versus["verdict"] = better if adjusted < 0.05 and versus["difference"] else "unclear"
-    return out
+    figures = [figure for union in unions(measured) if (figure := _figure(measured, union, unreliable))]
+    return corrected(figures)
 
 
-def _figure(measured: RunColumns, union: Union, unreliable: Collection[Triple]) -> dict[str, Any] | None:
+def _figure(measured: RunColumns, union: Union, unreliable: Collection[Triple]) -> WorstCase | None:
     right = survivors(measured.columns, union, system=union.system)
     if right is None:
         return None
     votes = survivors(measured.columns, union, system=union.system, column="majority")
     norm, eps = union.radius
     condemned = [a for a in union.attacks if (union.system, union.condition, a) in unreliable]
-    return {
-        "system": union.system,
-        "condition": union.condition,
-        "norm": norm,
-        "eps": eps,
-        "attacks": list(union.attacks),
-        "n": len(right),
-        "clean": union.clean is not None,
-        "accuracy": proportion(right),
-        "majority": None if votes is None else proportion(votes),
-        "versus": _versus(measured, union, right),
-        "reliable": not condemned,
-        "unreliable": condemned,
-    }
+    return WorstCase(
+        system=union.system,
+        condition=union.condition,
+        norm=norm,
+        eps=eps,
+        attacks=list(union.attacks),
+        n=len(right),
+        clean=union.clean is not None,
+        accuracy=proportion(right),
+        majority=None if votes is None else proportion(votes),
+        versus=_versus(measured, union, right),
+        reliable=not condemned,
+        unreliable=condemned,
+    )
 
 
-def _versus(measured: RunColumns, union: Union, mine: NDArray[np.float64]) -> dict[str, Any] | None:
+def _versus(measured: RunColumns, union: Union, mine: NDArray[np.float64]) -> Comparison | None:
     """Return the paired comparison with the baseline under the same attacks."""
     if measured.baseline in (None, union.system):
         return None
     theirs = survivors(measured.columns, union, system=measured.baseline or "")
     if theirs is None:
         return None
-    gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
     place = (union.system, union.condition, *map(str, union.radius))
-    low, high = paired_bootstrap(mine, theirs, Rng(measured.seed).at("summary", "worst", *place))
-    return {
-        "difference": significant((mine - theirs).mean()),
-        "low": significant(low),
-        "high": significant(high),
-        "p": significant(mcnemar_exact(gained, lost)),
-        "gained": gained,
-        "lost": lost,
-    }
+    return compare(mine, theirs, Rng(measured.seed).at("summary", "worst", *place))
 
 
-def proportion(right: NDArray[np.float64] | Sequence[float]) -> dict[str, Any]:
+def proportion(right: NDArray[np.float64] | Sequence[float]) -> Estimate:
     """Return the share of ones with its Wilson interval, as the metrics give it."""
     values = np.asarray(right)
     count, n = int(values.sum()), len(values)
     low, high = wilson(count, n)
-    return Estimate(count / n, low, high, "wilson").to_json()
+    return Estimate(count / n, low, high, "wilson").rounded()

@@ -26,6 +26,7 @@ from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.folder import read_json, write_json
+from clearsight.pipelines.runs.summary import parse_summary
 from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.system import System
 
@@ -91,7 +92,7 @@ def audit(
         fresh=fresh,
         on_progress=on_progress,
     )
-    verdict = judge(read_json(folder.summary), subjects, threat, probed)
+    verdict = judge(parse_summary(read_json(folder.summary)), subjects, threat, probed)
     write_json(folder.audit, verdict)
     write_report(folder.path)
     return folder, verdict

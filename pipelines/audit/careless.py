@@ -10,8 +10,9 @@ from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.audit.derive import Threat
 from clearsight.pipelines.audit.probes import ProbeImages, masked, target_of
-from clearsight.pipelines.checks.attack_record import Check, points
+from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.evaluation.attack_batch import majority
+from clearsight.pipelines.runs.summary import Check
 from clearsight.pipelines.systems.gradient_paths import Path
 from clearsight.pipelines.systems.system import System
 

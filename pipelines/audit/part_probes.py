@@ -11,8 +11,9 @@ from torch import Tensor
 from clearsight.data.contract.part import Part
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
-from clearsight.pipelines.checks.attack_record import Check, Verdict, points
+from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.checks.single import SPARSE
+from clearsight.pipelines.runs.summary import Check, CheckVerdict
 from clearsight.pipelines.systems.gradient_paths import Path
 from clearsight.pipelines.systems.system import System
 
@@ -80,7 +81,7 @@ def _exact(name: str, part: Part[Any], x: Tensor, streams: Sequence[Rng]) -> Che
             "falsified; declare gradient: surrogate, and give the stand-in."
         )
         return Check("part_gradients", "suspect", ratio, words)
-    verdict: Verdict = "fine" if zeros <= SPARSE else "suspect"
+    verdict: CheckVerdict = "fine" if zeros <= SPARSE else "suspect"
     words = f"The gradient of part '{name}' agrees with finite differences (ratio {ratio:.2f})"
     if verdict == "fine":
         return Check("part_gradients", verdict, ratio, f"{words}.")

@@ -14,8 +14,9 @@ from clearsight.defend.search.balls import ascent, project
 from clearsight.defend.search.losses import margin
 from clearsight.pipelines.audit.derive import Threat, blocked
 from clearsight.pipelines.audit.part_probes import part_gradients
-from clearsight.pipelines.checks.attack_record import Check, Verdict, points
+from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.checks.single import DEAD, SPARSE
+from clearsight.pipelines.runs.summary import Check, CheckVerdict
 from clearsight.pipelines.systems.gradient_paths import Path, find_path
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
@@ -171,7 +172,7 @@ def _system_gradient(system: System, images: ProbeImages, path: Path) -> Check:
     rows = torch.arange(len(images.ids))
     target.gradient(images.images, rows, margin(images.labels))
     share = float(target.zero.mean())
-    verdict: Verdict = "fine" if share <= SPARSE else "suspect" if share <= DEAD else "unreliable"
+    verdict: CheckVerdict = "fine" if share <= SPARSE else "suspect" if share <= DEAD else "unreliable"
     words = f"{points(share)} of the gradient of the whole system is zero or not finite"
     if verdict == "fine":
         return Check("system_gradient", verdict, share, f"{words}.")
@@ -198,7 +199,7 @@ def _along(system: System, images: ProbeImages, path: Path, threat: Threat) -> C
     if share >= 0.9:
         words = f"A step along the gradient brings {points(share)} of the images nearer to a mistake."
         return Check("loss_along_gradient", "fine", share, words)
-    verdict: Verdict = "suspect" if share >= 0.5 else "unreliable"
+    verdict: CheckVerdict = "suspect" if share >= 0.5 else "unreliable"
     words = (
         f"A step along the gradient brings only {points(share)} of the images nearer to a mistake: it does "
         "not say where the loss rises, so gradient attacks understate what an attacker can do."

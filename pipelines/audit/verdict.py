@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from clearsight.data.contract.errors import RunError
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.audit.derive import Subjects, Threat
-from clearsight.pipelines.checks.attack_record import Check, points
+from clearsight.pipelines.checks.attack_record import points
+from clearsight.pipelines.metrics.base import Estimate
+from clearsight.pipelines.runs.summary import CellFigures, Check, RunSummary, WorstCase
 
 if TYPE_CHECKING:
     from clearsight.pipelines.audit.probes import Probed
@@ -19,9 +23,7 @@ REACH = 0.02
 Entry = dict[str, Any]
 
 
-def judge(
-    summary: Mapping[str, Any], subjects: Subjects, threat: Threat, probed: Mapping[str, Probed]
-) -> Entry:
+def judge(summary: RunSummary, subjects: Subjects, threat: Threat, probed: Mapping[str, Probed]) -> Entry:
     """Return what ``audit.json`` holds.
 
     Args:
@@ -37,7 +39,7 @@ def judge(
         "verdict": "trustworthy" if sound else "unreliable",
         "norm": threat.norm,
         "eps": threat.eps,
-        "images": summary["data"]["samples"],
+        "images": summary.data.samples,
         "systems": systems,
     }
 
@@ -45,69 +47,74 @@ def judge(
 class _Figures:
     """Looks things up in a summary for one system."""
 
-    def __init__(self, summary: Mapping[str, Any], system: str, threat: Threat) -> None:
+    def __init__(self, summary: RunSummary, system: str, threat: Threat) -> None:
         self.summary, self.system, self.threat = summary, system, threat
-        self.cells = {c["attack"]: c for c in summary["cells"] if c["system"] == system}
-        self.attacks = {a["name"]: a for a in summary["attacks"]}
+        self.cells = {cell.attack: cell for cell in summary.cells if cell.system == system}
+        self.attacks = {attack.name: attack for attack in summary.attacks}
 
-    def worst(self, system: str) -> Entry | None:
+    def worst(self, system: str) -> WorstCase | None:
         """Return the worst case of a system at the radius that was asked for."""
-        for entry in self.summary["worst"]:
-            here = entry["system"] == system and entry["norm"] == self.threat.norm
-            if here and abs(entry["eps"] - self.threat.eps) < 1e-12:
-                return dict(entry)
+        for entry in self.summary.worst:
+            here = entry.system == system and entry.norm == self.threat.norm
+            if here and abs(entry.eps - self.threat.eps) < 1e-12:
+                return entry
         return None
 
-    def accuracy(self, cell: Mapping[str, Any]) -> Entry:
+    def accuracy(self, cell: CellFigures) -> Estimate:
         """Return the figure of a cell: by vote where the system has random parts."""
-        metrics = cell["metrics"]
-        return dict(metrics.get("majority_accuracy") or metrics["accuracy"])
+        figure = cell.metrics.get("majority_accuracy") or cell.metrics["accuracy"]
+        if figure is None:
+            raise RunError("no accuracy was measured", where=f"system '{cell.system}', '{cell.attack}'")
+        return figure
 
-    def ignorant(self) -> tuple[str, Entry] | None:
+    def ignorant(self) -> tuple[str, Estimate] | None:
         """Return the weakest of the attacks that do not know the restorers, with its figure."""
         found = [
             (name, self.accuracy(cell))
             for name, cell in self.cells.items()
-            if self.attacks[name]["threat"] in ("oblivious", "transfer")
+            if self.attacks[name].threat in ("oblivious", "transfer")
         ]
-        return max(found, key=lambda item: float(item[1]["value"])) if found else None
+        return max(found, key=lambda item: item[1].value) if found else None
 
 
 def _system(figures: _Figures, subjects: Subjects, probed: Probed) -> Entry:
     bare = subjects.undefended[figures.system]
     worst, alone = figures.worst(figures.system), figures.worst(bare) if bare else None
-    checks = [check.to_json() | {"attack": None} for check in probed.checks]
+    checks = [asdict(check.rounded()) | {"attack": None} for check in probed.checks]
     for name, cell in figures.cells.items():
-        checks += [dict(check) | {"attack": name} for check in cell["checks"]]
+        checks += [asdict(check) | {"attack": name} for check in cell.checks]
     own = [_curve(figures, probed.classes), _false_security(figures, worst, alone), _gain(worst, alone, bare)]
-    checks += [check.to_json() | {"attack": None} for check in own if check]
+    checks += [asdict(check.rounded()) | {"attack": None} for check in own if check]
     condemned = any(check["verdict"] == "unreliable" for check in checks)
     ignorant = figures.ignorant()
     return {
         "system": figures.system,
         "verdict": "unreliable" if condemned else "trustworthy",
         "undefended": bare,
-        "clean": figures.accuracy(figures.cells["none"]),
-        "worst": _figure(worst),
-        "oblivious": ignorant[1] if ignorant else None,
-        "undefended_worst": _figure(alone),
+        "clean": asdict(figures.accuracy(figures.cells["none"])),
+        "worst": _written(_figure(worst)),
+        "oblivious": _written(ignorant[1]) if ignorant else None,
+        "undefended_worst": _written(_figure(alone)),
         "checks": checks,
     }
 
 
-def _figure(worst: Entry | None) -> Entry | None:
-    return (worst["majority"] or worst["accuracy"]) if worst else None
+def _figure(worst: WorstCase | None) -> Estimate | None:
+    return (worst.majority or worst.accuracy) if worst else None
+
+
+def _written(figure: Estimate | None) -> Entry | None:
+    return asdict(figure) if figure else None
 
 
 def _curve(figures: _Figures, classes: int) -> Check | None:
     """Look at the largest radius that was attacked: nothing may be left there."""
-    told = [(figures.attacks[name]["eps"] or 0.0, name) for name in figures.cells]
+    told = [(figures.attacks[name].eps or 0.0, name) for name in figures.cells]
     eps, name = max((item for item in told if item[1].startswith("pgd-")), default=(0.0, ""))
     if not name:
         return None
     found = figures.accuracy(figures.cells[name])
-    n = figures.cells[name]["n"]
-    value = float(found["value"])
+    n, value = figures.cells[name].n, found.value
     where = f"At {figures.threat.norm} {eps:.4g} {points(value)} of the images are right"
     low, _ = wilson(round(value * n), n)
     if low <= 1.0 / classes:
@@ -116,33 +123,33 @@ def _curve(figures: _Figures, classes: int) -> Check | None:
     return Check("eps_curve", "unreliable", value, words)
 
 
-def _false_security(figures: _Figures, worst: Entry | None, alone: Entry | None) -> Check | None:
+def _false_security(figures: _Figures, worst: WorstCase | None, alone: WorstCase | None) -> Check | None:
     ignorant, figure = figures.ignorant(), _figure(worst)
     if ignorant is None or figure is None:
         return None
     name, seen = ignorant
-    gap = float(seen["value"]) - float(figure["value"])
+    gap = seen.value - figure.value
     words = (
-        f"Attackers who do not know the restorers ('{name}') leave {points(seen['value'])} right, those who "
-        f"do {points(figure['value'])}"
+        f"Attackers who do not know the restorers ('{name}') leave {points(seen.value)} right, those who "
+        f"do {points(figure.value)}"
     )
     if gap <= GAP:
         return Check("false_security", "fine", gap, f"{words}: what it shows does not depend on secrecy.")
     undefended = _figure(alone)
-    nothing = undefended is not None and figure["value"] <= undefended["value"] + REACH
+    nothing = undefended is not None and figure.value <= undefended.value + REACH
     if nothing:
         words += ", no more than without the restorers: they are no defence; quote the second figure."
         return Check("false_security", "unreliable", gap, words)
     return Check("false_security", "suspect", gap, f"{words}: quote the second figure.")
 
 
-def _gain(worst: Entry | None, alone: Entry | None, bare: str | None) -> Check | None:
+def _gain(worst: WorstCase | None, alone: WorstCase | None, bare: str | None) -> Check | None:
     mine, theirs = _figure(worst), _figure(alone)
     if mine is None or theirs is None:
         return None
-    gain = float(mine["value"]) - float(theirs["value"])
+    gain = mine.value - theirs.value
     words = (
-        f"In the worst case {points(mine['value'])} stay right, {points(theirs['value'])} without the "
+        f"In the worst case {points(mine.value)} stay right, {points(theirs.value)} without the "
         f"restorers ('{bare}')."
     )
     return Check("gain", "fine", gain, words)

@@ -14,6 +14,8 @@ from clearsight.data.statistics import significant
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
+from clearsight.pipelines.runs.facts import AttackFacts
+from clearsight.pipelines.runs.summary import AttackCost, MemberCost
 from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
@@ -90,27 +92,30 @@ def _random(graph: Graph) -> bool:
     return any(spec.stochastic for spec in graph.parts.values())
 
 
-def describe(name: str, attack: Attack) -> dict[str, Any]:
+def describe(name: str, attack: Attack) -> AttackFacts:
     """Return what the summary says of an attack."""
-    told: dict[str, Any] = dict.fromkeys(("threat", "sees", "source", "through", "norm", "eps"))
-    if is_attack(attack):
-        norm, eps = attack.radius or (None, None)
-        told |= {"threat": attack.threat, "sees": attack.sees, "source": attack.source}
-        told |= {"through": attack.through, "norm": norm, "eps": eps}
-    return {"name": name, "kind": kind_of(attack), **told}
+    if not is_attack(attack):
+        return AttackFacts(name, kind_of(attack))
+    norm, eps = attack.radius or (None, None)
+    return AttackFacts(
+        name, kind_of(attack), attack.threat, attack.sees, attack.source, attack.through, norm, eps
+    )
 
 
-def cost(attack_record: AttackRecord) -> dict[str, Any]:
+def cost(attack_record: AttackRecord) -> AttackCost:
     """Return what an attack cost an image, how far it went, and how it passed the parts."""
     columns = attack_record.columns
-    return {
-        "images": int(attack_record.worked_on.sum()),
-        **{name: _mean(columns, name, None) for name in ("queries", "backwards")},
-        **{name: _mean(columns, name, "l2") for name in ("linf", "l2", "l1")},
-        "through": dict(attack_record.facts.through),
-        "broken": list(attack_record.facts.broken),
-        "members": [dict(member) for member in attack_record.facts.members],
-    }
+    return AttackCost(
+        images=int(attack_record.worked_on.sum()),
+        queries=_mean(columns, "queries", None),
+        backwards=_mean(columns, "backwards", None),
+        linf=_mean(columns, "linf", "l2"),
+        l2=_mean(columns, "l2", "l2"),
+        l1=_mean(columns, "l1", "l2"),
+        through=dict(attack_record.facts.through),
+        broken=list(attack_record.facts.broken),
+        members=[MemberCost(**member) for member in attack_record.facts.members],
+    )
 
 
 def _mean(columns: Columns, name: str, where: str | None) -> float | None:

@@ -1,49 +1,24 @@
-"""What the truth checks look at (`AttackRecord`) and what they say (`Check`). Plain numbers, no torch."""
+"""What the truth checks look at: `AttackRecord`. Plain numbers, no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from math import isfinite
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.spec import kind_of
-from clearsight.data.statistics import significant
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.runs.columns import Columns
 
-Verdict = Literal["fine", "suspect", "unreliable"]
 ONE_STEP = frozenset({"fgsm"})
 ITERATIVE = frozenset({"pgd", "apgd", "cw", "fab", "autoattack", "swift"})
 """White-box attacks of full strength. Others look for something narrower (low frequencies, a patch), so that
 a stronger rival proves nothing against them."""
 LEAD = 0.002
 """Share of images by which a weaker attacker must not win: the 0.2 points of Croce and Hein (2020)."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check found.
-
-    Attributes:
-        check: its name.
-        verdict: ``suspect`` asks for a second look, ``unreliable`` says that the figure must not be quoted.
-        value: what was measured; None where there is no number to it.
-        words: one sentence that says what it means and what to do.
-    """
-
-    check: str
-    verdict: Verdict
-    value: float | None
-    words: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data, rounded to ten significant digits."""
-        value = self.value if self.value is not None and isfinite(self.value) else None
-        return asdict(self) | {"value": None if value is None else significant(value)}
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.defend.attacks.base import SLACK
-from clearsight.pipelines.checks.attack_record import (
-    ITERATIVE,
-    LEAD,
-    ONE_STEP,
-    AttackRecord,
-    Check,
-    Verdict,
-    points,
-)
+from clearsight.pipelines.checks.attack_record import ITERATIVE, LEAD, ONE_STEP, AttackRecord, points
+from clearsight.pipelines.runs.summary import Check, CheckVerdict
 
 REPLAY = "replay"
 SETTLED = 0.01
@@ -137,7 +130,9 @@ RELATIONS: tuple[Callable[[AttackRecord, Sequence[AttackRecord]], Check | None],
 RELATIONS = (_one_step, _black_box, _larger_eps, _more_steps)
 
 
-def _verdict(cell: AttackRecord, rival: AttackRecord, lead: float, missed: int, *, allowed: float) -> Verdict:
+def _verdict(
+    cell: AttackRecord, rival: AttackRecord, lead: float, missed: int, *, allowed: float
+) -> CheckVerdict:
     """Judge a rival that should be weaker by its lead in accuracy and by the images that only it broke."""
     if cell.random and _by_luck(cell, rival):
         return "fine"

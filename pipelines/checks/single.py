@@ -11,9 +11,10 @@ from math import e
 import numpy as np
 
 from clearsight.data.statistics import mcnemar_exact
-from clearsight.pipelines.checks.attack_record import LEAD, AttackRecord, Check, Verdict, outcome, points
+from clearsight.pipelines.checks.attack_record import LEAD, AttackRecord, outcome, points
 from clearsight.pipelines.checks.pairwise import RELATIONS
 from clearsight.pipelines.runs.columns import Columns
+from clearsight.pipelines.runs.summary import Check, CheckVerdict
 
 SPARSE = 0.5
 """Share of useless values above which a gradient is suspect. Honest networks and filters stay far below: a
@@ -53,7 +54,7 @@ def _zero_gradients(cell: AttackRecord) -> Check | None:
     if not cell.sees_gradient or column is None or np.isnan(column).all():
         return None
     share = float(np.nanmean(column))
-    verdict: Verdict = "fine" if share <= SPARSE else "suspect" if share <= DEAD else "unreliable"
+    verdict: CheckVerdict = "fine" if share <= SPARSE else "suspect" if share <= DEAD else "unreliable"
     words = f"{points(share)} of the gradient's values are zero or not finite"
     if verdict == "fine":
         return Check("zero_gradients", verdict, share, f"{words}.")
@@ -105,7 +106,7 @@ def _loss_rises(cell: AttackRecord) -> Check | None:
     if flat <= 0.1:
         words = f"The loss rose for {points(1.0 - flat)} of the images that were changed."
         return Check("loss_rises", "fine", flat, words)
-    verdict: Verdict = "unreliable" if flat > 0.5 or rise.mean() <= 0 else "suspect"
+    verdict: CheckVerdict = "unreliable" if flat > 0.5 or rise.mean() <= 0 else "suspect"
     words = (
         f"The loss did not rise for {points(flat)} of the images that were changed: the gradient points "
         "elsewhere, so do not trust this figure before an attack on scores (square) agrees."

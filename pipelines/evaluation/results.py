@@ -20,8 +20,18 @@ from clearsight.pipelines.evaluation.input_gradients import keep_gradients
 from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.columns import RunColumns, columns_of
+from clearsight.pipelines.runs.facts import (
+    ConditionFacts,
+    CorruptionStep,
+    DataFacts,
+    PartFacts,
+    SkippedImage,
+    SystemFacts,
+    Time,
+    Timing,
+)
 from clearsight.pipelines.runs.folder import Row, assemble, write_json, write_table
-from clearsight.pipelines.systems.graph import part_facts
+from clearsight.pipelines.runs.summary import SCHEMA, RunSummary
 from clearsight.pipelines.systems.threats import is_attack
 
 if TYPE_CHECKING:
@@ -37,8 +47,8 @@ def finish(plan: Plan, *, seconds: float, workers: int) -> None:
     table = assemble(folder, plan.cells, plan.job.chunks)
     timings = _timings(plan)
     write_table(folder.timings, timings)
-    summary = _summary(plan, table, timings) | {"timing": {"seconds": round(seconds, 1), "workers": workers}}
-    write_json(folder.summary, summary)
+    summary = _summary(plan, table, timings, Timing(round(seconds, 1), workers))
+    write_json(folder.summary, summary.to_json())
     replace_file(folder.summary_csv, _csv(summary).encode())
     _index_images(plan, table)
     keep_gradients(plan)
@@ -46,36 +56,48 @@ def finish(plan: Plan, *, seconds: float, workers: int) -> None:
     replace_file(folder.done, b"")
 
 
-def _summary(plan: Plan, table: pa.Table, timings: list[Row]) -> dict[str, Any]:
+def _summary(plan: Plan, table: pa.Table, timings: list[Row], timing: Timing) -> RunSummary:
     config, grid = plan.config, plan.grid
     baseline = config.compare.baseline if config.compare else None
     columns = columns_of(table, plan.cells)
     measured = RunColumns(grid, columns, baseline, config.seed, plan.classes)
     facts = load_facts(plan.job.folder, plan.cells, grid.attacks, plan.job.chunks)
-    return {
-        "schema": 1,
-        "name": config.name,
-        "title": config.title or config.name,
-        "key": plan.job.folder.path.name.rpartition("_")[2],
-        "task": config.task,
-        "seed": config.seed,
-        "started": plan.job.folder.path.name[:10],
-        "complete": True,
-        "data": {
-            "kind": kind_of(config.data),
-            "description": _describe(plan),
-            "samples": len(plan.intake.entries),
-            "fingerprint": plan.intake.fingerprint,
-            "classes": list(plan.intake.classes),
-            "skipped": [vars(skipped) for skipped in plan.intake.skipped],
-        },
-        "systems": [_system(plan, name, baseline, timings) for name in grid.measured],
-        "conditions": [_condition(plan, name) for name in grid.conditions],
-        "attacks": [describe(name, attack) for name, attack in grid.attacks.items()],
-        "metrics": [kind_of(metric) for metric in plan.metrics],
-        "warnings": list(plan.warnings),
-        **Summary(measured, plan.cells, plan.metrics, facts).figures(),
-    }
+    figures = Summary(measured, plan.cells, plan.metrics, facts).figures()
+    return RunSummary(
+        schema=SCHEMA,
+        name=config.name,
+        title=config.title or config.name,
+        key=plan.job.folder.path.name.rpartition("_")[2],
+        task=config.task,
+        seed=config.seed,
+        started=plan.job.folder.path.name[:10],
+        complete=True,
+        data=_data(plan),
+        systems=[_system(plan, name, baseline, timings) for name in grid.measured],
+        conditions=[_condition(plan, name) for name in grid.conditions],
+        attacks=[describe(name, attack) for name, attack in grid.attacks.items()],
+        metrics=[kind_of(metric) for metric in plan.metrics],
+        warnings=list(plan.warnings),
+        cells=figures.cells,
+        worst=figures.worst,
+        per_class=figures.per_class,
+        pairs=figures.pairs,
+        aggregates=figures.aggregates,
+        kinds=figures.kinds,
+        comparison=figures.comparison,
+        timing=timing,
+    )
+
+
+def _data(plan: Plan) -> DataFacts:
+    return DataFacts(
+        kind=kind_of(plan.config.data),
+        description=_describe(plan),
+        samples=len(plan.intake.entries),
+        fingerprint=plan.intake.fingerprint,
+        classes=list(plan.intake.classes),
+        skipped=[SkippedImage(skipped.id, skipped.reason) for skipped in plan.intake.skipped],
+    )
 
 
 def _describe(plan: Plan) -> str:
@@ -87,7 +109,7 @@ def _describe(plan: Plan) -> str:
     return f"{name}: {len(plan.intake.entries)} images, {plan.intake.describe_size()}"
 
 
-def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> dict[str, Any]:
+def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> SystemFacts:
     graph = plan.grid.graphs[name]
     per_chunk: dict[tuple[str, str, int], list[Row]] = {}
     for row in timings:
@@ -95,45 +117,47 @@ def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> 
             per_chunk.setdefault((row["condition"], row["attack"], row["chunk"]), []).append(row)
     each = [1000.0 * sum(r["seconds"] for r in rows) / rows[0]["images"] for rows in per_chunk.values()]
     low, value, high = (float(q) for q in np.quantile(each, (0.025, 0.5, 0.975)))
-    return {
-        "name": name,
-        "baseline": name == baseline,
-        "chain": graph.describe(),
-        "parts": [_part(part, spec, plan.parameters[f"{name}/{part}"]) for part, spec in graph.parts.items()],
-        "ms_per_image": {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)},
-    }
+    return SystemFacts(
+        name=name,
+        baseline=name == baseline,
+        chain=graph.describe(),
+        parts=[_part(part, spec, plan.parameters[f"{name}/{part}"]) for part, spec in graph.parts.items()],
+        ms_per_image=Time(round(value, 4), round(low, 4), round(high, 4)),
+    )
 
 
-def _part(name: str, spec: PartSpec, parameters: int) -> dict[str, Any]:
+def _part(name: str, spec: PartSpec, parameters: int) -> PartFacts:
     from clearsight.data.weights import find
 
     weights = find(spec.weights) if spec.weights else None
-    return {
-        "name": name,
-        "kind": spec.name,
-        "spec": spec.resolved().model_dump(mode="json", exclude={"class_names"}, exclude_none=True),
-        "weights": spec.weights,
-        "sha256": weights.sha256 if weights else None,
-        "training": training_of(weights.card) if weights else None,
-        "parameters": parameters,
-        **part_facts(spec),
-    }
+    return PartFacts(
+        name=name,
+        kind=spec.name,
+        spec=spec.resolved().model_dump(mode="json", exclude={"class_names"}, exclude_none=True),
+        weights=spec.weights,
+        sha256=weights.sha256 if weights else None,
+        training=training_of(weights.card) if weights else None,
+        parameters=parameters,
+        gradient=str(spec.gradient),
+        stochastic=spec.stochastic,
+        onnx=spec.onnx,
+    )
 
 
-def _condition(plan: Plan, name: str) -> dict[str, Any]:
+def _condition(plan: Plan, name: str) -> ConditionFacts:
     condition = plan.grid.conditions[name]
     corruption = condition.corruption
     steps = corruption.steps if isinstance(corruption, CorruptionSequence) else ()
-    return {
-        "name": name,
-        "group": condition.group,
-        "groups": [group for group, names in plan.grid.groups.items() if name in names],
-        "kind": kind_of(corruption),
-        "severity": corruption.severity,
-        "table": corruption.table,
-        "family": corruption.group,
-        "steps": [{"kind": kind_of(step), "severity": step.severity} for step in steps],
-    }
+    return ConditionFacts(
+        name=name,
+        group=condition.group,
+        groups=[group for group, names in plan.grid.groups.items() if name in names],
+        kind=kind_of(corruption),
+        severity=corruption.severity,
+        table=corruption.table,
+        family=corruption.group,
+        steps=[CorruptionStep(kind_of(step), step.severity) for step in steps],
+    )
 
 
 def _timings(plan: Plan) -> list[Row]:
@@ -201,14 +225,14 @@ def _said(plan: Plan, table: pa.Table, cell: int, image: int) -> Row:
     return {"prediction": row["prediction"], "confidence": row["confidence"]}
 
 
-def _csv(summary: Mapping[str, Any]) -> str:
+def _csv(summary: RunSummary) -> str:
     """Return one line a cell and metric."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["system", "condition", "attack", "n", "metric", "value", "low", "high", "interval"])
-    for cell in summary["cells"]:
-        for metric, figure in cell["metrics"].items():
+    for cell in summary.cells:
+        for metric, figure in cell.metrics.items():
             if figure:
-                place = [cell["system"], cell["condition"], cell["attack"], cell["n"], metric]
-                writer.writerow([*place, figure["value"], figure["low"], figure["high"], figure["method"]])
+                place = [cell.system, cell.condition, cell.attack, cell.n, metric]
+                writer.writerow([*place, figure.value, figure.low, figure.high, figure.method])
     return out.getvalue()

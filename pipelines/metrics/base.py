@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from clearsight.data.contract.spec import Spec
 
@@ -27,11 +27,12 @@ class Estimate:
     high: float
     method: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data, rounded to ten significant digits so that platforms agree."""
+    def rounded(self) -> Self:
+        """Return it with ten significant digits, so that platforms agree."""
         from clearsight.data.statistics import significant
 
-        return {k: significant(v) if isinstance(v, float) else v for k, v in asdict(self).items()}
+        value, low, high = (significant(number) for number in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
 
 
 class Metric(Spec):

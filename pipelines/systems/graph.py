@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
@@ -180,8 +180,3 @@ def _check_inputs(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> None:
     for flow, wanted in zip(inputs, takes, strict=True):
         if flow is not wanted:
             raise ConfigError(f"node '{name}': part '{spec.name}' takes {wanted}, but is fed {flow}")
-
-
-def part_facts(spec: PartSpec) -> dict[str, Any]:
-    """Return the facts of a part as plain data, for reports."""
-    return {"gradient": str(spec.gradient), "stochastic": spec.stochastic, "onnx": spec.onnx}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def made() -> dict[str, Any]:
     """A run of two systems under attack, whose classifier has a card."""
     found = attacked()
     for system in found["systems"]:
-        system["parts"][-1]["training"] = training_of(CARD)
+        system["parts"][-1]["training"] = asdict(training_of(CARD))
     found["per_class"] = per_class()
     return found
 
@@ -159,7 +160,7 @@ def test_training_stands_beside_the_figures(tmp_path: Path, made: dict[str, Any]
     assert row.costs == ["36\xa0min, 9.0\xa0epochs"]
     classify = made["systems"][1]["parts"][-1]
     classify["training"] |= {"minutes": 200, "back_propagations": 6.248, "init": "first-v1"}
-    restorer = training_of(CARD | {"machine": "GPU"})
+    restorer = asdict(training_of(CARD | {"machine": "GPU"}))
     made["systems"][1]["parts"].insert(0, {**classify, "name": "denoise", "training": restorer})
     row = table_of(made).rows[1]
     assert row.methods == ["denoise: fat trades", "classify: fat trades"]
@@ -179,9 +180,17 @@ def test_training_stands_beside_the_figures(tmp_path: Path, made: dict[str, Any]
 )
 def test_a_card_may_say_less(card: dict[str, Any], method: str | None) -> None:
     found = training_of(card)
-    assert found["method"] == method
-    assert found["back_propagations"] is None
-    assert set(found) == {"method", "init", "machine", "minutes", "epochs", "steps", "back_propagations"}
+    assert found.method == method
+    assert found.back_propagations is None
+    assert set(asdict(found)) == {
+        "method",
+        "init",
+        "machine",
+        "minutes",
+        "epochs",
+        "steps",
+        "back_propagations",
+    }
 
 
 def test_no_card_no_training_columns(tmp_path: Path) -> None:

@@ -66,17 +66,17 @@ def test_comparisons_are_paired_and_corrected() -> None:
         conditions,
     )
     figures = Summary(measured, cells(measured), [Accuracy()]).figures()
-    versus = {(c["system"], c["condition"]): c["versus"] for c in figures["cells"]}
+    versus = {(c.system, c.condition): c.versus for c in figures.cells}
     assert versus["plain", "clean"] is None
-    assert versus["restored", "fog-3"]["difference"] == pytest.approx(0.15)
-    assert (versus["restored", "fog-3"]["gained"], versus["restored", "fog-3"]["lost"]) == (30, 0)
-    assert versus["restored", "fog-3"]["verdict"] == "helps"
-    assert versus["restored", "clean"]["verdict"] == "unclear"
-    assert versus["worse", "fog-3"]["verdict"] == "hurts"
-    raw = [v["p"] for v in versus.values() if v]
-    assert [v["p_adjusted"] for v in versus.values() if v] == pytest.approx(list(holm(raw)))
-    assert versus["restored", "fog-3"]["low"] > 0
-    assert figures["comparison"]["comparisons"] == 3
+    assert versus["restored", "fog-3"].difference == pytest.approx(0.15)
+    assert (versus["restored", "fog-3"].gained, versus["restored", "fog-3"].lost) == (30, 0)
+    assert versus["restored", "fog-3"].verdict == "helps"
+    assert versus["restored", "clean"].verdict == "unclear"
+    assert versus["worse", "fog-3"].verdict == "hurts"
+    raw = [v.p for v in versus.values() if v]
+    assert [v.p_adjusted for v in versus.values() if v] == pytest.approx(list(holm(raw)))
+    assert versus["restored", "fog-3"].low > 0
+    assert figures.comparison.comparisons == 3
 
 
 def test_many_comparisons_of_equal_systems_seldom_find_anything() -> None:
@@ -88,8 +88,8 @@ def test_many_comparisons_of_equal_systems_seldom_find_anything() -> None:
         for c in conditions
     }
     measured = make(rows, conditions)
-    found = Summary(measured, cells(measured), [Accuracy()]).figures()["cells"]
-    assert all(c["versus"]["verdict"] == "unclear" for c in found if c["versus"])
+    found = Summary(measured, cells(measured), [Accuracy()]).figures().cells
+    assert all(c.versus.verdict == "unclear" for c in found if c.versus)
 
 
 def test_a_mean_over_conditions_resamples_images() -> None:
@@ -98,9 +98,9 @@ def test_a_mean_over_conditions_resamples_images() -> None:
     conditions = [condition(kind, 3) for kind in SETS["imagenet_c_15"]]
     measured = make({("plain", c.name): fate for c in conditions}, conditions)
     figures = Summary(measured, cells(measured), [Accuracy()]).figures()
-    group, cell = figures["aggregates"][0]["metrics"]["accuracy"], figures["cells"][0]["metrics"]["accuracy"]
-    assert group["value"] == cell["value"] == pytest.approx(fate.mean())
-    assert group["high"] - group["low"] == pytest.approx(cell["high"] - cell["low"], rel=0.1)
+    group, cell = figures.aggregates[0].metrics["accuracy"], figures.cells[0].metrics["accuracy"]
+    assert group.value == cell.value == pytest.approx(fate.mean())
+    assert group.high - group.low == pytest.approx(cell.high - cell.low, rel=0.1)
 
 
 def test_mce_by_alexnet_is_the_published_formula() -> None:
@@ -119,11 +119,11 @@ def test_mce_by_alexnet_is_the_published_formula() -> None:
             for kind in SETS["imagenet_c_15"]
         ]
     )
-    assert found["mce"]["value"] == pytest.approx(by_hand)
-    assert "AlexNet" in found["mce"]["source"]
-    assert found["mce"]["low"] < by_hand < found["mce"]["high"]
+    assert found.mce.value == pytest.approx(by_hand)
+    assert "AlexNet" in found.mce.source
+    assert found.mce.low < by_hand < found.mce.high
     fewer = corruption_errors(measured, "plain", names[:-1], "none")
-    assert "AlexNet" not in fewer["mce"]["source"], "not the whole benchmark"
+    assert "AlexNet" not in fewer.mce.source, "not the whole benchmark"
 
 
 def test_relative_mce_against_the_named_baseline() -> None:
@@ -138,11 +138,11 @@ def test_relative_mce_against_the_named_baseline() -> None:
     }
     measured = make(rows, conditions)
     found = corruption_errors(measured, "mine", ["fog-1", "snow-1"], "none")
-    assert found["mce"]["value"] == pytest.approx(((3 / 8) / (4 / 8) + (4 / 8) / (6 / 8)) / 2)
-    assert found["relative_mce"]["value"] == pytest.approx(((1 / 8) / (3 / 8) + (2 / 8) / (5 / 8)) / 2)
-    assert "plain" in found["mce"]["source"]
+    assert found.mce.value == pytest.approx(((3 / 8) / (4 / 8) + (4 / 8) / (6 / 8)) / 2)
+    assert found.relative_mce.value == pytest.approx(((1 / 8) / (3 / 8) + (2 / 8) / (5 / 8)) / 2)
+    assert "plain" in found.mce.source
     itself = corruption_errors(measured, "plain", ["fog-1", "snow-1"], "none")
-    assert itself["mce"]["value"] == itself["relative_mce"]["value"] == 1.0
+    assert itself.mce.value == itself.relative_mce.value == 1.0
 
 
 def test_what_is_not_defined_is_none() -> None:
@@ -150,12 +150,10 @@ def test_what_is_not_defined_is_none() -> None:
     rows: Rows = {(s, c): [np.nan, np.nan] for s in ("plain", "mine") for c in ("clean", "fog-1")}
     measured = make(rows, conditions)
     figures = Summary(measured, cells(measured), [Accuracy(), PSNR()]).figures()
-    assert all(
-        c["metrics"] == {"accuracy": None, "psnr": None} and c["versus"] is None for c in figures["cells"]
-    )
+    assert all(c.metrics == {"accuracy": None, "psnr": None} and c.versus is None for c in figures.cells)
     perfect: Rows = {(s, c): [1, 1] for s in ("plain", "mine") for c in ("clean", "fog-1")}
     found = corruption_errors(make(perfect, conditions), "mine", ["fog-1"], "none")
-    assert found == {"mce": None, "relative_mce": None}, "a baseline without errors cannot be divided by"
+    assert found == (None, None), "a baseline without errors cannot be divided by"
 
 
 def test_the_ece_interval_holds_the_value_for_a_calibrated_model() -> None:
@@ -184,9 +182,9 @@ def test_every_type_at_severity_0_is_clean(clean: str) -> None:
     measured = make(rows, conditions)
     figures = Summary(measured, cells(measured), [Accuracy()]).figures()
     assert clean_condition(measured) == unchanged.name
-    assert figures["pairs"][0]["pairs"], "systems are compared on the clean images"
-    assert [(k["system"], k["group"], k["conditions"]) for k in figures["kinds"]] == [
+    assert figures.pairs[0].pairs, "systems are compared on the clean images"
+    assert [(k.system, k.group, k.conditions) for k in figures.kinds] == [
         ("plain", "fog", 2),
         ("mine", "fog", 2),
     ]
-    assert all(a["relative_mce"] for a in figures["aggregates"])
+    assert all(a.relative_mce for a in figures.aggregates)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.replay import Replay
 from clearsight.pipelines.checks.attack_facts import add_up, cost
-from clearsight.pipelines.checks.attack_record import AttackRecord, Check, Facts
+from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
+from clearsight.pipelines.runs.summary import Check
 
 N = 200
 
@@ -119,7 +121,7 @@ def test_images_that_were_wrong_already_do_not_count() -> None:
     queries, backwards = np.full(N, 1.0), np.zeros(N)
     queries[:10], backwards[:10] = 5, 4
     subject = cell(PGD(), queries=queries, backwards=backwards)
-    assert subject.worked_on.sum() == cost(subject)["images"] == 10
+    assert subject.worked_on.sum() == cost(subject).images == 10
 
 
 def test_one_step_stronger_than_many() -> None:
@@ -211,9 +213,9 @@ def test_outputs_that_look_like_probabilities() -> None:
 
 
 def test_checks_become_plain_data() -> None:
-    told = Check("x", "fine", 1 / 3, "Words.").to_json()
-    assert told == {"check": "x", "verdict": "fine", "value": 0.3333333333, "words": "Words."}
-    assert Check("x", "fine", float("nan"), "").to_json()["value"] is None
+    written = asdict(Check("x", "fine", 1 / 3, "Words.").rounded())
+    assert written == {"check": "x", "verdict": "fine", "value": 0.3333333333, "words": "Words."}
+    assert Check("x", "fine", float("nan"), "").rounded().value is None
 
 
 def test_facts_of_batches_are_added_up() -> None:

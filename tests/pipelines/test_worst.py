@@ -19,6 +19,7 @@ from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.runs.grid import Grid
+from clearsight.pipelines.runs.summary import parse_summary
 
 ATTACKS: dict[str, Attack] = {
     "none": NoAttack(),
@@ -47,13 +48,13 @@ def test_an_image_is_right_only_under_every_attack_of_the_radius() -> None:
         }
     )
     (found,) = worst_cases(measured, set())
-    assert found["accuracy"]["value"] == pytest.approx(2 / 5), "wrong without an attack counts too"
-    assert (found["accuracy"]["low"], found["accuracy"]["high"]) == pytest.approx(wilson(2, 5))
-    assert found["attacks"] == ["fgsm", "pgd"], "other radii and norms stay out"
-    assert (found["norm"], found["eps"], found["n"], found["clean"]) == ("linf", 0.1, 5, True)
-    assert found["versus"] is None
-    assert found["majority"] is None
-    assert found["reliable"]
+    assert found.accuracy.value == pytest.approx(2 / 5), "wrong without an attack counts too"
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(2, 5))
+    assert found.attacks == ["fgsm", "pgd"], "other radii and norms stay out"
+    assert (found.norm, found.eps, found.n, found.clean) == ("linf", 0.1, 5, True)
+    assert found.versus is None
+    assert found.majority is None
+    assert found.reliable
 
 
 def test_one_attack_alone_has_no_worst_case() -> None:
@@ -63,9 +64,9 @@ def test_one_attack_alone_has_no_worst_case() -> None:
 def test_an_unreliable_attack_makes_the_worst_case_unreliable() -> None:
     measured = make({("plain", "fgsm"): [1, 0], ("plain", "pgd"): [1, 1]})
     (found,) = worst_cases(measured, {("plain", "clean", "pgd")})
-    assert not found["reliable"]
-    assert found["unreliable"] == ["pgd"]
-    assert not found["clean"]
+    assert not found.reliable
+    assert found.unreliable == ["pgd"]
+    assert not found.clean
 
 
 def test_comparison_is_paired_and_corrected() -> None:
@@ -76,22 +77,22 @@ def test_comparison_is_paired_and_corrected() -> None:
     rows = {("plain", "fgsm"): one, ("plain", "pgd"): np.ones(n)}
     rows |= {("mine", "fgsm"): np.ones(n), ("mine", "pgd"): two}
     rows |= {("same", "fgsm"): one, ("same", "pgd"): np.ones(n)}
-    found = {f["system"]: f for f in worst_cases(make(rows, "plain"), set())}
-    assert found["plain"]["versus"] is None
-    versus = found["mine"]["versus"]
-    assert versus["difference"] == pytest.approx(20 / 60)
-    assert (versus["gained"], versus["lost"]) == (30, 10)
-    assert versus["low"] < 20 / 60 < versus["high"]
-    assert versus["p_adjusted"] == pytest.approx(min(1.0, 2 * versus["p"]))
-    assert versus["verdict"] == "helps"
-    assert found["same"]["versus"]["verdict"] == "unclear"
+    found = {f.system: f for f in worst_cases(make(rows, "plain"), set())}
+    assert found["plain"].versus is None
+    versus = found["mine"].versus
+    assert versus.difference == pytest.approx(20 / 60)
+    assert (versus.gained, versus.lost) == (30, 10)
+    assert versus.low < 20 / 60 < versus.high
+    assert versus.p_adjusted == pytest.approx(min(1.0, 2 * versus.p))
+    assert versus.verdict == "helps"
+    assert found["same"].versus.verdict == "unclear"
 
 
 def test_other_attacks_on_the_baseline_cannot_be_compared() -> None:
     rows = {("plain", "fgsm"): [1, 0], ("mine", "fgsm"): [1, 1], ("mine", "pgd"): [1, 0]}
     (found,) = worst_cases(make(rows, "plain"), set())
-    assert found["system"] == "mine"
-    assert found["versus"] is None
+    assert found.system == "mine"
+    assert found.versus is None
 
 
 @given(st.lists(st.tuples(*[st.booleans()] * 3), min_size=1, max_size=30))
@@ -115,23 +116,21 @@ def test_a_run_reports_it(make_config: Callable[..., Evaluate], tmp_path: Path) 
         measure=[{"conditions": ["clean"], "attacks": ["none", "fgsm", "pgd"]}],
         conditions={"clean": {"kind": "identity"}},
     )
-    summary = read_json(run(config, root=tmp_path, workers=1).summary)
-    assert [entry["system"] for entry in summary["worst"]] == ["plain", "restored"]
-    cells = {(c["system"], c["attack"]): c for c in summary["cells"]}
-    for entry in summary["worst"]:
-        least = min(
-            cells[entry["system"], name]["metrics"]["accuracy"]["value"] for name in ("none", "fgsm", "pgd")
-        )
-        assert entry["accuracy"]["value"] <= least + 1e-12
-    assert summary["worst"][1]["versus"] is not None
-    told = {a["name"]: a for a in summary["attacks"]}
-    assert (told["pgd"]["norm"], told["pgd"]["threat"]) == ("linf", "adaptive")
-    assert told["none"]["threat"] is None
-    assert cells["plain", "none"]["attacked"] is None
-    assert cells["plain", "none"]["reliable"] is None
-    cost = cells["restored", "pgd"]["attacked"]
-    assert cost["through"] == {"median": "exact", "classify": "exact"}
-    assert 1 < cost["queries"] <= 7
-    assert cost["backwards"] <= 5
-    assert 0 < cost["linf"] <= 8 / 255 + 1e-6
-    assert cells["plain", "pgd"]["reliable"], cells["plain", "pgd"]["checks"]
+    summary = parse_summary(read_json(run(config, root=tmp_path, workers=1).summary))
+    assert [entry.system for entry in summary.worst] == ["plain", "restored"]
+    cells = {(c.system, c.attack): c for c in summary.cells}
+    for entry in summary.worst:
+        least = min(cells[entry.system, name].metrics["accuracy"].value for name in ("none", "fgsm", "pgd"))
+        assert entry.accuracy.value <= least + 1e-12
+    assert summary.worst[1].versus is not None
+    told = {a.name: a for a in summary.attacks}
+    assert (told["pgd"].norm, told["pgd"].threat) == ("linf", "adaptive")
+    assert told["none"].threat is None
+    assert cells["plain", "none"].attacked is None
+    assert cells["plain", "none"].reliable is None
+    cost = cells["restored", "pgd"].attacked
+    assert cost.through == {"median": "exact", "classify": "exact"}
+    assert 1 < cost.queries <= 7
+    assert cost.backwards <= 5
+    assert 0 < cost.linf <= 8 / 255 + 1e-6
+    assert cells["plain", "pgd"].reliable, cells["plain", "pgd"].checks
