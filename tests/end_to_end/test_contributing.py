@@ -22,6 +22,7 @@ TESTED = {
     "test_classifiers.py": ("pooled_convolution",),
     "test_attacks.py": ("random_corner",),
     "test_methods.py": ("pixel_dropout",),
+    "test_fusions.py": ("max_logits",),
 }
 """Contract tests that apply to the examples."""
 CONFIG = """
