@@ -78,7 +78,7 @@ def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:
         return 1
     victim = victim_of(attack, name, grid.graphs, system)
     known = (spec.resolved() for spec in victim.parts.values() if isinstance(spec, ClassifierSpec))
-    classes = next((spec.classes for spec in known if isinstance(spec, ClassifierSpec)), None)
+    classes = next((spec.classes for spec in known), None)
     forwards, backwards = attack.passes(classes or CLASSES)
     draws = attack.averaged if any(spec.stochastic for spec in victim.parts.values()) else 1
     # The first look, the loss before and the judgement are three more.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.errors import WeightsError
 from clearsight.data.file_part import FilePart
 from clearsight.restore.base import RestorerFacts, RestorerSpec
 
@@ -57,15 +57,6 @@ class SpandrelCheckpoint(FilePart, RestorerSpec):
 
         Unlike other parts' this imports torch: only the network's constructor can tell whether it fits.
         """
-        from importlib.util import find_spec
-
-        if find_spec("spandrel") is None:
-            raise ConfigError(
-                "package 'spandrel' is not installed",
-                where=self.place,
-                hint="pip install clearsight[spandrel], or without torchvision:"
-                " pip install einops && pip install --no-deps spandrel",
-            )
         from clearsight.restore.networks.spandrel import load
 
         load(self._file())

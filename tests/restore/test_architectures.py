@@ -16,6 +16,7 @@ from clearsight.restore.learned.ffdnet import FFDNet
 from clearsight.restore.learned.nafnet import NAFNet
 from clearsight.restore.learned.span import Span
 from clearsight.restore.learned.srcnn import SRCNN
+from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 from clearsight.restore.learned.vdsr import VDSR
 from clearsight.restore.networks.cubic import Cubic, reach
 from clearsight.restore.networks.dncnn import DnCNN as DnCNNNet
@@ -170,6 +171,16 @@ def test_ffdnet_is_told_the_noise_of_every_image():
         same = part.restored(x, torch.full((2, 1, 1, 1), 25 / 255))
         assert torch.equal(same, part.restored(x))
     assert part.spec.conditioned_on("noise_level")
+
+
+def test_a_blind_denoiser_is_not_told_the_noise():
+    part = UNetDenoiser(width=4, blind=True).build()
+    shake(part.network)
+    x = images(1, 3, 16, 8)
+    with torch.no_grad():
+        assert torch.equal(part.restored(x), part.restored(x, torch.full((1, 1, 1, 1), 0.3)))
+    assert not part.spec.conditioned_on("noise_level")
+    assert part.spec.prepared(x) is part.spec
 
 
 def test_ffdnet_refuses_levels_on_the_wrong_scale():

@@ -183,11 +183,9 @@ def test_wrong_fields_are_refused(tmp_path):
 
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
     path = saved(tmp_path / "net.safetensors", compact())
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "spandrel" else find(name))
+    monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(ConfigError, match=r"clearsight\[spandrel\]"):
         parsed(path).ready()
-    monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(ConfigError, match=r"clearsight\[spandrel\]"):
         parsed(path).build()
 
