@@ -8,6 +8,7 @@ from pydantic import Field
 
 from clearsight.data.contract.spec import Number
 from clearsight.defend.attacks.base import BallAttack, needs_classes
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,7 @@ class APGD(BallAttack):
 
     kind: Literal["apgd"] = "apgd"
     purpose: ClassVar[str] = "Auto-PGD: sets its own step lengths"
+    strength: ClassVar[Strength] = Strength.FULL
     old_values: ClassVar[dict[str, dict[str, str]]] = {"loss": {"ce": "cross_entropy"}}
 
     loss: Literal["cross_entropy", "dlr", "dlr_targeted", "margin"] = "cross_entropy"

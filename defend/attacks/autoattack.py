@@ -10,6 +10,7 @@ from clearsight.defend.attacks.apgd import APGD
 from clearsight.defend.attacks.base import Attack, BallAttack, needs_classes
 from clearsight.defend.attacks.fab import FAB
 from clearsight.defend.attacks.square import Square
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,7 @@ class AutoAttack(BallAttack):
 
     kind: Literal["autoattack"] = "autoattack"
     purpose: ClassVar[str] = "the reference ensemble: APGD-CE, APGD-T, FAB-T, Square"
+    strength: ClassVar[Strength] = Strength.FULL
 
     version: Literal["standard", "rand", "plus"] = "standard"
     """Which members run."""

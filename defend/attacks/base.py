@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import AttackError
-from clearsight.data.contract.spec import Number, Spec, kind_of
+from clearsight.data.contract.spec import Number, kind_of
+from clearsight.defend.probe import Probe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, Target
 
 Threat = Literal["adaptive", "oblivious", "transfer", "scores", "labels"]
-Sees = Literal["nothing", "labels", "scores", "gradient"]
 LARGEST = {"linf": 1.0, "l2": 30.0, "l1": 1000.0}
 """A radius above this was meant for pixels in 0 to 255."""
 EOT = 10
@@ -25,13 +25,8 @@ SLACK = 1e-5
 """Rounding error of float32 that a perturbation may exceed its radius by, relative to the radius."""
 
 
-class Attack(Spec):
-    """Base of attacks. A subclass adds ``kind``, hyper-parameters and ``run``."""
-
-    purpose: ClassVar[str] = ""
-    """One line for ``clearsight list``."""
-    sees: ClassVar[Sees] = "gradient"
-    """The least that it must be shown of the system."""
+class Attack(Probe):
+    """Base of attacks. A subclass adds ``kind``, ``strength``, hyper-parameters and ``run``."""
 
     threat: Threat = "adaptive"
     """What the attacker knows. ``adaptive``: every part of the system. ``oblivious``: the classifier alone;
@@ -73,9 +68,6 @@ class Attack(Spec):
         """Return True where an image's result may depend on the other images of its batch."""
         return False
 
-    def fits(self, classes: int) -> None:
-        """Hook: raise `AttackError` where the attack makes no sense for so few classes."""
-
     def passes(self, classes: int) -> tuple[int, int]:
         """Hook: return the most forward and backward passes that one image can cost in one draw.
 
@@ -91,28 +83,22 @@ class Attack(Spec):
         """
         raise NotImplementedError
 
-    def __call__(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def examine(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Attack the images that are classified correctly, and check what comes back.
 
         Returns:
             (n, c, h, w) in [0, 1]; images that were wrong already come back as they are.
 
         Raises:
-            AttackError: too few classes, or a result outside of range or ball (an error in the attack).
+            AttackError: a result outside of range or ball (an error in the attack).
         """
-        self.fits(target.classes)
-        right = target.logits(victims.images, victims.rows).argmax(1) == victims.labels
-        out = victims.images.clone()
+        right = target.logits(batch.images, batch.rows).argmax(1) == batch.labels
+        out = batch.images.clone()
         nowhere = self.radius is not None and self.radius[1] == 0
         if right.any() and not nowhere:
-            chosen = victims.of(right)
-            out[right] = self._checked(self.run(target, chosen, rng.at(self.stream)), chosen)
+            chosen = batch.of(right)
+            out[right] = self._checked(self.run(target, chosen, rng), chosen)
         return out
-
-    @property
-    def stream(self) -> str:
-        """Return the name of this attack's random stream: equal attacks draw equal numbers."""
-        return kind_of(self)
 
     def _checked(self, found: Tensor, victims: AttackBatch) -> Tensor:
         from clearsight.defend.search.balls import size
@@ -162,6 +148,22 @@ class BallAttack(Attack):
     def radius(self) -> tuple[str, float] | None:
         """Return norm and radius."""
         return self.norm, self.eps
+
+
+class IterativeAttack(BallAttack):
+    """Base of attacks that climb a loss by steps of one length."""
+
+    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
+
+    steps: Annotated[int, Field(ge=1)] = 40
+    """Gradient steps from each start."""
+    step_size: Annotated[Number, Field(gt=0)] | None = None
+    """Length of a step; left out: 2.5 eps / steps."""
+
+    @property
+    def length(self) -> float:
+        """Return the length of a step: so many steps reach any point of the ball from any other."""
+        return 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
 
 
 def needs_classes(kind: str, least: int, classes: int) -> None:

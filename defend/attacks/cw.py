@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from clearsight.data.contract.spec import Number
-from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.base import IterativeAttack
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.gradient_ascent import BestPoints
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import AttackBatch, Target
+    from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 IN_BALL, MINIMAL = ("restarts", "step_size", "random_start"), ("searches", "c", "rate")
 """Fields of one of the two forms only."""
 
 
-class CarliniWagner(BallAttack):
+class CarliniWagner(IterativeAttack):
     """The margin loss of Carlini and Wagner (2017), in two forms.
 
     In the ball (the default): projected steps that raise the margin, known as C&W-inf in adversarial
@@ -32,16 +34,14 @@ class CarliniWagner(BallAttack):
 
     kind: Literal["cw"] = "cw"
     purpose: ClassVar[str] = "margin loss of Carlini and Wagner, in a ball or of minimal l2 length"
+    strength: ClassVar[Strength] = Strength.FULL
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
-    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     steps: Annotated[int, Field(ge=1)] = 100
     """Gradient steps from each start, or in each search over c."""
     kappa: Annotated[Number, Field(ge=0)] = 0.0
     """Confidence: an image is done when the wrong logit exceeds the true one by this much. More than 0 makes
     images that transfer better."""
-    step_size: Annotated[Number, Field(gt=0)] | None = None
-    """In the ball: length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """In the ball: starts; only images that survived the ones before are tried again."""
     random_start: bool = True
@@ -75,21 +75,19 @@ class CarliniWagner(BallAttack):
         """Return the misclassified points, or those of the largest margin."""
         import torch
 
+        from clearsight.defend.search.gradient_ascent import BestPoints
         from clearsight.defend.search.streams import Streams
 
         if self.minimal:
             return self._nearest(target, victims)
-        streams = Streams(rng, victims.ids)
-        out = victims.images.clone()
-        highest = torch.full((len(victims),), -torch.inf, device=out.device)
-        left = torch.arange(len(victims), device=out.device)
+        streams, best = Streams(rng, victims.ids), BestPoints(victims.images)
+        left = torch.arange(len(victims), device=best.images.device)
         for _ in range(self.restarts):
             if len(left):
-                found, margins, done = self._ascend(target, victims.of(left), streams, left)
-                better = margins > highest[left]
-                out[left[better]], highest[left[better]] = found[better], margins[better]
+                reached, done = self._climb(target, victims.of(left), streams, left)
+                best.update(left, reached.images, reached.scores)
                 left = left[~done]
-        return out
+        return best.images
 
     def _nearest(self, target: Target, victims: AttackBatch) -> Tensor:
         from clearsight.defend.search.balls import project
@@ -109,37 +107,29 @@ class CarliniWagner(BallAttack):
         out[near] = found.images[near]
         return out
 
-    def _ascend(
+    def _climb(
         self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the points of the largest margin seen, those margins, and which reached kappa."""
-        import torch
-
-        from clearsight.defend.search.balls import ascent, project, random_point
+    ) -> tuple[BestPoints, Tensor]:
+        """Return the points of the largest margin seen, and which images reached kappa."""
+        from clearsight.defend.search.balls import project, random_point, steepest_direction
+        from clearsight.defend.search.gradient_ascent import BestPoints, gradient_ascent
         from clearsight.defend.search.losses import margin
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
-        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
-        best, highest = x.clone(), torch.full((len(victims),), -torch.inf, device=x.device)
-        done = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
-        active = torch.arange(len(victims), device=x.device)
+        best = BestPoints(x)
 
-        def judge(logits: Tensor) -> None:
-            nonlocal active
+        def look(x: Tensor, active: Tensor) -> GradientOutput:
+            return target.gradient(x, victims.rows[active], margin(labels[active]))
+
+        def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
+            moved = x + self.length * steepest_direction(gradient, self.norm, x=x)
+            return project(moved, centre[active], self.norm, self.eps)
+
+        def judge(logits: Tensor, x: Tensor, active: Tensor) -> Tensor:
             margins = margin(labels[active])(logits)
-            better = margins > highest[active]
-            best[active[better]], highest[active[better]] = x[active[better]], margins[better]
-            done[active] = (logits.argmax(1) != labels[active]) & (margins >= self.kappa)
+            best.update(active, x, margins)
+            return (logits.argmax(1) != labels[active]) & (margins >= self.kappa)
 
-        for _ in range(self.steps):
-            slope = target.gradient(x[active], victims.rows[active], margin(labels[active]))
-            judge(slope.logits)
-            going = ~done[active]
-            active, gradient = active[going], slope.gradient[going]
-            if not len(active):
-                return best, highest, done
-            moved = x[active] + length * ascent(gradient, self.norm, x=x[active])
-            x[active] = project(moved, centre[active], self.norm, self.eps)
-        judge(target.logits(x[active], victims.rows[active]))
-        return best, highest, done
+        _, done = gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move, judge=judge)
+        return best, done

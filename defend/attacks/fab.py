@@ -8,6 +8,7 @@ from pydantic import Field
 
 from clearsight.data.contract.spec import Number, kind_of
 from clearsight.defend.attacks.base import BallAttack, needs_classes
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,7 @@ class FAB(BallAttack):
 
     kind: Literal["fab"] = "fab"
     purpose: ClassVar[str] = "nearest misclassified point, by projections onto linearised boundaries"
+    strength: ClassVar[Strength] = Strength.FULL
 
     targets: Annotated[int, Field(ge=1)] = 9
     """Classes that are aimed at, most likely first; at most one less than there are."""

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Number
-from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.base import IterativeAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 
-class FeaturePerturbation(BallAttack):
+class FeaturePerturbation(IterativeAttack):
     """Moves the features that the classifier's last linear layer is given, by projected sign or l2 steps.
 
     ``away``: as far as possible from the image's own features (Mopuri et al. 2018, Naseer et al. 2018; the
@@ -31,14 +30,9 @@ class FeaturePerturbation(BallAttack):
     kind: Literal["feature"] = "feature"
     purpose: ClassVar[str] = "moves the penultimate features away, or towards another image's"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
-    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     direction: Literal["towards", "away"] = "away"
     """``away`` from the image's own features, or ``towards`` those of an image of another class."""
-    steps: Annotated[int, Field(ge=1)] = 40
-    """Gradient steps from each start."""
-    step_size: Annotated[Number, Field(gt=0)] | None = None
-    """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """Random starts, each with another guide; only images that survived the ones before are tried again."""
 
@@ -69,7 +63,7 @@ class FeaturePerturbation(BallAttack):
             chosen = guide[left]
             goal = features[torch.where(chosen < 0, left, chosen)]
             sign = torch.where(chosen < 0, 1.0, -1.0)
-            out[left], broken = self._descend(target, victims.of(left), (goal, sign), streams, left)
+            out[left], broken = self._climb(target, victims.of(left), (goal, sign), streams, left)
             left = left[~broken]
         return out
 
@@ -90,7 +84,7 @@ class FeaturePerturbation(BallAttack):
                     guides[i, k] = taken[k % len(taken)]
         return guides.to(victims.images.device)
 
-    def _descend(
+    def _climb(
         self,
         target: Target,
         victims: AttackBatch,
@@ -102,12 +96,11 @@ class FeaturePerturbation(BallAttack):
 
         ``goal``: features (n, d), and (n,) 1 to move away from them or -1 to move there.
         """
-        from clearsight.defend.search.balls import ascent, project, random_point
-        from clearsight.defend.search.descent import descend
+        from clearsight.defend.search.balls import project, random_point, steepest_direction
+        from clearsight.defend.search.gradient_ascent import gradient_ascent
 
         centre, (features, sign) = victims.images, goal
         x = random_point(centre, self.norm, self.eps, streams, at)
-        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
             def distance(found: Tensor) -> Tensor:
@@ -116,10 +109,10 @@ class FeaturePerturbation(BallAttack):
             return target.features(x, victims.rows[active], distance)
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
-            moved = x + length * ascent(gradient, self.norm, x=x)
+            moved = x + self.length * steepest_direction(gradient, self.norm, x=x)
             return project(moved, centre[active], self.norm, self.eps)
 
-        return descend(target, victims, x, steps=self.steps, look=look, move=move)
+        return gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move)
 
 
 def _features(target: Target, victims: AttackBatch) -> Tensor:

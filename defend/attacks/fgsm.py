@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,7 @@ class FGSM(BallAttack):
 
     kind: Literal["fgsm"] = "fgsm"
     purpose: ClassVar[str] = "one gradient step; a check, not a measure"
+    strength: ClassVar[Strength] = Strength.ONE_STEP
 
     def passes(self, classes: int) -> tuple[int, int]:
         """Return the most passes that one image can cost."""
@@ -28,9 +30,9 @@ class FGSM(BallAttack):
 
     def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return the images after one step of length eps."""
-        from clearsight.defend.search.balls import ascent, project
+        from clearsight.defend.search.balls import project, steepest_direction
         from clearsight.defend.search.losses import cross_entropy
 
         slope = target.gradient(victims.images, victims.rows, cross_entropy(victims.labels))
-        step = self.eps * ascent(slope.gradient, self.norm, x=victims.images)
+        step = self.eps * steepest_direction(slope.gradient, self.norm, x=victims.images)
         return project(victims.images + step, victims.images, self.norm, self.eps)

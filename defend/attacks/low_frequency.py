@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.spec import Number
-from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.base import IterativeAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 
-class LowFrequency(BallAttack):
+class LowFrequency(IterativeAttack):
     """PGD in the lowest frequencies of the discrete cosine transform (Guo et al. 2018, Sharma et al. 2019).
 
     Such perturbations pass parts that take noise away (JPEG, blur, denoisers). Each step follows the
@@ -28,14 +28,9 @@ class LowFrequency(BallAttack):
     kind: Literal["low_frequency"] = "low_frequency"
     purpose: ClassVar[str] = "PGD in the lowest spatial frequencies, against defences that smooth"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
-    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     share: Annotated[Number, Field(gt=0, le=1)] = 0.25
     """Share of the frequencies of each axis that are kept, the lowest ones; 1 is plain PGD."""
-    steps: Annotated[int, Field(ge=1)] = 40
-    """Gradient steps from each start."""
-    step_size: Annotated[Number, Field(gt=0)] | None = None
-    """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """Starts; only images that survived the ones before are tried again."""
     random_start: bool = True
@@ -49,36 +44,35 @@ class LowFrequency(BallAttack):
 
     def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
-        from clearsight.defend.search.descent import retried
+        from clearsight.defend.search.gradient_ascent import retried
         from clearsight.defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
         return retried(
-            victims, self.restarts, lambda left: self._descend(target, victims.of(left), streams, left)
+            victims, self.restarts, lambda left: self._climb(target, victims.of(left), streams, left)
         )
 
-    def _descend(
+    def _climb(
         self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
         from clearsight.defend.search import losses
-        from clearsight.defend.search.balls import ascent
-        from clearsight.defend.search.descent import descend
+        from clearsight.defend.search.balls import steepest_direction
         from clearsight.defend.search.frequencies import low_pass
+        from clearsight.defend.search.gradient_ascent import gradient_ascent
 
         centre, labels = victims.images, victims.labels
         x = self._start(centre, streams, at) if self.random_start else centre.clone()
-        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
             return target.gradient(x, victims.rows[active], raised(labels[active]))
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
-            moved = x + length * ascent(low_pass(gradient, self.share), self.norm)
+            moved = x + self.length * steepest_direction(low_pass(gradient, self.share), self.norm)
             return self._kept(moved, centre[active])
 
-        return descend(target, victims, x, steps=self.steps, look=look, move=move)
+        return gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move)
 
     def _start(self, centre: Tensor, streams: Streams, at: Tensor) -> Tensor:
         from clearsight.defend.search.balls import TINY, per_image, random_point, size

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.defend.attacks.base import Attack, Sees
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.probe import Sees
 
 if TYPE_CHECKING:
     from torch import Tensor

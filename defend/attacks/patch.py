@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
+    from clearsight.defend.search.gradient_ascent import BestPoints
     from clearsight.defend.search.streams import Streams
-    from clearsight.defend.target import AttackBatch, Target
+    from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 
@@ -52,19 +53,17 @@ class Patch(Attack):
         """Return the misclassified images, or else those of the highest loss that was seen."""
         import torch
 
+        from clearsight.defend.search.gradient_ascent import BestPoints
         from clearsight.defend.search.streams import Streams
 
-        streams = Streams(rng, victims.ids)
-        out = victims.images.clone()
-        highest = torch.full((len(victims),), -torch.inf, device=out.device)
-        left = torch.arange(len(victims), device=out.device)
+        streams, best = Streams(rng, victims.ids), BestPoints(victims.images)
+        left = torch.arange(len(victims), device=best.images.device)
         for _ in range(self.restarts):
             if len(left):
-                found, losses, broken = self._ascend(target, victims.of(left), streams, left)
-                better = broken | (losses > highest[left])
-                out[left[better]], highest[left[better]] = found[better], losses[better]
+                reached, broken = self._climb(target, victims.of(left), streams, left)
+                best.update(left, reached.images, reached.scores, wins=broken)
                 left = left[~broken]
-        return out
+        return best.images
 
     def squares(self, images: Tensor, streams: Streams, at: Tensor) -> Tensor:
         """Return where the squares lie, bool (n, 1, h, w)."""
@@ -84,36 +83,32 @@ class Patch(Attack):
         wide = (columns >= left[:, None]) & (columns < left[:, None] + side)
         return tall[:, None, :, None] & wide[:, None, None, :]
 
-    def _ascend(
+    def _climb(
         self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the best points of one restart, their losses, and which are misclassified."""
+    ) -> tuple[BestPoints, Tensor]:
+        """Return the best points of one restart, by loss, and which are misclassified."""
         import torch
 
         from clearsight.defend.search import losses
+        from clearsight.defend.search.gradient_ascent import BestPoints, gradient_ascent
 
         clean, labels = victims.images, victims.labels
         inside = self.squares(clean, streams, at)
         x = torch.where(inside, streams.uniform(at, clean.shape[1:]), clean)
         raised = {"margin": losses.margin, "cross_entropy": losses.cross_entropy}[self.loss]
-        best, highest = x.clone(), torch.full((len(victims),), -torch.inf, device=x.device)
-        broken = torch.zeros(len(victims), dtype=torch.bool, device=x.device)
-        active = torch.arange(len(victims), device=x.device)
+        best = BestPoints(x)
 
-        def judge(logits: Tensor) -> None:
-            found, wrong = raised(labels[active])(logits), logits.argmax(1) != labels[active]
-            better = wrong | (found > highest[active])
-            best[active[better]], highest[active[better]] = x[active[better]], found[better]
-            broken[active] = wrong
+        def look(x: Tensor, active: Tensor) -> GradientOutput:
+            return target.gradient(x, victims.rows[active], raised(labels[active]))
 
-        for _ in range(self.steps):
-            slope = target.gradient(x[active], victims.rows[active], raised(labels[active]))
-            judge(slope.logits)
-            going = ~broken[active]
-            active, gradient = active[going], slope.gradient[going]
-            if not len(active):
-                return best, highest, broken
-            moved = (x[active] + self.step_size * gradient.sign()).clamp(0.0, 1.0)
-            x[active] = torch.where(inside[active], moved, x[active])
-        judge(target.logits(x[active], victims.rows[active]))
-        return best, highest, broken
+        def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
+            moved = (x + self.step_size * gradient.sign()).clamp(0.0, 1.0)
+            return torch.where(inside[active], moved, x)
+
+        def judge(logits: Tensor, x: Tensor, active: Tensor) -> Tensor:
+            wrong = logits.argmax(1) != labels[active]
+            best.update(active, x, raised(labels[active])(logits), wins=wrong)
+            return wrong
+
+        _, broken = gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move, judge=judge)
+        return best, broken

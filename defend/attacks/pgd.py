@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.spec import Number
-from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.base import IterativeAttack
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, GradientOutput, Target
 
 
-class PGD(BallAttack):
+class PGD(IterativeAttack):
     """Projected gradient descent (Madry et al. 2018), optionally with momentum (Dong et al. 2018).
 
     An image that is misclassified is finished and costs nothing any more, unless the system is random.
@@ -25,12 +26,8 @@ class PGD(BallAttack):
 
     kind: Literal["pgd"] = "pgd"
     purpose: ClassVar[str] = "projected gradient descent with restarts and momentum"
-    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
+    strength: ClassVar[Strength] = Strength.FULL
 
-    steps: Annotated[int, Field(ge=1)] = 40
-    """Gradient steps from each start."""
-    step_size: Annotated[Number, Field(gt=0)] | None = None
-    """Length of a step; left out: 2.5 eps / steps."""
     restarts: Annotated[int, Field(ge=1)] = 1
     """Random starts; only images that survived the ones before are tried again."""
     random_start: bool = True
@@ -46,27 +43,26 @@ class PGD(BallAttack):
 
     def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
-        from clearsight.defend.search.descent import retried
+        from clearsight.defend.search.gradient_ascent import retried
         from clearsight.defend.search.streams import Streams
 
         streams = Streams(rng, victims.ids)
         return retried(
-            victims, self.restarts, lambda left: self._descend(target, victims.of(left), streams, left)
+            victims, self.restarts, lambda left: self._climb(target, victims.of(left), streams, left)
         )
 
-    def _descend(
+    def _climb(
         self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
         import torch
 
         from clearsight.defend.search import losses
-        from clearsight.defend.search.balls import ascent, per_image, project, random_point, size
-        from clearsight.defend.search.descent import descend
+        from clearsight.defend.search.balls import per_image, project, random_point, size, steepest_direction
+        from clearsight.defend.search.gradient_ascent import gradient_ascent
 
         centre, labels = victims.images, victims.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
-        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
         velocity = torch.zeros_like(x)
 
@@ -78,7 +74,7 @@ class PGD(BallAttack):
                 scale = per_image(size(gradient, "l1").clamp_min(1e-12), gradient)
                 velocity[active] = self.momentum * velocity[active] + gradient / scale
                 gradient = velocity[active]
-            moved = x + length * ascent(gradient, self.norm, x=x)
+            moved = x + self.length * steepest_direction(gradient, self.norm, x=x)
             return project(moved, centre[active], self.norm, self.eps)
 
-        return descend(target, victims, x, steps=self.steps, look=look, move=move)
+        return gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move)

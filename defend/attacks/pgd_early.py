@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Number
-from clearsight.defend.attacks.base import BallAttack
+from clearsight.defend.attacks.base import IterativeAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, Target
 
 
-class EarlyPGD(BallAttack):
+class EarlyPGD(IterativeAttack):
     """PGD-K-tau (Zhang et al. 2020): a misclassified image makes tau more steps, then stays.
 
     It misclassifies what PGD of as many steps does, but barely: an image of how near the boundary is, and
@@ -26,12 +25,9 @@ class EarlyPGD(BallAttack):
     kind: Literal["pgd_early"] = "pgd_early"
     purpose: ClassVar[str] = "early-stopped PGD-K-tau of friendly adversarial training"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
-    old_names: ClassVar[dict[str, str]] = {"step": "step_size"}
 
     steps: Annotated[int, Field(ge=1)] = 10
     """K, the most gradient steps that an image makes."""
-    step_size: Annotated[Number, Field(gt=0)] | None = None
-    """Length of a step; left out: 2.5 eps / steps."""
     tau: Annotated[int, Field(ge=0)] = 0
     """Extra steps of an image that is misclassified."""
     random_start: bool = True
@@ -60,7 +56,6 @@ class EarlyPGD(BallAttack):
             slope = target.gradient(x, victims.rows[at], cross_entropy(labels[at]))
             return slope.logits, slope.gradient
 
-        length = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
         found = early_stopped(
             look,
             centre,
@@ -69,7 +64,7 @@ class EarlyPGD(BallAttack):
             norm=self.norm,
             eps=self.eps,
             steps=self.steps,
-            step_size=length,
+            step_size=self.length,
             tau=self.tau,
         )
         out = found.images.clone()

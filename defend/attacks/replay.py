@@ -9,7 +9,8 @@ from pydantic import Field
 
 from clearsight.data.contract.errors import AttackError, ConfigError, DataError, RunError, near_miss
 from clearsight.data.contract.run_folder import RunFolder
-from clearsight.defend.attacks.base import Attack, Sees
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.probe import Sees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from clearsight.data.contract.spec import Number
-from clearsight.defend.attacks.base import Attack, Sees
+from clearsight.defend.attacks.base import Attack
+from clearsight.defend.probe import Sees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.spec import Number, kind_of
-from clearsight.defend.attacks.base import BallAttack, Sees, needs_classes
+from clearsight.defend.attacks.base import BallAttack, needs_classes
+from clearsight.defend.probe import Sees
 
 if TYPE_CHECKING:
     from torch import Tensor

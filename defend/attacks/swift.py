@@ -10,6 +10,7 @@ from clearsight.data.contract.spec import Number
 from clearsight.defend.attacks.autoattack import TARGETS, AutoAttack
 from clearsight.defend.attacks.base import BallAttack, needs_classes
 from clearsight.defend.attacks.square import Square
+from clearsight.defend.probe import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,7 @@ class Swift(BallAttack):
 
     kind: Literal["swift"] = "swift"
     purpose: ClassVar[str] = "AutoAttack's strength for a fraction of its evaluations"
+    strength: ClassVar[Strength] = Strength.FULL
 
     sieve: Annotated[int, Field(ge=1)] = 25
     """Steps of the first, untargeted search."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clearsight.defend.search import losses
-from clearsight.defend.search.balls import Norm, ascent, flat, per_image, project, random_point
+from clearsight.defend.search.balls import Norm, flat, per_image, project, random_point, steepest_direction
 from clearsight.defend.search.streams import Streams
 from clearsight.defend.target import AttackBatch, Loss, Target
 
@@ -279,7 +279,7 @@ class _Momentum(_Climb):
     def move(self) -> None:
         """Step along the gradient, then towards there and on along the step before."""
         norm, radius, x = self.settings.norm, self.radius, self.x
-        ahead = x + per_image(self.step_size, x) * ascent(self.gradient, norm)
+        ahead = x + per_image(self.step_size, x) * steepest_direction(self.gradient, norm)
         ahead = project(ahead, self.centre, norm, radius)
         mixed = x + self.forward * (ahead - x) + (1.0 - self.forward) * (x - self.before)
         self.before, self.x = x, project(mixed, self.centre, norm, radius)

@@ -109,7 +109,9 @@ def random_point(centre: Tensor, norm: Norm, eps: float, streams: Streams, at: T
     return project(centre + laplace * per_image(scale, laplace), centre, norm, eps)
 
 
-def ascent(gradient: Tensor, norm: Norm, *, x: Tensor | None = None, sparsity: float = 0.05) -> Tensor:
+def steepest_direction(
+    gradient: Tensor, norm: Norm, *, x: Tensor | None = None, sparsity: float = 0.05
+) -> Tensor:
     """Return the direction of norm 1 in which a linear loss rises fastest.
 
     Args:

@@ -1,4 +1,4 @@
-"""Early-stopped projected ascent (FAT): no further than a few steps beyond the decision boundary."""
+"""Early-stopped projected gradient ascent (FAT): no further than a few steps beyond the decision boundary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clearsight.defend.search.balls import Norm, ascent, project
+from clearsight.defend.search.balls import Norm, project, steepest_direction
 
 Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images (m, c, h, w) and their positions in the batch (m,), to logits (m, classes) and gradients of the
@@ -85,7 +85,7 @@ def early_stopped(
         active, gradient = active[~stay], gradient[~stay]
         if not len(active):
             break
-        moved = x[active] + step_size * ascent(gradient, norm, x=x[active])
+        moved = x[active] + step_size * steepest_direction(gradient, norm, x=x[active])
         if noise:
             moved = moved + noise(active)
         x[active] = project(moved, centre[active], norm, eps)

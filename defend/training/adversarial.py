@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from clearsight.data.contract.method import TrainBatch
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 
 class Adversarial(BallMethod):
@@ -39,9 +39,9 @@ class Adversarial(BallMethod):
             raise ValueError("guard: noise is for steps: 1; leave 'guard' out")
         return self
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack of a training step at this share (0 to 1) of the budget."""
-        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.training_attack import TrainingAttack
 
         guard = self.guard or ("noise" if self.steps == 1 else "none")
         if guard == "noise":
@@ -49,9 +49,11 @@ class Adversarial(BallMethod):
             # 2022) see no collapse up to eps 16/255, where the projected step of Wong et al. (2020) does
             # collapse. A ramp trains against weaker attacks meanwhile.
             size = self.step_size or self.eps
-            return Ascent(self.norm, self.eps, 1, size, start=2 * self.eps, bounded=False)
+            return TrainingAttack(self.norm, self.eps, 1, size, start=2 * self.eps, bounded=False)
         grown = min(1.0, share / self.ramp) if guard == "ramp" else 1.0
-        return Ascent(self.norm, grown * self.eps, self.steps, grown * self.size, start=grown * self.eps)
+        return TrainingAttack(
+            self.norm, grown * self.eps, self.steps, grown * self.size, start=grown * self.eps
+        )
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
         """Return the mean cross-entropy of the attacked batch, with that of the clean one where asked."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from clearsight.data.contract.rng import Rng
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 Norm = Literal["linf", "l2"]
 
@@ -132,24 +132,26 @@ class BallMethod(ClassifierMethod):
         """Return the length of one step of the attack."""
         return self.step_size or (1.25 if self.steps == 1 else 2.5 / self.steps) * self.eps
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack of a training step at this share (0 to 1) of the budget."""
-        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.training_attack import TrainingAttack
 
-        return Ascent(self.norm, self.eps, self.steps, self.size, self.eps, divergence=self.divergence)
+        return TrainingAttack(
+            self.norm, self.eps, self.steps, self.size, self.eps, divergence=self.divergence
+        )
 
     def validation_attack(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
         """Return the images after the attack that `robust_validation` names."""
-        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.training_attack import TrainingAttack
 
         size = 2.5 * self.eps / self.validation_steps
-        return Ascent(self.norm, self.eps, self.validation_steps, size, self.eps).applied(
+        return TrainingAttack(self.norm, self.eps, self.validation_steps, size, self.eps).applied(
             model, images, labels, rng
         )
 
     def prepared(self, model: nn.Module, batch: TrainBatch, labels: Tensor, rng: Rng) -> Prepared:
         """Return the attacked images."""
-        found = self.ascent(batch.share).search(model, batch.images, labels, rng, batch.tally)
+        found = self.training_attack(batch.share).search(model, batch.images, labels, rng, batch.tally)
         return Prepared(found.images, labels, found.kappa)
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:

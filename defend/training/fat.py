@@ -8,7 +8,7 @@ from clearsight.defend.training.base import BallMethod
 from clearsight.defend.training.friendly import Friendly
 
 if TYPE_CHECKING:
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 
 class FAT(Friendly, BallMethod):
@@ -25,11 +25,11 @@ class FAT(Friendly, BallMethod):
     """repo: the authors' code adds normal noise of 0.001 to each step of the attack, against local minima;
     paper: it does not stand in the published algorithm."""
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack, with the tau of this share of the budget."""
-        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.training_attack import TrainingAttack
 
         jitter = 0.001 if self.faithful == "repo" else 0.0
-        return Ascent(
+        return TrainingAttack(
             self.norm, self.eps, self.steps, self.size, self.eps, tau=self.tau_at(share), jitter=jitter
         )

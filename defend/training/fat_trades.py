@@ -9,7 +9,7 @@ from clearsight.defend.training.friendly import Friendly, Share, Steps
 from clearsight.defend.training.trades import TRADESMethod
 
 if TYPE_CHECKING:
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 
 class FATTRADES(Friendly, TRADESMethod):
@@ -23,6 +23,6 @@ class FATTRADES(Friendly, TRADESMethod):
     tau_until: tuple[Share, ...] = (30 / 85, 50 / 85, 70 / 85)
     """Shares of the budget at which the stretches end. The authors' epochs are 30, 50 and 70 of 85."""
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack of TRADES, with the tau of this share of the budget."""
-        return replace(super().ascent(share), tau=self.tau_at(share))
+        return replace(super().training_attack(share), tau=self.tau_at(share))

@@ -41,13 +41,13 @@ class Free(BallMethod):
         self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of the batch ``replays`` times, at a perturbation that follows its gradient."""
-        from clearsight.defend.search.ascent import Ascent
-        from clearsight.defend.search.balls import ascent, project
+        from clearsight.defend.search.balls import project, steepest_direction
+        from clearsight.defend.search.training_attack import TrainingAttack
 
         labels, images = batch.labels, batch.images
         if labels is None:
             raise DataError("needs labels", where=self.kind)
-        start = Ascent(self.norm, self.eps, 0, 0.0, self.eps)
+        start = TrainingAttack(self.norm, self.eps, 0, 0.0, self.eps)
         point = start.applied(networks[MODEL], images, labels, rng)
         for _ in range(self.replays):
             point = point.detach().requires_grad_()
@@ -55,5 +55,5 @@ class Free(BallMethod):
             slope = point.grad
             if slope is None:
                 raise RuntimeError("the loop did not propagate the loss back to the images")
-            moved = point.detach() + self.eps * ascent(slope, self.norm)
+            moved = point.detach() + self.eps * steepest_direction(slope, self.norm)
             point = project(moved, images, self.norm, self.eps)

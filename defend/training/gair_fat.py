@@ -10,7 +10,7 @@ from clearsight.defend.training.friendly import Friendly, Share, Steps
 from clearsight.defend.training.gairat import GeometryAware
 
 if TYPE_CHECKING:
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 
 class GAIRFAT(Friendly, GeometryAware):
@@ -30,6 +30,6 @@ class GAIRFAT(Friendly, GeometryAware):
     tau_until: tuple[Share, ...] = (40 / 120, 70 / 120)
     """Shares of the budget at which the stretches end, rising. The authors' epochs are 40 and 70 of 120."""
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack, with the tau of this share of the budget."""
-        return replace(super().ascent(share), tau=self.tau_at(share))
+        return replace(super().training_attack(share), tau=self.tau_at(share))

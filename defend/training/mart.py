@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from clearsight.data.contract.method import TrainBatch
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 FLOORS = (1.0001, 1e-12, 1.0000001)
 """The authors' constants: 1.0001 in place of 1 in the margin, 1e-12 within logarithms, 1.0000001 in place of
@@ -36,13 +36,13 @@ class MART(BallMethod):
     """paper: exact logarithms, and a uniform start of the attack. repo: the authors' code has a normal start
     of 0.001 and floors within the logarithms, which bound the loss of hopeless images."""
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack."""
-        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.training_attack import TrainingAttack
 
         if self.faithful == "paper":
-            return super().ascent(share)
-        return Ascent(self.norm, self.eps, self.steps, self.size, START, spread="normal")
+            return super().training_attack(share)
+        return TrainingAttack(self.norm, self.eps, self.steps, self.size, START, spread="normal")
 
     def objective(self, model: nn.Module, batch: TrainBatch, made: Prepared) -> Tensor:
         """Return the mean of BCE(attacked) + beta (1 - p(label | natural)) KL(natural, attacked)."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from clearsight.data.contract.method import TrainBatch
-    from clearsight.defend.search.ascent import Ascent
+    from clearsight.defend.search.training_attack import TrainingAttack
 
 
 class TRADESMethod(BallMethod):
@@ -33,11 +33,11 @@ class TRADESMethod(BallMethod):
     has the Kullback-Leibler divergence, less by the entropy of the natural prediction, which then is not
     pressed to be certain. Published figures come from the code."""
 
-    def ascent(self, share: float = 1.0) -> Ascent:
+    def training_attack(self, share: float = 1.0) -> TrainingAttack:
         """Return the attack: the divergence from the natural prediction, from a tiny normal start."""
-        from clearsight.defend.search.ascent import Ascent
+        from clearsight.defend.search.training_attack import TrainingAttack
 
-        return Ascent(
+        return TrainingAttack(
             self.norm, self.eps, self.steps, self.size, START, spread="normal", divergence=self.divergence
         )
 

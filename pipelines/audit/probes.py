@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.search.balls import ascent, project
+from clearsight.defend.search.balls import project, steepest_direction
 from clearsight.defend.search.losses import margin
 from clearsight.pipelines.audit.derive import Threat, blocked
 from clearsight.pipelines.audit.part_probes import part_gradients
@@ -190,7 +190,7 @@ def _along(system: System, images: ProbeImages, path: Path, threat: Threat) -> C
         before = raised(system.trace(leaf, streams=streams, stand_ins=path.stand_ins)[OUT].float())
         (gradient,) = torch.autograd.grad(before.sum(), leaf)
     best = torch.full_like(before.detach(), -torch.inf)
-    direction = ascent(gradient.nan_to_num(0.0, 0.0, 0.0), threat.norm, x=images.images)  # type: ignore[arg-type]
+    direction = steepest_direction(gradient.nan_to_num(0.0, 0.0, 0.0), threat.norm, x=images.images)  # type: ignore[arg-type]
     for length in (threat.eps, threat.eps / 4.0):
         moved = project(images.images + length * direction, images.images, threat.norm, length)  # type: ignore[arg-type]
         with torch.no_grad():

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.spec import kind_of
 from clearsight.defend.attacks.base import Attack
+from clearsight.defend.probe import Strength
 from clearsight.pipelines.runs.columns import Columns
 
-ONE_STEP = frozenset({"fgsm"})
-ITERATIVE = frozenset({"pgd", "apgd", "cw", "fab", "autoattack", "swift"})
-"""White-box attacks of full strength. Others look for something narrower (low frequencies, a patch), so that
-a stronger rival proves nothing against them."""
 LEAD = 0.002
 """Share of images by which a weaker attacker must not win: the 0.2 points of Croce and Hein (2020)."""
 
@@ -64,6 +61,16 @@ class AttackRecord:
     def kind(self) -> str:
         """Return the attack's kind."""
         return kind_of(self.attack)
+
+    @property
+    def one_step(self) -> bool:
+        """Return True for an attack of a single gradient step."""
+        return self.attack.strength is Strength.ONE_STEP
+
+    @property
+    def full_strength(self) -> bool:
+        """Return True for an attack that no other one that knows less may beat."""
+        return self.attack.strength is Strength.FULL
 
     @property
     def right(self) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.statistics import mcnemar_exact
 from clearsight.defend.attacks.base import SLACK
-from clearsight.pipelines.checks.attack_record import ITERATIVE, LEAD, ONE_STEP, AttackRecord, points
+from clearsight.pipelines.checks.attack_record import LEAD, AttackRecord, points
 from clearsight.pipelines.runs.summary import Check, CheckVerdict
 
 REPLAY = "replay"
@@ -20,9 +20,9 @@ SETTLED = 0.01
 
 def _one_step(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | None:
     """An iterative attack must break at least what one step breaks."""
-    if cell.kind not in ITERATIVE or not cell.sees_gradient:
+    if not cell.full_strength or not cell.sees_gradient:
         return None
-    rivals = [o for o in others if o.kind in ONE_STEP and _same_view(o, cell) and _same_radius(o, cell)]
+    rivals = [o for o in others if o.one_step and _same_view(o, cell) and _same_radius(o, cell)]
     if not rivals:
         return None
     rival = min(rivals, key=lambda other: other.accuracy)
@@ -41,7 +41,7 @@ def _one_step(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | Non
 
 def _black_box(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | None:
     """An attacker who knows everything must not do worse than one who knows less."""
-    if cell.kind not in ITERATIVE or not cell.adaptive:
+    if not cell.full_strength or not cell.adaptive:
         return None
     near = [o for o in others if _same_radius(o, cell)]
     blind = [o for o in near if not o.adaptive] + [o for o in others if _replayed_within(o, cell)]
@@ -49,7 +49,7 @@ def _black_box(cell: AttackRecord, others: Sequence[AttackRecord]) -> Check | No
         return None
     rival = max(blind, key=lambda other: _missed(cell.right, other.right))
     lead, missed = _lead(cell, rival), _missed(cell.right, rival.right)
-    knowing = [cell, *(o for o in near if o.kind in ITERATIVE and o.adaptive)]
+    knowing = [cell, *(o for o in near if o.full_strength and o.adaptive)]
     together = np.min(np.stack([o.right for o in knowing]), axis=0)
     verdict = _verdict(cell, rival, lead, missed, allowed=LEAD)
     if verdict == "unreliable" and _missed(together, rival.right) <= LEAD * len(cell.right):

@@ -127,10 +127,9 @@ def _eot(cell: AttackRecord) -> Check | None:
 def _chance(cell: AttackRecord) -> Check | None:
     """At a quarter of the range of pixels nothing can survive a strong attack."""
     from clearsight.data.statistics import wilson
-    from clearsight.pipelines.checks.attack_record import ITERATIVE
 
     norm, eps = cell.attack.radius or ("", 0.0)
-    if cell.classes is None or not cell.adaptive or cell.kind not in ITERATIVE:
+    if cell.classes is None or not cell.adaptive or not cell.full_strength:
         return None
     if norm != "linf" or eps < 64 / 255 - 1e-9:
         return None

@@ -20,7 +20,6 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
-from clearsight.restore.quality.psnr_ssim import psnr
 
 Column = list[float | None]
 
@@ -90,7 +89,6 @@ def under_attack(
         "queries": target.queries.tolist(),
         "backwards": target.backwards.tolist(),
         "zero_gradients": [None if each != each else each for each in target.zero.tolist()],
-        "psnr_in": psnr(found.cpu(), batch.clean).tolist(),
     }
     facts = {
         "through": dict(path.how) if path else {},

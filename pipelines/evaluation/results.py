@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def finish(plan: Plan, *, seconds: float, workers: int) -> None:
     """Write every file that a complete run has; ``DONE`` comes last."""
     folder = plan.job.folder
-    table = assemble(folder, plan.cells, plan.job.chunks)
+    table = assemble(folder, plan.cells, plan.job.chunks, plan.job.columns)
     timings = _timings(plan)
     write_table(folder.timings, timings)
     summary = _summary(plan, table, timings, Timing(round(seconds, 1), workers))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import Flow
+from clearsight.pipelines.metrics.base import BEFORE, Measurement, Need
 from clearsight.pipelines.runs.folder import Row
 from clearsight.pipelines.systems.graph import Graph
-from clearsight.restore.quality.niqe import niqe
-from clearsight.restore.quality.psnr_ssim import luminance, psnr, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from clearsight.pipelines.metrics.base import Seen
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,25 @@ class Batch:
         members: their positions in the chunk.
         images: (n, c, h, w), corrupted, what enters a system.
         clean: (n, c, h, w), before the corruption.
+        corrupted: False where the corruption is the identity.
         labels: (n,), None where one of them is not known.
-        psnr_in: of ``images`` against ``clean``; None where they are the same.
-        ssim_in: the same, where it is wanted.
+        columns: what was measured of the images before any system saw them.
     """
 
     members: list[int]
     images: Tensor
     clean: Tensor
+    corrupted: bool
     labels: Tensor | None
-    psnr_in: list[float | None]
-    ssim_in: list[float | None]
+    columns: Mapping[str, list[Any]]
 
 
 def by_shape(
-    samples: Sequence[Sample], inputs: Sequence[NDArray[np.uint8]], *, clean: bool, extra: frozenset[str]
+    samples: Sequence[Sample],
+    inputs: Sequence[NDArray[np.uint8]],
+    *,
+    clean: bool,
+    measurements: Sequence[Measurement],
 ) -> list[Batch]:
     """Return the chunk's images by size.
 
@@ -52,68 +56,80 @@ def by_shape(
         samples: the images as they were read.
         inputs: the same, corrupted.
         clean: True where the corruption is the identity.
-        extra: costly columns that are wanted.
+        measurements: what is measured; those that need no system are made here, once for all systems.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, sample in enumerate(samples):
         groups.setdefault(sample.image.shape, []).append(i)
     out = []
     for members in groups.values():
-        truth = to_tensor([samples[i].image for i in members])
+        reference = to_tensor([samples[i].image for i in members])
         images = to_tensor([inputs[i] for i in members])
         labels = [samples[i].label for i in members]
         known = None if None in labels else torch.tensor(labels)
-        nothing: list[float | None] = [None] * len(members)
-        before = nothing if clean else psnr(images, truth).tolist()
-        similar = nothing if clean or "ssim_in" not in extra else ssim(images, truth).tolist()
-        out.append(Batch(members, images, truth, known, before, similar))
+        seen: dict[Need, Tensor] = {"reference": reference}
+        if not clean:
+            seen["corrupted"] = images
+        columns = _measured(seen, [each for each in measurements if each.needs <= BEFORE])
+        out.append(Batch(members, images, reference, not clean, known, columns))
     return out
 
 
-def rows_of(graph: Graph, values: dict[str, Tensor], batch: Batch, extra: frozenset[str]) -> list[Row]:
-    """Return one row an image of the batch: scores, and the quality of what was restored.
+def rows_of(
+    graph: Graph,
+    values: Mapping[str, Tensor],
+    batch: Batch,
+    measurements: Sequence[Measurement],
+    *,
+    attacked: Tensor | None = None,
+    votes: Tensor | None = None,
+) -> list[Row]:
+    """Return one row an image of the batch: the prediction, and what was measured.
 
     Args:
         graph: the system.
         values: the outputs of its nodes, by name.
-        batch: what went in.
-        extra: costly columns that are wanted.
+        batch: what it was given before any attack.
+        measurements: what is measured.
+        attacked: (n, c, h, w), what it was given if it was attacked.
+        votes: (n,), the class that most fresh draws predict, if the system is random.
     """
-    columns: dict[str, list[float | None]] = {"psnr_in": batch.psnr_in, "ssim_in": batch.ssim_in}
-    if graph.gives is Flow.LOGITS:
-        columns |= _scores(values[graph.steps[-1].name].float().cpu(), batch.labels)
-    if graph.restored and values[graph.restored].shape == batch.clean.shape:
-        restored = values[graph.restored].float().cpu()
-        columns["psnr_out"] = psnr(restored, batch.clean).tolist()
-        columns |= _extra(restored, batch.clean, extra)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _extra(restored: Tensor, clean: Tensor, extra: frozenset[str]) -> dict[str, list[float | None]]:
-    """Return the wanted ones of the columns that compare restored and clean images."""
-    known: dict[str, Callable[[], Tensor]] = {
-        "ssim_out": lambda: ssim(restored, clean),
-        "psnr_y_out": lambda: psnr(luminance(restored), luminance(clean)),
-        "ssim_y_out": lambda: ssim(luminance(restored), luminance(clean)),
-        "niqe_out": lambda: niqe(restored),
+    seen: dict[Need, Tensor | None] = {
+        "reference": batch.clean,
+        "corrupted": batch.images if batch.corrupted else None,
+        "entered": batch.images if batch.corrupted else None,
+        "labels": batch.labels,
+        "votes": None if votes is None else votes.cpu(),
     }
-    return {name: measure().tolist() for name, measure in known.items() if name in extra}
+    columns: dict[str, list[Any]] = {}
+    if attacked is not None:
+        seen["entered"] = attacked.cpu()
+    if graph.gives is Flow.LOGITS:
+        seen["logits"] = logits = values[graph.steps[-1].name].float().cpu()
+        columns |= _scores(logits, batch.labels)
+    if graph.restored and values[graph.restored].shape == batch.clean.shape:
+        seen["restored"] = values[graph.restored].float().cpu()
+    there = {need: tensor for need, tensor in seen.items() if tensor is not None}
+    columns |= _measured(there, [each for each in measurements if not each.needs <= BEFORE])
+    columns |= batch.columns
+    return [{name: column[i] for name, column in columns.items()} for i in range(len(batch.members))]
 
 
-def _scores(logits: Tensor, labels: Tensor | None) -> dict[str, list[float | None]]:
-    probabilities = logits.softmax(1)
-    confidence, prediction = probabilities.max(1)
-    out = {"prediction": prediction, "confidence": confidence}
+def _scores(logits: Tensor, labels: Tensor | None) -> dict[str, list[Any]]:
+    """Return the columns that every run has though no metric measures them."""
+    columns = {"prediction": logits.softmax(1).max(1).indices}
     if labels is not None:
         right = labels[:, None]
         others = logits.scatter(1, right, -torch.inf).amax(1)
-        out |= {
-            "correct": prediction == labels,
-            "loss": functional.cross_entropy(logits, labels, reduction="none"),
-            "brier": (probabilities - functional.one_hot(labels, logits.shape[1])).square().sum(1),
-            "margin": logits.gather(1, right)[:, 0] - others,
-        }
-    return {name: column.tolist() for name, column in out.items()}
+        columns["margin"] = logits.gather(1, right)[:, 0] - others
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+def _measured(seen: Seen, measurements: Sequence[Measurement]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for measurement in measurements:
+        columns |= measurement.measured(seen)
+    return columns
 
 
 def to_tensor(images: Sequence[NDArray[np.uint8]]) -> Tensor:

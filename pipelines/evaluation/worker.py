@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from clearsight.data.contract.column import Column
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
@@ -34,6 +35,7 @@ from clearsight.pipelines.evaluation.attack_batch import (
     under_attack,
 )
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
+from clearsight.pipelines.metrics.base import Measurement
 from clearsight.pipelines.runs.folder import Row, write_rows
 from clearsight.pipelines.runs.grid import Cell
 from clearsight.pipelines.systems.graph import OUT, Graph
@@ -67,14 +69,19 @@ class Job:
     """Fresh draws that vote where a system has random parts."""
     chunk: int
     device: str
-    extra: frozenset[str]
-    """Columns that cost time and are measured only where a metric reads them."""
+    measurements: tuple[Measurement, ...]
+    """What is measured of every image."""
     shown: frozenset[int]
     """Positions of the images that are kept for the report."""
 
     def positions(self, number: int) -> range:
         """Return which entries chunk ``number`` holds."""
         return range(number * self.chunk, min((number + 1) * self.chunk, len(self.entries)))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Return the columns that are measured."""
+        return tuple(column for measurement in self.measurements for column in measurement.columns)
 
     @property
     def chunks(self) -> int:
@@ -107,7 +114,8 @@ class Bench:
         corruption = self.job.corruptions[chunk.condition]
         root = Rng(self.job.seed).at("corrupt")
         inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
-        batches = by_shape(samples, inputs, clean=corruption.clean, extra=self.job.extra)
+        clean, measurements = corruption.clean, self.job.measurements
+        batches = by_shape(samples, inputs, clean=clean, measurements=measurements)
         self._keep_inputs(chunk, corruption, inputs)
         for cell in chunk.cells:
             self._measure_cell(chunk, cell, samples, batches)
@@ -141,7 +149,7 @@ class Bench:
         if self.job.attacks[cell.attack].keep:
             keep_images(folder.adversarial(key, number), kept)
         # Last, because it is what marks the chunk as done.
-        write_rows(folder.chunk(key, number), rows)
+        write_rows(folder.chunk(key, number), rows, self.job.columns)
         for partial in folder.partials(key, number):
             partial.unlink()
 
@@ -163,13 +171,20 @@ class Bench:
         with torch.inference_mode():
             streams = judge_streams(ids, seed, 0) if system.stochastic else None
             values = system.trace(images, clock, streams=streams)
-            rows = rows_of(system.graph, values, batch, self.job.extra)
+            votes = None
+            if system.stochastic and batch.labels is not None and system.classes:
+                votes = majority(system, images, ids, seed=seed, draws=self.job.draws)
+            rows = rows_of(
+                system.graph,
+                values,
+                batch,
+                self.job.measurements,
+                attacked=attacked.images if attacked else None,
+                votes=votes,
+            )
             if attacked:
                 before = system.trace(batch.images.to(self.job.device), streams=streams)[OUT]
                 _add(rows, attacked.columns | {"loss_before": loss_before(before, batch)})
-            if system.stochastic and batch.labels is not None and system.classes:
-                votes = majority(system, images, ids, seed=seed, draws=self.job.draws)
-                _add(rows, {"majority": (votes.cpu() == batch.labels).tolist()})
         shown = {"cell": values[system.graph.restored]} if system.graph.restored else {}
         if attacked:
             shown["adversarial"] = images

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.data.contract.column import Column
+from clearsight.pipelines.metrics.base import Estimate, Measurement, Need, share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
     from clearsight.data.contract.rng import Rng
-    from clearsight.pipelines.metrics.base import Rows
+    from clearsight.pipelines.metrics.base import Rows, Seen
 
 
-class Accuracy(Metric):
+class Accuracy(Measurement):
     """Top-1 accuracy with a Wilson score interval."""
 
     kind: Literal["accuracy"] = "accuracy"
-    columns: ClassVar[tuple[str, ...]] = ("correct",)
-    mean_of: ClassVar[str | None] = "correct"
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(
+            name="correct",
+            dtype="bool",
+            label="Accuracy",
+            unit="%",
+            better="higher",
+            scale=100.0,
+            digits=1,
+            meaning="share of images classified correctly",
+        ),
+    )
     purpose: ClassVar[str] = "share of right predictions (Wilson interval)"
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
+    always: ClassVar[bool] = True
+
+    def measure(self, seen: Seen) -> Mapping[str, Tensor]:
+        """Return which predictions are right."""
+        # The class of the largest probability, not logit: rounding of the softmax can make a tie.
+        return {"correct": seen["logits"].softmax(1).max(1).indices == seen["labels"]}
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the share of right predictions."""
-        from clearsight.data.statistics import wilson
-
-        right, n = int(rows["correct"].sum()), len(rows["correct"])
-        low, high = wilson(right, n)
-        return Estimate(right / n, low, high, "wilson")
+        return share(rows["correct"])

@@ -1,21 +1,34 @@
-"""`Metric`: one number with an interval, from the per-sample rows of a cell."""
+"""`Metric`: a figure with an interval from per-image rows; `Measurement`: one that measures its columns."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from clearsight.data.contract.spec import Spec
+from clearsight.data.contract.column import Column, Display
+from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.spec import Spec, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
 
     Rows = Mapping[str, NDArray[np.float64]]
+    Seen = Mapping["Need", Tensor]
+    """What there is to measure, on the CPU. Images are float32 (n, c, h, w) in [0, 1] of one size; what a
+    system or a condition does not have is missing."""
+
+Need = Literal["reference", "corrupted", "entered", "restored", "logits", "labels", "votes"]
+"""``reference``: the images before the corruption. ``corrupted``: after it; missing where it is the
+identity. ``entered``: what the system is given, corrupted and attacked; missing where that is the reference.
+``restored``: what its last restorer gives, of the size of the reference. ``logits``: float32 (n, classes).
+``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict."""
+BEFORE = frozenset[Need]({"reference", "corrupted"})
+"""What does not depend on the system: measured once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +51,22 @@ class Estimate:
 class Metric(Spec):
     """Base of metrics. A subclass adds ``kind``, ``columns`` and the hook ``estimate``."""
 
-    columns: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[tuple[Column, ...]] = ()
     """Columns of the rows that it reads; a sample where one of them is missing (nan) is left out."""
+    display: ClassVar[Display | None] = None
+    """How its figure is written; None: like its first column."""
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
-    mean_of: ClassVar[str | None] = None
-    """Column that it is the plain mean of, where it is one: such metrics are averaged over conditions too."""
+
+    @classmethod
+    def shown(cls) -> Display:
+        """Return how its figure is written."""
+        return cls.display or cls.columns[0]
+
+    @property
+    def mean_of(self) -> str | None:
+        """Return the column that it is the plain mean of, if any: means are taken over conditions too."""
+        return None
 
     def __call__(self, rows: Rows, rng: Rng) -> Estimate | None:
         """Return the estimate, or None where no sample has the columns.
@@ -54,13 +77,13 @@ class Metric(Spec):
         """
         import numpy as np
 
-        chosen = {name: rows[name] for name in self.columns if name in rows}
+        chosen = {column.name: rows[column.name] for column in self.columns if column.name in rows}
         if len(chosen) < len(self.columns):
             return None
-        present = ~np.any([np.isnan(column) for column in chosen.values()], axis=0)
+        present = ~np.any([np.isnan(values) for values in chosen.values()], axis=0)
         if not present.any():
             return None
-        return self.estimate({name: column[present] for name, column in chosen.items()}, rng)
+        return self.estimate({name: values[present] for name, values in chosen.items()}, rng)
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Hook: return the estimate over at least one complete sample."""
@@ -68,12 +91,65 @@ class Metric(Spec):
 
 
 class MeanMetric(Metric):
-    """Base of metrics that are the mean of one column, with a bootstrap interval. Subclasses set both."""
+    """Base of metrics that are the mean of their column, with a bootstrap interval."""
+
+    @property
+    def mean_of(self) -> str | None:
+        """Return the column."""
+        return self.columns[0].name
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the mean with a percentile-bootstrap interval over samples."""
         from clearsight.data.statistics import bootstrap_mean
 
-        column = rows[self.columns[0]]
-        low, high = bootstrap_mean(column, rng)
-        return Estimate(float(column.mean()), low, high, "bootstrap")
+        values = rows[self.columns[0].name]
+        low, high = bootstrap_mean(values, rng)
+        return Estimate(float(values.mean()), low, high, "bootstrap")
+
+
+class Measurement(MeanMetric):
+    """Base of metrics that measure their columns. A subclass adds ``kind``, ``columns`` and `measure`.
+
+    Its figure is the mean of its column unless it has an ``estimate`` of its own.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What it measures; images of systems and conditions that do not have all of it get no value."""
+    minimum: ClassVar[int] = 1
+    """Smallest height and width that it can measure, in pixels."""
+    always: ClassVar[bool] = False
+    """True where the columns are measured in every run, whether a metric reads them or not."""
+    also: ClassVar[tuple[str, ...]] = ()
+    """Kinds of other measurements that are made along with it, because it is read beside them."""
+
+    def measure(self, seen: Seen) -> Mapping[str, Tensor]:
+        """Hook: return column -> one value an image (n,), of a batch that has all it needs."""
+        raise NotImplementedError
+
+    def measured(self, seen: Seen) -> dict[str, list[Any]]:
+        """Return column -> one value an image; nothing where something that it needs is missing.
+
+        Raises:
+            ShapeError: `measure` returned other columns than it declares, or not one value an image.
+        """
+        if not self.needs <= seen.keys():
+            return {}
+        values = self.measure(seen)
+        shapes = {name: tuple(column.shape) for name, column in values.items()}
+        count = len(next(iter(seen.values())))
+        if shapes != {column.name: (count,) for column in self.columns}:
+            declared = ", ".join(column.name for column in self.columns)
+            raise ShapeError(
+                f"measured {shapes}, not one value for each of {count} images in {declared}",
+                where=f"metric '{kind_of(self)}'",
+            )
+        return {name: column.tolist() for name, column in values.items()}
+
+
+def share(values: NDArray[np.float64]) -> Estimate:
+    """Return the share of ones, with a Wilson score interval."""
+    from clearsight.data.statistics import wilson
+
+    ones, n = int(values.sum()), len(values)
+    low, high = wilson(ones, n)
+    return Estimate(ones / n, low, high, "wilson")

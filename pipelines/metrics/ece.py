@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from clearsight.data.contract.column import Column, Display
+from clearsight.pipelines.metrics.accuracy import Accuracy
 from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.metrics.confidence import Confidence
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
@@ -25,7 +28,10 @@ class ECE(Metric):
     """Number of bins."""
     adaptive: bool = False
     """Bins of equal mass instead of equal width."""
-    columns: ClassVar[tuple[str, ...]] = ("confidence", "correct")
+    columns: ClassVar[tuple[Column, ...]] = (*Confidence.columns, *Accuracy.columns)
+    display: ClassVar[Display | None] = Display(
+        label="ECE", unit="%", better="lower", scale=100.0, digits=1, meaning="expected calibration error"
+    )
     purpose: ClassVar[str] = "gap between confidence and accuracy"
     resamples: ClassVar[int] = 500
 

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.data.contract.column import Column
+from clearsight.pipelines.metrics.base import Estimate, Measurement, Need, share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
     from clearsight.data.contract.rng import Rng
-    from clearsight.pipelines.metrics.base import Rows
+    from clearsight.pipelines.metrics.base import Rows, Seen
 
 
-class MajorityAccuracy(Metric):
+class MajorityAccuracy(Measurement):
     """Top-1 accuracy of the majority of ``draws`` fresh draws, with a Wilson score interval.
 
     Only systems with random parts have it; ``accuracy`` is that of a single draw.
     """
 
     kind: Literal["majority_accuracy"] = "majority_accuracy"
-    columns: ClassVar[tuple[str, ...]] = ("majority",)
-    mean_of: ClassVar[str | None] = "majority"
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(
+            name="majority",
+            dtype="bool",
+            label="Majority accuracy",
+            unit="%",
+            better="higher",
+            scale=100.0,
+            digits=1,
+            meaning="share of images right by a vote over fresh draws",
+        ),
+    )
     purpose: ClassVar[str] = "share of right votes over fresh draws of random parts (Wilson interval)"
+    needs: ClassVar[frozenset[Need]] = frozenset({"votes", "labels"})
+    always: ClassVar[bool] = True
+
+    def measure(self, seen: Seen) -> Mapping[str, Tensor]:
+        """Return which votes are right."""
+        return {"majority": seen["votes"] == seen["labels"]}
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the share of right votes."""
-        from clearsight.data.statistics import wilson
-
-        right, n = int(rows["majority"].sum()), len(rows["majority"])
-        low, high = wilson(right, n)
-        return Estimate(right / n, low, high, "wilson")
+        return share(rows["majority"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.pipelines.report.figures import Figures, Row, unchanged, value
 from clearsight.pipelines.report.svg import SENTINELS, clean, drawing_settings, series_colour, svg_text
-from clearsight.pipelines.report.words import plain, quantity, style
+from clearsight.pipelines.report.words import plain, quantity
+from clearsight.pipelines.runs.displays import display_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,7 +134,7 @@ def _panel(
         axes.fill_between(xs, lows, highs, color=drawn["color"], alpha=faint, linewidth=0)
         axes.plot(xs, ys, **drawn)
     _frame(axes, ticks, last, figures.primary or "")
-    spoken = f"{style(figures.primary or '').label} against severity, {plain(label)}: " + "; ".join(
+    spoken = f"{display_of(figures.primary or '').label} against severity, {plain(label)}: " + "; ".join(
         f"{figures.names[index]} {quantity(line[0][1], figures.primary or '')} at severity {line[0][0]:g}, "
         f"{quantity(line[-1][1], figures.primary or '')} at {line[-1][0]:g}"
         for index, line in lines.items()
@@ -159,7 +160,7 @@ def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
     """Draw quiet axes: horizontal rules, few ticks, no box."""
     pad = (ticks[-1] - ticks[0]) * 0.03
     axes.set(xlim=(-0.25, last + 0.25), ylim=(ticks[0] - pad, ticks[-1] + pad))
-    scale = style(metric).scale
+    scale = display_of(metric).scale
     digits = next(d for d in range(9) if all(abs(t * scale - round(t * scale, d)) < 1e-6 for t in ticks))
     axes.set_yticks(ticks, [f"{tick * scale:.{digits}f}" for tick in ticks])
     axes.set_xticks(range(math.ceil(last) + 1))

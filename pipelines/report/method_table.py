@@ -12,6 +12,7 @@ from clearsight.pipelines.report.attack_tables import overrated, worst_entries
 from clearsight.pipelines.report.figures import Column, Entry, Figures, value
 from clearsight.pipelines.report.reliability import LIMITED
 from clearsight.pipelines.report.words import count, number, plain, quantity, radius, span
+from clearsight.pipelines.runs.displays import display_of
 
 BEST, NEAR = "best", "near"
 MARKS = {BEST: "\u25cf", NEAR: "\u25cb"}
@@ -23,11 +24,11 @@ FIFTEEN = frozenset(SETS["imagenet_c_15"])
 
 @dataclass(frozen=True)
 class Head:
-    """A column's heading, what stands below it, whether more is better, and the attacks that it is about."""
+    """A column's heading, what stands below it, which direction is better, and the attacks of the column."""
 
     label: str
     note: str
-    better: str
+    better: str | None
     attacks: tuple[str, ...] = ()
 
 
@@ -112,11 +113,12 @@ _Column = tuple[Head, dict[str, Found]]
 def _natural(figures: Figures, metric: str) -> list[_Column]:
     """Return the column of a metric on clean images without an attack."""
     attack = next((a for a in figures.attacks if a in figures.unattacked), "")
-    heads = {
-        "accuracy": Head("natural", "no attack", "more", (attack,)),
-        "ece": Head("ECE", "no attack", "less"),
-    }
-    return [(heads[metric], _each(figures, lambda name: figures.cell(name, figures.clean, attack), metric))]
+    form = display_of(metric)
+    if metric == "accuracy":
+        head = Head("natural", "no attack", form.better, (attack,))
+    else:
+        head = Head(form.label, "no attack", form.better)
+    return [(head, _each(figures, lambda name: figures.cell(name, figures.clean, attack), metric))]
 
 
 def _attacked(figures: Figures, attack: str) -> _Column:
@@ -126,7 +128,7 @@ def _attacked(figures: Figures, attack: str) -> _Column:
     if threat in LIMITED:
         # It may know all of a bare classifier and only a part of the others: no fair race.
         found = {name: replace(each, trusted=False) for name, each in found.items()}
-    return Head(attack, note, "more", (attack,)), found
+    return Head(attack, note, "higher", (attack,)), found
 
 
 def _each(figures: Figures, entry_of: Callable[[str], Entry | None], metric: str) -> dict[str, Found]:
@@ -156,7 +158,7 @@ def _worst(figures: Figures) -> list[_Column]:
             place = (entry["norm"], entry["eps"], tuple(entry["attacks"]))
             by_attacks.setdefault(place, {})[entry["system"]] = found
     return [
-        (Head("worst case", f"{radius(norm, eps)}, {len(attacks)} attacks", "more", attacks), found)
+        (Head("worst case", f"{radius(norm, eps)}, {len(attacks)} attacks", "higher", attacks), found)
         for (norm, eps, attacks), found in by_attacks.items()
     ]
 
@@ -170,7 +172,7 @@ def _corrupted(figures: Figures) -> list[_Column]:
     kinds = {c.group: {str(m["kind"]) for m in figures.members(c.group)} for c in groups}
     chosen = max(groups, key=lambda c: (kinds[c.group] == FIFTEEN, c.conditions))
     note = f"{count(len(kinds[chosen.group]), 'type')}, {count(chosen.conditions, 'condition')}"
-    return [(Head("corruption error", note, "less"), _errors(figures, chosen))]
+    return [(Head("corruption error", note, "lower"), _errors(figures, chosen))]
 
 
 def _errors(figures: Figures, column: Column) -> dict[str, Found]:
@@ -190,7 +192,7 @@ def _written(figures: Figures, head: Head, found: Mapping[str, Found]) -> dict[s
 
     Only figures that can be trusted compete. Where all are equal nothing is best.
     """
-    sign = 1 if head.better == "more" else -1
+    sign = 1 if head.better == "higher" else -1
     rivals = {name: each for name, each in found.items() if each.trusted}
     if len({each.value for each in rivals.values()}) < 2:
         return {name: _cell(each, "") for name, each in found.items()}

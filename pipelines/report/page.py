@@ -22,7 +22,8 @@ from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
 from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
-from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain, style
+from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain
+from clearsight.pipelines.runs.displays import display_of
 
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
 
@@ -93,7 +94,7 @@ def _context(
         "title": summary.get("title") or plain(str(summary["name"])),
         "data": summary["data"],
         "figures": figures,
-        "metric": style(figures.primary or "accuracy"),
+        "metric": display_of(figures.primary or "accuracy"),
         "sentences": findings(figures),
         "tallies": tallies(figures),
         "facts": _facts(figures),

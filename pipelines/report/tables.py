@@ -19,8 +19,8 @@ from clearsight.pipelines.report.words import (
     probability,
     quantity,
     span,
-    style,
 )
+from clearsight.pipelines.runs.displays import display_of
 
 WIDE = 6
 """Columns that a table may have before it is cut into several."""
@@ -194,7 +194,7 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
     found = value(entry, metric)
     if found is None:
         return None
-    level = f"{condition}: {style(metric).label} {quantity(found['value'], metric)}"
+    level = f"{condition}: {display_of(metric).label} {quantity(found['value'], metric)}"
     flag = figures.flag(entry)
     interval = span(found.get("low"), found.get("high"), metric)
     hint = f"{level} ({interval})" if interval else level
@@ -237,7 +237,7 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
         rows.append((name, [_pair(*cell, metric) for cell in zip(found, before, flags, strict=True)]))
     if not used:
         return None
-    form = style(metric)
+    form = display_of(metric)
     title = (f"{form.label}, {form.unit}" if form.unit else form.label) + (
         "" if attack in figures.unattacked else f", under {attack}" if attack else ", by attack"
     )

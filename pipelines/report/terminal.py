@@ -9,7 +9,8 @@ from clearsight.pipelines.report.attack_tables import worst
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.tables import Box
 from clearsight.pipelines.report.tables import headline as blocks
-from clearsight.pipelines.report.words import FLAGS, marked, style
+from clearsight.pipelines.report.words import FLAGS, marked
+from clearsight.pipelines.runs.displays import display_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,7 +84,7 @@ def _worst(figures: Figures) -> list[tuple[str, list[Box | None]]]:
 
 
 def _caption(figures: Figures) -> str:
-    levels = f"{style(figures.primary or 'accuracy').label}, {figures.confidence} intervals".replace(
+    levels = f"{display_of(figures.primary or 'accuracy').label}, {figures.confidence} intervals".replace(
         "\u00a0", " "
     )
     text = f"{levels}; differences in points from '{figures.baseline}'" if figures.others else levels

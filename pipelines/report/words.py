@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from clearsight.pipelines.runs.displays import display_of
 
 MINUS = "\u2212"
 NONE = "\u2013"
@@ -23,56 +24,6 @@ THREATS = {
 }
 
 
-@dataclass(frozen=True)
-class Style:
-    """How a metric is written.
-
-    Args:
-        label: its name in a heading.
-        unit: what stands after the number.
-        scale: what the stored number is multiplied by.
-        digits: decimals shown.
-        note: one line that says what it measures.
-    """
-
-    label: str
-    unit: str = ""
-    scale: float = 1.0
-    digits: int = 3
-    note: str = ""
-
-
-STYLES = {
-    "accuracy": Style("Accuracy", "%", 100.0, 1, "share of images classified correctly"),
-    "ece": Style("ECE", "%", 100.0, 1, "expected calibration error; lower is better"),
-    "ece_adaptive": Style(
-        "Adaptive ECE", "%", 100.0, 1, "calibration error, bins of equal count; lower is better"
-    ),
-    "brier": Style("Brier score", note="squared error of the probabilities; lower is better"),
-    "nll": Style("NLL", "nats", note="negative log-likelihood; lower is better"),
-    "confidence": Style("Confidence", "%", 100.0, 1, "mean probability of the predicted class"),
-    "psnr": Style("PSNR", "dB", 1.0, 2, "restored image against the clean one; higher is better"),
-    "psnr_in": Style("PSNR before", "dB", 1.0, 2, "corrupted image against the clean one"),
-    "psnr_y": Style("PSNR of Y", "dB", 1.0, 2, "luminance against the clean one; higher is better"),
-    "ssim_y": Style("SSIM of Y", note="structural similarity of the luminance; higher is better"),
-    "niqe": Style(
-        "NIQE (own)",
-        note="unlikeness to photographs; own fit, not comparable to published NIQE; lower is better",
-    ),
-    "ssim": Style("SSIM", note="structural similarity to the clean image; higher is better"),
-    "ssim_in": Style("SSIM before", note="structural similarity of the corrupted image to the clean one"),
-    "mce": Style("mCE", "%", 100.0, 1, "mean corruption error; lower is better"),
-    "relative_mce": Style(
-        "Relative mCE", "%", 100.0, 1, "mean corruption error against a system of this run"
-    ),
-}
-
-
-def style(metric: str) -> Style:
-    """Return how ``metric`` is written; a metric unknown here gets its own name and three decimals."""
-    return STYLES.get(metric, Style(metric.replace("_", " ")))
-
-
 def number(value: float | None, digits: int = 1) -> str:
     """Return a number with a true minus sign, or a dash for none."""
     if value is None or not math.isfinite(value):
@@ -85,7 +36,7 @@ def number(value: float | None, digits: int = 1) -> str:
 
 def quantity(value: float | None, metric: str, *, unit: bool = True) -> str:
     """Return a metric's value as it is written, such as ``81.0 %``."""
-    form = style(metric)
+    form = display_of(metric)
     text = number(None if value is None else value * form.scale, form.digits)
     return f"{text}\u00a0{form.unit}" if unit and form.unit and text != NONE else text
 

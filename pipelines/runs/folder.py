@@ -15,6 +15,7 @@ from clearsight.data.home import replace_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from clearsight.data.contract.column import Column
     from clearsight.pipelines.runs.grid import Cell
 
 Row = dict[str, Any]
@@ -24,23 +25,33 @@ FLOATS = (
     *("l1", "zero_gradients", "loss_before"),
 )
 COUNTS = ("queries", "backwards")
+ATTACK_COLUMNS = ("linf", "l2", "l1", "zero_gradients", "loss_before", *COUNTS)
+RESERVED = frozenset({"system", "condition", "attack", "id", "label", "prediction", "margin", *ATTACK_COLUMNS})
+"""Columns that the run itself fills: no metric may write them."""
 
 
-def row_schema() -> pa.Schema:
-    """Return the columns of one row per (cell, sample). Missing values are null."""
+def row_schema(measured: Iterable[Column] = ()) -> pa.Schema:
+    """Return the columns of one row per (cell, sample). Missing values are null.
+
+    The first ones are those of every run, in the order that ``results.parquet`` has always had.
+
+    Args:
+        measured: columns of the run's metrics; those that not every run has come last, sorted by name.
+    """
     import pyarrow as pa
 
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("label", pa.int32()),
-            ("prediction", pa.int32()),
-            ("correct", pa.bool_()),
-            ("majority", pa.bool_()),
-            *((name, pa.float32()) for name in FLOATS),
-            *((name, pa.int64()) for name in COUNTS),
-        ]
-    )
+    every = {
+        "id": pa.string(),
+        "label": pa.int32(),
+        "prediction": pa.int32(),
+        "correct": pa.bool_(),
+        "majority": pa.bool_(),
+        **dict.fromkeys(FLOATS, pa.float32()),
+        **dict.fromkeys(COUNTS, pa.int64()),
+    }
+    types = {"float32": pa.float32(), "bool": pa.bool_(), "int32": pa.int32(), "int64": pa.int64()}
+    further = {column.name: types[column.dtype] for column in sorted(measured, key=lambda c: c.name)}
+    return pa.schema(list((every | {n: t for n, t in further.items() if n not in every}).items()))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -80,16 +91,16 @@ def open_folder(root: Path, name: str, key: str, *, fresh: bool) -> RunFolder:
     return folder
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a chunk file whole or not at all."""
+def write_rows(path: Path, rows: Sequence[Row], measured: Iterable[Column] = ()) -> None:
+    """Write a chunk file whole or not at all; ``measured`` are the columns of the run's metrics."""
     import pyarrow as pa
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, _to_bytes(pa.Table.from_pylist(list(rows), schema=row_schema())))
+    replace_file(path, _to_bytes(pa.Table.from_pylist(list(rows), schema=row_schema(measured))))
 
 
-def read_rows(path: Path) -> pa.Table:
-    """Return a chunk.
+def read_rows(path: Path, measured: Iterable[Column] = ()) -> pa.Table:
+    """Return a chunk; ``measured`` are the columns of the run's metrics.
 
     Raises:
         RunError: the file is damaged.
@@ -98,12 +109,14 @@ def read_rows(path: Path) -> pa.Table:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path, schema=row_schema())
+        return parquet.read_table(path, schema=row_schema(measured))
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"damaged: {error}", where=str(path), hint="delete it and run again") from None
 
 
-def assemble(folder: RunFolder, cells: Iterable[Cell], chunks: int) -> pa.Table:
+def assemble(
+    folder: RunFolder, cells: Iterable[Cell], chunks: int, measured: Sequence[Column] = ()
+) -> pa.Table:
     """Join all chunks, in the order of the grid, and write ``results.parquet``.
 
     Equal runs give equal bytes: the table holds no times, and the order is the config's.
@@ -112,7 +125,7 @@ def assemble(folder: RunFolder, cells: Iterable[Cell], chunks: int) -> pa.Table:
 
     tables = []
     for cell in cells:
-        rows = pa.concat_tables([read_rows(folder.chunk(cell.key, i)) for i in range(chunks)])
+        rows = pa.concat_tables([read_rows(folder.chunk(cell.key, i), measured) for i in range(chunks)])
         for name in ("attack", "condition", "system"):
             column = pa.array([getattr(cell, name)] * rows.num_rows, pa.string())
             rows = rows.add_column(0, name, column)

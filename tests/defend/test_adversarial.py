@@ -14,7 +14,7 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh
-from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.search.training_attack import TrainingAttack
 from clearsight.defend.training.adversarial import Adversarial
 
 CLASSES = 5
@@ -106,22 +106,22 @@ def test_stays_in_the_ball_and_in_range(
     one = batch()
     guard: Literal["ramp", "none"] = "ramp" if share < 0.5 else "none"
     method = Adversarial(norm=norm, eps=eps, steps=steps, step_size=reach * eps, guard=guard)
-    ascent = method.ascent(share)
-    hard = ascent.applied(tiny(), one.images, labels_of(one), Rng(0).at(share))
+    attack = method.training_attack(share)
+    hard = attack.applied(tiny(), one.images, labels_of(one), Rng(0).at(share))
     assert hard.dtype == torch.float32
     assert not hard.requires_grad
     assert float(hard.min()) >= 0.0
     assert float(hard.max()) <= 1.0
     change = hard - one.images
     size = change.abs().flatten(1).amax(1) if norm == "linf" else lengths(change)
-    assert float(size.max()) <= ascent.eps * (1 + 1e-5) + 1e-6
-    assert ascent.eps <= eps
+    assert float(size.max()) <= attack.eps * (1 + 1e-5) + 1e-6
+    assert attack.eps <= eps
 
 
 def test_noise_moves_three_eps_at_most(model: Tiny) -> None:
     one = batch(32)
     method = Adversarial(steps=1)
-    hard = method.ascent().applied(model, one.images, labels_of(one), Rng(0))
+    hard = method.training_attack().applied(model, one.images, labels_of(one), Rng(0))
     change = (hard - one.images).abs()
     assert method.eps < float(change.max()) <= 3 * method.eps + 1e-6
     assert float(hard.min()) >= 0.0
@@ -132,7 +132,7 @@ def test_noise_moves_three_eps_at_most(model: Tiny) -> None:
 def test_attack_raises_the_loss_of_every_image(fields: dict[str, Any], model: Tiny) -> None:
     one = batch(12)
     labels = labels_of(one)
-    hard = Adversarial(**fields).ascent().applied(model, one.images, labels, Rng(0))
+    hard = Adversarial(**fields).training_attack().applied(model, one.images, labels, Rng(0))
     model.eval()
     before = cross_entropy(model(one.images), labels, reduction="none")
     after = cross_entropy(model(hard), labels, reduction="none")
@@ -163,7 +163,7 @@ def test_inner_loop_leaves_parameters_alone(model: Tiny) -> None:
     seen: list[bool] = []
     model.conv.register_forward_hook(lambda *_: seen.append(model.conv.weight.requires_grad))
     one = batch()
-    Adversarial(steps=3).ascent().applied(model, one.images, labels_of(one), Rng(0))
+    Adversarial(steps=3).training_attack().applied(model, one.images, labels_of(one), Rng(0))
     assert seen == [False] * 3
     assert all(parameter.grad is None for parameter in model.parameters())
     assert {name: each.requires_grad for name, each in model.named_parameters()} == wanted
@@ -174,7 +174,7 @@ def test_inner_loop_leaves_parameters_alone(model: Tiny) -> None:
 def test_an_interrupted_attack_leaves_the_model_as_it_was(model: Tiny) -> None:
     one = batch()
     with pytest.raises(RuntimeError):
-        Adversarial().ascent().applied(model, one.images[:, :, :4], labels_of(one), Rng(0))
+        Adversarial().training_attack().applied(model, one.images[:, :, :4], labels_of(one), Rng(0))
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -221,14 +221,14 @@ def test_pgd_against_a_reference() -> None:
     """Madry et al. 2018: x <- clip(x + a sign(gradient)) within eps of the image and within [0, 1]."""
     one, eps, size = batch(), 0.05, 0.02
     labels, model = labels_of(one), tiny().eval()
-    start = Ascent("linf", eps, 0, size, start=eps).applied(model, one.images, labels, Rng(5))
+    start = TrainingAttack("linf", eps, 0, size, start=eps).applied(model, one.images, labels, Rng(5))
     x = start
     for _ in range(3):
         x = x + size * torch.sign(signed(model, x, labels))
         x = torch.max(torch.min(x, one.images + eps), one.images - eps)
         x = torch.min(torch.max(x, torch.zeros(())), torch.ones(()))
     method = Adversarial(eps=eps, steps=3, step_size=size, label_smoothing=0.1, natural=0.25)
-    hard = method.ascent().applied(model, one.images, labels, Rng(5))
+    hard = method.training_attack().applied(model, one.images, labels, Rng(5))
     assert torch.allclose(hard, x, atol=1e-6)
     trained = tiny()
     (loss,) = losses(method, trained, one, Rng(5))
@@ -241,12 +241,12 @@ def test_pgd_against_a_reference() -> None:
 def test_l2_step_against_a_reference() -> None:
     one, eps, size = batch(), 0.4, 0.3
     labels, model = labels_of(one), tiny().eval()
-    x = Ascent("l2", eps, 0, size, start=eps).applied(model, one.images, labels, Rng(5))
+    x = TrainingAttack("l2", eps, 0, size, start=eps).applied(model, one.images, labels, Rng(5))
     for _ in range(3):
         for row, slope in enumerate(signed(model, x, labels)):
             change = x[row] + size * slope / slope.norm() - one.images[row]
             x[row] = (one.images[row] + change * min(1.0, eps / float(change.norm()))).clamp(0, 1)
-    hard = Ascent("l2", eps, 3, size, start=eps).applied(model, one.images, labels, Rng(5))
+    hard = TrainingAttack("l2", eps, 3, size, start=eps).applied(model, one.images, labels, Rng(5))
     assert torch.allclose(hard, x, atol=1e-5)
 
 
@@ -254,20 +254,20 @@ def test_n_fgsm_against_a_reference() -> None:
     """De Jorge et al. 2022: one step of eps from a start within 2 eps, no projection."""
     one, eps = batch(), 8 / 255
     labels, model = labels_of(one), tiny().eval()
-    start = Ascent("linf", eps, 0, eps, start=2 * eps).applied(model, one.images, labels, Rng(5))
+    start = TrainingAttack("linf", eps, 0, eps, start=2 * eps).applied(model, one.images, labels, Rng(5))
     expected = (start + eps * signed(model, start, labels).sign()).clamp(0, 1)
-    hard = Adversarial(steps=1).ascent().applied(model, one.images, labels, Rng(5))
+    hard = Adversarial(steps=1).training_attack().applied(model, one.images, labels, Rng(5))
     assert torch.allclose(hard, expected, atol=1e-6)
 
 
 def test_start_is_uniform_in_the_ball(model: Tiny) -> None:
     images = torch.full((600, 3, 2, 2), 0.5)
     labels = torch.zeros(600, dtype=torch.int64)
-    flat = Ascent("linf", 0.1, 0, 0.1, start=0.1).applied(model, images, labels, Rng(0)) - images
+    flat = TrainingAttack("linf", 0.1, 0, 0.1, start=0.1).applied(model, images, labels, Rng(0)) - images
     assert float(flat.abs().max()) <= 0.1 + 1e-6
     assert float(flat.std()) == pytest.approx(0.2 / 12**0.5, rel=0.03)
     assert abs(float(flat.mean())) < 0.003
-    ball = Ascent("l2", 0.1, 0, 0.1, start=0.1).applied(model, images, labels, Rng(0)) - images
+    ball = TrainingAttack("l2", 0.1, 0, 0.1, start=0.1).applied(model, images, labels, Rng(0)) - images
     # In 12 dimensions the share of the volume within radius r of the unit ball is r^12.
     inside = (lengths(ball) / 0.1) ** 12
     assert float(inside.mean()) == pytest.approx(0.5, abs=0.04)
@@ -275,18 +275,20 @@ def test_start_is_uniform_in_the_ball(model: Tiny) -> None:
 
 
 def test_step_sizes_follow_from_the_other_fields() -> None:
-    assert Adversarial().ascent().size == pytest.approx(2 / 255)
-    assert Adversarial(steps=5).ascent().size == pytest.approx(4 / 255)
-    assert Adversarial(steps=1).ascent().size == pytest.approx(8 / 255)
-    assert Adversarial(steps=1, guard="none").ascent().size == pytest.approx(10 / 255)
-    assert Adversarial(steps=1, guard="none", step_size=0.01).ascent().size == 0.01
-    assert Adversarial(steps=1).ascent().start == pytest.approx(16 / 255)
+    assert Adversarial().training_attack().size == pytest.approx(2 / 255)
+    assert Adversarial(steps=5).training_attack().size == pytest.approx(4 / 255)
+    assert Adversarial(steps=1).training_attack().size == pytest.approx(8 / 255)
+    assert Adversarial(steps=1, guard="none").training_attack().size == pytest.approx(10 / 255)
+    assert Adversarial(steps=1, guard="none", step_size=0.01).training_attack().size == 0.01
+    assert Adversarial(steps=1).training_attack().start == pytest.approx(16 / 255)
     assert Adversarial.model_validate({"kind": "adversarial", "eps": "8/255"}).eps == pytest.approx(8 / 255)
 
 
 def test_ramp_grows_and_stops(model: Tiny) -> None:
     method = Adversarial(steps=1, guard="ramp", ramp=0.5)
-    assert [method.ascent(share).eps * 255 for share in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 4, 8, 8])
+    assert [method.training_attack(share).eps * 255 for share in (0.0, 0.25, 0.5, 1.0)] == pytest.approx(
+        [0, 4, 8, 8]
+    )
     one = batch(share=0.0)
     losses(method, model, one, Rng(0))
     assert torch.equal(model.forwards[-1][1], one.images)

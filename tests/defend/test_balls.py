@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.search.balls import Norm, ascent, project, random_point, size
+from clearsight.defend.search.balls import Norm, project, random_point, size, steepest_direction
 from clearsight.defend.search.streams import Streams
 
 norms = pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
@@ -101,14 +101,14 @@ def test_random_points_stay_in_ball_and_cube_and_depend_on_their_image_alone(nor
 @norms
 def test_steepest_direction(norm: Norm) -> None:
     gradient = torch.randn((5, *SHAPE), generator=Rng(0).torch())
-    found = ascent(gradient, norm, sparsity=1e-9)
+    found = steepest_direction(gradient, norm, sparsity=1e-9)
     assert torch.allclose(size(found, norm), torch.ones(5))
     dual = {"linf": size(gradient, "l1"), "l2": size(gradient, "l2"), "l1": size(gradient, "linf")}[norm]
     assert torch.allclose((found * gradient).flatten(1).sum(1), dual, rtol=1e-5)
-    assert torch.equal(ascent(torch.zeros(2, *SHAPE), norm), torch.zeros(2, *SHAPE))
+    assert torch.equal(steepest_direction(torch.zeros(2, *SHAPE), norm), torch.zeros(2, *SHAPE))
 
 
 def test_l1_direction_rules_out_values_at_their_bound() -> None:
     x = torch.tensor([[0.0, 1.0, 0.5]])
     gradient = torch.tensor([[-3.0, 2.0, 1.0]])
-    assert ascent(gradient, "l1", x=x, sparsity=0.1).tolist() == [[0.0, 0.0, 1.0]]
+    assert steepest_direction(gradient, "l1", x=x, sparsity=0.1).tolist() == [[0.0, 0.0, 1.0]]

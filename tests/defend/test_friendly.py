@@ -24,7 +24,7 @@ from training_toys import (
 
 from clearsight.data.contract.method import Tally, TrainBatch
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.search.training_attack import TrainingAttack
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.base import BallMethod
 from clearsight.defend.training.fat import FAT
@@ -64,7 +64,7 @@ def test_kappa_and_stops_of_a_hand_made_case(
     tau: int | None, kappa: list[int], ends: list[float], looks: int
 ) -> None:
     images, labels, tally = pixels(0.75, 0.45, 0.55, 0.98), torch.zeros(4, dtype=torch.int64), Tally()
-    attack = Ascent("linf", 1.0, steps=5, size=0.1, start=0.0, tau=tau)
+    attack = TrainingAttack("linf", 1.0, steps=5, size=0.1, start=0.0, tau=tau)
     found = attack.search(OnePixel(), images, labels, Rng(0), tally)
     assert found.kappa.tolist() == kappa
     assert found.images.flatten().tolist() == pytest.approx(ends, abs=1e-6)
@@ -83,7 +83,7 @@ def test_kappa_and_stops_of_a_hand_made_case(
 def test_tau_schedules_of_the_authors(method: Any, epochs: int, wanted: dict[int, int]) -> None:
     # Epochs count from 1, as in their scripts; asked for in the middle of each.
     assert {epoch: method.tau_at((epoch - 0.5) / epochs) for epoch in wanted} == wanted
-    assert [method.ascent((epoch - 0.5) / epochs).tau for epoch in wanted] == list(wanted.values())
+    assert [method.training_attack((epoch - 0.5) / epochs).tau for epoch in wanted] == list(wanted.values())
     assert method.tau_at(1.0) == max(wanted.values())
     assert method.tau_at(0.0) == 0
 
@@ -116,7 +116,7 @@ def attack_of(method: BallMethod) -> tuple[Tiny, TrainBatch]:
 @pytest.mark.parametrize("tau", [0, 1, 3])
 def test_stopped_images_are_not_computed_any_more(tau: int) -> None:
     model, one = attack_of(friendly(tau, faithful="paper"))
-    start = start_of(friendly(tau).ascent(), one, Rng(5))
+    start = start_of(friendly(tau).training_attack(), one, Rng(5))
     expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=tau)
     attacked = [len(images) for mode, images in model.forwards if not mode]
     # How many images are still there at each look, from the reference that goes image by image.
@@ -142,14 +142,17 @@ def test_without_a_stop_and_without_jitter_fat_is_pgd() -> None:
 
 def test_jitter_of_the_authors_code() -> None:
     """``iter_adv + eta + omega * randn``, then projected: omega 0.001 in FAT, 0 in the other two."""
-    assert FAT().ascent().jitter == 0.001
+    assert FAT().training_attack().jitter == 0.001
     assert (
-        FAT(faithful="paper").ascent().jitter == FATTRADES().ascent().jitter == GAIRFAT().ascent().jitter == 0
+        FAT(faithful="paper").training_attack().jitter
+        == FATTRADES().training_attack().jitter
+        == GAIRFAT().training_attack().jitter
+        == 0
     )
     model, one = attack_of(friendly(10))
     generator = Rng(5).at("jitter").torch()
     noises = [0.001 * torch.randn(one.images.shape, generator=generator) for _ in range(10)]
-    start = start_of(friendly(10).ascent(), one, Rng(5))
+    start = start_of(friendly(10).training_attack(), one, Rng(5))
     expected = walk(tiny(), one, start, eps=EPS, size=SIZE, noises=noises)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
     assert float((model.seen[-1] - one.images).abs().max()) <= EPS + 1e-9
@@ -164,12 +167,12 @@ def test_jitter_does_not_hang_on_which_images_stopped() -> None:
     for label in (right, wrong):
         labels = labels_of(pair).clone()
         labels[1] = label
-        found.append(friendly(0).ascent().applied(tiny(), pair.images, labels, Rng(7))[0])
+        found.append(friendly(0).training_attack().applied(tiny(), pair.images, labels, Rng(7))[0])
     assert torch.equal(found[0], found[1])
 
 
 def test_start_is_uniform_or_normal_as_in_the_authors_code() -> None:
-    fat, trades, gair = FAT().ascent(), FATTRADES().ascent(), GAIRFAT().ascent()
+    fat, trades, gair = FAT().training_attack(), FATTRADES().training_attack(), GAIRFAT().training_attack()
     assert (fat.spread, fat.start) == (gair.spread, gair.start) == ("uniform", 8 / 255)
     assert (trades.spread, trades.start) == ("normal", 0.001)
     assert (fat.divergence, trades.divergence, gair.divergence) == (False, True, False)
@@ -186,7 +189,7 @@ def test_trace_of_three_steps(share: float) -> None:
         generator = rng.at("jitter").torch()
         noises = [0.001 * torch.randn(one.images.shape, generator=generator) for _ in range(10)]
         tau = {0.1: 0, 0.6: 1, 0.9: 2}[share]
-        start = start_of(method.ascent(share), one, rng)
+        start = start_of(method.training_attack(share), one, rng)
         x = walk(theirs, one, start, eps=EPS, size=SIZE, tau=tau, noises=noises).images
         loss = cross_entropy(theirs(x), labels_of(one))
         slopes = torch.autograd.grad(loss, list(theirs.parameters()))
@@ -202,7 +205,7 @@ def test_friendly_trades_is_trades_with_a_stop() -> None:
     method = FATTRADES(eps=EPS, step_size=SIZE, beta=4.0)
     model = tiny()
     (loss,) = losses(method, model, one, rng)
-    start = start_of(method.ascent(0.1), one, rng)
+    start = start_of(method.training_attack(0.1), one, rng)
     expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=0, divergence=True)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
     assert one.tally.passes == sum(expected.looks) < 160

@@ -101,9 +101,9 @@ def test_objective_before_and_after_the_burn_in(kind: Any) -> None:
     for share, weighted in ((0.0, False), (58.5 / 120, False), (60.5 / 120, True), (1.0, True)):
         model, one, rng = tiny(), batch(16, share), Rng(5)
         (loss,) = losses(method, model, one, rng)
-        ascent = method.ascent(share)
-        start = start_of(ascent, one, rng)
-        expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=ascent.tau)
+        attack = method.training_attack(share)
+        start = start_of(attack, one, rng)
+        expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=attack.tau)
         assert len(set(expected.kappa)) > 2
         assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
         each = cross_entropy(tiny()(expected.images), labels_of(one), reduction="none")
@@ -134,7 +134,7 @@ def test_trace_of_three_steps() -> None:
     for step, share in enumerate((0.2, 0.5, 0.9)):
         one, rng = batch(8, share, seed=step), Rng(11).at(step)
         optimised(method, ours, one, rng)
-        start = start_of(method.ascent(share), one, rng)
+        start = start_of(method.training_attack(share), one, rng)
         found = walk(theirs, one, start, eps=EPS, size=SIZE, steps=6)
         weights = tanh_weights(found.kappa, -1.0, 3.0) if share > 0.4 else [1.0] * 8
         each = cross_entropy(theirs(found.images), labels_of(one), reduction="none")

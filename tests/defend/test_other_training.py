@@ -28,7 +28,7 @@ from training_toys import (
 
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.search.training_attack import TrainingAttack
 from clearsight.defend.training.adversarial import Adversarial
 from clearsight.defend.training.free import Free
 from clearsight.defend.training.gaussian import Gaussian
@@ -136,7 +136,7 @@ def test_noilin_attacks_and_learns_the_same_flipped_labels() -> None:
     (loss,) = losses(method, model, one, rng)
     told = flipped(method, one, rng)
     assert not torch.equal(told, labels_of(one))
-    start = start_of(method.ascent(), one, rng)
+    start = start_of(method.training_attack(), one, rng)
     x = walk(tiny(), replace(one, labels=told), start, eps=EPS, size=SIZE, steps=3).images
     assert torch.allclose(model.seen[-1], x, atol=1e-9)
     assert loss.item() == pytest.approx(cross_entropy(tiny()(x), told).item(), abs=1e-9)
@@ -161,7 +161,7 @@ def test_free_training_against_a_loop_of_plain_torch() -> None:
     """Each backward pass moves the weights by its gradient and the perturbation by its sign."""
     method, ours, theirs, one, rng = Free(eps=EPS, replays=4), tiny(), tiny(), batch(8), Rng(5)
     found = optimised(method, ours, one, rng)
-    x = Ascent("linf", EPS, 0, 0.0, EPS).applied(tiny(), one.images, labels_of(one), rng)
+    x = TrainingAttack("linf", EPS, 0, 0.0, EPS).applied(tiny(), one.images, labels_of(one), rng)
     points = []
     for k in range(4):
         x = x.detach().requires_grad_()

@@ -166,14 +166,16 @@ def test_start_is_normal() -> None:
     images = torch.full((400, 3, 6, 6), 0.5, dtype=torch.float64)
     one = TrainBatch(images, torch.zeros(400, dtype=torch.int64), ())
     for method in (TRADES(), MART()):
-        ascent = method.ascent()
-        assert (ascent.spread, ascent.start) == ("normal", 0.001)
-    change = replace(TRADES().ascent(), steps=0).applied(tiny(), images, labels_of(one), Rng(0)) - images
+        attack = method.training_attack()
+        assert (attack.spread, attack.start) == ("normal", 0.001)
+    change = (
+        replace(TRADES().training_attack(), steps=0).applied(tiny(), images, labels_of(one), Rng(0)) - images
+    )
     assert change.std().item() == pytest.approx(0.001, rel=0.02)
     assert change.mean().item() == pytest.approx(0.0, abs=3e-5)
     # Not uniform: a share of 4.6 % lies beyond two standard deviations.
     assert (change.abs() > 0.002).double().mean().item() == pytest.approx(0.0455, abs=0.006)
-    assert MART(faithful="paper").ascent().spread == "uniform"
+    assert MART(faithful="paper").training_attack().spread == "uniform"
 
 
 @pytest.mark.parametrize("kind", [TRADES, MART])
@@ -181,7 +183,7 @@ def test_inner_search_against_a_reference(kind: Any) -> None:
     model, one, rng = tiny(), batch(), Rng(5)
     method = small(kind)
     losses(method, model, one, rng)
-    start = start_of(method.ascent(), one, rng)
+    start = start_of(method.training_attack(), one, rng)
     expected = walk(tiny(), one, start, eps=EPS, size=SIZE, steps=4, divergence=kind is TRADES)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
 
@@ -193,12 +195,12 @@ def divergences(model: Tiny, natural: Tensor, moved: Tensor) -> Tensor:
 
 
 def test_inner_search_raises_the_divergence_and_needs_no_labels() -> None:
-    one, ascent = batch(), small(TRADES).ascent()
+    one, attack = batch(), small(TRADES).training_attack()
     model = tiny().eval()
-    hard = ascent.applied(model, one.images, labels_of(one), Rng(5))
-    blind = ascent.applied(model, one.images, torch.zeros_like(labels_of(one)), Rng(5))
+    hard = attack.applied(model, one.images, labels_of(one), Rng(5))
+    blind = attack.applied(model, one.images, torch.zeros_like(labels_of(one)), Rng(5))
     assert torch.equal(hard, blind)
-    start = start_of(ascent, one, Rng(5))
+    start = start_of(attack, one, Rng(5))
     assert bool((divergences(model, one.images, hard) > 10 * divergences(model, one.images, start)).all())
 
 
@@ -210,7 +212,7 @@ def test_trace_of_three_steps(faithful: Faithful) -> None:
     for step in range(3):
         one, rng = batch(8, seed=step), Rng(11).at(step)
         optimised(method, ours, one, rng)
-        start = start_of(method.ascent(), one, rng)
+        start = start_of(method.training_attack(), one, rng)
         x = walk(theirs, one, start, eps=EPS, size=SIZE, steps=4, divergence=True).images
         natural, moved = theirs(one.images), theirs(x)
         p, q = natural.softmax(1), moved.softmax(1)

@@ -117,7 +117,7 @@ def test_a_whole_step_with_awp_against_a_loop_of_plain_torch() -> None:
     method = Adversarial(awp=WeightPerturbation(gamma=0.02), **BALL)
     ours, theirs, one, rng = tiny(), tiny(), batch(), Rng(5)
     (told,) = optimised(method, ours, one, rng)
-    x = walk(theirs, one, start_of(method.ascent(), one, rng), eps=EPS, size=SIZE, steps=2).images
+    x = walk(theirs, one, start_of(method.training_attack(), one, rng), eps=EPS, size=SIZE, steps=2).images
     twin = tiny()
     moves = uphill(twin, cross_entropy(twin(x), labels_of(one)), 0.02)
     at(theirs, moves)

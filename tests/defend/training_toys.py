@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from clearsight.data.contract.method import MODEL, Method, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh
-from clearsight.defend.search.ascent import Ascent
+from clearsight.defend.search.training_attack import TrainingAttack
 
 CLASSES, SIDE = 5, 6
 RATE = 0.1
@@ -108,9 +108,9 @@ def optimised(
     return found
 
 
-def start_of(ascent: Ascent, one: TrainBatch, rng: Rng) -> Tensor:
+def start_of(attack: TrainingAttack, one: TrainBatch, rng: Rng) -> Tensor:
     """Return the random start of an attack: the same attack without its steps."""
-    return replace(ascent, steps=0).applied(tiny(), one.images, labels_of(one), rng)
+    return replace(attack, steps=0).applied(tiny(), one.images, labels_of(one), rng)
 
 
 @contextmanager

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
 
-from clearsight.defend.attacks.base import Attack
+from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.replay import Replay
+from clearsight.defend.probe import Strength
 from clearsight.pipelines.checks.attack_facts import add_up, cost
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
@@ -230,3 +231,22 @@ def test_facts_of_batches_are_added_up() -> None:
     assert facts.through == {"a": "identity"}, "the batch on which it was broken counts"
     assert [m["member"] for m in facts.members] == ["apgd", "fab"]
     assert facts.members[0]["queries"] == 80
+
+
+class Weak(BallAttack):
+    kind: Literal["weak"] = "weak"
+
+
+class Strong(Weak):
+    strength: ClassVar[Strength] = Strength.FULL
+
+
+class Single(Weak):
+    strength: ClassVar[Strength] = Strength.ONE_STEP
+
+
+def test_a_plug_in_attack_declares_its_strength() -> None:
+    step = cell(Single(), 50, name="single")
+    assert found(cell(Strong(), 60), step)["one_step"].verdict == "unreliable"
+    assert "black_box" in found(cell(Strong(), 60), cell(black_box(), 120))
+    assert not {"one_step", "black_box"} & found(cell(Weak(), 60), step, cell(black_box(), 120)).keys()

@@ -22,7 +22,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Ascent:
+class TrainingAttack:
     """Gradient ascent on a loss within a ball around each image, cut by [0, 1].
 
     Attributes:
