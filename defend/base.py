@@ -10,7 +10,7 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import Flow, Number, PartSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from clearsight.defend.classifier import Classifier
 
@@ -25,6 +25,8 @@ class ClassifierSpec(PartSpec):
     trainable: ClassVar[bool] = True
     minimum: ClassVar[int] = 1
     """Smallest height and width in pixels."""
+    foreign: ClassVar[bool] = False
+    """True where the network is a user's: its errors are told in one line, with the part's name."""
 
     classes: Annotated[int, Field(ge=2)] | None = None
     """Number of classes; left out where weights say it."""
@@ -60,6 +62,14 @@ class ClassifierSpec(PartSpec):
     def network(self) -> nn.Module:
         """Hook: return the network, normalised RGB images to logits, with fresh weights."""
         raise NotImplementedError
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """Return RGB images in [0, 1] in the order and range of the network: as they are."""
+        return x
+
+    def as_logits(self, out: Tensor) -> Tensor:
+        """Return what the network gives as logits: as it is."""
+        return out
 
     def build(self) -> Classifier:
         """Return the module that runs this spec, with its weights loaded, in eval mode."""

@@ -10,6 +10,18 @@ from clearsight.data.contract.part import Part, check_images
 from clearsight.data.weights import state
 from clearsight.defend.base import ClassifierSpec
 
+FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What code that does not fit its input raises; errors of this project and of the system go through."""
+
 
 class Classifier(Part[ClassifierSpec]):
     """Images (n, 1 or 3, h, w) in [0, 1] to logits (n, classes). Grey images are repeated to RGB.
@@ -47,7 +59,24 @@ class Classifier(Part[ClassifierSpec]):
         check_images(x, name=self.spec.name, channels=(1, 3), minimum=self.minimum)
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
-        return self._checked(self.network((x - self.mean) / self.std))
+        x = (self.spec.prepared(x) - self.mean) / self.std
+        return self.spec.as_logits(self._checked(self._called(x) if self.spec.foreign else self.network(x)))
+
+    def _called(self, x: Tensor) -> object:
+        """Call a user's network; its own errors become one line that names the part.
+
+        Raises:
+            ConfigError: the network fails.
+        """
+        try:
+            return self.network(x)
+        except FAULTS as error:
+            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+            raise ConfigError(
+                f"the network fails on float32 images {tuple(x.shape)}: {reason}",
+                where=self.place,
+                hint="check data.size, and what the network takes",
+            ) from error
 
     def _checked(self, out: object) -> Tensor:
         # Networks that users bring (code, ONNX files) are first seen at work here.

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal, Self
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.onnx_part import OnnxPart
-from clearsight.defend.base import ClassifierSpec, Triple
+from clearsight.defend.foreign import ForeignClassifier
 
 
-class OnnxFile(OnnxPart, ClassifierSpec):
+class OnnxFile(OnnxPart, ForeignClassifier):
     """A classifier, or a whole pipeline, that onnxruntime runs: RGB images to logits (n, classes).
 
     Files of ``clearsight export`` name their classes. Images are float32 in [0, 1] unless ``mean``, ``std``
@@ -19,10 +19,6 @@ class OnnxFile(OnnxPart, ClassifierSpec):
     purpose: ClassVar[str] = "a classifier in an ONNX file (scores only, no gradients)"
 
     kind: Literal["onnx"] = "onnx"
-    mean: Triple = (0.0, 0.0, 0.0)
-    """Taken off RGB values in [0, 1] before they go into the file."""
-    std: Triple = (1.0, 1.0, 1.0)
-    """What they are then divided by."""
 
     def resolved(self) -> Self:
         """Return this spec with ``classes`` and their names taken from the file, where the file says them.
@@ -41,11 +37,12 @@ class OnnxFile(OnnxPart, ClassifierSpec):
             )
         if network.input.channels != 3:
             raise ConfigError("the file takes grey images, a classifier RGB images", where=self.place)
-        if network.input.dtype == "uint8" and (self.mean, self.std) != ((0.0,) * 3, (1.0,) * 3):
+        plain = (self.mean, self.std, self.value_range) == ((0.0,) * 3, (1.0,) * 3, 1.0)
+        if network.input.dtype == "uint8" and not plain:
             raise ConfigError(
                 "the file takes uint8 images and normalises them itself",
                 where=self.place,
-                hint="leave 'mean' and 'std' out",
+                hint="leave 'mean', 'std' and 'value_range' out",
             )
         names = network.deployed.classes if network.deployed is not None else ()
         return self.model_copy(

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.spec import content_key
-from clearsight.defend.base import ClassifierSpec, Triple
+from clearsight.defend.foreign import ForeignClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class PythonClassifier(ClassifierSpec):
+class PythonClassifier(ForeignClassifier):
     """Any ``torch.nn.Module``, made by a function or class of the user's.
 
     This runs the code that ``call`` names, with all the rights of the user: use a config of this kind only
     if you trust the code it points at.
 
-    The module maps float32 images (n, 3, h, w) to logits (n, classes) and runs in eval mode. Images are in
-    [0, 1] unless ``mean`` and ``std`` are given. Its gradient is taken to be exact. The call is made with
-    torch's global generator at a fixed state (put back afterwards), so fresh weights are the same each time.
+    The module maps float32 images (n, 3, h, w) to logits (n, classes), or to what the fields of
+    `ForeignClassifier` say. It runs in eval mode, its parameters in float32 whatever they are stored in. Its
+    gradient is taken to be exact. The call is made with torch's global generator at a fixed state (put back
+    afterwards), so fresh weights are the same each time.
     """
 
     purpose: ClassVar[str] = "a torch module of your own code"
@@ -37,8 +38,6 @@ class PythonClassifier(ClassifierSpec):
     ``torch.nn.Module``."""
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of the call."""
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
 
     @model_validator(mode="after")
     def _says_classes(self) -> Self:
@@ -67,13 +66,23 @@ class PythonClassifier(ClassifierSpec):
             torch.default_generator.set_state(Rng(0).at("python classifier").torch().get_state())
             try:
                 made = make(**self.arguments)
-            except TypeError as error:
+            except Exception as error:
+                reason = next(iter(str(error).strip().splitlines()), "")
                 raise ConfigError(
-                    f"the call fails: {error}", where=self.place, hint="fix 'arguments'"
+                    f"the call fails: {type(error).__name__}: {reason}",
+                    where=self.place,
+                    hint="fix 'arguments', or the code",
                 ) from error
         if not isinstance(made, nn.Module):
             raise ConfigError(f"returns a {type(made).__name__}, not a torch.nn.Module", where=self.place)
-        return made
+        if any(isinstance(each, nn.parameter.UninitializedTensorMixin) for each in made.parameters()):
+            raise ConfigError(
+                "has layers without a size (LazyLinear and the like)",
+                where=self.place,
+                hint="let the call put one batch through the module before it returns it",
+            )
+        # Images are float32 everywhere; a module in another precision would refuse them.
+        return made.float()
 
     def fingerprint(self) -> str:
         """Return a key of the fields, of the source file and of every tensor of the module's state."""

@@ -78,7 +78,7 @@ def find_path(system: System, images: Tensor) -> Path:
             raise AttackError(
                 f"part '{name}' ({step.spec.name}) claims an exact gradient, but none comes through",
                 where="target",
-                hint="fix the part, declare gradient: blocked, or use an attack on scores (square)",
+                hint="let the part keep its gradient, or use an attack on scores (square)",
             )
         else:
             broken.append(name)
