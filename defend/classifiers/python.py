@@ -75,7 +75,7 @@ class PythonClassifier(ForeignClassifier):
                 ) from error
         if not isinstance(made, nn.Module):
             raise ConfigError(f"returns a {type(made).__name__}, not a torch.nn.Module", where=self.place)
-        if any(isinstance(each, nn.parameter.UninitializedTensorMixin) for each in made.parameters()):
+        if any(isinstance(each, nn.UninitializedParameter) for each in made.parameters()):
             raise ConfigError(
                 "has layers without a size (LazyLinear and the like)",
                 where=self.place,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from clearsight.pipelines.config.train import TrainConfig
     from clearsight.pipelines.training.loop import StepReport
 
+NAMED = 20
+"""Skipped images of a part that are printed; the file in the run folder has them all."""
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
 
@@ -46,7 +48,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
     config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
     folder = writable_folder(out) / f"train_{config.name}_{config.key()[:10]}"
     from clearsight.pipelines.training.curve import CHART
-    from clearsight.pipelines.training.loop import train
+    from clearsight.pipelines.training.loop import SKIPPED, train
 
     screen = console()
     with progress(quiet=quiet) as tell:
@@ -59,6 +61,12 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
                 tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.4g}{cost}, validation {found}")
 
         done = train(config, device=device, folder=folder, on_progress=show)
+    for part, images in done.skipped.items():
+        for image in images[:NAMED]:
+            screen.print(f"skipped {image['id']} ({part}): {image['reason']}", markup=False, soft_wrap=True)
+        if len(images) > NAMED:
+            more = f"... and {len(images) - NAMED} more of the {part} part: {done.folder / SKIPPED}"
+            screen.print(more, markup=False, soft_wrap=True)
     for part, score in done.scores.items():
         screen.print(f"{part}: {score.text()}", markup=False)
     for part, score in done.last.items():

@@ -49,7 +49,8 @@ def card(
             "source": config.data.model_dump(mode="json", exclude_defaults=True)
             | {"kind": kind_of(config.data)},
         }
-        | task.facts(),
+        | task.facts()
+        | {"skipped": {part: len(images) for part, images in task.skipped.items()}},
         "recipe": config.model_dump(mode="json", exclude={"publish"}),
         "config_key": config.key(),
         "seed": config.seed,

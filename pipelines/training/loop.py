@@ -6,6 +6,7 @@ same weights as one that was not, when its budget is in epochs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from clearsight.restore.base import RestorerSpec
 SAVE_SECONDS = 10.0
 """Between checkpoints, beside those after checks; longer where writing one takes over a fifth of a second."""
 CHECKPOINT = "checkpoint.safetensors"
+SKIPPED = "skipped.json"
+"""Images that could not be used, by part; empty where all could."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def train(
     place.mkdir(parents=True, exist_ok=True)
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
     task = _task(config, where)
+    # Written before the first step: who stops the run early knows too what it learned from.
+    replace_file(place / SKIPPED, json.dumps(task.skipped, indent=1, ensure_ascii=False).encode())
     loop = _Loop(config, task, where, place / CHECKPOINT, on_progress)
     loop.run()
     return publish(config, task, loop.state, place, where)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Trained:
             are the stored ones; else empty.
         steps: steps done.
         seconds: time in the loop.
+        skipped: part -> id and reason of each image that could not be used.
     """
 
     weights: Weights
@@ -41,6 +42,7 @@ class Trained:
     last: Mapping[str, Score]
     steps: int
     seconds: float
+    skipped: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
 def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, device: str) -> Trained:
@@ -70,7 +72,7 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
             "restorers": publish_restorers(model, best, folder, told),
         }
     weights = save(folder, network_of(model, best), told)
-    return Trained(weights, place, scores, last, state.step, state.elapsed)
+    return Trained(weights, place, scores, last, state.step, state.elapsed, task.skipped)
 
 
 def _scores(task: TrainingTask, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Score]:

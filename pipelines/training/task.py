@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.spec import PartSpec
 
 
@@ -26,6 +28,14 @@ class Score(Protocol):
         """Return the figures with their intervals, for the card."""
 
 
+class Decoded(Protocol):
+    """Decoded images of one part."""
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Images that could not be used."""
+
+
 class TrainingTask(ABC):
     """Images of one run, and how its network is measured on them.
 
@@ -33,11 +43,22 @@ class TrainingTask(ABC):
         spec: the network's description, with what the data say filled in.
         ids: names of the training images.
         fingerprint: key of what they hold.
+        parts: ``train``, ``validation`` and perhaps ``test``: their images.
     """
 
     spec: PartSpec
     ids: tuple[str, ...]
     fingerprint: str
+    parts: Mapping[str, Decoded]
+
+    @property
+    def skipped(self) -> dict[str, list[dict[str, str]]]:
+        """Return part -> id and reason of each image that could not be used; parts that lost any only."""
+        return {
+            name: [{"id": image.id, "reason": image.reason} for image in part.skipped]
+            for name, part in self.parts.items()
+            if part.skipped
+        }
 
     @property
     @abstractmethod
