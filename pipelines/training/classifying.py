@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -57,6 +58,10 @@ class Classifying(TrainingTask):
         self.ids, self.fingerprint = train.ids, train.fingerprint
         # Known on the device from the start: one copy, not one a step.
         self.images, self.labels = train.images.to(device), train.labels.to(device)
+
+    def decoded(self) -> Mapping[str, ImageSet]:
+        """Return the images of all parts."""
+        return self.parts
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -134,6 +135,10 @@ class Restoring(TrainingTask):
             parts["test"] = decode_photos(config.test, config.test.index().entries)
         self.parts = {name: part.to(device) for name, part in parts.items()}
         self.ids, self.fingerprint = parts["train"].ids, parts["train"].fingerprint
+
+    def decoded(self) -> Mapping[str, Photos]:
+        """Return the images of all parts."""
+        return self.parts
 
     @property
     def measured(self) -> tuple[str, ...]:

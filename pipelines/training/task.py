@@ -31,6 +31,10 @@ class Score(Protocol):
 class Decoded(Protocol):
     """Decoded images of one part."""
 
+    @abstractmethod
+    def decoded(self) -> Mapping[str, Decoded]:
+        """Return part (``train``, ``validation``, perhaps ``test`` and ``reference``) -> its images."""
+
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """Images that could not be used."""
@@ -43,20 +47,18 @@ class TrainingTask(ABC):
         spec: the network's description, with what the data say filled in.
         ids: names of the training images.
         fingerprint: key of what they hold.
-        parts: ``train``, ``validation`` and perhaps ``test``: their images.
     """
 
     spec: PartSpec
     ids: tuple[str, ...]
     fingerprint: str
-    parts: Mapping[str, Decoded]
 
     @property
     def skipped(self) -> dict[str, list[dict[str, str]]]:
         """Return part -> id and reason of each image that could not be used; parts that lost any only."""
         return {
             name: [{"id": image.id, "reason": image.reason} for image in part.skipped]
-            for name, part in self.parts.items()
+            for name, part in self.decoded().items()
             if part.skipped
         }
 
