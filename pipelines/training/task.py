@@ -31,10 +31,6 @@ class Score(Protocol):
 class Decoded(Protocol):
     """Decoded images of one part."""
 
-    @abstractmethod
-    def decoded(self) -> Mapping[str, Decoded]:
-        """Return part (``train``, ``validation``, perhaps ``test`` and ``reference``) -> its images."""
-
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """Images that could not be used."""
@@ -52,6 +48,10 @@ class TrainingTask(ABC):
     spec: PartSpec
     ids: tuple[str, ...]
     fingerprint: str
+
+    @abstractmethod
+    def decoded(self) -> Mapping[str, Decoded]:
+        """Return part (``train``, ``validation``, perhaps ``test`` and ``reference``) -> its images."""
 
     @property
     def skipped(self) -> dict[str, list[dict[str, str]]]:
