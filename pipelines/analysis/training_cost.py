@@ -1,4 +1,4 @@
-"""What the card of trained weights says of their training: method and cost. No torch here."""
+"""The training of shipped weights, from their card: method and cost. No torch here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what attacks noted beside their rows, and sums up what they cost."""
+"""Reads the records that attacks wrote beside their rows, and sums up their cost."""
 
 from __future__ import annotations
 

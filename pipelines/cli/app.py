@@ -276,7 +276,7 @@ def _expanded(word: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; one clear line and a non-zero exit for everything that a user can fix."""
-    # albumentations asks the network for news at import unless told not to.
+    # albumentations looks for a newer version on the network at import unless switched off.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)

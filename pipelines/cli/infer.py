@@ -39,7 +39,7 @@ def command(
     check_provider(provider)
     most = _batch(batch)
     if resume is not None and csv is None:
-        raise ConfigError("goes on with a CSV file", where="--resume", hint="give --csv too")
+        raise ConfigError("continues a CSV file", where="--resume", hint="give --csv too")
     from clearsight.pipelines.inference.compute import Computer
     from clearsight.pipelines.inference.infer import Inference
     from clearsight.pipelines.inference.inputs import wanted
@@ -103,7 +103,7 @@ def _batch(text: str) -> int | None:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ConfigError(
-        f"'{text}' is no size of batches", where="--batch", hint="write auto or a number such as 8"
+        f"'{text}' is not a batch size", where="--batch", hint="write auto or a number such as 8"
     )
 
 

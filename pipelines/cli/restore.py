@@ -51,7 +51,7 @@ def command(
 
 
 def _print(line: str) -> None:
-    # Names of files may hold bytes that are no text.
+    # Names of files may hold bytes that are not text.
     shown = line.encode("utf-8", "replace").decode("utf-8")
     console().print(shown, markup=False, soft_wrap=True)
 
@@ -70,4 +70,4 @@ def _side(text: str) -> Tile:
         return None
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise ConfigError(f"'{text}' is no size of tiles", where="--tile", hint="write auto, none or 512")
+    raise ConfigError(f"'{text}' is not a tile size", where="--tile", hint="write auto, none or 512")

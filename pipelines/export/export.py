@@ -89,7 +89,7 @@ def export(
         folder: where ``<name>.onnx`` (``<name>-fp16.onnx``, ``<name>-int8.onnx``) and ``manifest.json`` go.
         name: of the system.
         source: labelled images of its kind, to verify, calibrate and measure on; left out, synthetic signs
-            are used for agreement, and int8 is not to be had.
+            are used for agreement, and int8 is refused.
         options: how; by default fp32 with free sizes.
         say: told what is being done.
 
@@ -243,7 +243,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what the exporter says of its own insides off the screen."""
+    """Silence the exporter's messages about its internals."""
     logger = logging.getLogger("torch")
     before = logger.level
     logger.setLevel(logging.ERROR)

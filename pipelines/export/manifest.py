@@ -28,7 +28,7 @@ RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 
 
 def described(graph: Graph, name: str, form: Form, variant: Variant) -> Deployed:
-    """Return what a file says of itself."""
+    """Return the description of a file."""
     ids = sorted({spec.weights for spec in graph.parts.values() if spec.weights is not None})
     return Deployed(
         name=name,
@@ -101,7 +101,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found["files"], dict):
-            raise TypeError("'files' is no mapping")
+            raise TypeError("'files' is not a mapping")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"it is damaged: {error!r}", where=str(path), hint="delete it, or export into another folder"

@@ -55,7 +55,7 @@ class Machine:
 
     @property
     def warning(self) -> str:
-        """Return what is to be said of a machine that is busy, else ''."""
+        """Return a remark on a machine that is busy, else ''."""
         if self.load <= BUSY * self.cores:
             return ""
         return f"the machine is busy: load {self.load:.1f} on {self.cores} cores; times are too long"
@@ -213,7 +213,7 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
         sides = [side.strip() for side in word.lower().split("x")]
         if len(sides) > 2 or not all(side.isascii() and side.isdecimal() and int(side) for side in sides):
             raise ConfigError(
-                f"'{word.strip()}' is no size", where="--sizes", hint="write 32,64 or 640x480 for example"
+                f"'{word.strip()}' is not a size", where="--sizes", hint="write 32,64 or 640x480 for example"
             )
         found[int(sides[-1]), int(sides[0])] = None
     return tuple(found)

@@ -94,7 +94,7 @@ def read(path: Path, name: str, want: Want) -> Arrived:
         DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
     """
     if path.exists() and not path.is_file():
-        raise DataError("is no file", where=str(path))
+        raise DataError("is not a file", where=str(path))
     return read_bytes(content(path), str(path), name, want)
 
 

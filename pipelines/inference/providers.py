@@ -27,7 +27,7 @@ ORDER = {
 }
 """What is tried for each choice, the best first. TensorRT builds engines for minutes: never unasked."""
 OPTIONS: dict[str, dict[str, str]] = {
-    # The default tries every algorithm anew for each new size of images.
+    # The default tries every algorithm again for each new size of images.
     CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
     TENSORRT: {},
     CPU: {},
@@ -52,12 +52,12 @@ def short_name(provider: str) -> str:
 
 
 def lack(wanted: str, used: str) -> str:
-    """Return what is to be said where another provider is used than was asked for, else ''."""
-    return "" if wanted in ("auto", used) else f"{wanted} is not to be had here"
+    """Return a remark where another provider is used than the requested one, else ''."""
+    return "" if wanted in ("auto", used) else f"{wanted} is not available here"
 
 
 def open_session(path: Path, provider: str, threads: int | None, *, spin: bool) -> ort.InferenceSession:
-    """Open a file; where a provider is not to be had, the next in its order is used.
+    """Open a file; where a provider is not available, the next in its order is used.
 
     Args:
         path: the ONNX file.

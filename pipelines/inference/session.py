@@ -232,7 +232,7 @@ def sizes(deployed: Deployed) -> str:
 
 
 def _check(told: Deployed, session: ort.InferenceSession, where: str) -> None:
-    """Compare what a file says of itself with its graph."""
+    """Compare the description of a file with its graph."""
     inputs = {each.name: each for each in session.get_inputs()}
     outputs = {each.name: each for each in session.get_outputs()}
     wrong = _input_wrong(told, inputs) or _output_wrong(told, outputs)
@@ -252,28 +252,28 @@ def _input_wrong(told: Deployed, inputs: Mapping[str, Any]) -> str:
     if min(numbers) < 1:
         return "sizes of the input make no sense"
     if list(inputs) != [given.name]:
-        return f"input '{given.name}' is said, there are: {', '.join(inputs) or 'none'}"
+        return f"it names input '{given.name}', the graph has: {', '.join(inputs) or 'none'}"
     found = inputs[given.name]
     shape = [given.batch, given.channels, given.height, given.width]
     if given.layout == "NHWC":
         shape = [given.batch, given.height, given.width, given.channels]
     real = [size if isinstance(size, int) else None for size in found.shape]
     if found.type != TYPES.get(given.dtype) or real != shape:
-        return f"input is {found.type} {found.shape}, said are {given.dtype} {shape}"
+        return f"input is {found.type} {found.shape}, described as {given.dtype} {shape}"
     return ""
 
 
 def _output_wrong(told: Deployed, outputs: Mapping[str, Any]) -> str:
     if not told.outputs:
-        return "no outputs are said"
+        return "it names no outputs"
     if not all(name.isprintable() for name in told.classes):
-        return "names of classes are no text"
+        return "names of classes are not text"
     for each in told.outputs:
         if each.name not in outputs:
-            return f"output '{each.name}' ({each.gives}) is said, there are: {', '.join(outputs)}"
+            return f"it names output '{each.name}' ({each.gives}), the graph has: {', '.join(outputs)}"
         found = outputs[each.name]
         if len(found.shape) != (2 if each.gives == "logits" else 4):
-            return f"output '{each.name}' is said to be {each.gives}, but has shape {found.shape}"
+            return f"output '{each.name}' is described as {each.gives}, but has shape {found.shape}"
         count = found.shape[-1]
         if each.gives == "logits" and told.classes and isinstance(count, int) and count != len(told.classes):
             return f"{len(told.classes)} classes are named, output '{each.name}' has {count}"

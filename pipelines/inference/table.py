@@ -16,7 +16,7 @@ from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.home import replace_file
 
 BYTES = "surrogateescape"
-"""Names of files that are no text keep their bytes."""
+"""Names of files that are not text keep their bytes."""
 FRESH = "--fresh replaces it"
 
 
@@ -91,7 +91,7 @@ class Table:
     """
 
     def __init__(self, path: Path, key: str, top: int, *, mode: str) -> None:
-        """Begin a file, or go on with one.
+        """Begin a file, or continue one.
 
         Args:
             path: the CSV file.
@@ -108,7 +108,7 @@ class Table:
         self.key = hashlib.sha256(json.dumps([key, self.head]).encode()).hexdigest()
         try:
             size = self._kept() if mode == "resume" and path.exists() else self._begun(mode)
-            # The record is written anew: a kill may have left half a line at its end.
+            # The record is rewritten: a kill may have left half a line at its end.
             replace_file(self.record, f"{self.key}\n{size}\n".encode())
             self.file = path.open("r+b", buffering=0)
             self.file.truncate(size)
@@ -119,9 +119,7 @@ class Table:
 
     def _begun(self, mode: str) -> int:
         if mode == "new" and self.path.exists():
-            raise ConfigError(
-                "exists already", where=str(self.path), hint=f"--resume goes on with it, {FRESH}"
-            )
+            raise ConfigError("exists already", where=str(self.path), hint=f"--resume continues it, {FRESH}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         head = _text([self.head])
         self.path.write_bytes(head)
@@ -190,7 +188,7 @@ def columns(top: int) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """Return a name for terminals and logs: bytes that are no text, and control characters, as escapes."""
+    """Return a name for terminals and logs: bytes that are not text, and control characters, as escapes."""
     plain = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 

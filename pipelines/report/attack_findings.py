@@ -86,7 +86,7 @@ def _single(figures: Figures, attack: str, condition: str) -> str:
     if blind:
         what = {"oblivious": "the classifier alone"}.get(threat, "another system")
         owners = listed([quoted(name) for name in blind])
-        return f"{text}; it was made on {what}, so this is no measure of how robust {owners} is."
+        return f"{text}; it was made on {what}, so this does not measure how robust {owners} is."
     return f"{text}."
 
 

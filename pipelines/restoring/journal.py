@@ -47,7 +47,7 @@ class Journal:
                         "exists already, made by something else", where=str(item.target), hint=FRESH
                     )
         writable_folder(folder)
-        # Written anew: a kill may have left half a line at the end.
+        # Rewritten: a kill may have left half a line at the end.
         lines = [head, *self.done.values()]
         replace_file(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 

@@ -64,7 +64,7 @@ def restore_video(
             temporary.unlink(missing_ok=True)
     notes = ["sound is not kept"]
     if not known:
-        notes.append(f"the file tells no frame rate, {USUAL_RATE:g} a second are written")
+        notes.append(f"the file has no frame rate, {USUAL_RATE:g} a second are written")
     if count > writer.frames:
         notes.append(f"only {writer.frames} of {count} frames could be read")
     if writer.cropped:
@@ -88,7 +88,7 @@ def _check_readable(path: Path, wanted: int, target: Path) -> None:
 
 
 class _Writer:
-    """Opens the file when the first frame tells the size."""
+    """Opens the file when the size of the first frame is known."""
 
     def __init__(self, path: Path, rate: float) -> None:
         self.path, self.rate = path, rate

@@ -15,7 +15,7 @@ class Prediction(BaseModel):
 
 
 class Predicted(BaseModel):
-    """What the network says of an image."""
+    """The network's answer for an image."""
 
     predictions: list[Prediction] = Field(
         description="The likeliest first; empty where the file classifies nothing."
@@ -62,6 +62,6 @@ class Reason(BaseModel):
 
 
 class Failure(BaseModel):
-    """Every answer that is no success."""
+    """Every answer that is not a success."""
 
     error: Reason

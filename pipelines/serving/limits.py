@@ -1,4 +1,4 @@
-"""What a server takes at most, and how it says no."""
+"""Limits of a server, and its answers beyond them."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def server(app: ASGIApp, waiting: int) -> Server:
         app: answers.
         waiting: requests at a time.
     """
-    # It says what is no business of whoever started it, and repeats what strangers send.
+    # It logs what does not concern the operator, and repeats what strangers send.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return Server(

@@ -212,7 +212,7 @@ def _png(image: Arrived, pixels: NDArray[Any]) -> bytes:
 
 
 def _sentence(what: str) -> str:
-    """Return what is wrong as a whole sentence: errors of images are told of files, by name."""
+    """Return what is wrong as a whole sentence: errors of images name a file."""
     if what.startswith(THE_BODY):
         return f"the body {what}"
     return f"the image {what}" if what.startswith(("is ", "has ")) else what

@@ -121,7 +121,7 @@ class SystemTarget:
         return found
 
     def remember(self, step: str, **tensors: Tensor) -> None:
-        """Keep tensors and counters, so that a killed run goes on after this step."""
+        """Keep tensors and counters, so that a killed run continues after this step."""
         if self.memory is None:
             return
         told = torch.tensor(list(json.dumps(self.members).encode()), dtype=torch.uint8)

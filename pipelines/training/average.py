@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Average:
-    """Average of a module's state over the steps t = 1, 2, ... that `update` is told of.
+    """Average of a module's state over the steps t = 1, 2, ... that `update` is given.
 
     With a decay it is exponential, ``a <- d a + (1 - d) w``; the decay grows as
     ``min(decay, (1 + t) / (10 + t))``, so that the fresh weights are soon forgotten in a short run. Without
@@ -42,7 +42,7 @@ class Average:
                 self.state[name].copy_(value)
 
     def load(self, state: dict[str, Tensor], steps: int) -> None:
-        """Go on from a saved average."""
+        """Continue from a saved average."""
         for name, value in state.items():
             self.state[name].copy_(value)
         self.steps = steps

@@ -57,7 +57,7 @@ def read(path: Path) -> Checkpoint:
                 found.tensors.setdefault(group, {})[name] = file.get_tensor(key)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise RunError(
-            f"is no readable checkpoint: {error}", where=str(path), hint="delete it to start afresh"
+            f"is not a readable checkpoint: {error}", where=str(path), hint="delete it to start afresh"
         ) from None
     return found
 

@@ -73,7 +73,7 @@ class Check:
 
 
 def from_facts(facts: Mapping[str, Any]) -> Check:
-    """Return what `Check.facts` told of."""
+    """Return what `Check.facts` wrote."""
     first, second = facts["rank"]
     return Check(**(dict(facts) | {"rank": (float(first), float(second))}))
 

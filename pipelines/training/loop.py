@@ -1,4 +1,4 @@
-"""The one training loop. A method says what a step minimises, this file says the rest.
+"""The one training loop. A method defines what a step minimises, this file everything else.
 
 Everything random is a function of (seed, step), so a run that was killed and started again ends with the
 same weights as one that was not, when its budget is in epochs.
@@ -76,7 +76,7 @@ def train(
     folder: Path | None = None,
     on_progress: Callable[[StepReport], None] | None = None,
 ) -> Trained:
-    """Train a model, or go on where the run folder stopped, and write its weights with their card.
+    """Train a model, or continue where the run folder stopped, and write its weights with their card.
 
     Args:
         config: what to train, on what, how.
@@ -218,7 +218,7 @@ class _Loop:
                     nn.utils.clip_grad_norm_(state.networks[network].parameters(), config.clip)
                 own.step()
                 told.setdefault(network, []).append(float(loss.detach()))
-        # A network that learns several times from a batch tells of their mean.
+        # A network that learns several times from a batch reports their mean.
         total = sum(sum(each) / len(each) for each in told.values())
         if total != total:
             raise RunError(

@@ -101,7 +101,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize("text", ["", "32,", "abc", "0", "-4", "3.5", "4x4x4", "4x", "²"])
 def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no size") as error:
+    with pytest.raises(ConfigError, match="is not a size") as error:
         parse_sizes(text)
     assert error.value.where == "--sizes"
 

@@ -124,7 +124,7 @@ def test_tables_of_something_else_are_left_alone(model, folder, tmp_path):
     table = tmp_path / "o.csv"
     clearsight(model, folder, "--csv", table)
     before = table.read_bytes()
-    with pytest.raises(ConfigError, match="exists already; --resume goes on with it, --fresh replaces it"):
+    with pytest.raises(ConfigError, match="exists already; --resume continues it, --fresh replaces it"):
         clearsight(model, folder, "--csv", table)
     for options in (["--top", 2], ["--size", 8]):
         with pytest.raises(ConfigError, match="made by another file, or with other options"):
@@ -300,7 +300,7 @@ def test_calls_that_cannot_work_are_refused(tmp_path, folder):
         clearsight(classify, folder, "--save-restored", tmp_path / "out")
     with pytest.raises(ConfigError, match="give --save-restored DIR"):
         clearsight(restore, folder)
-    with pytest.raises(ConfigError, match="'x' is no size of batches"):
+    with pytest.raises(ConfigError, match="'x' is not a batch size"):
         clearsight(classify, folder, "--batch", "x")
 
 

@@ -217,7 +217,7 @@ def test_findings_do_not_call_an_oblivious_figure_robust(made: dict[str, Any]) -
     made["attacks"] = [a for a in made["attacks"] if a["name"] in ("none", "blind")]
     text = " ".join(findings(Figures(made)))
     assert "Under the oblivious attack ‘blind’" in text
-    assert "made on the classifier alone, so this is no measure of how robust ‘restored’ is" in text
+    assert "made on the classifier alone, so this does not measure how robust ‘restored’ is" in text
     assert "helps" not in text
 
 

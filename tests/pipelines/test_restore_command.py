@@ -364,7 +364,7 @@ def test_videos_and_images_in_one_folder(video, tmp_path, capsys):
         ("wavelet", ["--sigma", "25"], "'25' does not suit wavelet: .*less than or equal to 1"),
         ("wavelet", ["--sigma", "much"], "'much' does not suit wavelet: 'much' is not a number"),
         ("median,clahe", ["--tile", "64"], "clahe: cannot be computed in tiles"),
-        ("median", ["--tile", "0"], "'0' is no size of tiles; write auto, none or 512"),
+        ("median", ["--tile", "0"], "'0' is not a tile size; write auto, none or 512"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(folder, tmp_path, words, more, message):

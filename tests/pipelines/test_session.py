@@ -141,7 +141,7 @@ def altered(path: Path, **changes: object) -> Path:
         ({"classes": ["a"]}, "1 classes are named, output 'logits' has 3"),
         ({"outputs": []}, "no outputs"),
         ({"outputs": [{"name": "x", "gives": "logits"}]}, "output 'x'"),
-        ({"input": {"name": "x"}}, "input 'x' is said"),
+        ({"input": {"name": "x"}}, "names input 'x'"),
         ({"input": {"layout": "NHWC"}}, "does not fit its graph"),
         ({"input": {"dtype": "uint8"}}, "does not fit its graph"),
         ({"input": {"height": 32}}, "does not fit its graph"),
@@ -154,7 +154,7 @@ def altered(path: Path, **changes: object) -> Path:
         ({"variant": ["fp32"]}, "description is damaged: variant"),
         ({"weights": {"a": 1}}, "description is damaged: weights"),
         ({"classes": ["a", 1, "c"]}, "description is damaged: classes"),
-        ({"classes": ["a", "b\n", "c"]}, "no text"),
+        ({"classes": ["a", "b\n", "c"]}, "not text"),
     ],
     ids=str,
 )
