@@ -6,21 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+import training_toys as toys
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from training_toys import (
-    RATE,
-    Tiny,
-    assert_same_weights,
-    batch,
-    labels_of,
-    losses,
-    optimised,
-    start_of,
-    tiny,
-    walk,
-)
 
 from clearsight.data.contract.method import Tally, TrainBatch
 from clearsight.data.contract.rng import Rng
@@ -107,17 +96,17 @@ def friendly(tau: int, **fields: Any) -> FAT:
     return FAT(eps=EPS, step_size=SIZE, tau=(tau,), tau_until=(), **fields)
 
 
-def attack_of(method: BallMethod) -> tuple[Tiny, TrainBatch]:
-    model, one = tiny(), batch(16)
-    losses(method, model, one, Rng(5))
+def attack_of(method: BallMethod) -> tuple[toys.Tiny, TrainBatch]:
+    model, one = toys.tiny(), toys.batch(16)
+    toys.losses(method, model, one, Rng(5))
     return model, one
 
 
 @pytest.mark.parametrize("tau", [0, 1, 3])
 def test_stopped_images_are_not_computed_any_more(tau: int) -> None:
     model, one = attack_of(friendly(tau, faithful="paper"))
-    start = start_of(friendly(tau).training_attack(), one, Rng(5))
-    expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=tau)
+    start = toys.start_of(friendly(tau).training_attack(), one, Rng(5))
+    expected = toys.walk(toys.tiny(), one, start, eps=EPS, size=SIZE, tau=tau)
     attacked = [len(images) for mode, images in model.forwards if not mode]
     # How many images are still there at each look, from the reference that goes image by image.
     assert attacked == [sum(looks > k for looks in expected.looks) for k in range(max(expected.looks))]
@@ -152,22 +141,22 @@ def test_jitter_of_the_authors_code() -> None:
     model, one = attack_of(friendly(10))
     generator = Rng(5).at("jitter").torch()
     noises = [0.001 * torch.randn(one.images.shape, generator=generator) for _ in range(10)]
-    start = start_of(friendly(10).training_attack(), one, Rng(5))
-    expected = walk(tiny(), one, start, eps=EPS, size=SIZE, noises=noises)
+    start = toys.start_of(friendly(10).training_attack(), one, Rng(5))
+    expected = toys.walk(toys.tiny(), one, start, eps=EPS, size=SIZE, noises=noises)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
     assert float((model.seen[-1] - one.images).abs().max()) <= EPS + 1e-9
 
 
 def test_jitter_does_not_hang_on_which_images_stopped() -> None:
-    pair, one = batch(2), batch(2)
+    pair, one = toys.batch(2), toys.batch(2)
     # The second image's label is the class it is far from: it stops at once in one batch, not in the other.
     with torch.no_grad():
-        right, wrong = (tiny().eval()(one.images)[1].argsort(descending=True)[i] for i in (0, -1))
+        right, wrong = (toys.tiny().eval()(one.images)[1].argsort(descending=True)[i] for i in (0, -1))
     found = []
     for label in (right, wrong):
-        labels = labels_of(pair).clone()
+        labels = toys.labels_of(pair).clone()
         labels[1] = label
-        found.append(friendly(0).training_attack().applied(tiny(), pair.images, labels, Rng(7))[0])
+        found.append(friendly(0).training_attack().applied(toys.tiny(), pair.images, labels, Rng(7))[0])
     assert torch.equal(found[0], found[1])
 
 
@@ -182,35 +171,35 @@ def test_start_is_uniform_or_normal_as_in_the_authors_code() -> None:
 def test_trace_of_three_steps(share: float) -> None:
     """FAT with the authors' jitter against a loop of plain torch: stop, then cross-entropy, then SGD."""
     method = FAT(eps=EPS, step_size=SIZE)
-    ours, theirs = tiny(), tiny()
+    ours, theirs = toys.tiny(), toys.tiny()
     for step in range(3):
-        one, rng = batch(8, share, seed=step), Rng(11).at(step)
-        optimised(method, ours, one, rng)
+        one, rng = toys.batch(8, share, seed=step), Rng(11).at(step)
+        toys.optimised(method, ours, one, rng)
         generator = rng.at("jitter").torch()
         noises = [0.001 * torch.randn(one.images.shape, generator=generator) for _ in range(10)]
         tau = {0.1: 0, 0.6: 1, 0.9: 2}[share]
-        start = start_of(method.training_attack(share), one, rng)
-        x = walk(theirs, one, start, eps=EPS, size=SIZE, tau=tau, noises=noises).images
-        loss = cross_entropy(theirs(x), labels_of(one))
+        start = toys.start_of(method.training_attack(share), one, rng)
+        x = toys.walk(theirs, one, start, eps=EPS, size=SIZE, tau=tau, noises=noises).images
+        loss = cross_entropy(theirs(x), toys.labels_of(one))
         slopes = torch.autograd.grad(loss, list(theirs.parameters()))
         with torch.no_grad():
             for parameter, slope in zip(theirs.parameters(), slopes, strict=True):
-                parameter.sub_(RATE * slope)
-    assert_same_weights(ours, theirs)
-    assert not torch.allclose(ours.conv.weight, tiny().conv.weight, atol=1e-4)
+                parameter.sub_(toys.RATE * slope)
+    toys.assert_same_weights(ours, theirs)
+    assert not torch.allclose(ours.conv.weight, toys.tiny().conv.weight, atol=1e-4)
 
 
 def test_friendly_trades_is_trades_with_a_stop() -> None:
-    one, rng = batch(16, share=0.1), Rng(5)
+    one, rng = toys.batch(16, share=0.1), Rng(5)
     method = FATTRADES(eps=EPS, step_size=SIZE, beta=4.0)
-    model = tiny()
-    (loss,) = losses(method, model, one, rng)
-    start = start_of(method.training_attack(0.1), one, rng)
-    expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=0, divergence=True)
+    model = toys.tiny()
+    (loss,) = toys.losses(method, model, one, rng)
+    start = toys.start_of(method.training_attack(0.1), one, rng)
+    expected = toys.walk(toys.tiny(), one, start, eps=EPS, size=SIZE, tau=0, divergence=True)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
     assert one.tally.passes == sum(expected.looks) < 160
-    other = tiny()
+    other = toys.tiny()
     natural, moved = other(one.images), other(expected.images)
     p, q = natural.softmax(1), moved.softmax(1)
-    wanted = cross_entropy(natural, labels_of(one)) + 4.0 * (p * (p / q).log()).sum(1).mean()
+    wanted = cross_entropy(natural, toys.labels_of(one)) + 4.0 * (p * (p / q).log()).sum(1).mean()
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-9)

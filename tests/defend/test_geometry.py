@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import pytest
 import torch
+import training_toys as toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.nn.functional import cross_entropy
-from training_toys import RATE, assert_same_weights, batch, labels_of, losses, optimised, start_of, tiny, walk
 
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.training.gair_fat import GAIRFAT
@@ -99,14 +99,14 @@ def test_objective_before_and_after_the_burn_in(kind: Any) -> None:
     method = kind(eps=EPS, step_size=SIZE)
     # Half of the budget, 60 of 120 epochs: the middle of the 59th and of the 61st.
     for share, weighted in ((0.0, False), (58.5 / 120, False), (60.5 / 120, True), (1.0, True)):
-        model, one, rng = tiny(), batch(16, share), Rng(5)
-        (loss,) = losses(method, model, one, rng)
+        model, one, rng = toys.tiny(), toys.batch(16, share), Rng(5)
+        (loss,) = toys.losses(method, model, one, rng)
         attack = method.training_attack(share)
-        start = start_of(attack, one, rng)
-        expected = walk(tiny(), one, start, eps=EPS, size=SIZE, tau=attack.tau)
+        start = toys.start_of(attack, one, rng)
+        expected = toys.walk(toys.tiny(), one, start, eps=EPS, size=SIZE, tau=attack.tau)
         assert len(set(expected.kappa)) > 2
         assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
-        each = cross_entropy(tiny()(expected.images), labels_of(one), reduction="none")
+        each = cross_entropy(toys.tiny()(expected.images), toys.labels_of(one), reduction="none")
         if weighted:
             each = each * torch.tensor(tanh_weights(expected.kappa, method.offset, 5.0))
         assert loss.item() == pytest.approx(each.mean().item(), rel=1e-4)
@@ -118,33 +118,33 @@ def test_the_gradient_does_not_go_through_the_weights() -> None:
 
 
 def test_passes_and_modes() -> None:
-    model, one = tiny(), batch()
-    losses(GAIRAT(eps=EPS, step_size=SIZE, steps=4), model, one, Rng(5))
+    model, one = toys.tiny(), toys.batch()
+    toys.losses(GAIRAT(eps=EPS, step_size=SIZE, steps=4), model, one, Rng(5))
     assert model.modes == [False] * 4 + [True]
     assert one.tally.passes == 4 * 12
-    other = tiny()
+    other = toys.tiny()
     other(model.seen[-1])
-    assert_same_weights(model, other, atol=0.0)
+    toys.assert_same_weights(model, other, atol=0.0)
 
 
 def test_trace_of_three_steps() -> None:
     """GAIRAT against a loop of plain torch: PGD with counting, weighted cross-entropy, SGD."""
     method = GAIRAT(eps=EPS, step_size=SIZE, steps=6, after=0.4)
-    ours, theirs = tiny(), tiny()
+    ours, theirs = toys.tiny(), toys.tiny()
     for step, share in enumerate((0.2, 0.5, 0.9)):
-        one, rng = batch(8, share, seed=step), Rng(11).at(step)
-        optimised(method, ours, one, rng)
-        start = start_of(method.training_attack(share), one, rng)
-        found = walk(theirs, one, start, eps=EPS, size=SIZE, steps=6)
+        one, rng = toys.batch(8, share, seed=step), Rng(11).at(step)
+        toys.optimised(method, ours, one, rng)
+        start = toys.start_of(method.training_attack(share), one, rng)
+        found = toys.walk(theirs, one, start, eps=EPS, size=SIZE, steps=6)
         weights = tanh_weights(found.kappa, -1.0, 3.0) if share > 0.4 else [1.0] * 8
-        each = cross_entropy(theirs(found.images), labels_of(one), reduction="none")
+        each = cross_entropy(theirs(found.images), toys.labels_of(one), reduction="none")
         loss = (torch.tensor(weights) * each).mean()
         slopes = torch.autograd.grad(loss, list(theirs.parameters()))
         with torch.no_grad():
             for parameter, slope in zip(theirs.parameters(), slopes, strict=True):
-                parameter.sub_(RATE * slope)
-    assert_same_weights(ours, theirs)
-    assert not torch.allclose(ours.conv.weight, tiny().conv.weight, atol=1e-4)
+                parameter.sub_(toys.RATE * slope)
+    toys.assert_same_weights(ours, theirs)
+    assert not torch.allclose(ours.conv.weight, toys.tiny().conv.weight, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [GAIRAT, GAIRFAT])

@@ -8,23 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+import training_toys as toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from training_toys import (
-    CLASSES,
-    RATE,
-    assert_same_weights,
-    batch,
-    labels_of,
-    losses,
-    optimised,
-    start_of,
-    tiny,
-    walk,
-)
 
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
@@ -95,51 +84,51 @@ def test_noilin_rate_stays_within_its_bounds(history: list[tuple[float, float]])
 
 
 def flipped(method: Noilin, one: TrainBatch, rng: Rng) -> Tensor:
-    return method.prepared(tiny(), one, labels_of(one), rng).labels
+    return method.prepared(toys.tiny(), one, toys.labels_of(one), rng).labels
 
 
 def many(n: int = 600) -> TrainBatch:
     images = torch.rand(n, 3, 6, 6, generator=Rng(4).torch(), dtype=torch.float64)
-    return TrainBatch(images, torch.arange(n) % CLASSES, tuple(map(str, range(n))))
+    return TrainBatch(images, torch.arange(n) % toys.CLASSES, tuple(map(str, range(n))))
 
 
 @pytest.mark.parametrize("flip", ["symmetric", "pair"])
 def test_noilin_flips(flip: Any) -> None:
     one, method = many(), Noilin(lowest=0.3, flip=flip, steps=1)
-    found, labels = flipped(method, one, Rng(1)), labels_of(one)
+    found, labels = flipped(method, one, Rng(1)), toys.labels_of(one)
     changed = found != labels
     assert changed.double().mean().item() == pytest.approx(0.3, abs=0.06)
-    further = ((found - labels) % CLASSES)[changed]
-    counts = torch.bincount(further, minlength=CLASSES).tolist()
+    further = ((found - labels) % toys.CLASSES)[changed]
+    counts = torch.bincount(further, minlength=toys.CLASSES).tolist()
     assert counts[0] == 0
     assert int(found.min()) == 0
-    assert int(found.max()) == CLASSES - 1
+    assert int(found.max()) == toys.CLASSES - 1
     if flip == "pair":
         assert counts == [0, int(changed.sum()), 0, 0, 0]
     else:
         assert min(counts[1:]) > 25
     assert torch.equal(flipped(method, one, Rng(1)), found)
     assert not torch.equal(flipped(method, one, Rng(2)), found)
-    assert torch.equal(labels_of(one), torch.arange(600) % CLASSES)
+    assert torch.equal(toys.labels_of(one), torch.arange(600) % toys.CLASSES)
 
 
 def test_noilin_at_the_ends_of_its_rate() -> None:
     one = many(60)
-    assert torch.equal(flipped(Noilin(lowest=0.0, steps=1), one, Rng(1)), labels_of(one))
+    assert torch.equal(flipped(Noilin(lowest=0.0, steps=1), one, Rng(1)), toys.labels_of(one))
     everything = Noilin(lowest=1.0, highest=1.0, steps=1)
-    assert not bool((flipped(everything, one, Rng(1)) == labels_of(one)).any())
+    assert not bool((flipped(everything, one, Rng(1)) == toys.labels_of(one)).any())
 
 
 def test_noilin_attacks_and_learns_the_same_flipped_labels() -> None:
     method = Noilin(lowest=0.5, highest=0.6, eps=EPS, step_size=SIZE, steps=3)
-    model, one, rng = tiny(), batch(), Rng(5)
-    (loss,) = losses(method, model, one, rng)
+    model, one, rng = toys.tiny(), toys.batch(), Rng(5)
+    (loss,) = toys.losses(method, model, one, rng)
     told = flipped(method, one, rng)
-    assert not torch.equal(told, labels_of(one))
-    start = start_of(method.training_attack(), one, rng)
-    x = walk(tiny(), replace(one, labels=told), start, eps=EPS, size=SIZE, steps=3).images
+    assert not torch.equal(told, toys.labels_of(one))
+    start = toys.start_of(method.training_attack(), one, rng)
+    x = toys.walk(toys.tiny(), replace(one, labels=told), start, eps=EPS, size=SIZE, steps=3).images
     assert torch.allclose(model.seen[-1], x, atol=1e-9)
-    assert loss.item() == pytest.approx(cross_entropy(tiny()(x), told).item(), abs=1e-9)
+    assert loss.item() == pytest.approx(cross_entropy(toys.tiny()(x), told).item(), abs=1e-9)
     assert model.modes == [False] * 4 + [True]
 
 
@@ -147,7 +136,7 @@ def test_noilin_rate_follows_the_history_of_the_batch() -> None:
     one, method = many(), Noilin(lowest=0.1, window=1, boost=1.0, steps=1)
     grown = replace(one, history=((0.6, 0.5), (0.7, 0.4), (0.8, 0.3), (0.9, 0.2)))
     found = [
-        (flipped(method, each, Rng(1)) != labels_of(one)).double().mean().item() for each in (one, grown)
+        (flipped(method, each, Rng(1)) != toys.labels_of(one)).double().mean().item() for each in (one, grown)
     ]
     assert found == pytest.approx([0.1, 0.6], abs=0.06)
 
@@ -159,22 +148,22 @@ def test_noilin_rates_must_fit() -> None:
 
 def test_free_training_against_a_loop_of_plain_torch() -> None:
     """Each backward pass moves the weights by its gradient and the perturbation by its sign."""
-    method, ours, theirs, one, rng = Free(eps=EPS, replays=4), tiny(), tiny(), batch(8), Rng(5)
-    found = optimised(method, ours, one, rng)
-    x = TrainingAttack("linf", EPS, 0, 0.0, EPS).applied(tiny(), one.images, labels_of(one), rng)
+    method, ours, theirs, one, rng = Free(eps=EPS, replays=4), toys.tiny(), toys.tiny(), toys.batch(8), Rng(5)
+    found = toys.optimised(method, ours, one, rng)
+    x = TrainingAttack("linf", EPS, 0, 0.0, EPS).applied(toys.tiny(), one.images, toys.labels_of(one), rng)
     points = []
     for k in range(4):
         x = x.detach().requires_grad_()
         points.append(x.detach().clone())
-        loss = cross_entropy(theirs(x), labels_of(one))
+        loss = cross_entropy(theirs(x), toys.labels_of(one))
         assert found[k].item() == pytest.approx(loss.item(), abs=1e-9)
         *slopes, slope = torch.autograd.grad(loss, [*theirs.parameters(), x])
         with torch.no_grad():
             for parameter, each in zip(theirs.parameters(), slopes, strict=True):
-                parameter.sub_(RATE * each)
+                parameter.sub_(toys.RATE * each)
             x = x + EPS * slope.sign()
             x = torch.minimum(torch.maximum(x, one.images - EPS), one.images + EPS).clamp(0, 1)
-    assert_same_weights(ours, theirs)
+    toys.assert_same_weights(ours, theirs)
     assert len(found) == 4
     trained = [images for mode, images in ours.forwards if mode]
     assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(trained, points, strict=True))
@@ -185,8 +174,8 @@ def test_free_training_against_a_loop_of_plain_torch() -> None:
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.7)])
 def test_free_training_stays_in_the_ball(norm: Any, eps: float) -> None:
-    model, one = tiny(), batch(8)
-    assert len(optimised(Free(norm=norm, eps=eps, replays=6), model, one, Rng(5))) == 6
+    model, one = toys.tiny(), toys.batch(8)
+    assert len(toys.optimised(Free(norm=norm, eps=eps, replays=6), model, one, Rng(5))) == 6
     for images in model.seen:
         change = (images - one.images).flatten(1)
         far = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
@@ -199,7 +188,7 @@ def test_free_training_stays_in_the_ball(norm: Any, eps: float) -> None:
 
 
 def test_free_training_needs_the_loop_to_propagate() -> None:
-    step = Free(replays=2).step({MODEL: tiny()}, batch(4), Rng(5))
+    step = Free(replays=2).step({MODEL: toys.tiny()}, toys.batch(4), Rng(5))
     next(step)
     with pytest.raises(RuntimeError, match="did not propagate"):
         next(step)
@@ -213,8 +202,8 @@ def test_free_training_takes_no_switches_with_passes_of_their_own(fields: dict[s
 
 @pytest.mark.parametrize("sigma", [0.12, 0.5])
 def test_gaussian_noise(sigma: float) -> None:
-    method, model, one = Gaussian(sigma=sigma), tiny(), many()
-    (loss,) = losses(method, model, one, Rng(5))
+    method, model, one = Gaussian(sigma=sigma), toys.tiny(), many()
+    (loss,) = toys.losses(method, model, one, Rng(5))
     (noisy,) = model.seen
     assert model.modes == [True]
     noise = noisy - one.images
@@ -225,15 +214,17 @@ def test_gaussian_noise(sigma: float) -> None:
     assert noisy.min().item() < 0.0 < 1.0 < noisy.max().item()
     # Independent from image to image.
     assert abs(torch.corrcoef(noise[:2].flatten(1))[0, 1].item()) < 0.3
-    assert loss.item() == pytest.approx(cross_entropy(tiny()(noisy), labels_of(one)).item(), abs=1e-9)
+    assert loss.item() == pytest.approx(
+        cross_entropy(toys.tiny()(noisy), toys.labels_of(one)).item(), abs=1e-9
+    )
 
 
 def test_gaussian_examines_under_the_same_noise() -> None:
-    method, one = Gaussian(), batch()
-    model = tiny().eval()
-    found = method.validation_attack(model, one.images, labels_of(one), Rng(0))
-    assert torch.equal(found, method.validation_attack(model, one.images, labels_of(one), Rng(0)))
-    assert not torch.equal(found, method.validation_attack(model, one.images, labels_of(one), Rng(1)))
+    method, one = Gaussian(), toys.batch()
+    model = toys.tiny().eval()
+    found = method.validation_attack(model, one.images, toys.labels_of(one), Rng(0))
+    assert torch.equal(found, method.validation_attack(model, one.images, toys.labels_of(one), Rng(0)))
+    assert not torch.equal(found, method.validation_attack(model, one.images, toys.labels_of(one), Rng(1)))
     assert (found - one.images).std().item() == pytest.approx(0.25, rel=0.05)
     assert method.robust_validation == "Gaussian noise, sigma 0.25, one draw"
     assert Adversarial().robust_validation != method.robust_validation

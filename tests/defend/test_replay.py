@@ -7,12 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+from toy_images import write_images
 
 from clearsight.data.contract.errors import AttackError, ConfigError, RunError
 from clearsight.data.contract.rng import Rng
@@ -67,13 +66,7 @@ def config(images: Path, **changes: Any) -> Evaluate:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nine noisy images of three colours; the order of the folders is that of the toy's classes."""
-    folder = tmp_path_factory.mktemp("images")
-    for i in range(9):
-        noise = Rng(7).at("image", i).numpy().integers(0, 120, (12, 14, 3))
-        noise[:, :, i % 3] += 25
-        (folder / f"class{i % 3}").mkdir(exist_ok=True)
-        Image.fromarray(noise.astype(np.uint8)).save(folder / f"class{i % 3}" / f"{i}.png")
-    return folder
+    return write_images(tmp_path_factory.mktemp("images"), 9, (12, 14))
 
 
 @pytest.fixture(scope="module")

@@ -8,21 +8,9 @@ from typing import Any, Literal
 
 import pytest
 import torch
+import training_toys as toys
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from training_toys import (
-    CLASSES,
-    RATE,
-    Tiny,
-    assert_same_weights,
-    batch,
-    labels_of,
-    losses,
-    optimised,
-    start_of,
-    tiny,
-    walk,
-)
 
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
@@ -50,9 +38,9 @@ def told(n: int = 7, scale: float = 3.0) -> tuple[Tensor, Tensor, Tensor]:
     """Return natural logits, attacked logits and labels."""
     generator = Rng(2).at("logits").torch()
     natural, moved = (
-        scale * torch.randn(n, CLASSES, generator=generator, dtype=torch.float64) for _ in range(2)
+        scale * torch.randn(n, toys.CLASSES, generator=generator, dtype=torch.float64) for _ in range(2)
     )
-    return natural, moved, torch.randint(CLASSES, (n,), generator=generator)
+    return natural, moved, torch.randint(toys.CLASSES, (n,), generator=generator)
 
 
 def objective(method: TRADES | MART, natural: Tensor, moved: Tensor, labels: Tensor) -> float:
@@ -103,15 +91,15 @@ def test_mart_by_hand(faithful: Faithful) -> None:
 def test_mart_looks_at_unsure_images() -> None:
     """The stability of an image weighs 1 - p(label | natural)."""
     _, moved, labels = told(4)
-    sure = torch.full((4, CLASSES), -20.0, dtype=torch.float64).scatter(1, labels[:, None], 20.0)
-    unsure = torch.full((4, CLASSES), -20.0, dtype=torch.float64).scatter(
-        1, (labels[:, None] + 1) % CLASSES, 20.0
+    sure = torch.full((4, toys.CLASSES), -20.0, dtype=torch.float64).scatter(1, labels[:, None], 20.0)
+    unsure = torch.full((4, toys.CLASSES), -20.0, dtype=torch.float64).scatter(
+        1, (labels[:, None] + 1) % toys.CLASSES, 20.0
     )
     kwargs = {"moved": moved, "labels": labels}
     plain = objective(MART(beta=0.0, faithful="paper"), sure, **kwargs)
     assert objective(MART(beta=6.0, faithful="paper"), sure, **kwargs) == pytest.approx(plain, abs=1e-6)
     # A natural prediction that is sure of class k: the divergence is -log q(k).
-    wanted = 6.0 * cross_entropy(moved, (labels + 1) % CLASSES).item()
+    wanted = 6.0 * cross_entropy(moved, (labels + 1) % toys.CLASSES).item()
     found = objective(MART(beta=6.0, faithful="paper"), unsure, **kwargs) - plain
     assert found == pytest.approx(wanted, abs=1e-6)
 
@@ -147,18 +135,18 @@ def small(kind: type[TRADES] | type[MART], **fields: Any) -> Any:
 @pytest.mark.parametrize("kind", [TRADES, MART])
 @both
 def test_passes_modes_and_statistics(kind: Any, faithful: Faithful) -> None:
-    model, one = tiny(), batch()
-    losses(small(kind, faithful=faithful), model, one, Rng(5))
+    model, one = toys.tiny(), toys.batch()
+    toys.losses(small(kind, faithful=faithful), model, one, Rng(5))
     # All of the attack in eval mode (TRADES also asks for the natural prediction), then natural, attacked.
     attack = [False] * (5 if kind is TRADES else 4)
     assert model.modes == [*attack, True, True]
     assert torch.equal(model.seen[-2], one.images)
     assert not torch.equal(model.seen[-1], one.images)
     assert one.tally.passes == 4 * 12
-    other = tiny()
+    other = toys.tiny()
     for images in model.seen[-2:]:
         other(images)
-    assert_same_weights(model, other, atol=0.0)
+    toys.assert_same_weights(model, other, atol=0.0)
     assert int(model.norm.get_buffer("num_batches_tracked")) == 2
 
 
@@ -169,7 +157,8 @@ def test_start_is_normal() -> None:
         attack = method.training_attack()
         assert (attack.spread, attack.start) == ("normal", 0.001)
     change = (
-        replace(TRADES().training_attack(), steps=0).applied(tiny(), images, labels_of(one), Rng(0)) - images
+        replace(TRADES().training_attack(), steps=0).applied(toys.tiny(), images, toys.labels_of(one), Rng(0))
+        - images
     )
     assert change.std().item() == pytest.approx(0.001, rel=0.02)
     assert change.mean().item() == pytest.approx(0.0, abs=3e-5)
@@ -180,27 +169,27 @@ def test_start_is_normal() -> None:
 
 @pytest.mark.parametrize("kind", [TRADES, MART])
 def test_inner_search_against_a_reference(kind: Any) -> None:
-    model, one, rng = tiny(), batch(), Rng(5)
+    model, one, rng = toys.tiny(), toys.batch(), Rng(5)
     method = small(kind)
-    losses(method, model, one, rng)
-    start = start_of(method.training_attack(), one, rng)
-    expected = walk(tiny(), one, start, eps=EPS, size=SIZE, steps=4, divergence=kind is TRADES)
+    toys.losses(method, model, one, rng)
+    start = toys.start_of(method.training_attack(), one, rng)
+    expected = toys.walk(toys.tiny(), one, start, eps=EPS, size=SIZE, steps=4, divergence=kind is TRADES)
     assert torch.allclose(model.seen[-1], expected.images, atol=1e-9)
 
 
-def divergences(model: Tiny, natural: Tensor, moved: Tensor) -> Tensor:
+def divergences(model: toys.Tiny, natural: Tensor, moved: Tensor) -> Tensor:
     p, q = model(natural).softmax(1), model(moved).softmax(1)
     found: Tensor = (p * (p / q).log()).sum(1)
     return found
 
 
 def test_inner_search_raises_the_divergence_and_needs_no_labels() -> None:
-    one, attack = batch(), small(TRADES).training_attack()
-    model = tiny().eval()
-    hard = attack.applied(model, one.images, labels_of(one), Rng(5))
-    blind = attack.applied(model, one.images, torch.zeros_like(labels_of(one)), Rng(5))
+    one, attack = toys.batch(), small(TRADES).training_attack()
+    model = toys.tiny().eval()
+    hard = attack.applied(model, one.images, toys.labels_of(one), Rng(5))
+    blind = attack.applied(model, one.images, torch.zeros_like(toys.labels_of(one)), Rng(5))
     assert torch.equal(hard, blind)
-    start = start_of(attack, one, Rng(5))
+    start = toys.start_of(attack, one, Rng(5))
     assert bool((divergences(model, one.images, hard) > 10 * divergences(model, one.images, start)).all())
 
 
@@ -208,22 +197,22 @@ def test_inner_search_raises_the_divergence_and_needs_no_labels() -> None:
 def test_trace_of_three_steps(faithful: Faithful) -> None:
     """TRADES against a loop of plain torch: attack in eval mode, loss in train mode, SGD."""
     method = small(TRADES, faithful=faithful, beta=3.0)
-    ours, theirs = tiny(), tiny()
+    ours, theirs = toys.tiny(), toys.tiny()
     for step in range(3):
-        one, rng = batch(8, seed=step), Rng(11).at(step)
-        optimised(method, ours, one, rng)
-        start = start_of(method.training_attack(), one, rng)
-        x = walk(theirs, one, start, eps=EPS, size=SIZE, steps=4, divergence=True).images
+        one, rng = toys.batch(8, seed=step), Rng(11).at(step)
+        toys.optimised(method, ours, one, rng)
+        start = toys.start_of(method.training_attack(), one, rng)
+        x = toys.walk(theirs, one, start, eps=EPS, size=SIZE, steps=4, divergence=True).images
         natural, moved = theirs(one.images), theirs(x)
         p, q = natural.softmax(1), moved.softmax(1)
         stable = (p * (p / q).log()).sum(1) if faithful == "repo" else -(p * q.log()).sum(1)
-        loss = -natural.log_softmax(1)[torch.arange(8), labels_of(one)].mean() + 3.0 * stable.mean()
+        loss = -natural.log_softmax(1)[torch.arange(8), toys.labels_of(one)].mean() + 3.0 * stable.mean()
         slopes = torch.autograd.grad(loss, list(theirs.parameters()))
         with torch.no_grad():
             for parameter, slope in zip(theirs.parameters(), slopes, strict=True):
-                parameter.sub_(RATE * slope)
-    assert_same_weights(ours, theirs)
-    assert not torch.allclose(ours.conv.weight, tiny().conv.weight, atol=1e-4)
+                parameter.sub_(toys.RATE * slope)
+    toys.assert_same_weights(ours, theirs)
+    assert not torch.allclose(ours.conv.weight, toys.tiny().conv.weight, atol=1e-4)
 
 
 def test_the_natural_prediction_is_pulled_too() -> None:

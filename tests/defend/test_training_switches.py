@@ -6,24 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+import training_toys as toys
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from training_toys import (
-    CLASSES,
-    RATE,
-    SIDE,
-    Tiny,
-    assert_same_weights,
-    batch,
-    labels_of,
-    losses,
-    optimised,
-    start_of,
-    tiny,
-    unlabelled,
-    walk,
-)
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.method import MODEL, TrainBatch
@@ -69,7 +55,7 @@ def at(model: nn.Module, moves: dict[str, Tensor], sign: float = 1.0) -> None:
                 parameter.add_(sign * moves[name])
 
 
-def uphill(model: Tiny, loss: Tensor, gamma: float) -> dict[str, Tensor]:
+def uphill(model: toys.Tiny, loss: Tensor, gamma: float) -> dict[str, Tensor]:
     """Return gamma ||w|| g / ||g|| of each layer's weights (Wu et al. 2020, equations 9 and 10)."""
     named = {name: each for name, each in model.named_parameters() if each.dim() > 1}
     slopes = torch.autograd.grad(loss, list(named.values()))
@@ -80,12 +66,12 @@ def uphill(model: Tiny, loss: Tensor, gamma: float) -> dict[str, Tensor]:
 
 
 def test_awp_moves_each_layer_by_its_share_along_the_gradient() -> None:
-    model, one = tiny(), batch()
+    model, one = toys.tiny(), toys.batch()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    other = tiny()
-    wanted = uphill(other, cross_entropy(other(one.images), labels_of(one)), 0.02)
+    other = toys.tiny()
+    wanted = uphill(other, cross_entropy(other(one.images), toys.labels_of(one)), 0.02)
     back = WeightPerturbation(gamma=0.02).perturb(
-        model, lambda: cross_entropy(model(one.images), labels_of(one))
+        model, lambda: cross_entropy(model(one.images), toys.labels_of(one))
     )
     moved = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
     # Neither biases, nor the scale of the normalisation, nor its statistics.
@@ -96,18 +82,18 @@ def test_awp_moves_each_layer_by_its_share_along_the_gradient() -> None:
         assert torch.allclose(change, wanted[name], atol=1e-9)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.norm.track_running_stats
-    after = cross_entropy(model(one.images), labels_of(one))
+    after = cross_entropy(model(one.images), toys.labels_of(one))
     back()
-    assert after > cross_entropy(model(one.images), labels_of(one))
+    assert after > cross_entropy(model(one.images), toys.labels_of(one))
     assert all(torch.allclose(model.state_dict()[name], before[name], atol=1e-12) for name in moved)
 
 
 def test_awp_leaves_frozen_and_unused_weights_alone() -> None:
-    model, one = tiny(), batch()
+    model, one = toys.tiny(), toys.batch()
     model.conv.weight.requires_grad_(False)
     model.unused = nn.Linear(3, 3).double()
     before = {name: value.clone() for name, value in model.named_parameters()}
-    WeightPerturbation().perturb(model, lambda: cross_entropy(model(one.images), labels_of(one)))
+    WeightPerturbation().perturb(model, lambda: cross_entropy(model(one.images), toys.labels_of(one)))
     moved = [name for name, value in model.named_parameters() if not torch.equal(value, before[name])]
     assert moved == ["head.weight"]
 
@@ -115,20 +101,22 @@ def test_awp_leaves_frozen_and_unused_weights_alone() -> None:
 def test_a_whole_step_with_awp_against_a_loop_of_plain_torch() -> None:
     """w <- w - rate * gradient at w + v; v from the same attacked images."""
     method = Adversarial(awp=WeightPerturbation(gamma=0.02), **BALL)
-    ours, theirs, one, rng = tiny(), tiny(), batch(), Rng(5)
-    (told,) = optimised(method, ours, one, rng)
-    x = walk(theirs, one, start_of(method.training_attack(), one, rng), eps=EPS, size=SIZE, steps=2).images
-    twin = tiny()
-    moves = uphill(twin, cross_entropy(twin(x), labels_of(one)), 0.02)
+    ours, theirs, one, rng = toys.tiny(), toys.tiny(), toys.batch(), Rng(5)
+    (told,) = toys.optimised(method, ours, one, rng)
+    x = toys.walk(
+        theirs, one, toys.start_of(method.training_attack(), one, rng), eps=EPS, size=SIZE, steps=2
+    ).images
+    twin = toys.tiny()
+    moves = uphill(twin, cross_entropy(twin(x), toys.labels_of(one)), 0.02)
     at(theirs, moves)
-    loss = cross_entropy(theirs(x), labels_of(one))
+    loss = cross_entropy(theirs(x), toys.labels_of(one))
     slopes = torch.autograd.grad(loss, list(theirs.parameters()))
     at(theirs, moves, -1.0)
     with torch.no_grad():
         for parameter, slope in zip(theirs.parameters(), slopes, strict=True):
-            parameter.sub_(RATE * slope)
+            parameter.sub_(toys.RATE * slope)
     assert told.item() == pytest.approx(loss.item(), abs=1e-9)
-    assert_same_weights(ours, theirs, atol=1e-9)
+    toys.assert_same_weights(ours, theirs, atol=1e-9)
     # The pass that finds the perturbation leaves no trace in the statistics: one batch was recorded.
     assert int(ours.norm.get_buffer("num_batches_tracked")) == 1
     assert ours.modes == [False, False, True, True]
@@ -139,8 +127,8 @@ def test_awp_begins_when_it_is_told_to() -> None:
     method = Standard(awp=WeightPerturbation(after=0.5))
     passes = []
     for share in (0.0, 0.49, 0.5, 1.0):
-        model = tiny()
-        optimised(method, model, batch(share=share), Rng(5))
+        model = toys.tiny()
+        toys.optimised(method, model, toys.batch(share=share), Rng(5))
         passes.append(len(model.forwards))
     assert passes == [1, 1, 2, 2]
 
@@ -151,9 +139,9 @@ def test_awp_works_with_every_method_but_free(kind: Any, fields: dict[str, Any])
         with pytest.raises(ValidationError, match="free training does without"):
             Free(awp=WeightPerturbation())
         return
-    plain, moved = (tiny(), tiny())
-    low = optimised(kind(**fields), plain, batch(), Rng(5))
-    high = optimised(kind(awp=WeightPerturbation(gamma=0.05), **fields), moved, batch(), Rng(5))
+    plain, moved = (toys.tiny(), toys.tiny())
+    low = toys.optimised(kind(**fields), plain, toys.batch(), Rng(5))
+    high = toys.optimised(kind(awp=WeightPerturbation(gamma=0.05), **fields), moved, toys.batch(), Rng(5))
     # The perturbation raises the loss; the statistics record what they record without it.
     assert high[0] > low[0]
     assert torch.allclose(
@@ -169,7 +157,9 @@ class Planes(nn.Module):
 
     def __init__(self, bend: float) -> None:
         super().__init__()
-        self.slope = nn.Parameter(torch.linspace(-1, 1, 3 * SIDE * SIDE, dtype=torch.float64)[:, None])
+        self.slope = nn.Parameter(
+            torch.linspace(-1, 1, 3 * toys.SIDE * toys.SIDE, dtype=torch.float64)[:, None]
+        )
         self.bend = bend
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,7 +168,7 @@ class Planes(nn.Module):
 
 
 def linear_case() -> tuple[Tensor, Tensor, Tensor]:
-    one = batch()
+    one = toys.batch()
     moved = (one.images + 0.1 * torch.randn(one.images.shape, generator=Rng(2).torch())).clamp(0, 1)
     return one.images, moved, torch.zeros(len(moved), dtype=torch.int64)
 
@@ -200,26 +190,26 @@ def test_gap_of_a_parabola() -> None:
 
 
 def test_gap_against_finite_differences() -> None:
-    one, model = batch(6), tiny().eval()
+    one, model = toys.batch(6), toys.tiny().eval()
     moved = (one.images + 0.2 * torch.randn(one.images.shape, generator=Rng(2).torch())).clamp(0, 1)
     change, step = moved - one.images, 1e-5
 
     def loss(x: Tensor) -> Tensor:
-        return cross_entropy(model(x), labels_of(one), reduction="none")
+        return cross_entropy(model(x), toys.labels_of(one), reduction="none")
 
     rise = (loss(one.images + step * change) - loss(one.images - step * change)) / (2 * step)
     wanted = (loss(moved) - loss(one.images) - rise).abs()
-    gap = linearity_gap(model, one.images, moved, labels_of(one))
+    gap = linearity_gap(model, one.images, moved, toys.labels_of(one))
     assert torch.allclose(gap, wanted, atol=1e-6)
     assert wanted.min().item() > 1e-3
 
 
 def test_gradient_of_the_gap_flows_to_the_weights() -> None:
-    one, model = batch(6), tiny().eval()
+    one, model = toys.batch(6), toys.tiny().eval()
     moved = (one.images + 0.2).clamp(0, 1)
 
     def gap() -> Tensor:
-        return linearity_gap(model, one.images, moved, labels_of(one)).mean()
+        return linearity_gap(model, one.images, moved, toys.labels_of(one)).mean()
 
     (slope,) = torch.autograd.grad(gap(), model.head.weight)
     direction, step = slope / slope.norm(), 1e-6
@@ -234,13 +224,13 @@ def test_gradient_of_the_gap_flows_to_the_weights() -> None:
 def test_local_linearity_is_added_with_its_weight() -> None:
     found = {}
     for weight in (0.0, 1.0, 3.0):
-        model, one = tiny(), batch()
-        (loss,) = losses(Adversarial(local_linearity=weight, **BALL), model, one, Rng(5))
+        model, one = toys.tiny(), toys.batch()
+        (loss,) = toys.losses(Adversarial(local_linearity=weight, **BALL), model, one, Rng(5))
         found[weight] = loss.item()
         assert int(model.norm.get_buffer("num_batches_tracked")) == 1
         assert model.norm.track_running_stats
     x = model.seen[2]
-    gap = linearity_gap(tiny(), one.images, x, labels_of(one)).mean().item()
+    gap = linearity_gap(toys.tiny(), one.images, x, toys.labels_of(one)).mean().item()
     assert found[1.0] - found[0.0] == pytest.approx(gap, abs=1e-9)
     assert found[3.0] - found[0.0] == pytest.approx(3 * gap, abs=1e-9)
     assert gap > 1e-3
@@ -251,18 +241,20 @@ def test_label_smoothing_passes_through(kind: Any, fields: dict[str, Any]) -> No
     """Both losses are linear in the labels: half smoothed lies half-way to fully spread labels."""
     found = {}
     for smoothing in (0.0, 0.2, 0.4):
-        (first, *_) = optimised(kind(label_smoothing=smoothing, **fields), tiny(), batch(), Rng(5))
+        (first, *_) = toys.optimised(
+            kind(label_smoothing=smoothing, **fields), toys.tiny(), toys.batch(), Rng(5)
+        )
         found[smoothing] = first.item()
     assert abs(found[0.2] - found[0.0]) > 1e-3
     assert found[0.4] - found[0.2] == pytest.approx(found[0.2] - found[0.0], rel=1e-6)
 
 
 def test_smoothed_labels_by_hand() -> None:
-    one, model = batch(), tiny()
-    (loss,) = losses(Standard(label_smoothing=0.1), model, one, Rng(5))
-    spread = torch.full((12, CLASSES), 0.1 / CLASSES, dtype=torch.float64)
-    spread[torch.arange(12), labels_of(one)] += 0.9
-    wanted = -(spread * tiny()(one.images).log_softmax(1)).sum(1).mean()
+    one, model = toys.batch(), toys.tiny()
+    (loss,) = toys.losses(Standard(label_smoothing=0.1), model, one, Rng(5))
+    spread = torch.full((12, toys.CLASSES), 0.1 / toys.CLASSES, dtype=torch.float64)
+    spread[torch.arange(12), toys.labels_of(one)] += 0.9
+    wanted = -(spread * toys.tiny()(one.images).log_softmax(1)).sum(1).mean()
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-9)
 
 
@@ -270,8 +262,8 @@ def test_smoothed_labels_by_hand() -> None:
 def test_the_attack_ignores_label_smoothing(kind: Any) -> None:
     seen = []
     for smoothing in (0.0, 0.5):
-        model = tiny()
-        losses(kind(label_smoothing=smoothing, **BALL), model, batch(), Rng(5))
+        model = toys.tiny()
+        toys.losses(kind(label_smoothing=smoothing, **BALL), model, toys.batch(), Rng(5))
         seen.append(model.seen[-1])
     assert torch.equal(seen[0], seen[1])
 
@@ -280,17 +272,17 @@ def test_the_attack_ignores_label_smoothing(kind: Any) -> None:
 def test_labels_are_needed(kind: Any) -> None:
     name = kind().kind
     with pytest.raises(DataError, match=f"{name}: needs labels"):
-        next(iter(kind().step({MODEL: tiny()}, unlabelled(batch()), Rng(0))))
+        next(iter(kind().step({MODEL: toys.tiny()}, toys.unlabelled(toys.batch()), Rng(0))))
 
 
 def test_modes_come_back_also_after_an_error() -> None:
-    model = tiny()
+    model = toys.tiny()
     model.head.bias.requires_grad_(False)
     states: list[tuple[bool, bool]] = []
 
     def fail() -> None:
         states.append((model.training, any(each.requires_grad for each in model.parameters())))
-        model(torch.zeros(1, 2, SIDE, SIDE))
+        model(torch.zeros(1, 2, toys.SIDE, toys.SIDE))
 
     with pytest.raises(RuntimeError), attacked(model):
         fail()
@@ -305,16 +297,16 @@ def test_modes_come_back_also_after_an_error() -> None:
 
 
 def test_unrecorded_uses_the_statistics_of_the_batch() -> None:
-    model, one = tiny(), batch()
+    model, one = toys.tiny(), toys.batch()
     with unrecorded(model):
         found = model(one.images)
-    assert torch.equal(found, tiny()(one.images))
-    assert_same_weights(model, tiny(), atol=0.0)
+    assert torch.equal(found, toys.tiny()(one.images))
+    toys.assert_same_weights(model, toys.tiny(), atol=0.0)
 
 
 def test_a_module_without_normalisation_takes_all_switches() -> None:
     images, _, labels = linear_case()
     model = Planes(0.1)
     method = Adversarial(local_linearity=1.0, awp=WeightPerturbation(), **BALL)
-    (loss,) = losses(method, model, TrainBatch(images, labels, ()), Rng(0))
+    (loss,) = toys.losses(method, model, TrainBatch(images, labels, ()), Rng(0))
     assert loss.isfinite()

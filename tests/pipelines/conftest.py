@@ -4,11 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from toy_images import write_images
 
-from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
 
 CLASSES = ("blue", "green", "red")
@@ -17,17 +15,8 @@ CLASSES = ("blue", "green", "red")
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """A folder of 30 noisy images of three colours, 24x20, in class folders."""
-    folder = tmp_path / "images"
-    for name in CLASSES:
-        (folder / name).mkdir(parents=True)
-    for i in range(30):
-        channel = i % 3
-        noise = Rng(7).at("image", i).numpy().integers(0, 120, (20, 24, 3))
-        noise[:, :, channel] += 25
-        # Folders are sorted by name, so blue is class 0; the toy's class 0 is the red channel.
-        name = CLASSES[channel]
-        Image.fromarray(noise.astype(np.uint8)).save(folder / name / f"{i:03d}.png")
-    return folder
+    # Folders are sorted by name, so blue is class 0; the toy's class 0 is the red channel.
+    return write_images(tmp_path / "images", 30, (20, 24), CLASSES, digits=3)
 
 
 @pytest.fixture

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from toy_images import write_images
 
 from clearsight.data.contract.errors import AttackError, ConfigError
-from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.export.export import Options, export
@@ -30,13 +28,7 @@ ATTACKS = {
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    for i in range(9):
-        noise = Rng(7).at("image", i).numpy().integers(0, 120, (16, 18, 3))
-        noise[:, :, i % 3] += 25
-        (folder / f"class{i % 3}").mkdir(exist_ok=True)
-        Image.fromarray(noise.astype(np.uint8)).save(folder / f"class{i % 3}" / f"{i}.png")
-    return folder
+    return write_images(tmp_path_factory.mktemp("images"), 9, (16, 18))
 
 
 def config(images: Path, file: Path, **changes: Any) -> Evaluate:
@@ -47,9 +39,9 @@ def config(images: Path, file: Path, **changes: Any) -> Evaluate:
         "parts": PARTS
         | {
             "file": {"kind": "onnx", "path": str(file)},
-            "image": {"kind": "onnx_restorer", "path": str(file)},
+            "restore": {"kind": "onnx_restorer", "path": str(file)},
         },
-        "systems": {"torch": ["sharpen", "classify"], "file": ["file"], "half": ["image", "classify"]},
+        "systems": {"torch": ["sharpen", "classify"], "file": ["file"], "half": ["restore", "classify"]},
         "conditions": {"clean": {"kind": "identity"}, "noise": {"kind": "gaussian_noise", "severity": 1}},
         "attacks": ATTACKS,
         "measure": [{"conditions": ["clean", "noise"], "attacks": list(ATTACKS)}],
@@ -102,7 +94,7 @@ def test_attack_that_needs_gradients_is_refused(images: Path, file: Path, tmp_pa
 
 
 def test_another_number_of_classes_is_refused(images: Path, file: Path, tmp_path: Path) -> None:
-    parts = PARTS | {"file": {"kind": "onnx", "path": str(file), "classes": 4}, "image": PARTS["sharpen"]}
+    parts = PARTS | {"file": {"kind": "onnx", "path": str(file), "classes": 4}, "restore": PARTS["sharpen"]}
     with pytest.raises(ConfigError, match="gives 3 classes, not 4"):
         run(config(images, file, parts=parts), root=tmp_path, workers=1)
 
