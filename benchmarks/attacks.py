@@ -182,7 +182,7 @@ def load(weights: str, path: str, take: int) -> tuple[System, Tensor, Tensor, tu
     source = Parquet(path=path, take=take)
     samples = [s for s in source.read(source.index().entries) if isinstance(s, Sample)]
     images = to_tensor([s.image for s in samples])
-    labels = torch.tensor([s.label for s in samples])
+    labels = torch.tensor([s.truth for s in samples])
     system = chain(CLASSIFIERS.parse({"kind": "preact_resnet", "weights": weights})).build()
     for parameter in system.parameters():
         parameter.requires_grad_(False)

@@ -122,7 +122,7 @@ def load(path: str, batch: int, number: int, device: str) -> list[Batch]:
     source = Parquet(path=path, take=batch * number)
     samples = [each for each in source.read(source.index().entries) if isinstance(each, Sample)]
     images = to_tensor([each.image for each in samples]).to(device)
-    labels = torch.tensor([each.label for each in samples]).to(device)
+    labels = torch.tensor([each.truth for each in samples]).to(device)
     mixed = torch.randperm(len(labels), generator=Rng(0).at("order").torch()).to(device)
     parts = [mixed[first : first + batch] for first in range(0, len(mixed) - batch + 1, batch)]
     return [(images[rows], labels[rows]) for rows in parts]

@@ -29,11 +29,11 @@ def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
     for sample in job.source.read(unit.entries):
         if isinstance(sample, Skipped):
             report.skipped.append(sample)
-        elif sample.label is None:
+        elif sample.truth is None:
             report.skipped.append(Skipped(sample.id, "has no label"))
         else:
             report.shape = one_shape(report.shape, sample.image.shape)
-            report.labels.append(sample.label)
+            report.labels.append(sample.truth)
             samples.append(sample)
     report.counts.append(len(samples))
     if not samples:

@@ -32,7 +32,7 @@ def file_names(entries: Sequence[Entry]) -> list[str]:
     case count as equal, as they do on some file systems.
     """
     own = [safe(PurePosixPath(entry.name.replace("\\", "/")).stem or entry.id) for entry in entries]
-    keys = [(entry.label, name.lower()) for entry, name in zip(entries, own, strict=True)]
+    keys = [(entry.truth, name.lower()) for entry, name in zip(entries, own, strict=True)]
     often = Counter(keys)
     return [
         name if often[key] == 1 else f"{name}~{place}"

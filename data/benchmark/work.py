@@ -89,7 +89,7 @@ def _write_files(job: CorruptJob, unit: CorruptUnit) -> Report:
     ending = "png" if job.image_format == "png" else "jpg"
     folders = folder_names(job.classes)
     for entry, name in zip(unit.entries, unit.names, strict=True):
-        label = folders[entry.label] if folders and entry.label is not None else ""
+        label = folders[entry.truth] if folders and entry.truth is not None else ""
         paths = [
             job.out / kind_of(corruption) / str(corruption.severity) / label / f"{name}.{ending}"
             for corruption in job.corruptions

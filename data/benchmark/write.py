@@ -114,7 +114,7 @@ def write_benchmark(
     """
     _check(corruptions, layout)
     index = source.index()
-    labelled = any(entry.label is not None for entry in index.entries)
+    labelled = any(entry.truth is not None for entry in index.entries)
     if layout == "cifar_c" and not labelled:
         raise DataError("layout cifar_c stores labels, and the source has none", hint="use layout imagenet_c")
     config = _config(source, index, corruptions, layout, seed, image_format)

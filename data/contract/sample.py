@@ -17,12 +17,12 @@ class Sample:
     Attributes:
         id: stable name such as ``cifar10/test/00042``; it names the sample's random streams.
         image: uint8, (h, w, c) with c = 3 (RGB) or 1 (grey).
-        label: index into the source's classes, or None.
+        truth: what is right about it: the index of its class in the source, or None.
     """
 
     id: str
     image: NDArray[np.uint8]
-    label: int | None = None
+    truth: int | None = None
 
 
 @dataclass(frozen=True)

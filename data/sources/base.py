@@ -49,7 +49,7 @@ class Source(Selection):
             except DataError as error:
                 samples.append(Skipped(entry.id, str(error)))
                 continue
-            samples.append(Sample(entry.id, image, entry.label))
+            samples.append(Sample(entry.id, image, entry.truth))
         return samples
 
     def fingerprint(self, entries: Sequence[Entry]) -> str:
@@ -66,7 +66,7 @@ class Source(Selection):
                 content = self.content(entry)
             except DataError:
                 content = b""
-            line = json.dumps([entry.id, entry.label, hashlib.sha256(content).hexdigest()])
+            line = json.dumps([entry.id, entry.truth, hashlib.sha256(content).hexdigest()])
             total.update(line.encode())
         return total.hexdigest()
 

@@ -11,13 +11,13 @@ class Entry:
 
     Attributes:
         id: stable name, unique in the source (``tinyimagenet20_train/00042``).
-        label: class index or None.
+        truth: class index or None.
         name: what the data set itself calls the image (a path); groups are read off it.
         place: where the source finds it again (row, file), private to the source.
     """
 
     id: str
-    label: int | None
+    truth: int | None
     name: str
     place: int | str
 

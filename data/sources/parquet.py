@@ -49,7 +49,7 @@ class Parquet(Source):
         entries = tuple(
             Entry(
                 id=f"{path.stem}/{row:06d}",
-                label=_label(labels[row], len(classes), path, row) if labels is not None else None,
+                truth=_label(labels[row], len(classes), path, row) if labels is not None else None,
                 name=names[row] if names is not None and names[row] else f"{row:06d}",
                 place=row,
             )

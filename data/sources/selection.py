@@ -133,7 +133,7 @@ def _digest(text: str) -> bytes:
 def _by_label(entries: Sequence[Entry]) -> dict[int | None, list[Entry]]:
     found: dict[int | None, list[Entry]] = defaultdict(list)
     for entry in entries:
-        found[entry.label].append(entry)
+        found[entry.truth].append(entry)
     return found
 
 
@@ -161,7 +161,7 @@ def _held_out(rule: HoldOut, entries: tuple[Entry, ...], where: str) -> set[str]
         groups[_group(rule.group, entry, where)].append(entry)
     ranked: dict[int | None, list[str]] = defaultdict(list)
     for group, members in groups.items():
-        ranked[members[0].label].append(group)
+        ranked[members[0].truth].append(group)
     held: set[str] = set()
     for names in ranked.values():
         names.sort(key=_digest)
@@ -213,9 +213,9 @@ def _mapped(
     for old, new in renumber.items():
         names[new] = classes[old]
     kept = tuple(
-        replace(entry, label=renumber[entry.label])
+        replace(entry, truth=renumber[entry.truth])
         for entry in entries
-        if entry.label is not None and entry.label in renumber
+        if entry.truth is not None and entry.truth in renumber
     )
     return kept, tuple(names)
 

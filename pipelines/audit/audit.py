@@ -143,11 +143,11 @@ def _probe(system: System, images: ProbeImages, threat: Threat, *, thorough: boo
 def _images(config: Evaluate, subjects: Subjects) -> ProbeImages:
     """Return the first images that have one size, under the condition of the audit."""
     data = config.data.model_copy(update={"take": min(PROBED, config.data.take or PROBED)})
-    samples = [s for s in data.read(data.index().entries) if isinstance(s, Sample) and s.label is not None]
+    samples = [s for s in data.read(data.index().entries) if isinstance(s, Sample) and s.truth is not None]
     if not samples:
         raise DataError("no labelled image can be read: an attack needs labels", where="data")
     same = [s for s in samples if s.image.shape == samples[0].image.shape]
     root = Rng(config.seed).at("corrupt")
     corrupted = [subjects.condition.corruption(s.image, root.at(s.id)) for s in same]
-    labels = torch.tensor([s.label for s in same])
+    labels = torch.tensor([s.truth for s in same])
     return ProbeImages(to_tensor(corrupted), labels, tuple(s.id for s in same))

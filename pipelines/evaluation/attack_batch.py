@@ -20,6 +20,7 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
+from clearsight.pipelines.utility.classification import CLASSES
 
 Column = list[float | None]
 
@@ -116,8 +117,8 @@ def judge_streams(ids: Sequence[str], seed: int, draw: int) -> list[Rng]:
 
 
 def loss_before(logits: Tensor, batch: Batch) -> Column:
-    """Return the cross-entropy of the images that the attack began with."""
-    losses: Column = functional.cross_entropy(logits.cpu(), _labels(batch), reduction="none").tolist()
+    """Return the loss of the images that the attack began with."""
+    losses: Column = CLASSES.loss(logits.cpu(), _labels(batch)).tolist()
     return losses
 
 

@@ -33,7 +33,7 @@ class Intake:
     @property
     def labelled(self) -> bool:
         """Return whether every image has a label."""
-        return all(entry.label is not None for entry in self.entries)
+        return all(entry.truth is not None for entry in self.entries)
 
     def describe_size(self) -> str:
         """Return ``64x64`` or ``32x32 to 480x640`` (height x width)."""
@@ -98,10 +98,10 @@ def check_labels(intake: Intake, system: str, classes: int, names: Sequence[str]
         ConfigError: a label is outside, or the same names stand in another order.
     """
     for entry in intake.entries:
-        if entry.label is not None and not 0 <= entry.label < classes:
-            named = f" ({intake.classes[entry.label]})" if 0 <= entry.label < len(intake.classes) else ""
+        if entry.truth is not None and not 0 <= entry.truth < classes:
+            named = f" ({intake.classes[entry.truth]})" if 0 <= entry.truth < len(intake.classes) else ""
             raise ConfigError(
-                f"image '{entry.id}' has label {entry.label}{named}, but system '{system}' knows "
+                f"image '{entry.id}' has label {entry.truth}{named}, but system '{system}' knows "
                 f"classes 0 to {classes - 1}",
                 where="data",
                 hint="map the data's classes to the classifier's with 'label_map', or use another classifier",

@@ -72,7 +72,7 @@ def _chosen(plan: Plan) -> dict[int, Sample]:
     positions = list(dict.fromkeys(shown[i * len(shown) // IMAGES] for i in range(IMAGES) if shown))
     read = plan.job.source.read([plan.job.entries[i] for i in positions])
     found = {i: s for i, s in zip(positions, read, strict=True) if isinstance(s, Sample)}
-    return {i: sample for i, sample in found.items() if sample.label is not None}
+    return {i: sample for i, sample in found.items() if sample.truth is not None}
 
 
 def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) ->
                 _write(path, shown)
             else:
                 told["why"] = "it is zero in nearly every pixel"
-        about = {"sample": sample.id, "label": sample.label, "system": name}
+        about = {"sample": sample.id, "label": sample.truth, "system": name}
         entries.append(about | {"input": folder.gradient_input(position).name} | told)
     return entries
 
@@ -123,7 +123,7 @@ def input_gradient(
     path = find_path(system, x)
     draws = Rng(seed).at("draw", "input gradient")
     target = SystemTarget(system, [sample.id], draws, eot=EOT, stand_ins=path.stand_ins, name=name)
-    label = torch.tensor([sample.label], device=device)
+    label = torch.tensor([sample.truth], device=device)
     if target.classes <= int(label):
         raise AttackError(f"it has no class {int(label)}", where=f"system '{name}'")
     slope = target.gradient(

@@ -191,7 +191,7 @@ def _index_images(plan: Plan, table: pa.Table) -> None:
     for name, condition in plan.grid.conditions.items():
         for i in shown:
             entry = plan.intake.entries[i]
-            common: Row = {"condition": name, "sample": entry.id, "label": entry.label}
+            common: Row = {"condition": name, "sample": entry.id, "label": entry.truth}
             file = plan.job.folder.image("input", condition.corruption.key(), i).name
             nothing: Row = {"system": None, "attack": None, "prediction": None, "confidence": None}
             found.append({**common, "file": file, **nothing})

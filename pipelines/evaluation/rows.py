@@ -65,7 +65,7 @@ def by_shape(
     for members in groups.values():
         reference = to_tensor([samples[i].image for i in members])
         images = to_tensor([inputs[i] for i in members])
-        labels = [samples[i].label for i in members]
+        labels = [samples[i].truth for i in members]
         known = None if None in labels else torch.tensor(labels)
         seen: dict[Need, Tensor] = {"reference": reference}
         if not clean:

@@ -134,7 +134,7 @@ class Bench:
             memory = folder.partial(key, number, k)
             found = self._measure_batch(cell, samples, batch, clock, memory)
             for i, row in zip(batch.members, found.rows, strict=True):
-                rows[i] = {"id": samples[i].id, "label": samples[i].label} | row
+                rows[i] = {"id": samples[i].id, "label": samples[i].truth} | row
             for i in set(self._shown_of(number)) & set(batch.members):
                 position, at = self.job.positions(number)[i], batch.members.index(i)
                 for role, images in found.images.items():

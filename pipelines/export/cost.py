@@ -96,7 +96,7 @@ def _compare(
     for output, one, other in zip(form.outputs, *outputs, strict=True):
         if output.gives == "logits":
             predicted = one.argmax(1), other.argmax(1)
-            labels = np.array([s.label for s in samples]) if labelled else predicted[0]
+            labels = np.array([s.truth for s in samples]) if labelled else predicted[0]
             for kept, classes in zip(cost.right, predicted, strict=True):
                 kept += (classes == labels).astype(float).tolist()
             cost.same += (predicted[0] == predicted[1]).astype(float).tolist()

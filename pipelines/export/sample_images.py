@@ -57,7 +57,7 @@ class SampleImages:
     @property
     def labelled(self) -> bool:
         """Return True where accuracy can be measured."""
-        return self.own and bool(self.measured) and all(s.label is not None for s in self.measured)
+        return self.own and bool(self.measured) and all(s.truth is not None for s in self.measured)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -121,7 +121,7 @@ def corrupted(sample: Sample, corruption: Corruption) -> Sample:
     if min(height, width) < MINIMUM:
         image = resized(image, max(height, MINIMUM), max(width, MINIMUM))
     changed = corruption(image, Rng(0).at("deploy", sample.id))
-    return Sample(sample.id, resized(changed, height, width), sample.label)
+    return Sample(sample.id, resized(changed, height, width), sample.truth)
 
 
 def resized(image: Array, height: int, width: int) -> Array:
@@ -147,7 +147,7 @@ def _with_channels(image: Array, channels: int) -> Array:
 
 def at_size(samples: Sequence[Sample], height: int, width: int) -> tuple[Sample, ...]:
     """Return images stretched to a size."""
-    return tuple(Sample(s.id, resized(s.image, height, width), s.label) for s in samples)
+    return tuple(Sample(s.id, resized(s.image, height, width), s.truth) for s in samples)
 
 
 def adversarial(system: System, x: Tensor) -> tuple[Tensor, str]:

@@ -38,8 +38,9 @@ class Accuracy(Measurement):
 
     def measure(self, seen: Seen) -> Mapping[str, Tensor]:
         """Return which predictions are right."""
-        # The class of the largest probability, not logit: rounding of the softmax can make a tie.
-        return {"correct": seen["logits"].softmax(1).max(1).indices == seen["labels"]}
+        from clearsight.pipelines.utility.classification import CLASSES
+
+        return {CLASSES.primary: CLASSES.right(seen["logits"], seen["labels"])}
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the share of right predictions."""

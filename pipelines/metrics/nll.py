@@ -34,6 +34,6 @@ class Nll(Measurement):
 
     def measure(self, seen: Seen) -> Mapping[str, Tensor]:
         """Return the cross-entropies."""
-        from torch.nn.functional import cross_entropy
+        from clearsight.pipelines.utility.classification import CLASSES
 
-        return {"loss": cross_entropy(seen["logits"], seen["labels"], reduction="none")}
+        return {"loss": CLASSES.loss(seen["logits"], seen["labels"])}

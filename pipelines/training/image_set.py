@@ -103,7 +103,7 @@ def decode(source: Source, entries: Sequence[Entry]) -> ImageSet:
 
 
 def _labels(samples: Sequence[Sample], where: str) -> Tensor | None:
-    labels = [sample.label for sample in samples if sample.label is not None]
+    labels = [sample.truth for sample in samples if sample.truth is not None]
     if labels and len(labels) < len(samples):
         raise DataError(f"{len(samples) - len(labels)} images have no label", where=where)
     return torch.tensor(labels, dtype=torch.int64) if labels else None

@@ -150,7 +150,7 @@ def test_index_is_stable_and_ids_are_unique(kind: str, tmp_path: Path) -> None:
     assert index.entries
     assert len({entry.id for entry in index.entries}) == len(index.entries)
     for entry in index.entries:
-        assert entry.label is None if not index.classes else 0 <= (entry.label or 0) < len(index.classes)
+        assert entry.truth is None if not index.classes else 0 <= (entry.truth or 0) < len(index.classes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +160,7 @@ def test_images_are_rgb_and_alone_equal_to_in_a_batch(kind: str, tmp_path: Path)
     together = source.read(entries)
     for entry, sample in zip(entries, together, strict=True):
         assert isinstance(sample, Sample)
-        assert (sample.id, sample.label) == (entry.id, entry.label)
+        assert (sample.id, sample.truth) == (entry.id, entry.truth)
         assert sample.image.dtype == np.uint8
         assert sample.image.ndim == 3
         assert sample.image.shape[2] == 3
@@ -193,7 +193,7 @@ def test_subsets_are_disjoint_and_complete(kind: str, rule: dict[str, float], tm
 def test_take_is_even_over_the_classes(kind: str, tmp_path: Path) -> None:
     index = make(kind, tmp_path, take=6).index()
     assert len(index.entries) == 6
-    counts = np.bincount([entry.label or 0 for entry in index.entries])
+    counts = np.bincount([entry.truth or 0 for entry in index.entries])
     assert counts.max() - counts[counts > 0].min() <= 1
     fewer = make(kind, tmp_path, take=3).index()
     assert {entry.id for entry in fewer.entries} < {entry.id for entry in index.entries}

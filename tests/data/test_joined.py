@@ -28,7 +28,7 @@ def test_images_of_all_sources_come_one_source_after_the_other(tmp_path: Path) -
     joined = SOURCES.parse({"kind": "joined", "of": nodes})
     index = joined.index()
     assert index.classes == ("a", "b")
-    assert [entry.label for entry in index.entries] == [0, 0, 0, 1, 1, 1] * 2
+    assert [entry.truth for entry in index.entries] == [0, 0, 0, 1, 1, 1] * 2
     images = [sample.image[0, 0, 0] for sample in joined.read(index.entries) if isinstance(sample, Sample)]
     assert images == [10, 11, 12, 10, 11, 12, 100, 101, 102, 100, 101, 102]
     assert len({entry.id for entry in index.entries}) == 12

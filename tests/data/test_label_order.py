@@ -48,7 +48,7 @@ def levels(source: Source) -> list[tuple[str, int]]:
     made = [sample for sample in source.read(index.entries) if isinstance(sample, Sample)]
     assert len(made) == len(index.entries)
     return sorted(
-        (index.classes[entry.label or 0], round(float(sample.image.mean())))
+        (index.classes[entry.truth or 0], round(float(sample.image.mean())))
         for entry, sample in zip(index.entries, made, strict=True)
     )
 

@@ -23,7 +23,7 @@ def images(source: Signs, count: int) -> np.ndarray:
 def test_classes_take_turns() -> None:
     index = Signs(count=3 * len(FACES)).index()
     assert len(FACES) >= 12
-    assert np.bincount([entry.label or 0 for entry in index.entries]).tolist() == [3] * len(FACES)
+    assert np.bincount([entry.truth or 0 for entry in index.entries]).tolist() == [3] * len(FACES)
     assert index.entries[42].id == "signs/test/000042"
 
 

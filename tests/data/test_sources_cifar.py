@@ -88,7 +88,7 @@ def test_both_versions_give_the_same(tmp_path: Path) -> None:
     one, two = (Cifar10(path=str(make(tmp_path / make.__name__))) for make in (python10, binary10))
     assert one.index() == two.index()
     assert one.index().classes == NAMES10
-    assert [entry.label for entry in one.index().entries] == LABELS
+    assert [entry.truth for entry in one.index().entries] == LABELS
     for left, right, row in zip(images(one), images(two), PIXELS, strict=True):
         np.testing.assert_array_equal(left.image, right.image)
         np.testing.assert_array_equal(left.image, row.reshape(3, 32, 32).transpose(1, 2, 0))
@@ -234,7 +234,7 @@ def test_cifar100_both_versions(labels: str, tmp_path: Path) -> None:
     assert found[0] == found[1]
     index = found[0][0]
     assert len(index.classes) == (100 if labels == "fine" else 20)
-    assert index.entries[3].label == (21 if labels == "fine" else 3)
+    assert index.entries[3].truth == (21 if labels == "fine" else 3)
 
 
 def test_default_paths_are_where_downloads_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

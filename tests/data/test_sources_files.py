@@ -78,7 +78,7 @@ def test_folder_classes_are_sorted_and_may_be_empty(tmp_path: Path) -> None:
     (tmp_path / "eel").mkdir()
     index = Folder(path=str(tmp_path)).index()
     assert index.classes == ("cat", "dog", "eel")
-    assert [(e.id, e.label) for e in index.entries] == [
+    assert [(e.id, e.truth) for e in index.entries] == [
         ("cat/2.png", 0),
         ("cat/more/3.png", 0),
         ("dog/1.png", 1),
@@ -116,7 +116,7 @@ def test_parquet_plain_binary_without_metadata(tmp_path: Path) -> None:
     source = write(tmp_path / "a.parquet", image=[png(n) for n in range(7)], label=[0, 1, 2, 0, -1, None, 1])
     index = source.index()
     assert index.classes == ("0", "1", "2")
-    assert [entry.label for entry in index.entries] == [0, 1, 2, 0, None, None, 1]
+    assert [entry.truth for entry in index.entries] == [0, 1, 2, 0, None, None, 1]
     assert index.entries[3].id == "a/000003"
     shades = [s.image[0, 0, 0] for s in source.read(index.entries[::-1]) if isinstance(s, Sample)]
     assert shades == [6, 5, 4, 3, 2, 1, 0]
@@ -125,14 +125,14 @@ def test_parquet_plain_binary_without_metadata(tmp_path: Path) -> None:
 def test_parquet_other_columns_and_no_labels(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", img=[png(1), None], fine=[3, 0])
     source = Parquet(path=str(tmp_path / "a.parquet"), image_column="img", label_column="fine")
-    assert [entry.label for entry in source.index().entries] == [3, 0]
+    assert [entry.truth for entry in source.index().entries] == [3, 0]
     good, none = source.read(source.index().entries)
     assert isinstance(good, Sample)
     assert isinstance(none, Skipped)
     assert "holds no image" in none.reason
     unlabelled = Parquet(path=str(tmp_path / "a.parquet"), image_column="img", label_column=None)
     assert unlabelled.index().classes == ()
-    assert {entry.label for entry in unlabelled.index().entries} == {None}
+    assert {entry.truth for entry in unlabelled.index().entries} == {None}
 
 
 def test_parquet_mistakes(tmp_path: Path) -> None:

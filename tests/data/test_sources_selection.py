@@ -155,12 +155,12 @@ def test_subset_without_rule_and_empty_results() -> None:
 def test_label_map_by_name_token_and_synset() -> None:
     source = Toy(labels=(0, 1, 2, 3, None), label_map={"n01440764": 7, "n02102040": 2, "plain": 0})
     index = source.index()
-    assert [(entry.place, entry.label) for entry in index.entries] == [(0, 7), (1, 2), (3, 0)]
+    assert [(entry.place, entry.truth) for entry in index.entries] == [(0, 7), (1, 2), (3, 0)]
     assert len(index.classes) == 8
-    assert [index.classes[entry.label or 0] for entry in index.entries] == [CLASSES[n] for n in (0, 1, 3)]
+    assert [index.classes[entry.truth or 0] for entry in index.entries] == [CLASSES[n] for n in (0, 1, 3)]
     assert index.classes[5] == "5"
-    assert Toy(labels=(2,), label_map={"lion": 4}).index().entries[0].label == 4
-    assert Toy(labels=(2,), label_map={"lion, king": 4}).index().entries[0].label == 4
+    assert Toy(labels=(2,), label_map={"lion": 4}).index().entries[0].truth == 4
+    assert Toy(labels=(2,), label_map={"lion, king": 4}).index().entries[0].truth == 4
     with pytest.raises(ConfigError, match=r"names no class 'lino'; .*known"):
         Toy(labels=(2,), label_map={"lino": 4}).index()
     with pytest.raises(ConfigError, match="index -1"):
@@ -174,7 +174,7 @@ def test_take_is_even_nested_and_in_order(labels: list[int | None], take: int) -
     places = [int(entry.place) for entry in chosen]
     assert places == sorted(places)
     assert len(places) == min(take, len(labels))
-    counts = {label: sum(entry.label == label for entry in chosen) for label in set(labels)}
+    counts = {label: sum(entry.truth == label for entry in chosen) for label in set(labels)}
     for label, count in counts.items():
         if count < labels.count(label):  # only a class that ran out may have fewer than another, less one
             assert count >= max(counts.values()) - 1

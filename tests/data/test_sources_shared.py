@@ -41,7 +41,7 @@ def test_real_files(name: str) -> None:
     index = found.index()
     assert len(index.entries) == rows
     assert len(index.classes) == classes
-    assert {entry.label for entry in index.entries} == set(range(classes))
+    assert {entry.truth for entry in index.entries} == set(range(classes))
     for sample in found.read(index.entries[:: rows // 25]):
         assert isinstance(sample, Sample)
         assert shape is None or sample.image.shape == (*shape, 3)
@@ -62,7 +62,7 @@ def test_jpeg_set_is_the_exact_one_after_compression() -> None:
     ):
         assert isinstance(one, Sample)
         assert isinstance(two, Sample)
-        assert one.label == two.label
+        assert one.truth == two.truth
         assert np.abs(one.image.astype(int) - two.image).mean() < 20
 
 
@@ -75,15 +75,15 @@ def test_road_signs_are_split_by_track() -> None:
     assert not tracks[0] & tracks[1]
     assert len(sides[0]) + len(sides[1]) == 2_480
     assert 0.1 < len(sides[1]) / 2_480 < 0.35
-    assert len({entry.label for entry in sides[1]}) == 43
+    assert len({entry.truth for entry in sides[1]}) == 43
 
 
 def test_last_fifty_of_each_class() -> None:
     held = source("tinyimagenet20_train", hold_out={"per_class": 50}, subset="held_out").index()
-    assert np.bincount([entry.label or 0 for entry in held.entries]).tolist() == [50] * 20
+    assert np.bincount([entry.truth or 0 for entry in held.entries]).tolist() == [50] * 20
 
 
 def test_synsets_map_to_imagenet_indices() -> None:
     found = source("imagenette224_val", label_map={"n01440764": 0, "n03888257": 701}, take=20).index()
-    assert np.unique([entry.label or 0 for entry in found.entries]).tolist() == [0, 701]
+    assert np.unique([entry.truth or 0 for entry in found.entries]).tolist() == [0, 701]
     assert found.classes[701] == "n03888257_parachute"

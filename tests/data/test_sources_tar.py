@@ -49,7 +49,7 @@ def test_images_are_read_in_place(photos: Path) -> None:
     assert isinstance(first, Sample)
     assert first.image.shape == (5, 7, 3)
     assert (first.image == 20).all()
-    assert first.label is None
+    assert first.truth is None
     assert isinstance(broken, Skipped)
     assert "set/broken.png" in broken.reason or broken.id == "set/broken.png"
     assert isinstance(last, Sample)

@@ -207,7 +207,7 @@ def test_parity_with_the_reference(norm: Norm, eps: float, loss: Any) -> None:
 
     steps, samples = 30, Signs(count=34).read(Signs(count=34).scan().entries)
     images = torch.stack([torch.from_numpy(each.image).permute(2, 0, 1) / 255 for each in samples])  # type: ignore[union-attr]
-    labels = torch.tensor([each.label for each in samples])  # type: ignore[union-attr]
+    labels = torch.tensor([each.truth for each in samples])  # type: ignore[union-attr]
     model = SmallConvNet(weights="signs-standard-v1").build().requires_grad_(requires_grad=False)
     right = model(images).argmax(1) == labels
     images, labels = images[right], labels[right]

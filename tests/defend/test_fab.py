@@ -191,7 +191,7 @@ def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     source = Signs(count=64)
     samples = source.read(source.index().entries)
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
-    labels = torch.tensor([s.label for s in samples])
+    labels = torch.tensor([s.truth for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()
     victims = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(64))
     target = ToyTarget(model, model.classes, 64)

@@ -356,7 +356,7 @@ def test_corruptions_take_images_of_any_size():
     for corruption in CORRUPTIONS:
         changed = corrupted(small, corruption)
         assert changed.image.shape == (5, 9, 3)
-        assert changed.label == 1
+        assert changed.truth == 1
 
 
 def test_adversarial_images_stay_in_their_ball_and_raise_the_loss(graph):

@@ -114,7 +114,7 @@ def test_labels_that_mean_nothing_are_not_learned(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def shuffled(samples: Any, where: str) -> Tensor:
-        labels = torch.tensor([sample.label for sample in samples])
+        labels = torch.tensor([sample.truth for sample in samples])
         return labels[torch.randperm(len(labels), generator=Rng(0).at(len(labels)).torch())]
 
     monkeypatch.setattr("clearsight.pipelines.training.image_set._labels", shuffled)

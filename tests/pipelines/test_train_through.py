@@ -137,7 +137,7 @@ def test_trained_restorers_learn_and_are_published(
     restorer = RESTORERS.parse({"kind": "unet_denoiser", "weights": str(beside)})
     assert restorer.resolved().sigma == 8 / 255  # type: ignore[attr-defined]
     spec = CLASSIFIERS.parse({"kind": "small_convnet", "weights": str(done.weights.folder)})
-    part = decode(config.data, [e for e in config.data.index().entries if e.label is not None][-34:])
+    part = decode(config.data, [e for e in config.data.index().entries if e.truth is not None][-34:])
     again = score(chain(restorer, spec).build(), part, "cpu")
     assert again == done.scores["validation"]
 
