@@ -25,10 +25,9 @@ check: $(READY) .typing
 # which does not follow links.
 .PHONY: .typing
 .typing:
-	rm -rf .typing/copy && mkdir -p .typing/copy
-	test -L .typing/clearsight/data || (mkdir -p .typing/clearsight && cd .typing/clearsight && \
-	    ln -sf ../../clearsight/*.py ../../clearsight/py.typed . && \
-	    for room in data restore defend pipelines; do ln -s ../../$$room $$room; done)
+	rm -rf .typing && mkdir -p .typing/clearsight .typing/copy
+	cd .typing/clearsight && ln -s ../../clearsight/*.py ../../clearsight/py.typed . && \
+	    for room in data restore defend pipelines; do ln -s ../../$$room $$room; done
 	cp -RL .typing/clearsight .typing/copy/clearsight
 
 format: $(READY)
