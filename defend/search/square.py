@@ -70,7 +70,7 @@ def random_squares(
             break
         hunt = _begin(victims, left, streams, norm, eps)
         hunt.ask(target, hunt.best, loss)
-        hunt = _settle(hunt, images, broken)
+        hunt = _without_misclassified(hunt, images, broken)
         for query in range(queries):
             if not len(hunt.at):
                 break
@@ -80,7 +80,7 @@ def random_squares(
             propose = _square if norm == "linf" else _pattern
             tried = propose(hunt.best, hunt.centre, hunt.draws[:, query % BLOCK], share, norm, eps)
             hunt.ask(target, tried, loss)
-            hunt = _settle(hunt, images, broken)
+            hunt = _without_misclassified(hunt, images, broken)
         images[hunt.at] = hunt.best
     return images, broken
 
@@ -131,8 +131,8 @@ def _begin(victims: AttackBatch, at: Tensor, streams: Streams, norm: Norm, eps: 
     return _Hunt(at, some.rows, some.labels, some.images, first, score, score > 0, empty)
 
 
-def _settle(hunt: _Hunt, images: Tensor, broken: Tensor) -> _Hunt:
-    """Note the images that are misclassified now; return the others."""
+def _without_misclassified(hunt: _Hunt, images: Tensor, broken: Tensor) -> _Hunt:
+    """Note the images that are misclassified now and return the hunt for the others."""
     if not hunt.done.any():
         return hunt
     finished = hunt.at[hunt.done]

@@ -29,7 +29,7 @@ PAGES = {
     "/docs": ("docs.html", "text/html"),
     "/docs.js": ("docs.js", "text/javascript"),
 }
-PICTURE: dict[str, Any] = {
+IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The bytes of an image file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000.",
@@ -84,7 +84,7 @@ def create_app(service: InferenceService, top: int, hosts: Collection[str] = ())
 def _work(app: FastAPI, service: InferenceService, top: int) -> None:
     gives_image = service.session.deployed.output("image") is not None
 
-    @app.post("/v1/predict", responses=FAILURES, openapi_extra=PICTURE, response_model_exclude_none=True)
+    @app.post("/v1/predict", responses=FAILURES, openapi_extra=IMAGE_BODY, response_model_exclude_none=True)
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=1, le=10_000, description="Most classes.")] = top,
@@ -106,7 +106,7 @@ def _work(app: FastAPI, service: InferenceService, top: int) -> None:
     @app.post(
         "/v1/restore",
         responses=IMAGE | FAILURES | NO_IMAGES,
-        openapi_extra=PICTURE,
+        openapi_extra=IMAGE_BODY,
         response_class=Response,
     )
     async def restore(request: Request) -> Response:
