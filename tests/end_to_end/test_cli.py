@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 from PIL import Image
 
 from clearsight.data.contract.rng import Rng
+from clearsight.pipelines.cli.app import main
 
 HOUSE = Path(__file__).parents[2]
 TOYS = HOUSE / "tests" / "pipelines"
@@ -23,7 +25,8 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": f"{HOUSE}{os.pathsep}{TOYS}", "COLUMNS": "160"}
 
 
-def clearsight(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
     return subprocess.run(
         [*CLI, *arguments],
         cwd=cwd,
@@ -33,6 +36,29 @@ def clearsight(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         timeout=240,
         check=False,
     )
+
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def clearsight(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run the command in this process, which has torch imported already."""
+    monkeypatch.syspath_prepend(str(TOYS))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        monkeypatch.chdir(cwd)
+        with pytest.raises(SystemExit) as done:
+            main(arguments)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        code = done.value.code or 0
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture
@@ -67,33 +93,41 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+QUICK = """
+import sys
+from clearsight.pipelines.cli.app import main
+for arguments in {commands}:
+    try:
+        main(arguments)
+    except SystemExit as e:
+        assert not e.code, (arguments, e.code)
+    heavy = {{'torch', 'cv2', 'kornia', 'skimage', 'albumentations', 'onnxruntime'}} & set(sys.modules)
+    assert not heavy, (arguments, heavy)
+    print('end of', *arguments)
+"""
+
+
+def test_quick_commands_load_neither_torch_nor_opencv(config: Path) -> None:
+    commands = [
         ["--help"],
         ["list"],
         ["list", "restorers"],
         ["show", "median"],
         ["schema", "evaluate"],
         ["check", "config.yaml"],
-    ],
-)
-def test_quick_commands_load_neither_torch_nor_opencv(arguments: list[str], config: Path) -> None:
-    code = (
-        "import sys\nfrom clearsight.pipelines.cli.app import main\ntry:\n    main(sys.argv[1:])\n"
-        "except SystemExit as e:\n    assert not e.code, e.code\n"
-        "heavy = {'torch', 'cv2', 'kornia', 'skimage', 'albumentations', 'onnxruntime'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=config.parent, env=environment(), capture_output=True, text=True,
-        timeout=60, check=False,
+        [sys.executable, "-c", QUICK.format(commands=commands)], cwd=config.parent, env=environment(),
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    rest = done.stdout
+    for arguments in commands:
+        said, _, rest = rest.partition(f"end of {' '.join(arguments)}\n")
+        assert said.strip(), arguments
 
 
-def test_check_counts_cells_and_passes(config: Path) -> None:
+def test_check_counts_cells_and_passes(config: Path, clearsight: Call) -> None:
     done = clearsight("check", "config.yaml", cwd=config.parent)
     assert done.returncode == 0
     assert "32 cells" in done.stdout
@@ -113,7 +147,9 @@ def test_check_counts_cells_and_passes(config: Path) -> None:
         ("baseline: plain", "baseline: plian", "did you mean 'plain'?"),
     ],
 )
-def test_mistakes_are_one_line_and_a_bad_exit(config: Path, old: str, new: str, words: str) -> None:
+def test_mistakes_are_one_line_and_a_bad_exit(
+    config: Path, old: str, new: str, words: str, clearsight: Call
+) -> None:
     change(config, old, new)
     done = clearsight("run", "config.yaml", "--quiet", "--workers", "1", cwd=config.parent)
     assert done.returncode in (1, 2), done.stderr
@@ -123,13 +159,21 @@ def test_mistakes_are_one_line_and_a_bad_exit(config: Path, old: str, new: str, 
     assert "Traceback" not in done.stderr
 
 
-def test_the_version_is_the_packages(tmp_path: Path) -> None:
+def test_a_mistake_ends_the_process(config: Path) -> None:
+    change(config, "path: images", "path: pictuers")
+    done = process("run", "config.yaml", "--quiet", "--workers", "1", cwd=config.parent)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_version_is_the_packages(tmp_path: Path, clearsight: Call) -> None:
     from clearsight.pipelines.runs.versions import clearsight_version
 
     assert clearsight("--version", cwd=tmp_path).stdout.strip() == f"clearsight {clearsight_version()}"
 
 
-def test_unknown_words_on_the_command_line(tmp_path: Path) -> None:
+def test_unknown_words_on_the_command_line(tmp_path: Path, clearsight: Call) -> None:
     for arguments in (["run", "none.yaml"], ["show", "medain"], ["list", "restorer"], ["schema", "evalute"]):
         done = clearsight(*arguments, cwd=tmp_path)
         assert done.returncode == 2, arguments
@@ -177,10 +221,10 @@ def test_a_killed_run_goes_on_and_ends_equal(config: Path, how: signal.Signals) 
     while workers_of(home) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not workers_of(home), "workers outlive the run"
-    again = clearsight("run", "config.yaml", "--quiet", cwd=home)
+    again = process("run", "config.yaml", "--quiet", cwd=home)
     assert again.returncode == 0, again.stderr
     assert list(home.glob("runs/*_cli_*")) == [folder]
-    undisturbed = clearsight("run", "config.yaml", "--quiet", "--out", "other", "--workers", "1", cwd=home)
+    undisturbed = process("run", "config.yaml", "--quiet", "--out", "other", "--workers", "1", cwd=home)
     assert undisturbed.returncode == 0, undisturbed.stderr
     (other,) = home.glob("other/*_cli_*")
     assert (folder / "results.parquet").read_bytes() == (other / "results.parquet").read_bytes()
