@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,16 +52,19 @@ def command(
     top = _top(session, top, csv, restored)
     items = find(given, restored)
     goals = {} if restored is None else targets(items, restored.expanduser())
-    sink: Table | Lines = Lines(sys.stdout)
-    if csv is not None:
-        mode = {None: "new", True: "resume", False: "fresh"}[resume]
-        sink = Table(csv.expanduser(), _key(session, size, most), top, mode=mode)
-    left = [item for item in items if item.name not in sink.held or _missing(goals.get(item.name))]
-    began = time.perf_counter()
-    with progress(quiet=quiet) as bars:
-        say = _Said(bars)
-        computer = Computer(session, top=top, batch=most, images=bool(goals))
-        outcome = Inference(computer, want, sink, goals, say, bars).all(left)
+    with ExitStack() as opened:
+        sink: Table | Lines = Lines(sys.stdout)
+        if csv is not None:
+            mode = {None: "new", True: "resume", False: "fresh"}[resume]
+            sink = opened.enter_context(
+                closing(Table(csv.expanduser(), _key(session, size, most), top, mode=mode))
+            )
+        left = [item for item in items if item.name not in sink.held or _missing(goals.get(item.name))]
+        began = time.perf_counter()
+        with progress(quiet=quiet) as bars:
+            say = _Said(bars)
+            computer = Computer(session, top=top, batch=most, images=bool(goals))
+            outcome = Inference(computer, want, sink, goals, say, bars).all(left)
     say.rest()
     if not quiet:
         _closing(session, provider, outcome, len(items) - len(left), time.perf_counter() - began)
