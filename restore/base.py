@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
-    from clearsight.data.contract.types import Images
+    from clearsight.data.contract.types import Images, PerImage, ScaledImages
     from clearsight.restore.restorer import Restorer
 
 
@@ -73,11 +73,11 @@ class RestorerSpec(PartSpec):
         """
         return None
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
+    def restore(self, x: Images, network: nn.Module | None) -> ScaledImages:
         """Hook: return restored images; ``x`` is padded as the facts ask and must not be changed in place."""
         return self.computed(network, x)
 
-    def restore_told(self, x: Images, network: nn.Module | None, sigma: Images) -> Images:
+    def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> ScaledImages:
         """Hook: as ``restore``, told the noise of each image; by default the restorer has no use for it.
 
         Args:
@@ -87,7 +87,7 @@ class RestorerSpec(PartSpec):
         """
         return self.restore(x, network)
 
-    def computed(self, network: nn.Module | None, *inputs: Images) -> Images:
+    def computed(self, network: nn.Module | None, *inputs: Tensor) -> ScaledImages:
         """Return what the network gives for these inputs.
 
         Raises:
@@ -95,12 +95,12 @@ class RestorerSpec(PartSpec):
         """
         if network is None:
             raise NotImplementedError(f"{type(self).__name__} defines neither 'restore' nor 'network'")
-        out: Images = network(*inputs)
+        out: ScaledImages = network(*inputs)
         return out
 
     def randomized(
         self, x: Images, network: nn.Module | None, generators: Sequence[torch.Generator]
-    ) -> Images:
+    ) -> ScaledImages:
         """Hook: what ``restore`` is to a restorer without random numbers; only where ``stochastic``.
 
         Args:
@@ -110,7 +110,7 @@ class RestorerSpec(PartSpec):
         """
         raise NotImplementedError
 
-    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
+    def surrogate(self, x: Images, network: nn.Module | None) -> ScaledImages:
         """Hook: return the differentiable stand-in; only where ``gradient`` is SURROGATE."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ class ArrayRestorerSpec(RestorerSpec):
         """Hook: return the restored image; (h, w, c) float32 in [0, 1] in and out."""
         raise NotImplementedError
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
+    def restore(self, x: Images, network: nn.Module | None) -> ScaledImages:
         """Run ``restore_array`` on a copy of every image of the batch, on the CPU, in float32."""
         import numpy as np
         import torch

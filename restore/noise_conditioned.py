@@ -12,7 +12,7 @@ from clearsight.restore.base import RestorerSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from clearsight.data.contract.types import Images
+    from clearsight.data.contract.types import Images, PerImage
 
 NOISE_LEVEL = "noise_level"
 """The fact as it stands in ``conditioning``."""
@@ -44,7 +44,7 @@ class NoiseConditioned(RestorerSpec):
         sigma = estimate_sigma(x) if self.sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), self.sigma)
         return self.computed(network, x, sigma)
 
-    def restore_told(self, x: Images, network: nn.Module | None, sigma: Images) -> Images:
+    def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> Images:
         """Return denoised images for these noise levels; a blind network is not told them."""
         if not self.conditioned_on(NOISE_LEVEL):
             return super().restore(x, network)

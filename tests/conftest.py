@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typed
 from hypothesis import settings
 
 torch.set_num_threads(1)
+# Where the shapes of `data/contract/types.py` are used. Tests of training hand in stand-ins for restorers.
+typed.install(
+    *(f"clearsight.restore.{name}" for name in ("base", "noise_conditioned", "classical", "learned", "ops"))
+)
 # Equal examples on every machine and in every run.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")

@@ -12,7 +12,7 @@ from clearsight.restore.base import RestorerFacts, RestorerSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from clearsight.data.contract.types import Images
+    from clearsight.data.contract.types import Images, PerImage
 
 R = TypeVar("R", bound=RestorerSpec)
 
@@ -51,7 +51,7 @@ class AutoExposure(RestorerSpec):
         return from_linear((gain_of(light, self.gain, self.max_gain) * light).clamp_max(1.0))
 
 
-def gain_of(light: Images, gain: float | Literal["auto"], max_gain: float) -> Images:
+def gain_of(light: Images, gain: float | Literal["auto"], max_gain: float) -> PerImage:
     """Return the gain (n, 1, 1, 1) of images in linear light: the given one, or the estimate."""
     from clearsight.restore.ops.linear_light import exposure_gain
 

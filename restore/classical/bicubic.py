@@ -11,7 +11,7 @@ from clearsight.restore.base import RestorerFacts, RestorerSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from clearsight.data.contract.types import Images
+    from clearsight.data.contract.types import Images, ScaledImages
 
 
 class Bicubic(RestorerSpec):
@@ -34,7 +34,7 @@ class Bicubic(RestorerSpec):
         """Return the facts: four taps a side, which lie left or right of the pixel's centre."""
         return RestorerFacts(scale=self.scale, receptive_field=5)
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
+    def restore(self, x: Images, network: nn.Module | None) -> ScaledImages:
         """Return images of ``scale`` times the size."""
         return self._enlarge(self._enlarge(x, 2), 3)
 

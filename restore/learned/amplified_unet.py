@@ -13,7 +13,7 @@ from clearsight.restore.classical.auto_exposure import gain_of, with_gain
 if TYPE_CHECKING:
     from torch import nn
 
-    from clearsight.data.contract.types import Images
+    from clearsight.data.contract.types import Images, PerImage
 
 SMOOTHING = 2
 """Pixels beyond the network's reach that the map of the noise depends on."""
@@ -60,7 +60,7 @@ class AmplifiedUNet(RestorerSpec):
         """Return this restorer with the gain of the whole image, for its tiles."""
         return with_gain(self, x, self.gain, self.max_gain)
 
-    def gain_of(self, light: Images) -> Images:
+    def gain_of(self, light: Images) -> PerImage:
         """Return the gain of each image, (n, 1, 1, 1), for linear light (n, c, h, w)."""
         return gain_of(light, self.gain, self.max_gain)
 

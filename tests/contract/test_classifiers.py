@@ -31,8 +31,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "efficientnet_lite0": {"only": (0, 217, 482, 491, 497)},
 }
 """A small network of each kind; a kind that is not here is tried with ``classes: 5`` alone."""
-SLOW = {"efficientnet_lite0": pytest.mark.slow}
-"""Kinds whose export takes long."""
+FAST_EXPORT = "small_convnet"
+"""The kind whose export is tried by the fast tests too; of a new kind, it is a slow test."""
 TOY = """
 from torch import nn
 
@@ -219,8 +219,9 @@ def test_gradient_of_an_image_does_not_depend_on_its_company(
     assert torch.allclose(together[1:2], alone, atol=1e-5 * float(alone.abs().max()) + 1e-9, rtol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:.isinstance.treespec:FutureWarning")
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=SLOW.get(kind, ())) for kind in KINDS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind == FAST_EXPORT else [pytest.mark.slow]) for kind in KINDS]
+)
 def test_onnx_claim(kind: str, make: Callable[[str], ClassifierSpec], tmp_path: Path) -> None:
     spec = make(kind)
     if spec.onnx != "ok":

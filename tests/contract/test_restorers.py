@@ -45,20 +45,8 @@ SMALL = {
     "wiener": {"border_rounds": 1, "kernel": {"kind": "motion", "length": 3, "angle": 20}},
 }
 """Fields that make a kind cheap to test; a kind that is not listed is tested with its defaults."""
-SLOW_EXPORTS = frozenset(
-    {
-        "amplified_unet",
-        "bicubic",
-        "bilateral",
-        "clahe",
-        "enlighten",
-        "histogram_equalization",
-        "nafnet",
-        "non_local_means",
-        "wavelet",
-        "wiener",
-    }
-)
+FAST_EXPORTS = ("median", "srcnn")
+"""A classical and a learned kind whose export is tried by the fast tests too; of a new kind, it is a slow test."""
 KINDS = tuple(RESTORERS.kinds)
 
 
@@ -231,11 +219,10 @@ def test_gradients_are_finite_at_black_and_white(kind):
 
 
 def exports() -> list[object]:
-    return [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW_EXPORTS else []) for kind in KINDS]
+    return [pytest.param(kind, marks=[] if kind in FAST_EXPORTS else [pytest.mark.slow]) for kind in KINDS]
 
 
 @pytest.mark.parametrize("kind", exports())
-@pytest.mark.filterwarnings("ignore")
 def test_onnx_claim(kind):
     spec = small(kind)
     if spec.onnx != "ok":

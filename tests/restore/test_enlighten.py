@@ -155,7 +155,6 @@ def test_order_of_a_level_is_convolution_relu_norm() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_export_with_weights_that_matter() -> None:
     import onnxruntime
 

@@ -114,7 +114,6 @@ def test_tiles_get_the_gain_of_the_whole_image(kind):
 
 @each_kind
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_estimated_gain_exports(kind):
     onnxruntime = pytest.importorskip("onnxruntime")
     restorer, free = part(kind), torch.export.Dim.DYNAMIC

@@ -108,7 +108,6 @@ class _Estimator(torch.nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_export_with_dynamic_sizes():
     import onnxruntime
 

@@ -68,7 +68,6 @@ def test_padded_cropped_clamped(size):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_padding_exports_with_dynamic_sizes():
     import onnxruntime
 

@@ -1,0 +1,139 @@
+"""Under pytest every annotated function of the package checks what it is given and what it returns.
+
+`jaxtyping.install_import_hook` would see only the names that a module has while it is imported; the modules of specs
+import what their annotations name under ``if TYPE_CHECKING:``, and jaxtyping takes every such name for ``Any``. So
+the annotations are read here, when a function is called for the first time, with those imports made.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import random
+import sys
+import types
+import typing
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from jaxtyping import jaxtyped
+
+# beartype looks at a random entry of a list: it must not draw from the generator that `no_global_rng` watches.
+with patch("random.getrandbits", random.Random(0).getrandbits):
+    from beartype import BeartypeConf, beartype
+    from beartype.door import is_bearable
+    from beartype.roar import BeartypeException
+
+CONF = BeartypeConf(is_pep484_tower=True)
+"""An int is a float, as it is for mypy."""
+DECORATOR = "__check_types__"
+
+
+def check_types(function: types.FunctionType) -> Callable[..., Any]:
+    """Return the function with checks, which are made at the first call."""
+
+    @functools.cache
+    def checked() -> Callable[..., Any]:
+        return _checked(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return function(*arguments, **keywords)
+        return checked()(*arguments, **keywords)
+
+    return call
+
+
+def _checked(function: types.FunctionType) -> Callable[..., Any]:
+    names = dict(_names(function.__module__)) | {
+        name: cell.cell_contents
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        if cell != types.CellType()
+    }
+    hints = {name: _hint(hint, names) for name, hint in function.__annotations__.items()}
+    plain = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    functools.update_wrapper(plain, function)
+    del plain.__wrapped__
+    plain.__kwdefaults__ = function.__kwdefaults__
+    plain.__annotations__ = {name: hint for name, hint in hints.items() if hint is not Any}
+    return jaxtyped(plain, typechecker=beartype(conf=CONF)) if plain.__annotations__ else plain
+
+
+def _hint(hint: object, names: dict[str, Any]) -> Any:
+    """Return what an annotation means; ``Any`` where beartype cannot tell."""
+    try:
+        meant = eval(hint, names) if isinstance(hint, str) else hint
+    except NameError:
+        # A type variable of a class body or a name of an outer function that this one does not use.
+        return Any
+    try:
+        is_bearable(None, meant, conf=CONF)
+    except BeartypeException:
+        return Any
+    return meant
+
+
+@functools.cache
+def _names(module_name: str) -> dict[str, Any]:
+    """Return the names of a module, those included that it imports for type checkers only."""
+    module = sys.modules[module_name]
+    names = dict(vars(module))
+    assert module.__file__ is not None
+    for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            exec(compile(ast.Module(node.body, []), module.__file__, "exec"), names)
+    # beartype knows what Self is only where it decorates whole classes.
+    return names | {"Self": Any}
+
+
+class _Loader(SourceFileLoader):
+    """Puts the decorator next to every function, as jaxtyping's own hook does; caches no bytecode."""
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> types.CodeType:
+        tree = ast.parse(importlib.util.decode_source(data), path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                name = ast.Name(DECORATOR, ast.Load(), lineno=node.lineno, col_offset=node.col_offset)
+                node.decorator_list.append(ast.fix_missing_locations(ast.copy_location(name, node)))
+        return typing.cast(types.CodeType, compile(tree, path, "exec", dont_inherit=True, optimize=_optimize))
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        vars(module)[DECORATOR] = check_types
+        super().exec_module(module)
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, packages: tuple[str, ...]) -> None:
+        self.packages = packages
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if not fullname.startswith(self.packages):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def install(*packages: str) -> None:
+    """Check the functions of packages (or modules) that are imported from now on."""
+    early = [name for name in sys.modules if name.startswith(packages)]
+    assert not early, f"imported before their checks could be made: {early}"
+    sys.meta_path.insert(0, _Finder(packages))
