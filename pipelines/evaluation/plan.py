@@ -11,6 +11,7 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import content_key
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
 from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
 from clearsight.pipelines.evaluation.worker import CellChunk, Job
@@ -75,6 +76,7 @@ def prepare(
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
     warnings = _check_systems(systems, intake)
+    warnings += behaviour_warnings(systems, config.data, intake.entries)
     _check_attacks(grid, systems, intake)
     metrics = metrics_of(config, grid, labelled=intake.labelled)
     setting = {"device": device, "measured": key_of(measurements), **library_versions()}

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clearsight.data.contract.column import Column
+from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
@@ -171,6 +172,7 @@ class Bench:
         with torch.inference_mode():
             streams = judge_streams(ids, seed, 0) if system.stochastic else None
             values = system.trace(images, clock, streams=streams)
+            _refuse_non_finite(system.graph, values, ids, cell)
             votes = None
             if system.stochastic and batch.labels is not None and system.classes:
                 votes = majority(system, images, ids, seed=seed, draws=self.job.draws)
@@ -242,6 +244,23 @@ class _Found:
     rows: list[Row]
     images: dict[str, Tensor]
     attacked: Attacked | None
+
+
+def _refuse_non_finite(graph: Graph, values: Mapping[str, Tensor], ids: Sequence[str], cell: Cell) -> None:
+    """Stop at the first part that gives values that are not numbers: no figure can be made of them.
+
+    Raises:
+        DataError: with the image, the part, the system and the condition.
+    """
+    for step in graph.steps:
+        finite = values[step.name].flatten(1).isfinite().all(1)
+        if not bool(finite.all()):
+            raise DataError(
+                f"part '{step.part_name}' gives values that are not finite for image"
+                f" '{ids[int((~finite).nonzero()[0])]}'",
+                where=f"system '{cell.system}', condition '{cell.condition}'",
+                hint="fix the part (0/0 on a flat image?), or leave the image out",
+            )
 
 
 def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:

@@ -1,0 +1,88 @@
+"""Whether systems behave as results need it: equal outputs for equal images, alone as in company; logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from clearsight.data.contract.sample import Sample
+from clearsight.data.contract.spec import Flow
+from clearsight.data.sources.base import Entry, Source
+from clearsight.defend.foreign import ForeignClassifier
+from clearsight.pipelines.evaluation.rows import to_tensor
+from clearsight.pipelines.systems.graph import OUT
+from clearsight.pipelines.systems.system import System
+
+LOOKED_AT = 4
+"""Images that systems are tried with before a run."""
+EQUAL = 1e-3
+"""Relative difference below which outputs are equal: batches of other sizes are summed in another order."""
+
+
+def behaviour_warnings(
+    systems: Mapping[str, System], source: Source, entries: Sequence[Entry]
+) -> tuple[str, ...]:
+    """Return what a reader of the results must know of how systems behave.
+
+    Each system computes a few images twice, together and one by one. Random parts that say so are left out:
+    their draws are a function of the image.
+
+    Args:
+        systems: in eval mode, on the CPU.
+        source: where images come from.
+        entries: the images of the run.
+    """
+    images = _first(source, entries)
+    if images is None:
+        return ()
+    warnings = []
+    for name, system in systems.items():
+        with torch.inference_mode():
+            warnings += [f"system '{name}' {what}" for what in _found(system, images)]
+    return tuple(warnings)
+
+
+def _first(source: Source, entries: Sequence[Entry]) -> Tensor | None:
+    """Return the first images of one size (n, c, h, w), None where none can be read."""
+    samples = [sample for sample in source.read(entries[:LOOKED_AT]) if isinstance(sample, Sample)]
+    alike = [sample.image for sample in samples if sample.image.shape == samples[0].image.shape]
+    return to_tensor(alike) if alike else None
+
+
+def _found(system: System, images: Tensor) -> list[str]:
+    values = system.trace(images)
+    warnings = [
+        f"has a classifier ('{step.part_name}') that gives probabilities where logits are expected:"
+        " confidence, calibration and losses are wrong; add 'output: probabilities' to the part"
+        for step in system.graph.steps
+        if step.gives is Flow.LOGITS and _are_probabilities(step.spec, values[step.name])
+    ]
+    if system.stochastic:
+        return warnings
+    out = values[OUT].float()
+    if _apart(out, system.trace(images)[OUT]) > EQUAL:
+        warnings.append(
+            "gives different outputs for equal images (dropout or noise that stays active?):"
+            " its figures cannot be repeated"
+        )
+    elif _apart(out, torch.cat([system.trace(image[None])[OUT] for image in images])) > EQUAL:
+        warnings.append(
+            "gives an image other outputs in company than alone (batch statistics?): its figures depend on"
+            " 'chunk'"
+        )
+    return warnings
+
+
+def _are_probabilities(spec: object, out: Tensor) -> bool:
+    # Only of what users bring: the project's own networks end in a linear layer.
+    if not isinstance(spec, ForeignClassifier) or spec.output != "logits":
+        return False
+    return bool((out >= 0).all() and (out <= 1).all() and ((out.sum(1) - 1).abs() < EQUAL).all())
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """Return the largest difference, relative to the largest value; 0 where values are not finite in both."""
+    distance = (one - other.float()).abs().nan_to_num(0.0, 0.0, 0.0).max()
+    return float(distance / one.abs().nan_to_num(0.0, 0.0, 0.0).max().clamp_min(1e-12))
