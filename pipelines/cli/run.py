@@ -47,15 +47,17 @@ def report_command(path: Path, *, markdown: bool) -> None:
 def _print(path: Path) -> None:
     from clearsight.pipelines.report.terminal import headline
     from clearsight.pipelines.runs.folder import read_json
+    from clearsight.pipelines.runs.summary import parse_summary
 
-    summary = read_json(RunFolder(path).summary)
+    content = read_json(RunFolder(path).summary)
+    summary = parse_summary(content)
     screen = console()
-    screen.print(headline(summary))
-    skipped = summary["data"]["skipped"]
+    screen.print(headline(content))
+    skipped = summary.data.skipped
     for item in skipped[:20]:
-        screen.print(f"skipped {item['id']}: {item['reason']}", markup=False)
+        screen.print(f"skipped {item.id}: {item.reason}", markup=False)
     if len(skipped) > 20:
         screen.print(f"... and {len(skipped) - 20} more: {RunFolder(path).skipped}", markup=False)
-    for warning in summary["warnings"]:
+    for warning in summary.warnings:
         screen.print(f"warning: {warning}", markup=False)
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from clearsight.data.contract.errors import RunError
 from clearsight.data.corruptions.base import is_clean
 from clearsight.pipelines.report.reliability import LIMITED, flag_of, judged, worst_of
 from clearsight.pipelines.report.words import plain, radius
+from clearsight.pipelines.runs.summary import parse_summary
 
 ALL = "all corruptions"
 """The group of every corrupted condition."""
@@ -46,17 +46,12 @@ class Figures:
         summary: the contents of ``summary.json`` (schema 1).
 
     Raises:
-        RunError: it has another schema.
+        RunError: it has another schema, or lacks what a summary must have.
     """
 
     def __init__(self, summary: Mapping[str, Any]) -> None:
         """Index cells and aggregates."""
-        if summary.get("schema") != 1:
-            raise RunError(
-                f"cannot read a summary of schema {summary.get('schema')!r}",
-                where="summary.json",
-                hint="this version reads schema 1: summarise the run again",
-            )
+        self.run = parse_summary(summary)
         self.summary = summary
         self.systems: list[Mapping[str, Any]] = list(summary["systems"])
         self.names: list[str] = [system["name"] for system in self.systems]

@@ -210,9 +210,9 @@ def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -
     """
     others = [name for name in rivals if name != top]
     tested = {}
-    for entry in figures.summary.get("pairs") or []:
-        if head.attacks and tuple(entry["attacks"]) == head.attacks:
-            tested = {frozenset((pair["first"], pair["second"])): pair["p"] for pair in entry["pairs"]}
+    for scenario in figures.run.pairs:
+        if head.attacks and tuple(scenario.attacks) == head.attacks:
+            tested = {frozenset((pair.first, pair.second)): pair.p for pair in scenario.pairs}
     raw = [tested.get(frozenset((top, name))) for name in others]
     if None not in raw:
         adjusted = holm([p for p in raw if p is not None])

@@ -69,7 +69,7 @@ class SystemFacts:
     chain: str
     baseline: bool = False
     parts: list[PartFacts] = field(default_factory=list)
-    ms_per_image: Time = field(default_factory=Time)
+    ms_per_image: Time | None = None
 
 
 @dataclass(frozen=True)

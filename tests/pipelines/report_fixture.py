@@ -207,11 +207,20 @@ def _metrics(level: float, index: int, place: dict[str, Any], n: int) -> dict[st
     after = None if clean or not index else 33 - 2.1 * place["severity"]
 
     def flat(number: float | None) -> dict[str, Any] | None:
-        return None if number is None else {"value": number, "low": number - 0.2, "high": number + 0.2}
+        return (
+            None
+            if number is None
+            else {"value": number, "low": number - 0.2, "high": number + 0.2, "method": "bootstrap"}
+        )
 
     return {
         "accuracy": wilson(level, n),
-        "ece": {"value": (1 - level) / 4, "low": (1 - level) / 5, "high": (1 - level) / 3},
+        "ece": {
+            "value": (1 - level) / 4,
+            "low": (1 - level) / 5,
+            "high": (1 - level) / 3,
+            "method": "bootstrap",
+        },
         "psnr": flat(after),
         "psnr_in": flat(before),
     }
@@ -243,7 +252,13 @@ def _aggregate(
         "conditions": len(members),
         "metrics": entry,
         "versus": versus,
-        "mce": {"value": 0.7, "low": 0.66, "high": 0.74, "source": "AlexNet (Hendrycks & Dietterich 2019)"}
+        "mce": {
+            "value": 0.7,
+            "low": 0.66,
+            "high": 0.74,
+            "method": "bootstrap",
+            "source": "AlexNet (Hendrycks & Dietterich 2019)",
+        }
         if whole
         else None,
         "relative_mce": None,

@@ -112,7 +112,12 @@ def test_the_best_is_marked_and_what_overlaps_it(made: dict[str, Any]) -> None:
     assert marks(made, "pgd-2") == {"plain": "", "restored": "best"}
     assert marks(made, "natural") == {"plain": "best", "restored": "near"}
     for name, low in (("plain", 0.05), ("restored", 0.30)):
-        cell_of(made, name, "none")["metrics"]["ece"] = {"value": low, "low": low - 0.01, "high": low + 0.01}
+        cell_of(made, name, "none")["metrics"]["ece"] = {
+            "value": low,
+            "low": low - 0.01,
+            "high": low + 0.01,
+            "method": "bootstrap",
+        }
     assert marks(made, "ECE") == {"plain": "best", "restored": ""}, "less is better"
 
 
