@@ -92,7 +92,8 @@ def test_images_are_restored_on_disk(tmp_path: Path) -> None:
     photo(tmp_path / "b.png", (24, 24))
     outcome = clearsight.restore_images(tmp_path, tmp_path / "out", ["median", "gamma"])
     assert (outcome.made, outcome.kept, outcome.failed) == (2, 0, [])
-    assert Image.open(tmp_path / "out" / "b.png").size == (24, 24)
+    with Image.open(tmp_path / "out" / "b.png") as image:
+        assert image.size == (24, 24)
     assert clearsight.restore_images(tmp_path, tmp_path / "out", "median,gamma").kept == 2
 
 
@@ -121,8 +122,9 @@ def test_a_system_is_exported_and_run_without_torch(tmp_path: Path) -> None:
     classifier = SmallConvNet(classes=17, width=4, blocks=1)
     done = clearsight.export(classifier, tmp_path, name="signs", on_message=lines.append)
     session = clearsight.Session(done.path, provider="cpu")
-    image = np.asarray(Image.open(photo(tmp_path / "a.png")))
-    assert session.classify([image]).probabilities.shape == (1, 17)
+    with Image.open(photo(tmp_path / "a.png")) as image:
+        pixels = np.asarray(image)
+    assert session.classify([pixels]).probabilities.shape == (1, 17)
     assert lines
 
 
