@@ -101,7 +101,15 @@ class Figures:
             found = self.cell(system, self.clean, column.attack)
             if found:
                 return found
-        return self._aggregates.get((system, column.group, column.attack))
+        found = self._aggregates.get((system, column.group, column.attack))
+        if found is None and (single := self._single(column.group)):
+            return self.cell(system, single, column.attack)
+        return found
+
+    def _single(self, group: str) -> str | None:
+        """Return the one condition of a group; None where it has several, which have a mean of their own."""
+        members = self.members(group)
+        return str(members[0]["name"]) if len(members) == 1 else None
 
     @property
     def attacked(self) -> list[str]:
@@ -167,7 +175,13 @@ class Figures:
                 sizes.setdefault(group, int(aggregate["conditions"]))
         if any(self.cell(name, self.clean, attack) for name in self.names):
             sizes["clean"] = 1
+        for group in dict.fromkeys(str(condition["group"]) for condition in self.corrupted()):
+            single = self._single(group)
+            if group not in sizes and single and any(self.cell(name, single, attack) for name in self.names):
+                sizes[group] = 1
+        places = [str(condition["group"]) for condition in self.conditions.values()]
         groups = [group for group in sizes if group not in ("clean", ALL) and not self._is_clean(group)]
+        groups.sort(key=lambda group: places.index(group) if group in places else len(places))
         if len(groups) == 1 and sizes[groups[0]] == sizes.get(ALL):
             groups = []
         order = [group for group in ("clean", ALL) if group in sizes] + groups
