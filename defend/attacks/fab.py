@@ -47,8 +47,8 @@ class FAB(BallAttack):
     def passes(self, classes: int) -> tuple[int, int]:
         """Return the most passes that one image can cost."""
         starts = self.restarts * min(self.targets, classes - 1)
-        # A point that becomes misclassified is drawn back, which costs a second gradient; the step after it is
-        # judged by a forward pass alone: at worst three gradients in two steps.
+        # A point that becomes misclassified is drawn back, which costs a second gradient; the step after
+        # it is judged by a forward pass alone: at worst three gradients in two steps.
         return 1 + starts * (2 * self.steps + 4), starts * (self.steps + self.steps // 2)
 
     def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
