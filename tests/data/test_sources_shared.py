@@ -22,7 +22,9 @@ SETS = {
     "cifar10_jpeg75_test": (5_000, 10, (32, 32)),
     "cifar10_exact_train4656": (4_656, 10, (32, 32)),
     "tinyimagenet20_train": (10_000, 20, (64, 64)),
-    "gtsrb43_train": (2_480, 43, None),
+    "gtsrb43_748tracks_train": (7_479, 43, None),
+    "gtsrb43_419tracks_32px_train": (4_190, 43, (32, 32)),
+    "gtsrb43_official_test_32px_2500": (2_500, 43, (32, 32)),
     "imagenette224_train": (1_300, 10, (224, 224)),
     "imagenette224_val": (300, 10, (224, 224)),
 }
@@ -69,12 +71,13 @@ def test_jpeg_set_is_the_exact_one_after_compression() -> None:
 def test_road_signs_are_split_by_track() -> None:
     rule = HoldOut(fraction=0.2, group=r"^(\d+/\d+)_")
     sides = [
-        source("gtsrb43_train", hold_out=rule, subset=side).index().entries for side in ("train", "held_out")
+        source("gtsrb43_748tracks_train", hold_out=rule, subset=side).index().entries
+        for side in ("train", "held_out")
     ]
     tracks = [{entry.name.rsplit("_", 1)[0] for entry in side} for side in sides]
     assert not tracks[0] & tracks[1]
-    assert len(sides[0]) + len(sides[1]) == 2_480
-    assert 0.1 < len(sides[1]) / 2_480 < 0.35
+    assert len(sides[0]) + len(sides[1]) == 7_479
+    assert 0.1 < len(sides[1]) / 7_479 < 0.35
     assert len({entry.truth for entry in sides[1]}) == 43
 
 
@@ -87,3 +90,19 @@ def test_synsets_map_to_imagenet_indices() -> None:
     found = source("imagenette224_val", label_map={"n01440764": 0, "n03888257": 701}, take=20).index()
     assert np.unique([entry.truth or 0 for entry in found.entries]).tolist() == [0, 701]
     assert found.classes[701] == "n03888257_parachute"
+
+
+def test_tracks_of_the_two_files_of_road_signs_are_all_different() -> None:
+    tracks = [
+        {entry.name.rsplit("_", 1)[0] for entry in source(name).index().entries}
+        for name in ("gtsrb43_748tracks_train", "gtsrb43_419tracks_32px_train")
+    ]
+    assert [len(each) for each in tracks] == [748, 419]
+    assert not tracks[0] & tracks[1]
+
+
+def test_belgian_signs_have_the_german_numbers() -> None:
+    index = source("belgiumts_in_gtsrb_numbering").index()
+    assert len(index.entries) == 448
+    assert index.classes == source("gtsrb43_748tracks_train").index().classes
+    assert len({entry.truth for entry in index.entries}) == 18
