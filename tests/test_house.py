@@ -237,7 +237,7 @@ OLD_WORDS = re.compile(
 )
 """What the house said before it spoke as its field does; for each there is a plain word."""
 OLD_NAMES = {
-    *("Victims", "Slope", "Chase", "Behind", "Desk", "descend", "joins"),
+    *("Victims", "Slope", "Chase", "Behind", "Desk", "descend", "victims", "joins"),
     *("Mart", "Gairat", "Trades", "Ece", "Psnr", "Clahe"),
 }
 """Names that were given up; the words themselves are plain English and may stand in a sentence."""

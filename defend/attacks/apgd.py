@@ -55,7 +55,7 @@ class APGD(BallAttack):
         longer = 5 if self.norm == "l1" and self.widened else 1
         return starts * (self.steps + 1 + longer) + targeted, starts * self.steps
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the one nearest to that."""
         import torch
 
@@ -63,18 +63,18 @@ class APGD(BallAttack):
         from clearsight.defend.search.streams import Streams
 
         settings = Settings(self.norm, self.eps, self.steps, self.rho, widened=self.widened)
-        streams, labels = Streams(rng, victims.ids), victims.labels
+        streams, labels = Streams(rng, batch.ids), batch.labels
         aims: list[Tensor | None] = [None]
         if self.loss == "dlr_targeted":
-            aims = list(ranked_targets(target, victims, self.targets).unbind(1))
-        out = victims.images.clone()
-        nearest = out.new_full((len(victims),), -torch.inf)
-        left = torch.arange(len(victims), device=out.device)
+            aims = list(ranked_targets(target, batch, self.targets).unbind(1))
+        out = batch.images.clone()
+        nearest = out.new_full((len(batch),), -torch.inf)
+        left = torch.arange(len(batch), device=out.device)
         for aim in (each for each in aims for _ in range(self.restarts)):
             if not len(left):
                 break
             raised = raised_by(self.loss, labels[left], None if aim is None else aim[left])
-            found = ascend(target, victims.of(left), raised, settings, streams, left)
+            found = ascend(target, batch.of(left), raised, settings, streams, left)
             better = found.broken | (found.margins > nearest[left])
             out[left[better]] = found.images[better]
             nearest[left] = torch.maximum(nearest[left], found.margins)

@@ -75,9 +75,9 @@ class AutoAttack(BallAttack):
         # One look at what each member found.
         return sum(forwards for forwards, _ in each) + len(each), sum(backwards for _, backwards in each)
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Run the members on whatever the ones before left."""
         from clearsight.defend.search.compose import compose
 
         members = [(name, attack.run) for name, attack in self.members(target.classes).items()]
-        return compose(target, victims, members, rng)
+        return compose(target, batch, members, rng)

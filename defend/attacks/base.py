@@ -75,10 +75,10 @@ class Attack(Probe):
         """
         raise NotImplementedError
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Hook: return adversarial images (n, c, h, w) in [0, 1].
 
-        All victims are classified correctly to begin with. An image that no attack was found for may come
+        All images are classified correctly to begin with. An image that no attack was found for may come
         back as whatever came closest. Randomness comes from ``rng`` by image id (`Streams`).
         """
         raise NotImplementedError
@@ -100,10 +100,10 @@ class Attack(Probe):
             out[right] = self._checked(self.run(target, chosen, rng), chosen)
         return out
 
-    def _checked(self, found: Tensor, victims: AttackBatch) -> Tensor:
+    def _checked(self, found: Tensor, batch: AttackBatch) -> Tensor:
         from clearsight.defend.search.balls import size
 
-        if found.shape != victims.images.shape or not found.isfinite().all():
+        if found.shape != batch.images.shape or not found.isfinite().all():
             raise AttackError(
                 "it returned images of another shape or that are not finite", where=kind_of(self)
             )
@@ -111,7 +111,7 @@ class Attack(Probe):
             raise AttackError("it returned pixels outside of [0, 1]", where=kind_of(self))
         if self.radius is not None:
             norm, eps = self.radius
-            worst = size(found - victims.images, norm).max().item()  # type: ignore[arg-type]
+            worst = size(found - batch.images, norm).max().item()  # type: ignore[arg-type]
             # The difference of two float32 pixels is itself rounded.
             if worst > eps * (1.0 + SLACK) + 1e-6:
                 raise AttackError(

@@ -71,7 +71,7 @@ class CarliniWagner(IterativeAttack):
             return self.searches * (self.steps + 1), self.searches * self.steps
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return the misclassified points, or those of the largest margin."""
         import torch
 
@@ -79,23 +79,23 @@ class CarliniWagner(IterativeAttack):
         from clearsight.defend.search.streams import Streams
 
         if self.minimal:
-            return self._nearest(target, victims)
-        streams, best = Streams(rng, victims.ids), BestPoints(victims.images)
-        left = torch.arange(len(victims), device=best.images.device)
+            return self._nearest(target, batch)
+        streams, best = Streams(rng, batch.ids), BestPoints(batch.images)
+        left = torch.arange(len(batch), device=best.images.device)
         for _ in range(self.restarts):
             if len(left):
-                reached, done = self._climb(target, victims.of(left), streams, left)
+                reached, done = self._climb(target, batch.of(left), streams, left)
                 best.update(left, reached.images, reached.scores)
                 left = left[~done]
         return best.images
 
-    def _nearest(self, target: Target, victims: AttackBatch) -> Tensor:
+    def _nearest(self, target: Target, batch: AttackBatch) -> Tensor:
         from clearsight.defend.search.balls import project
         from clearsight.defend.search.carlini_wagner import nearest
 
         found = nearest(
             target,
-            victims,
+            batch,
             steps=self.steps,
             searches=self.searches,
             c=self.c,
@@ -103,24 +103,24 @@ class CarliniWagner(IterativeAttack):
             rate=self.rate,
         )
         near = found.distance <= self.eps
-        out = project(found.images, victims.images, self.norm, self.eps)
+        out = project(found.images, batch.images, self.norm, self.eps)
         out[near] = found.images[near]
         return out
 
     def _climb(
-        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
+        self, target: Target, batch: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[BestPoints, Tensor]:
         """Return the points of the largest margin seen, and which images reached kappa."""
         from clearsight.defend.search.balls import project, random_point, steepest_direction
         from clearsight.defend.search.gradient_ascent import BestPoints, gradient_ascent
         from clearsight.defend.search.losses import margin
 
-        centre, labels = victims.images, victims.labels
+        centre, labels = batch.images, batch.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
         best = BestPoints(x)
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
-            return target.gradient(x, victims.rows[active], margin(labels[active]))
+            return target.gradient(x, batch.rows[active], margin(labels[active]))
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
             moved = x + self.length * steepest_direction(gradient, self.norm, x=x)
@@ -131,5 +131,5 @@ class CarliniWagner(IterativeAttack):
             best.update(active, x, margins)
             return (logits.argmax(1) != labels[active]) & (margins >= self.kappa)
 
-        _, done = gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move, judge=judge)
+        _, done = gradient_ascent(target, batch, x, steps=self.steps, look=look, move=move, judge=judge)
         return best, done

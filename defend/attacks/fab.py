@@ -51,14 +51,14 @@ class FAB(BallAttack):
         # it is judged by a forward pass alone: at worst three gradients in two steps.
         return 1 + starts * (2 * self.steps + 4), starts * (self.steps + self.steps // 2)
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return the misclassified point within eps; else the nearest one, scaled to eps."""
         from clearsight.defend.search.balls import per_image
         from clearsight.defend.search.fab import Pace, nearest
 
         found, distance = nearest(
             target,
-            victims,
+            batch,
             rng,
             norm=self.norm,
             eps=self.eps,
@@ -67,6 +67,6 @@ class FAB(BallAttack):
             pace=Pace(self.steps, self.alpha_max, self.eta, self.beta),
         )
         share = (self.eps / distance.clamp_min(1e-12)).clamp_max(1.0)
-        scaled = victims.images + (found - victims.images) * per_image(share, found)
+        scaled = batch.images + (found - batch.images) * per_image(share, found)
         inside = per_image(distance <= self.eps, found)
         return found.where(inside, scaled.clamp(0.0, 1.0))

@@ -46,35 +46,35 @@ class FeaturePerturbation(IterativeAttack):
         # One more of each to read the features that it starts from.
         return self.restarts * (self.steps + 1) + 1, self.restarts * self.steps + 1
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
         import torch
 
         from clearsight.defend.search.streams import Streams
 
-        streams = Streams(rng, victims.ids)
-        guides = self._guides(victims, rng)
-        features = _features(target, victims)
-        out = victims.images.clone()
-        left = torch.arange(len(victims), device=out.device)
+        streams = Streams(rng, batch.ids)
+        guides = self._guides(batch, rng)
+        features = _features(target, batch)
+        out = batch.images.clone()
+        left = torch.arange(len(batch), device=out.device)
         for guide in guides.unbind(1):
             if not len(left):
                 break
             chosen = guide[left]
             goal = features[torch.where(chosen < 0, left, chosen)]
             sign = torch.where(chosen < 0, 1.0, -1.0)
-            out[left], broken = self._climb(target, victims.of(left), (goal, sign), streams, left)
+            out[left], broken = self._climb(target, batch.of(left), (goal, sign), streams, left)
             left = left[~broken]
         return out
 
-    def _guides(self, victims: AttackBatch, rng: Rng) -> Tensor:
+    def _guides(self, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return positions (n, restarts) of the guides; -1 where there is none."""
         import torch
 
-        n, labels = len(victims), victims.labels.tolist()
+        n, labels = len(batch), batch.labels.tolist()
         guides = torch.full((n, self.restarts), -1)
         if self.direction == "towards":
-            place = [rng.at(name, "guide").integer() for name in victims.ids]
+            place = [rng.at(name, "guide").integer() for name in batch.ids]
             circle = sorted(range(n), key=place.__getitem__)
             for at, i in enumerate(circle):
                 others = (j for j in circle[at + 1 :] + circle[:at] if labels[j] != labels[i])
@@ -82,12 +82,12 @@ class FeaturePerturbation(IterativeAttack):
                 # Fewer guides than restarts: they serve again, from other starts.
                 for k in range(self.restarts if taken else 0):
                     guides[i, k] = taken[k % len(taken)]
-        return guides.to(victims.images.device)
+        return guides.to(batch.images.device)
 
     def _climb(
         self,
         target: Target,
-        victims: AttackBatch,
+        batch: AttackBatch,
         goal: tuple[Tensor, Tensor],
         streams: Streams,
         at: Tensor,
@@ -99,23 +99,23 @@ class FeaturePerturbation(IterativeAttack):
         from clearsight.defend.search.balls import project, random_point, steepest_direction
         from clearsight.defend.search.gradient_ascent import gradient_ascent
 
-        centre, (features, sign) = victims.images, goal
+        centre, (features, sign) = batch.images, goal
         x = random_point(centre, self.norm, self.eps, streams, at)
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
             def distance(found: Tensor) -> Tensor:
                 return sign[active] * (found - features[active]).square().sum(1)
 
-            return target.features(x, victims.rows[active], distance)
+            return target.features(x, batch.rows[active], distance)
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
             moved = x + self.length * steepest_direction(gradient, self.norm, x=x)
             return project(moved, centre[active], self.norm, self.eps)
 
-        return gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move)
+        return gradient_ascent(target, batch, x, steps=self.steps, look=look, move=move)
 
 
-def _features(target: Target, victims: AttackBatch) -> Tensor:
+def _features(target: Target, batch: AttackBatch) -> Tensor:
     """Return the features (n, d) of the images; of a random system, the mean over its draws."""
     import torch
 
@@ -126,5 +126,5 @@ def _features(target: Target, victims: AttackBatch) -> Tensor:
         # Any loss with a gradient would do: a flat one would look like a masked gradient.
         return 0.5 * features.square().sum(1)
 
-    target.features(victims.images, victims.rows, compare)
+    target.features(batch.images, batch.rows, compare)
     return torch.stack(seen).mean(0)

@@ -28,11 +28,11 @@ class FGSM(BallAttack):
         """Return the most passes that one image can cost."""
         return 1, 1
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return the images after one step of length eps."""
         from clearsight.defend.search.balls import project, steepest_direction
         from clearsight.defend.search.losses import cross_entropy
 
-        slope = target.gradient(victims.images, victims.rows, cross_entropy(victims.labels))
-        step = self.eps * steepest_direction(slope.gradient, self.norm, x=victims.images)
-        return project(victims.images + step, victims.images, self.norm, self.eps)
+        slope = target.gradient(batch.images, batch.rows, cross_entropy(batch.labels))
+        step = self.eps * steepest_direction(slope.gradient, self.norm, x=batch.images)
+        return project(batch.images + step, batch.images, self.norm, self.eps)

@@ -25,6 +25,6 @@ class NoAttack(Attack):
         """Return the most passes that one image can cost."""
         return 0, 0
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return the images."""
-        return victims.images
+        return batch.images

@@ -49,18 +49,18 @@ class Patch(Attack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return the misclassified images, or else those of the highest loss that was seen."""
         import torch
 
         from clearsight.defend.search.gradient_ascent import BestPoints
         from clearsight.defend.search.streams import Streams
 
-        streams, best = Streams(rng, victims.ids), BestPoints(victims.images)
-        left = torch.arange(len(victims), device=best.images.device)
+        streams, best = Streams(rng, batch.ids), BestPoints(batch.images)
+        left = torch.arange(len(batch), device=best.images.device)
         for _ in range(self.restarts):
             if len(left):
-                reached, broken = self._climb(target, victims.of(left), streams, left)
+                reached, broken = self._climb(target, batch.of(left), streams, left)
                 best.update(left, reached.images, reached.scores, wins=broken)
                 left = left[~broken]
         return best.images
@@ -84,7 +84,7 @@ class Patch(Attack):
         return tall[:, None, :, None] & wide[:, None, None, :]
 
     def _climb(
-        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
+        self, target: Target, batch: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[BestPoints, Tensor]:
         """Return the best points of one restart, by loss, and which are misclassified."""
         import torch
@@ -92,14 +92,14 @@ class Patch(Attack):
         from clearsight.defend.search import losses
         from clearsight.defend.search.gradient_ascent import BestPoints, gradient_ascent
 
-        clean, labels = victims.images, victims.labels
+        clean, labels = batch.images, batch.labels
         inside = self.squares(clean, streams, at)
         x = torch.where(inside, streams.uniform(at, clean.shape[1:]), clean)
         raised = {"margin": losses.margin, "cross_entropy": losses.cross_entropy}[self.loss]
         best = BestPoints(x)
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
-            return target.gradient(x, victims.rows[active], raised(labels[active]))
+            return target.gradient(x, batch.rows[active], raised(labels[active]))
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
             moved = (x + self.step_size * gradient.sign()).clamp(0.0, 1.0)
@@ -110,5 +110,5 @@ class Patch(Attack):
             best.update(active, x, raised(labels[active])(logits), wins=wrong)
             return wrong
 
-        _, broken = gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move, judge=judge)
+        _, broken = gradient_ascent(target, batch, x, steps=self.steps, look=look, move=move, judge=judge)
         return best, broken

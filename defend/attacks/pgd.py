@@ -41,18 +41,16 @@ class PGD(IterativeAttack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the end of the last start."""
         from clearsight.defend.search.gradient_ascent import retried
         from clearsight.defend.search.streams import Streams
 
-        streams = Streams(rng, victims.ids)
-        return retried(
-            victims, self.restarts, lambda left: self._climb(target, victims.of(left), streams, left)
-        )
+        streams = Streams(rng, batch.ids)
+        return retried(batch, self.restarts, lambda left: self._climb(target, batch.of(left), streams, left))
 
     def _climb(
-        self, target: Target, victims: AttackBatch, streams: Streams, at: Tensor
+        self, target: Target, batch: AttackBatch, streams: Streams, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the ends of one start and which of them are misclassified."""
         import torch
@@ -61,13 +59,13 @@ class PGD(IterativeAttack):
         from clearsight.defend.search.balls import per_image, project, random_point, size, steepest_direction
         from clearsight.defend.search.gradient_ascent import gradient_ascent
 
-        centre, labels = victims.images, victims.labels
+        centre, labels = batch.images, batch.labels
         x = random_point(centre, self.norm, self.eps, streams, at) if self.random_start else centre.clone()
         raised = {"cross_entropy": losses.cross_entropy, "margin": losses.margin}[self.loss]
         velocity = torch.zeros_like(x)
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
-            return target.gradient(x, victims.rows[active], raised(labels[active]))
+            return target.gradient(x, batch.rows[active], raised(labels[active]))
 
         def move(x: Tensor, gradient: Tensor, active: Tensor) -> Tensor:
             if self.momentum:
@@ -77,4 +75,4 @@ class PGD(IterativeAttack):
             moved = x + self.length * steepest_direction(gradient, self.norm, x=x)
             return project(moved, centre[active], self.norm, self.eps)
 
-        return gradient_ascent(target, victims, x, steps=self.steps, look=look, move=move)
+        return gradient_ascent(target, batch, x, steps=self.steps, look=look, move=move)

@@ -37,7 +37,7 @@ class EarlyPGD(IterativeAttack):
         """Return the most passes that one image can cost."""
         return self.steps + 1, self.steps
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return where each image stopped, or the point before where it was misclassified only there."""
         import torch
 
@@ -46,14 +46,14 @@ class EarlyPGD(IterativeAttack):
         from clearsight.defend.search.losses import cross_entropy
         from clearsight.defend.search.streams import Streams
 
-        centre, labels = victims.images, victims.labels
-        everyone = torch.arange(len(victims), device=centre.device)
+        centre, labels = batch.images, batch.labels
+        everyone = torch.arange(len(batch), device=centre.device)
         start = centre
         if self.random_start:
-            start = random_point(centre, self.norm, self.eps, Streams(rng, victims.ids), everyone)
+            start = random_point(centre, self.norm, self.eps, Streams(rng, batch.ids), everyone)
 
         def look(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-            slope = target.gradient(x, victims.rows[at], cross_entropy(labels[at]))
+            slope = target.gradient(x, batch.rows[at], cross_entropy(labels[at]))
             return slope.logits, slope.gradient
 
         found = early_stopped(
@@ -72,6 +72,6 @@ class EarlyPGD(IterativeAttack):
         # points was misclassified.
         unsure = ((out != found.fooled).flatten(1).any(1) & ~found.frozen).nonzero()[:, 0]
         if len(unsure):
-            right = target.logits(out[unsure], victims.rows[unsure]).argmax(1) == labels[unsure]
+            right = target.logits(out[unsure], batch.rows[unsure]).argmax(1) == labels[unsure]
             out[unsure[right]] = found.fooled[unsure[right]]
         return out

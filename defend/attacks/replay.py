@@ -83,7 +83,7 @@ class Replay(Attack):
         """Return the most passes that one image can cost."""
         return 0, 0
 
-    def __call__(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def __call__(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return the kept images of all ids.
 
         Raises:
@@ -91,8 +91,8 @@ class Replay(Attack):
         """
         import torch
 
-        found = self._images(victims.ids)
-        for name, image in zip(victims.ids, victims.images, strict=True):
+        found = self._images(batch.ids)
+        for name, image in zip(batch.ids, batch.images, strict=True):
             if name not in found:
                 raise AttackError(
                     f"no image of '{name}' was kept",
@@ -106,7 +106,7 @@ class Replay(Attack):
                     where=self._where,
                     hint="replay on images of the same size and condition",
                 )
-        return self._checked(torch.stack([found[name] for name in victims.ids]).to(victims.images), victims)
+        return self._checked(torch.stack([found[name] for name in batch.ids]).to(batch.images), batch)
 
     @property
     def _where(self) -> str:

@@ -72,25 +72,25 @@ class Spatial(Attack):
         """Return the most passes that one image can cost."""
         return (len(self.poses()) if self.search == "grid" else self.tries), 0
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return each image in the first misclassified pose, or as it was."""
         import torch
 
         from clearsight.defend.search.turning import turned
 
-        out = victims.images.clone()
-        left = torch.arange(len(victims), device=out.device)
-        for poses in self._tried(victims, rng):
+        out = batch.images.clone()
+        left = torch.arange(len(batch), device=out.device)
+        for poses in self._tried(batch, rng):
             pose = poses[left].to(out)
-            x = turned(victims.images[left], pose[:, 0], pose[:, 1:], border=self.border)
-            wrong = target.logits(x, victims.rows[left]).argmax(1) != victims.labels[left]
+            x = turned(batch.images[left], pose[:, 0], pose[:, 1:], border=self.border)
+            wrong = target.logits(x, batch.rows[left]).argmax(1) != batch.labels[left]
             out[left[wrong]] = x[wrong]
             left = left[~wrong]
             if not len(left):
                 break
         return out
 
-    def _tried(self, victims: AttackBatch, rng: Rng) -> Iterator[Tensor]:
+    def _tried(self, batch: AttackBatch, rng: Rng) -> Iterator[Tensor]:
         """Yield the poses (n, 3) of one try of each image after the other."""
         import torch
 
@@ -98,9 +98,9 @@ class Spatial(Attack):
 
         if self.search == "grid":
             for pose in self.poses():
-                yield torch.tensor(pose).expand(len(victims), 3)
+                yield torch.tensor(pose).expand(len(batch), 3)
             return
-        drawn = Streams(rng, victims.ids).uniform(torch.arange(len(victims)), (self.tries, 3))
+        drawn = Streams(rng, batch.ids).uniform(torch.arange(len(batch)), (self.tries, 3))
         span = torch.tensor([self.rotation, self.shift, self.shift])
         yield from ((2.0 * drawn - 1.0) * span).unbind(1)
 

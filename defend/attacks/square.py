@@ -48,13 +48,13 @@ class Square(BallAttack):
         """Return the most passes that one image can cost."""
         return self.restarts * (self.queries + 1), 0
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Return, for each image, the misclassified point, or else the best one of the last start."""
         from clearsight.defend.search.square import random_squares
 
         found, _ = random_squares(
             target,
-            victims,
+            batch,
             rng,
             norm=self.norm,
             eps=self.eps,

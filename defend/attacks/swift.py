@@ -64,11 +64,11 @@ class Swift(BallAttack):
         forwards = climbs + 2 + (self.queries + 2 if self.queries else 0)
         return forwards + whole[0], self.sieve + count * (self.steps + 1) + whole[1]
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         """Run the stages on whatever the ones before left."""
         from clearsight.defend.search.compose import Cascade
 
-        cascade = Cascade(target, victims)
+        cascade = Cascade(target, batch)
         count = min(TARGETS, target.classes - 1)
         names = ["sieve", *(f"class {rank + 1}" for rank in range(count)), "square"]
         reference = AutoAttack(norm=self.norm, eps=self.eps).members(target.classes) if self.exact else {}
@@ -108,18 +108,18 @@ class Swift(BallAttack):
         from clearsight.defend.search.losses import margin
         from clearsight.defend.search.ranking import nearest_classes
 
-        some = cascade.victims.of(cascade.left)
+        some = cascade.batch.of(cascade.left)
         classes, _ = nearest_classes(cascade.target, some, self.norm, TARGETS)
-        ranked = torch.zeros((len(cascade.victims), classes.shape[1]), dtype=torch.int64).to(classes)
+        ranked = torch.zeros((len(cascade.batch), classes.shape[1]), dtype=torch.int64).to(classes)
         ranked[cascade.left] = classes
         own = torch.zeros_like(cascade.best)
         own[cascade.left] = -margin(some.labels)(cascade.target.logits(some.images, some.rows)).to(own)
         cascade.extra = {"classes": ranked, "margin": own}
 
-    def _sieve(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
-        return self._climb(target, victims, rng, None)
+    def _sieve(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
+        return self._climb(target, batch, rng, None)
 
-    def _climb(self, target: Target, victims: AttackBatch, rng: Rng, towards: Tensor | None) -> Tensor:
+    def _climb(self, target: Target, batch: AttackBatch, rng: Rng, towards: Tensor | None) -> Tensor:
         """Run one start of APGD, away from the true class or towards one of the others."""
         import torch
 
@@ -127,7 +127,7 @@ class Swift(BallAttack):
         from clearsight.defend.search.streams import Streams
 
         steps = self.sieve if towards is None else self.steps
-        raised = raised_by("margin" if towards is None else "dlr_targeted", victims.labels, towards)
-        at = torch.arange(len(victims), device=victims.images.device)
+        raised = raised_by("margin" if towards is None else "dlr_targeted", batch.labels, towards)
+        at = torch.arange(len(batch), device=batch.images.device)
         settings = Settings(self.norm, self.eps, steps)
-        return ascend(target, victims, raised, settings, Streams(rng, victims.ids), at).images
+        return ascend(target, batch, raised, settings, Streams(rng, batch.ids), at).images

@@ -16,7 +16,7 @@ from clearsight.defend.search.streams import Streams
 from clearsight.defend.target import AttackBatch, Loss, Target
 
 Raised = Callable[[Tensor], Loss]
-"""Positions (m,) of victims, int64, to the loss that is raised for these."""
+"""Positions (m,) of batch, int64, to the loss that is raised for these."""
 FIRST_WINDOW, SHRINK, LAST_WINDOW = 0.22, 0.03, 0.06
 """Steps from one checkpoint to the next, as shares of all steps: the first, what each loses, the least."""
 FORWARD = 0.75
@@ -82,8 +82,8 @@ def raised_by(name: str, labels: Tensor, targets: Tensor | None = None) -> Raise
 
     Args:
         name: which one; the last two are raised towards ``targets``.
-        labels: int64 (n,), the true classes of all victims.
-        targets: int64 (n,), one class for each victim.
+        labels: int64 (n,), the true classes of all images.
+        targets: int64 (n,), one class for each image.
     """
     if targets is not None:
         towards, chosen = {"dlr_targeted": losses.dlr_towards, "difference": losses.difference}[name], targets
@@ -92,17 +92,17 @@ def raised_by(name: str, labels: Tensor, targets: Tensor | None = None) -> Raise
     return lambda at: away(labels[at])
 
 
-def ranked_targets(target: Target, victims: AttackBatch, count: int) -> Tensor:
+def ranked_targets(target: Target, batch: AttackBatch, count: int) -> Tensor:
     """Return the other classes (n, min(count, classes - 1)) by falling logit; costs one query an image."""
-    logits = target.logits(victims.images, victims.rows)
-    others = logits.scatter(1, victims.labels[:, None], -torch.inf)
+    logits = target.logits(batch.images, batch.rows)
+    others = logits.scatter(1, batch.labels[:, None], -torch.inf)
     ranked = others.argsort(dim=1, descending=True, stable=True)
     return ranked[:, : min(count, logits.shape[1] - 1)]
 
 
 def ascend(
     target: Target,
-    victims: AttackBatch,
+    batch: AttackBatch,
     raised: Raised,
     settings: Settings,
     streams: Streams,
@@ -116,33 +116,33 @@ def ascend(
 
     Args:
         target: the system.
-        victims: n images.
+        batch: n images.
         raised: the loss, see `raised_by`.
         settings: ball and schedule.
         streams: random numbers; used for a random start only.
-        at: int64 (n,), the positions of the victims in ``streams``.
+        at: int64 (n,), the positions of the images in ``streams``.
         start: (n, c, h, w), where to begin; it is projected onto the ball. Wider balls are not searched then.
             None: at a random point.
     """
-    found = _Found.of(victims)
+    found = _Found.of(batch)
     stages = settings.stages if start is None else ((settings.eps, settings.steps),)
-    x = _random(victims.images, settings.norm, stages[0][0], streams, at) if start is None else start
-    left = torch.arange(len(victims), device=victims.images.device)
+    x = _random(batch.images, settings.norm, stages[0][0], streams, at) if start is None else start
+    left = torch.arange(len(batch), device=batch.images.device)
     for number, (radius, steps) in enumerate(stages, 1):
         if not len(left):
             break
         kind = _Sparse if settings.norm == "l1" else _Momentum
-        climb = kind(settings, radius, steps, left, victims.images[left], x)
-        _climb(target, victims, raised, climb, steps, found if number == len(stages) else None)
+        climb = kind(settings, radius, steps, left, batch.images[left], x)
+        _climb(target, batch, raised, climb, steps, found if number == len(stages) else None)
         left, x = climb.at, climb.best
         if number < len(stages) and not target.stochastic:
             # Many are misclassified here already: one query saves them the stages that are left.
             inner = project(x, climb.centre, settings.norm, settings.eps)
-            open_ = found.note(left, inner, target.logits(inner, victims.rows[left]), victims.labels[left])
+            open_ = found.note(left, inner, target.logits(inner, batch.rows[left]), batch.labels[left])
             left, x = left[open_], x[open_]
     found.images[left] = x
     if target.stochastic:
-        found.note(left, x, target.logits(x, victims.rows), victims.labels)
+        found.note(left, x, target.logits(x, batch.rows), batch.labels)
     return Climbed(found.images, found.broken, found.margins)
 
 
@@ -155,18 +155,18 @@ def _random(centre: Tensor, norm: Norm, radius: float, streams: Streams, at: Ten
 
 @dataclass
 class _Found:
-    """Results for all victims, as far as they are known."""
+    """Results for all batch, as far as they are known."""
 
     images: Tensor
     broken: Tensor
     margins: Tensor
 
     @classmethod
-    def of(cls, victims: AttackBatch) -> _Found:
+    def of(cls, batch: AttackBatch) -> _Found:
         """Return that nothing is known."""
-        images = victims.images
-        broken = torch.zeros(len(victims), dtype=torch.bool, device=images.device)
-        return cls(images.clone(), broken, images.new_full((len(victims),), -torch.inf))
+        images = batch.images
+        broken = torch.zeros(len(batch), dtype=torch.bool, device=images.device)
+        return cls(images.clone(), broken, images.new_full((len(batch),), -torch.inf))
 
     def note(self, at: Tensor, x: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Note what was seen at points of the ball; return which images (m,) are still classified right."""
@@ -178,13 +178,13 @@ class _Found:
 
 
 def _climb(
-    target: Target, victims: AttackBatch, raised: Raised, climb: _Climb, steps: int, found: _Found | None
+    target: Target, batch: AttackBatch, raised: Raised, climb: _Climb, steps: int, found: _Found | None
 ) -> None:
     """Take all steps of one ball; with ``found``, note there what is misclassified, and drop it."""
     for i in range(steps + 1):
         if i:
             climb.move()
-        rows, loss = victims.rows[climb.at], raised(climb.at)
+        rows, loss = batch.rows[climb.at], raised(climb.at)
         if i < steps:
             slope = target.gradient(climb.x, rows, loss)
             logits, height, gradient = slope.logits, slope.losses, slope.gradient
@@ -194,7 +194,7 @@ def _climb(
             height, gradient = loss(logits), climb.gradient
         # A fresh draw of random parts may see the true class again: those are searched to the end.
         if found is not None and not target.stochastic:
-            open_ = found.note(climb.at, climb.x, logits, victims.labels[climb.at])
+            open_ = found.note(climb.at, climb.x, logits, batch.labels[climb.at])
             if not open_.all():
                 climb.keep(open_)
                 height, gradient = height[open_], gradient[open_]

@@ -56,7 +56,7 @@ class _Adam:
 
 def nearest(
     target: Target,
-    victims: AttackBatch,
+    batch: AttackBatch,
     *,
     steps: int,
     searches: int,
@@ -71,21 +71,21 @@ def nearest(
 
     Args:
         target: the system.
-        victims: images under attack.
+        batch: images under attack.
         steps: of Adam in each search.
         searches: values of c that are tried.
         c: the first of them.
         kappa: margin that an image must reach to count as found.
         rate: Adam's learning rate.
     """
-    n, device = len(victims), victims.images.device
-    images = victims.images.clone()
+    n, device = len(batch), batch.images.device
+    images = batch.images.clone()
     distance = torch.full((n,), torch.inf, device=device)
     highest = torch.full((n,), -torch.inf, device=device)
     low, high = torch.zeros(n, device=device), torch.full((n,), UNBOUNDED, device=device)
     weight = torch.full((n,), c, device=device)
     for _ in range(searches):
-        found = _search(target, victims, weight, (images, distance, highest), steps, kappa, rate)
+        found = _search(target, batch, weight, (images, distance, highest), steps, kappa, rate)
         high = torch.where(found, high.minimum(weight), high)
         low = torch.where(found, low, low.maximum(weight))
         weight = torch.where(high < UNBOUNDED, (low + high) / 2.0, 10.0 * weight)
@@ -94,7 +94,7 @@ def nearest(
 
 def _search(
     target: Target,
-    victims: AttackBatch,
+    batch: AttackBatch,
     weight: Tensor,
     best: tuple[Tensor, Tensor, Tensor],
     steps: int,
@@ -102,17 +102,17 @@ def _search(
     rate: float,
 ) -> Tensor:
     """Run Adam once with these weights (n,), better ``best`` in place, return which succeeded (n,)."""
-    start = victims.images
+    start = batch.images
     variable = ((2.0 * start - 1.0) * INSIDE).atanh()
     adam = _Adam(variable, rate)
-    active = torch.arange(len(victims), device=start.device)
+    active = torch.arange(len(batch), device=start.device)
     found = torch.zeros_like(active, dtype=torch.bool)
     before = torch.full_like(weight, torch.inf)
     interval = max(1, steps // LOOKS)
     for i in range(steps):
         x = (variable[active].tanh() + 1.0) / 2.0
-        labels = victims.labels[active]
-        slope = target.gradient(x, victims.rows[active], margin(labels))
+        labels = batch.labels[active]
+        slope = target.gradient(x, batch.rows[active], margin(labels))
         length = size(x - start[active], "l2")
         reached = (slope.logits.argmax(1) != labels) & (slope.losses >= kappa)
         found[active] |= reached

@@ -15,7 +15,7 @@ Run = Callable[[Target, AttackBatch, Rng], Tensor]
 Member = tuple[str, Run]
 
 
-def compose(target: Target, victims: AttackBatch, members: Sequence[Member], rng: Rng) -> Tensor:
+def compose(target: Target, batch: AttackBatch, members: Sequence[Member], rng: Rng) -> Tensor:
     """Return, for each image, the first misclassified point that a member found, else the closest one.
 
     After every member the state is remembered, so that a killed run continues with the next one; the outcome
@@ -23,11 +23,11 @@ def compose(target: Target, victims: AttackBatch, members: Sequence[Member], rng
 
     Args:
         target: the system.
-        victims: images that are classified correctly.
+        batch: images that are classified correctly.
         members: (name, hook ``run`` of an attack), in order.
         rng: each member draws from the stream below it that bears its name.
     """
-    cascade = Cascade(target, victims)
+    cascade = Cascade(target, batch)
     begin = cascade.resume([name for name, _ in members])
     for name, run in members[begin:]:
         if not cascade.left.any():
@@ -46,12 +46,12 @@ class Cascade:
         extra: tensors that later attempts need; they are remembered with the rest.
     """
 
-    def __init__(self, target: Target, victims: AttackBatch) -> None:
+    def __init__(self, target: Target, batch: AttackBatch) -> None:
         """Begin with the images themselves."""
-        self.target, self.victims = target, victims
-        self.images = victims.images.clone()
-        self.best = torch.full((len(victims),), -torch.inf, device=self.images.device)
-        self.left = torch.ones(len(victims), dtype=torch.bool, device=self.images.device)
+        self.target, self.batch = target, batch
+        self.images = batch.images.clone()
+        self.best = torch.full((len(batch),), -torch.inf, device=self.images.device)
+        self.left = torch.ones(len(batch), dtype=torch.bool, device=self.images.device)
         self.extra: dict[str, Tensor] = {}
 
     def resume(self, names: Sequence[str]) -> int:
@@ -68,7 +68,7 @@ class Cascade:
     def attempt(self, name: str, run: Run, chosen: Tensor, rng: Rng) -> None:
         """Let one attack try the images ``chosen`` (bool (n,)), judge it, report it, remember the state."""
         since, at = self.target.totals, chosen.nonzero()[:, 0]
-        some = self.victims.of(at)
+        some = self.batch.of(at)
         found = run(self.target, some, rng)
         logits = self.target.logits(found, some.rows)
         # Not the margin's sign: at a tie the prediction decides, as it does when the run judges.

@@ -42,7 +42,7 @@ class Pace:
 
 def nearest(
     target: Target,
-    victims: AttackBatch,
+    batch: AttackBatch,
     rng: Rng,
     *,
     norm: Norm,
@@ -58,7 +58,7 @@ def nearest(
 
     Args:
         target: shows gradients.
-        victims: n images that are classified correctly.
+        batch: n images that are classified correctly.
         rng: for the starts after the first one.
         norm: measure of distance.
         eps: distance that is near enough; infinite: look for the least one.
@@ -71,14 +71,14 @@ def nearest(
         The nearest misclassified points (n, c, h, w) and their distances (n,): infinite, with the image
         itself, where none was found. With a finite ``eps``, distances above it are no minima.
     """
-    logits = target.logits(victims.images, victims.rows)
-    others = logits.scatter(1, victims.labels[:, None], -inf)
+    logits = target.logits(batch.images, batch.rows)
+    others = logits.scatter(1, batch.labels[:, None], -inf)
     ranked = others.sort(dim=1, descending=True, stable=True).indices
-    search = _Search(target, victims, Streams(rng, victims.ids), norm, eps, pace or Pace())
+    search = _Search(target, batch, Streams(rng, batch.ids), norm, eps, pace or Pace())
     for k in range(min(targets, target.classes - 1)):
         for start in range(restarts):
             search.cascade(ranked[:, k], random=start > 0)
-    search.polish(margin(victims.labels)(logits))
+    search.polish(margin(batch.labels)(logits))
     return search.images, search.distance
 
 
@@ -93,13 +93,13 @@ class _Search:
     """
 
     def __init__(
-        self, target: Target, victims: AttackBatch, streams: Streams, norm: Norm, eps: float, pace: Pace
+        self, target: Target, batch: AttackBatch, streams: Streams, norm: Norm, eps: float, pace: Pace
     ) -> None:
-        self.target, self.victims, self.streams = target, victims, streams
+        self.target, self.batch, self.streams = target, batch, streams
         self.norm, self.eps, self.pace = norm, eps, pace
         self.enough = eps if isfinite(eps) else 0.0
-        self.images = victims.images.clone()
-        self.distance = torch.full((len(victims),), inf, device=self.images.device)
+        self.images = batch.images.clone()
+        self.distance = torch.full((len(batch),), inf, device=self.images.device)
         self.margin = torch.zeros_like(self.distance)
 
     def cascade(self, towards: Tensor, *, random: bool) -> None:
@@ -123,10 +123,10 @@ class _Search:
                 return
 
     def _centre(self, run: _Run) -> Tensor:
-        return self.victims.images[run.at]
+        return self.batch.images[run.at]
 
     def _start(self, at: Tensor, *, random: bool) -> Tensor:
-        centre = self.victims.images[at]
+        centre = self.batch.images[at]
         if not random:
             return centre.clone()
         shape = centre.shape[1:]
@@ -143,8 +143,8 @@ class _Search:
         if not chosen.any():
             return run.x.new_zeros((0, self.target.classes))
         at = run.at[chosen]
-        loss = difference(self.victims.labels[at], towards[at])
-        slope = self.target.gradient(run.x[chosen], self.victims.rows[at], loss)
+        loss = difference(self.batch.labels[at], towards[at])
+        slope = self.target.gradient(run.x[chosen], self.batch.rows[at], loss)
         run.value[chosen], run.slope[chosen] = slope.losses, slope.gradient
         run.known |= chosen
         return slope.logits
@@ -175,15 +175,15 @@ class _Search:
         quick = run.expected | last
         logits = run.x.new_empty((len(run.at), self.target.classes))
         if quick.any():
-            logits[quick] = self.target.logits(run.x[quick], self.victims.rows[run.at[quick]])
+            logits[quick] = self.target.logits(run.x[quick], self.batch.rows[run.at[quick]])
         if not quick.all():
             logits[~quick] = self._look(run, towards, ~quick)
         return self._note(run.at, run.x, logits)
 
     def _note(self, at: Tensor, x: Tensor, logits: Tensor) -> Tensor:
-        labels = self.victims.labels[at]
+        labels = self.batch.labels[at]
         wrong = logits.argmax(1) != labels
-        reached = size(x - self.victims.images[at], self.norm)
+        reached = size(x - self.batch.images[at], self.norm)
         better = wrong & (reached < self.distance[at])
         self.images[at[better]], self.distance[at[better]] = x[better], reached[better]
         self.margin[at[better]] = margin(labels)(logits)[better]
@@ -195,7 +195,7 @@ class _Search:
         Args:
             before: (n,) margins of the images themselves.
         """
-        centre = self.victims.images
+        centre = self.batch.images
         way = self.images - centre
         low, high = torch.zeros_like(self.distance), torch.ones_like(self.distance)
         under, over = before.clone(), self.margin.clone()
@@ -208,8 +208,8 @@ class _Search:
             crossing = (-under[at] / (over[at] - under[at]).clamp_min(TINY)).clamp(0.0, 1.0)
             share = low[at] + (crossing + AIM * (1.0 - crossing)) * (high - low)[at]
             x = (centre[at] + way[at] * per_image(share, way)).clamp(0.0, 1.0)
-            logits = self.target.logits(x, self.victims.rows[at])
-            reached = margin(self.victims.labels[at])(logits)
+            logits = self.target.logits(x, self.batch.rows[at])
+            reached = margin(self.batch.labels[at])(logits)
             wrong = self._note(at, x, logits)
             high[at[wrong]], over[at[wrong]] = share[wrong], reached[wrong]
             low[at[~wrong]], under[at[~wrong]] = share[~wrong], reached[~wrong]
@@ -219,7 +219,7 @@ class _Run:
     """Where the unfinished images of one start are.
 
     Attributes:
-        at: (m,) positions of these images among the victims.
+        at: (m,) positions of these images in the batch.
         x: (m, c, h, w).
         known: (m,) True where value and slope belong to ``x``.
         value: (m,) target's logit minus the true one's.

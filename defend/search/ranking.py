@@ -11,7 +11,7 @@ from clearsight.defend.target import AttackBatch, Target
 DUAL: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
 
 
-def nearest_classes(target: Target, victims: AttackBatch, norm: Norm, count: int) -> tuple[Tensor, Tensor]:
+def nearest_classes(target: Target, batch: AttackBatch, norm: Norm, count: int) -> tuple[Tensor, Tensor]:
     """Return ``count`` wrong classes by growing distance, and the distances (MALT, Melamed et al. 2024).
 
     The distance to class c is that of the linearised network, (z_y - z_c) / ||grad(z_c - z_y)||, in the dual
@@ -19,7 +19,7 @@ def nearest_classes(target: Target, victims: AttackBatch, norm: Norm, count: int
 
     Args:
         target: the system.
-        victims: n images.
+        batch: n images.
         norm: of the perturbation.
         count: classes wanted.
 
@@ -27,7 +27,7 @@ def nearest_classes(target: Target, victims: AttackBatch, norm: Norm, count: int
         int64 (n, min(count, classes - 1)) and float (n, the same).
     """
     picked: list[Tensor] = []
-    labels = victims.labels
+    labels = batch.labels
 
     def gaps(logits: Tensor) -> Tensor:
         others = logits.detach().scatter(1, labels[:, None], -torch.inf)
@@ -35,7 +35,7 @@ def nearest_classes(target: Target, victims: AttackBatch, norm: Norm, count: int
         picked.append(best)
         return logits.gather(1, best) - logits.gather(1, labels[:, None])
 
-    slope = target.gradient(victims.images, victims.rows, gaps)
+    slope = target.gradient(batch.images, batch.rows, gaps)
     steep = torch.stack([size(each, DUAL[norm]) for each in slope.gradient.unbind(1)], dim=1)
     distance = -slope.losses / steep.clamp_min(1e-12)
     order = distance.argsort(dim=1, stable=True)

@@ -30,7 +30,7 @@ LOSSES = {"margin": losses.margin, "cross_entropy": losses.cross_entropy}
 
 def random_squares(
     target: Target,
-    victims: AttackBatch,
+    batch: AttackBatch,
     rng: Rng,
     *,
     norm: Norm,
@@ -47,7 +47,7 @@ def random_squares(
 
     Args:
         target: shows scores.
-        victims: n images that are classified correctly.
+        batch: n images that are classified correctly.
         rng: for first points, places and signs.
         norm: which ball.
         eps: its radius.
@@ -61,14 +61,14 @@ def random_squares(
         The best point of each image (n, c, h, w), in the last start that it took part in, and which of them
         are misclassified, bool (n,).
     """
-    streams = Streams(rng, victims.ids)
-    images = victims.images.clone()
-    broken = torch.zeros(len(victims), dtype=torch.bool, device=images.device)
+    streams = Streams(rng, batch.ids)
+    images = batch.images.clone()
+    broken = torch.zeros(len(batch), dtype=torch.bool, device=images.device)
     for _ in range(restarts):
         left = (~broken).nonzero()[:, 0]
         if not len(left):
             break
-        hunt = _begin(victims, left, streams, norm, eps)
+        hunt = _begin(batch, left, streams, norm, eps)
         hunt.ask(target, hunt.best, loss)
         hunt = _without_misclassified(hunt, images, broken)
         for query in range(queries):
@@ -90,7 +90,7 @@ class _Hunt:
     """The unfinished images.
 
     Attributes:
-        at: (m,) their positions among the victims.
+        at: (m,) their positions in the batch.
         rows: (m,) what the target calls them.
         labels: (m,).
         centre: (m, c, h, w), the images.
@@ -123,8 +123,8 @@ class _Hunt:
         return _Hunt(**{name: value[kept] for name, value in vars(self).items()})
 
 
-def _begin(victims: AttackBatch, at: Tensor, streams: Streams, norm: Norm, eps: float) -> _Hunt:
-    some = victims.of(at)
+def _begin(batch: AttackBatch, at: Tensor, streams: Streams, norm: Norm, eps: float) -> _Hunt:
+    some = batch.of(at)
     first = (_stripes if norm == "linf" else _tiles)(some.images, streams, at, norm, eps)
     score = torch.full((len(at),), -torch.inf, device=at.device)
     empty = first.new_zeros((len(at), 0))

@@ -58,8 +58,8 @@ def _left(
     attack = PGD(norm=threat.norm, eps=threat.eps, steps=STEPS)
     target = target_of(system, images, rng, eot=eot, path=path)
     rows = torch.arange(len(images.ids))
-    victims = AttackBatch(images.images, images.labels, images.ids, rows)
-    found = attack(target, victims, Rng(0).at("audit", kind_of(attack)))
+    batch = AttackBatch(images.images, images.labels, images.ids, rows)
+    found = attack(target, batch, Rng(0).at("audit", kind_of(attack)))
     with torch.no_grad():
         draws = 20 if system.stochastic else 1
         votes = majority(system, found, images.ids, seed=0, draws=draws)

@@ -105,7 +105,7 @@ class Bench:
 
     job: Job
     systems: dict[str, System] = field(default_factory=dict)
-    victims: dict[str, System] = field(default_factory=dict)
+    attacked_systems: dict[str, System] = field(default_factory=dict)
     cache: dict[int, list[Sample]] = field(default_factory=dict)
     cached: int = 0
 
@@ -162,10 +162,17 @@ class Bench:
         attack, seed = self.job.attacks[cell.attack], self.job.seed
         attacked = None
         if is_attack(attack):
-            victim = self._victim(cell)
+            against = self._attacked_system(cell)
             begin = perf_counter()
             attacked = under_attack(
-                attack, victim, batch, ids, name=cell.system, seed=seed, device=self.job.device, memory=memory
+                attack,
+                against,
+                batch,
+                ids,
+                name=cell.system,
+                seed=seed,
+                device=self.job.device,
+                memory=memory,
             )
             clock.seconds[ATTACK] = clock.seconds.get(ATTACK, 0.0) + perf_counter() - begin
             images = attacked.images
@@ -192,16 +199,16 @@ class Bench:
             shown["adversarial"] = images
         return _Found(rows, shown, attacked)
 
-    def _victim(self, cell: Cell) -> System:
+    def _attacked_system(self, cell: Cell) -> System:
         """Return the system that the cell's attack is made on, in eval mode on the device."""
         attack = self.job.attacks[cell.attack]
         graph = victim_of(attack, cell.attack, self.job.graphs, cell.system)
         if graph == self.job.graphs[cell.system]:
             return self._system(cell.system)
         key = graph.fingerprint()
-        if key not in self.victims:
-            self.victims[key] = graph.build().to(self.job.device)
-        return self.victims[key]
+        if key not in self.attacked_systems:
+            self.attacked_systems[key] = graph.build().to(self.job.device)
+        return self.attacked_systems[key]
 
     def _samples(self, number: int) -> list[Sample]:
         if number in self.cache:

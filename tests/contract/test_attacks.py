@@ -155,7 +155,7 @@ class Watched(SystemTarget):
 class Done:
     """AttackBatch before and after, and the target with its counters."""
 
-    victims: AttackBatch
+    batch: AttackBatch
     images: Tensor
     target: Watched
 
@@ -169,17 +169,15 @@ def attack_batch_of(images: Tensor, *, classes: int = CLASSES, wrong: int = 0) -
     return AttackBatch(images, labels, tuple(f"set/{i:03d}" for i in range(n)), torch.arange(n))
 
 
-def attacked(
-    attack: Attack, victims: AttackBatch, *, view: View = "gradient", classes: int = CLASSES
-) -> Done:
-    target = Watched(system(classes), victims.ids, Rng(0).at("draw"), view=view)
+def attacked(attack: Attack, batch: AttackBatch, *, view: View = "gradient", classes: int = CLASSES) -> Done:
+    target = Watched(system(classes), batch.ids, Rng(0).at("draw"), view=view)
     target.asked = set()
-    return Done(victims, attack(target, victims, Rng(0).at("attack")), target)
+    return Done(batch, attack(target, batch, Rng(0).at("attack")), target)
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[AttackBatch], str]:
-    """Return a function that writes a run folder in which these victims' images, upside down, are kept."""
+    """Return a function that writes a run folder in which these batch' images, upside down, are kept."""
     root = tmp_path_factory.mktemp("runs")
 
     @cache
@@ -190,9 +188,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[AttackBatch], st
         (path / "resolved.json").write_text(json.dumps({"config": {}, "cells": [cell]}))
         return path
 
-    def write(victims: AttackBatch) -> str:
-        path = folder("x".join(map(str, victims.images.shape)))
-        found = dict(zip(victims.ids, victims.images.flip(2), strict=True))
+    def write(batch: AttackBatch) -> str:
+        path = folder("x".join(map(str, batch.images.shape)))
+        found = dict(zip(batch.ids, batch.images.flip(2), strict=True))
         keep_images(path / "cells" / ("f" * 16) / "adversarial-00000.safetensors", found)
         return str(path)
 
@@ -204,7 +202,7 @@ Make = Callable[[Case, AttackBatch], Attack]
 
 @pytest.fixture(scope="module")
 def make(kept: Callable[[AttackBatch], str]) -> Make:
-    return lambda case, victims: case.make(**({"path": kept(victims)} if case.kind == "replay" else {}))
+    return lambda case, batch: case.make(**({"path": kept(batch)} if case.kind == "replay" else {}))
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +211,10 @@ def together(make: Make) -> Callable[[Case], Done]:
 
     @cache
     def run(case: Case) -> Done:
-        victims = attack_batch_of(images(8), wrong=1)
-        before, state = victims.images.clone(), torch.get_rng_state()
-        done = attacked(make(case, victims), victims)
-        assert torch.equal(victims.images, before), "it changed the images that it was given"
+        batch = attack_batch_of(images(8), wrong=1)
+        before, state = batch.images.clone(), torch.get_rng_state()
+        done = attacked(make(case, batch), batch)
+        assert torch.equal(batch.images, before), "it changed the images that it was given"
         assert torch.equal(torch.get_rng_state(), state), "it drew from the global generator"
         return done
 
@@ -241,14 +239,14 @@ def margins(images: Tensor, labels: Tensor) -> Tensor:
 @each_case
 def test_result_is_images_in_the_ball(case: Case, together: Callable[[Case], Done]) -> None:
     done, attack = together(case), case.make(**({"path": "-"} if case.kind == "replay" else {}))
-    assert done.images.shape == done.victims.images.shape
+    assert done.images.shape == done.batch.images.shape
     assert done.images.dtype == torch.float32
     assert not done.images.requires_grad
     assert done.images.min() >= 0
     assert done.images.max() <= 1
     if isinstance(attack, BallAttack):
         assert attack.radius == (attack.norm, attack.eps)
-        assert length(done.images - done.victims.images, attack.norm).max() <= attack.eps * 1.0001 + 1e-6
+        assert length(done.images - done.batch.images, attack.norm).max() <= attack.eps * 1.0001 + 1e-6
 
 
 @each_case
@@ -256,7 +254,7 @@ def test_it_does_harm(case: Case, together: Callable[[Case], Done]) -> None:
     done = together(case)
     if ATTACKS[case.kind].sees == "nothing":
         pytest.skip("it does not know the system")
-    before, after = (margins(x[1:], done.victims.labels[1:]) for x in (done.victims.images, done.images))
+    before, after = (margins(x[1:], done.batch.labels[1:]) for x in (done.batch.images, done.images))
     assert (before > 0).all()
     assert (after < 0).any(), "no image of seven is misclassified: is the row too weak?"
 
@@ -265,9 +263,9 @@ def test_it_does_harm(case: Case, together: Callable[[Case], Done]) -> None:
 def test_wrong_images_are_let_alone(case: Case, together: Callable[[Case], Done]) -> None:
     done = together(case)
     if case.kind == "replay":
-        assert torch.equal(done.images, done.victims.images.flip(2))
+        assert torch.equal(done.images, done.batch.images.flip(2))
         return
-    assert torch.equal(done.images[0], done.victims.images[0])
+    assert torch.equal(done.images[0], done.batch.images[0])
     assert done.target.queries[0] == 1
     assert done.target.backwards[0] == 0
 
@@ -291,7 +289,7 @@ def test_budget_and_sight_are_as_declared(case: Case, together: Callable[[Case],
 @each_case
 def test_equal_streams_give_equal_images(case: Case, together: Callable[[Case], Done], make: Make) -> None:
     done = together(case)
-    again = attacked(make(case, done.victims), done.victims)
+    again = attacked(make(case, done.batch), done.batch)
     assert torch.equal(again.images, done.images)
     assert torch.equal(again.target.queries, done.target.queries)
     assert torch.equal(again.target.backwards, done.target.backwards)
@@ -300,15 +298,15 @@ def test_equal_streams_give_equal_images(case: Case, together: Callable[[Case], 
 @each_case
 def test_alone_as_in_company(case: Case, together: Callable[[Case], Done], make: Make) -> None:
     done = together(case)
-    attack = make(case, done.victims)
+    attack = make(case, done.batch)
     if attack.company:
         pytest.skip("it says that its result depends on the other images")
     for i in (1, 4, 6):
         chosen = torch.tensor([i])
         one = AttackBatch(
-            done.victims.images[chosen],
-            done.victims.labels[chosen],
-            (done.victims.ids[i],),
+            done.batch.images[chosen],
+            done.batch.labels[chosen],
+            (done.batch.ids[i],),
             torch.tensor([0]),
         )
         alone = attacked(attack, one)
@@ -322,7 +320,7 @@ def test_no_image_costs_more_than_the_attack_says(
     case: Case, together: Callable[[Case], Done], make: Make
 ) -> None:
     done = together(case)
-    forwards, backwards = make(case, done.victims).passes(done.target.classes)
+    forwards, backwards = make(case, done.batch).passes(done.target.classes)
     assert int(done.target.queries.max()) <= forwards + 1
     assert int(done.target.backwards.max()) <= backwards
 
@@ -331,9 +329,9 @@ def test_no_image_costs_more_than_the_attack_says(
     "case", [pytest.param(c, id=c.name) for c in CASES if issubclass(ATTACKS[c.kind], BallAttack)]
 )
 def test_a_ball_of_no_size_holds_the_image(case: Case) -> None:
-    victims = attack_batch_of(images(1))
-    done = attacked(case.make(eps=0), victims)
-    assert torch.allclose(done.images, victims.images, atol=1e-6)
+    batch = attack_batch_of(images(1))
+    done = attacked(case.make(eps=0), batch)
+    assert torch.allclose(done.images, batch.images, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -343,8 +341,8 @@ def test_a_ball_of_no_size_holds_the_image(case: Case) -> None:
 )
 @each_kind
 def test_shapes(case: Case, n: int, channels: int, size: tuple[int, int], make: Make) -> None:
-    victims = attack_batch_of(images(n, channels, size))
-    done = attacked(make(case, victims), victims)
+    batch = attack_batch_of(images(n, channels, size))
+    done = attacked(make(case, batch), batch)
     assert done.images.shape == (n, channels, *size)
 
 
@@ -352,27 +350,27 @@ def test_shapes(case: Case, n: int, channels: int, size: tuple[int, int], make: 
 @each_kind
 def test_black_boxes(case: Case, view: View, make: Make, together: Callable[[Case], Done]) -> None:
     sees = ATTACKS[case.kind].sees
-    victims = together(case).victims
-    path = make(case, victims).model_dump(include={"path"})
+    batch = together(case).batch
+    path = make(case, batch).model_dump(include={"path"})
     enough = sees in ("nothing", "labels") or (sees, view) == ("scores", "scores")
     if not enough:
         with pytest.raises(ValidationError, match=f"{case.kind} needs to see {sees}"):
             case.make(threat=view, **path)
         if sees == "gradient":
             with pytest.raises(AttackError, match=f"shows {view} only"):
-                attacked(make(case, victims), victims, view=view)
+                attacked(make(case, batch), batch, view=view)
         return
-    done = attacked(case.make(threat=view, **path), victims, view=view)
+    done = attacked(case.make(threat=view, **path), batch, view=view)
     assert torch.equal(done.images, together(case).images)
 
 
 @each_kind
 def test_all_wrong_already_costs_one_look(case: Case, make: Make) -> None:
-    victims = attack_batch_of(images(2), wrong=2)
-    done = attacked(make(case, victims), victims)
+    batch = attack_batch_of(images(2), wrong=2)
+    done = attacked(make(case, batch), batch)
     assert done.target.queries.max() <= 1
     if case.kind != "replay":
-        assert torch.equal(done.images, victims.images)
+        assert torch.equal(done.images, batch.images)
 
 
 @each_case
@@ -430,22 +428,22 @@ def test_source_goes_with_transfer(case: Case) -> None:
 
 @each_case
 def test_two_classes_will_do_or_are_refused(case: Case, make: Make) -> None:
-    victims = attack_batch_of(images(2), classes=2)
-    attack = make(case, victims)
+    batch = attack_batch_of(images(2), classes=2)
+    attack = make(case, batch)
     if case.kind in FOUR_CLASSES or case.told.get("loss", "").startswith("dlr"):
         with pytest.raises(AttackError, match="needs at least . classes, the system has 2"):
-            attacked(attack, victims, classes=2)
+            attacked(attack, batch, classes=2)
     else:
         attack.fits(2)
-        assert attacked(attack, victims, classes=2).images.shape == victims.images.shape
+        assert attacked(attack, batch, classes=2).images.shape == batch.images.shape
 
 
 def test_a_result_outside_of_the_ball_is_an_error_of_the_attack() -> None:
     class Astray(BallAttack):
         kind: str = "astray"
 
-        def run(self, target: object, victims: AttackBatch, rng: Rng) -> Tensor:
-            return (victims.images + 0.1).clamp(0, 1)
+        def run(self, target: object, batch: AttackBatch, rng: Rng) -> Tensor:
+            return (batch.images + 0.1).clamp(0, 1)
 
     with pytest.raises(AttackError, match="astray: its linf perturbation of 0.1 exceeds 0.01"):
         attacked(Astray(eps=0.01), attack_batch_of(images(2)))

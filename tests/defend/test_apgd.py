@@ -35,9 +35,9 @@ def confident(classes: int, images: Tensor) -> tuple[nn.Linear, AttackBatch, Toy
     return layer, attack_batch_of(model, images), ToyTarget(model, classes, len(images))
 
 
-def search(target: ToyTarget, victims: AttackBatch, aims: Tensor, settings: Settings) -> Climbed:
-    raised = raised_by("difference", victims.labels, aims)
-    return ascend(target, victims, raised, settings, Streams(Rng(0), victims.ids), torch.arange(len(victims)))
+def search(target: ToyTarget, batch: AttackBatch, aims: Tensor, settings: Settings) -> Climbed:
+    raised = raised_by("difference", batch.labels, aims)
+    return ascend(target, batch, raised, settings, Streams(Rng(0), batch.ids), torch.arange(len(batch)))
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def search(target: ToyTarget, victims: AttackBatch, aims: Tensor, settings: Sett
 )
 def test_exact_optimum_of_a_linear_classifier(norm: Norm, eps: float, *, widened: bool) -> None:
     images = random_images(5, SHAPE, low=0.4, high=0.6)
-    layer, victims, target = confident(4, images)
-    aims = ranked_targets(target, victims, 3)
+    layer, batch, target = confident(4, images)
+    aims = ranked_targets(target, batch, 3)
     assert aims.shape == (5, 3)
     for aim in aims.unbind(1):
-        found = search(target, victims, aim, Settings(norm, eps, steps=40, widened=widened))
+        found = search(target, batch, aim, Settings(norm, eps, steps=40, widened=widened))
         assert not found.broken.any()
-        slope = layer.weight[aim] - layer.weight[victims.labels]
+        slope = layer.weight[aim] - layer.weight[batch.labels]
         dual = {"linf": slope.abs().sum(1), "l2": slope.norm(dim=1), "l1": slope.abs().amax(1)}[norm]
         risen = (slope * (found.images - images).flatten(1)).sum(1)
         assert torch.allclose(risen, eps * dual, rtol=1e-3)
@@ -62,8 +62,8 @@ def test_exact_optimum_of_a_linear_classifier(norm: Norm, eps: float, *, widened
 @balls
 def test_exact_optimum_of_two_classes_by_the_margin(norm: Norm, eps: float) -> None:
     images = random_images(5, SHAPE, low=0.4, high=0.6)
-    layer, victims, target = confident(2, images)
-    found = APGD(loss="margin", norm=norm, eps=eps, steps=40)(target, victims, Rng(0))
+    layer, batch, target = confident(2, images)
+    found = APGD(loss="margin", norm=norm, eps=eps, steps=40)(target, batch, Rng(0))
     slope = layer.weight[1] - layer.weight[0]
     dual = {"linf": slope.abs().sum(), "l2": slope.norm(), "l1": slope.abs().max()}[norm]
     assert torch.allclose((found - images).flatten(1) @ slope, (eps * dual).expand(5), rtol=1e-3)
@@ -72,8 +72,8 @@ def test_exact_optimum_of_two_classes_by_the_margin(norm: Norm, eps: float) -> N
 def test_exact_optimum_with_the_cube_active() -> None:
     images = random_images(5, SHAPE)
     for norm, eps in (("linf", 0.3), ("l1", 0.3)):
-        layer, victims, target = confident(2, images)
-        found = APGD(loss="margin", norm=norm, eps=eps, steps=40)(target, victims, Rng(0))
+        layer, batch, target = confident(2, images)
+        found = APGD(loss="margin", norm=norm, eps=eps, steps=40)(target, batch, Rng(0))
         slope = layer.weight[1] - layer.weight[0]
         room = torch.where(slope > 0, 1.0 - images.flatten(1), images.flatten(1))
         order = slope.abs().argsort(descending=True)
@@ -87,8 +87,8 @@ def test_exact_optimum_with_the_cube_active() -> None:
 
 def test_margins_are_the_best_that_were_seen() -> None:
     images = random_images(4, SHAPE, low=0.4, high=0.6)
-    layer, victims, target = confident(3, images)
-    found = search(target, victims, ranked_targets(target, victims, 1)[:, 0], Settings("linf", 0.02))
+    layer, batch, target = confident(3, images)
+    found = search(target, batch, ranked_targets(target, batch, 1)[:, 0], Settings("linf", 0.02))
     logits = flattened(layer)(found.images)
     assert torch.allclose(found.margins, logits[:, 1:].amax(1) - logits[:, 0], atol=1e-2)
     assert (found.margins < 0).all()
@@ -98,23 +98,23 @@ def test_margins_are_the_best_that_were_seen() -> None:
 @pytest.mark.parametrize("loss", ["cross_entropy", "dlr", "dlr_targeted", "margin"])
 def test_stays_in_ball_and_cube_and_breaks_what_it_says(norm: Norm, eps: float, loss: Any) -> None:
     model, images = small_network(), random_images(8, SHAPE)
-    victims = attack_batch_of(model, images)
+    batch = attack_batch_of(model, images)
     target = ToyTarget(model, 6, 8)
-    found = APGD(loss=loss, norm=norm, eps=4 * eps, steps=20, targets=2)(target, victims, Rng(0))
+    found = APGD(loss=loss, norm=norm, eps=4 * eps, steps=20, targets=2)(target, batch, Rng(0))
     assert size(found - images, norm).max() <= 4 * eps * (1 + 1e-5) + 1e-6
     assert found.min() >= 0.0
     assert found.max() <= 1.0
-    assert (model(found).argmax(1) != victims.labels).any()
+    assert (model(found).argmax(1) != batch.labels).any()
 
 
 @balls
 @pytest.mark.parametrize("loss", ["cross_entropy", "dlr_targeted"])
 def test_budget_and_finished_images_are_free(norm: Norm, eps: float, loss: Any) -> None:
     model, images = small_network(), random_images(12, SHAPE)
-    victims, target = attack_batch_of(model, images), ToyTarget(model, 6, 12)
+    batch, target = attack_batch_of(model, images), ToyTarget(model, 6, 12)
     attack = APGD(loss=loss, norm=norm, eps=eps, steps=20, restarts=2, targets=3)
-    found = attack(target, victims, Rng(0))
-    survived = model(found).argmax(1) == victims.labels
+    found = attack(target, batch, Rng(0))
+    survived = model(found).argmax(1) == batch.labels
     starts = 2 * (3 if loss == "dlr_targeted" else 1)
     # One query tells that the image is classified right, one ranks the classes.
     queries = 1 + (loss == "dlr_targeted") + starts * (25 if norm == "l1" else 21)
@@ -129,16 +129,16 @@ def test_budget_and_finished_images_are_free(norm: Norm, eps: float, loss: Any) 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_the_first_misclassified_point_ends_the_search(norm: Norm) -> None:
     model, images = small_network(), random_images(4, SHAPE)
-    victims, target = attack_batch_of(model, images), ToyTarget(model, 6, 4)
+    batch, target = attack_batch_of(model, images), ToyTarget(model, 6, 4)
     settings, streams = Settings(norm, {"linf": 0.4, "l2": 4.0, "l1": 40.0}[norm]), Streams(Rng(0), "abcd")
-    raised = raised_by("cross_entropy", victims.labels)
-    found = ascend(target, victims, raised, settings, streams, torch.arange(4))
+    raised = raised_by("cross_entropy", batch.labels)
+    found = ascend(target, batch, raised, settings, streams, torch.arange(4))
     assert found.broken.all()
     assert (found.margins >= 0).all()
     assert target.queries.max() < 50
     # Started at a point that is misclassified already, one look is all that it takes.
     again, before = ToyTarget(model, 6, 4), found.images
-    found = ascend(again, victims, raised, settings, streams, torch.arange(4), start=before)
+    found = ascend(again, batch, raised, settings, streams, torch.arange(4), start=before)
     assert found.broken.all()
     assert torch.allclose(found.images, before, atol=1e-6)
     assert again.queries.tolist() == again.backwards.tolist() == [1, 1, 1, 1]
@@ -148,23 +148,23 @@ def test_the_first_misclassified_point_ends_the_search(norm: Norm) -> None:
 @pytest.mark.parametrize("loss", ["cross_entropy", "dlr_targeted"])
 def test_an_image_gets_the_same_in_every_batch(norm: Norm, eps: float, loss: Any) -> None:
     model, images = Precise(small_network()), random_images(3, SHAPE)
-    victims, attack = attack_batch_of(model, images), APGD(loss=loss, norm=norm, eps=eps, steps=15, targets=2)
-    together = attack(ToyTarget(model, 6, 3), victims, Rng(0))
+    batch, attack = attack_batch_of(model, images), APGD(loss=loss, norm=norm, eps=eps, steps=15, targets=2)
+    together = attack(ToyTarget(model, 6, 3), batch, Rng(0))
     for i in range(3):
-        alone = attack(ToyTarget(model, 6, 3), victims.of(torch.tensor([i])), Rng(0))
+        alone = attack(ToyTarget(model, 6, 3), batch.of(torch.tensor([i])), Rng(0))
         assert torch.allclose(alone[0], together[i], atol=1e-5)
-    other = attack(ToyTarget(model, 6, 3), victims, Rng(1))
+    other = attack(ToyTarget(model, 6, 3), batch, Rng(1))
     assert not torch.equal(other, together)
 
 
 def test_restarts_keep_the_nearest_and_start_elsewhere() -> None:
     model, images = small_network(), random_images(8, SHAPE)
-    victims = attack_batch_of(model, images)
+    batch = attack_batch_of(model, images)
     found = [
-        APGD(loss="margin", eps=0.01, steps=3, restarts=n)(ToyTarget(model, 6, 8), victims, Rng(0))
+        APGD(loss="margin", eps=0.01, steps=3, restarts=n)(ToyTarget(model, 6, 8), batch, Rng(0))
         for n in (1, 4)
     ]
-    margins = [raised_by("margin", victims.labels)(torch.arange(8))(model(each)) for each in found]
+    margins = [raised_by("margin", batch.labels)(torch.arange(8))(model(each)) for each in found]
     assert (margins[1] >= margins[0] - 1e-6).all()
     assert (margins[1] > margins[0] + 1e-6).any()
 
@@ -220,9 +220,9 @@ def test_parity_with_the_reference(norm: Norm, eps: float, loss: Any) -> None:
         else:
             theirs = reference.APGDAttack_targeted(model, n_target_classes=2, **told)
         other = theirs.perturb(images.clone(), labels.clone())
-    victims = AttackBatch(images, labels, tuple(f"signs-{i}" for i in range(count)), torch.arange(count))
+    batch = AttackBatch(images, labels, tuple(f"signs-{i}" for i in range(count)), torch.arange(count))
     target = ToyTarget(model, 17, count)
-    ours = APGD(norm=norm, eps=eps, loss=loss, targets=2, steps=steps)(target, victims, Rng(0))
+    ours = APGD(norm=norm, eps=eps, loss=loss, targets=2, steps=steps)(target, batch, Rng(0))
     robust = [int((model(each).argmax(1) == labels).sum()) for each in (ours, other)]
     assert 0.1 * count < robust[1] < 0.9 * count
     assert abs(robust[0] - robust[1]) <= 1

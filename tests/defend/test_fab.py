@@ -47,34 +47,34 @@ def curved(n: int) -> tuple[nn.Module, AttackBatch]:
     return net, attack_batch_of(net, random_images(n, SHAPE))
 
 
-def gaps(layer: nn.Linear, victims: AttackBatch, model: nn.Module) -> tuple[Tensor, Tensor]:
+def gaps(layer: nn.Linear, batch: AttackBatch, model: nn.Module) -> tuple[Tensor, Tensor]:
     """Return logit differences (n, classes - 1) to the other classes, and their slopes."""
     with torch.no_grad():
-        logits = model(victims.images)
-    others = torch.tensor([[c for c in range(6) if c != y] for y in victims.labels.tolist()])
-    values = logits.gather(1, others) - logits.gather(1, victims.labels[:, None])
-    return values, layer.weight.data[others] - layer.weight.data[victims.labels][:, None]
+        logits = model(batch.images)
+    others = torch.tensor([[c for c in range(6) if c != y] for y in batch.labels.tolist()])
+    values = logits.gather(1, others) - logits.gather(1, batch.labels[:, None])
+    return values, layer.weight.data[others] - layer.weight.data[batch.labels][:, None]
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_exact_distance_to_a_linear_boundary(norm: Norm, no_global_rng: None) -> None:
-    layer, model, victims = centred(0.02)
-    values, slopes = gaps(layer, victims, model)
+    layer, model, batch = centred(0.02)
+    values, slopes = gaps(layer, batch, model)
     exact = (values.abs() / torch.linalg.vector_norm(slopes, ord=DUAL[norm], dim=2)).amin(1)
     target = ToyTarget(model, 6, 10)
-    found, distance = nearest(target, victims, Rng(0), norm=norm, pace=Pace(steps=20))
+    found, distance = nearest(target, batch, Rng(0), norm=norm, pace=Pace(steps=20))
     torch.testing.assert_close(distance, exact, rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(size(found - victims.images, norm), distance)
-    assert (model(found).argmax(1) != victims.labels).all()
+    torch.testing.assert_close(size(found - batch.images, norm), distance)
+    assert (model(found).argmax(1) != batch.labels).all()
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_near_the_optimum_where_the_cube_cuts(norm: Norm) -> None:
-    layer, model, victims = centred(0.5, 6)
-    values, slopes = gaps(layer, victims, model)
-    steps = [step_onto(victims.images.flatten(1), slopes[:, k], values[:, k], norm) for k in range(5)]
+    layer, model, batch = centred(0.5, 6)
+    values, slopes = gaps(layer, batch, model)
+    steps = [step_onto(batch.images.flatten(1), slopes[:, k], values[:, k], norm) for k in range(5)]
     exact = torch.stack([size(step, norm) for step in steps]).amin(0)
-    found, distance = nearest(ToyTarget(model, 6, 6), victims, Rng(0), norm=norm, pace=Pace(steps=40))
+    found, distance = nearest(ToyTarget(model, 6, 6), batch, Rng(0), norm=norm, pace=Pace(steps=40))
     assert (distance >= exact * (1 - 1e-4)).all()
     assert (distance <= exact * 1.15).all()
     assert found.min() >= 0
@@ -83,16 +83,16 @@ def test_near_the_optimum_where_the_cube_cuts(norm: Norm) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_success_is_within_eps(norm: Norm) -> None:
-    model, victims = curved(6)
-    _, distance = nearest(ToyTarget(model, 6, 6), victims, Rng(0), norm=norm, pace=Pace(steps=15))
+    model, batch = curved(6)
+    _, distance = nearest(ToyTarget(model, 6, 6), batch, Rng(0), norm=norm, pace=Pace(steps=15))
     eps = distance.quantile(0.5).item()
     target = ToyTarget(model, 6, 6)
-    out = FAB(norm=norm, eps=eps, steps=15)(target, victims, Rng(0))
+    out = FAB(norm=norm, eps=eps, steps=15)(target, batch, Rng(0))
     assert out.min() >= 0
     assert out.max() <= 1
-    reached = size(out - victims.images, norm)
+    reached = size(out - batch.images, norm)
     assert (reached <= eps * (1 + 1e-5) + 1e-7).all()
-    broken = model(out).argmax(1) != victims.labels
+    broken = model(out).argmax(1) != batch.labels
     # Whatever the unlimited search brought within eps, the limited one finds.
     assert (broken | (distance > eps)).all()
     # The others come back on the sphere, as near to the boundary as is known.
@@ -101,9 +101,9 @@ def test_success_is_within_eps(norm: Norm) -> None:
 
 
 def test_finished_images_cost_nothing() -> None:
-    _, model, victims = centred(0.02)
+    _, model, batch = centred(0.02)
     target = ToyTarget(model, 6, 10)
-    FAB(norm="linf", eps=0.2)(target, victims, Rng(0))
+    FAB(norm="linf", eps=0.2)(target, batch, Rng(0))
     # The check that it is right, the ranking of classes, the first gradient; the second one's logits tell.
     assert target.queries.tolist() == [4] * 10
     assert target.backwards.tolist() == [2] * 10
@@ -113,31 +113,31 @@ def test_budget_of_survivors() -> None:
     layer = linear(6, SHAPE)
     layer.bias.data[2] = 1000.0
     model = flattened(layer)
-    victims = attack_batch_of(model, random_images(3, SHAPE))
+    batch = attack_batch_of(model, random_images(3, SHAPE))
     target = ToyTarget(model, 6, 3)
-    found, distance = nearest(target, victims, Rng(0), norm="linf", eps=0.01, targets=3, pace=Pace(steps=12))
+    found, distance = nearest(target, batch, Rng(0), norm="linf", eps=0.01, targets=3, pace=Pace(steps=12))
     # Nothing is ever crossed: every gradient brings the logits of its point along; the last point needs its own.
     assert target.queries.tolist() == [1 + 3 * (12 + 1)] * 3
     assert target.backwards.tolist() == [3 * 12] * 3
     assert distance.isinf().all()
-    assert torch.equal(found, victims.images)
+    assert torch.equal(found, batch.images)
 
 
 def test_budget_never_exceeds_two_queries_a_step() -> None:
-    model, victims = curved(4)
+    model, batch = curved(4)
     target = ToyTarget(model, 6, 4)
-    nearest(target, victims, Rng(0), norm="l2", targets=9, restarts=2, pace=Pace(steps=9))
+    nearest(target, batch, Rng(0), norm="l2", targets=9, restarts=2, pace=Pace(steps=9))
     assert target.queries.max() <= 1 + 5 * 2 * 2 * 9 + POLISH
     assert target.queries.min() >= 1 + 5 * 2 * 9
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_alone_or_together(norm: Norm) -> None:
-    model, victims = curved(4)
+    model, batch = curved(4)
     setting = {"norm": norm, "targets": 2, "restarts": 2, "pace": Pace(steps=12)}
-    out, distance = nearest(ToyTarget(model, 6, 4), victims, Rng(1), **setting)
+    out, distance = nearest(ToyTarget(model, 6, 4), batch, Rng(1), **setting)
     for i in range(4):
-        one = victims.of(torch.tensor([i]))
+        one = batch.of(torch.tensor([i]))
         alone, reached = nearest(ToyTarget(model, 6, 4), one, Rng(1), **setting)
         torch.testing.assert_close(alone[0], out[i], rtol=0, atol=1e-5)
         torch.testing.assert_close(reached[0], distance[i], rtol=1e-4, atol=0)
@@ -145,11 +145,11 @@ def test_alone_or_together(norm: Norm) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_restarts_only_help(norm: Norm) -> None:
-    model, victims = curved(5)
+    model, batch = curved(5)
     once, thrice = (
-        nearest(
-            ToyTarget(model, 6, 5), victims, Rng(0), norm=norm, targets=1, restarts=k, pace=Pace(steps=8)
-        )[1]
+        nearest(ToyTarget(model, 6, 5), batch, Rng(0), norm=norm, targets=1, restarts=k, pace=Pace(steps=8))[
+            1
+        ]
         for k in (1, 3)
     )
     # The final search may end a hair apart.
@@ -160,17 +160,17 @@ def test_two_classes_are_enough() -> None:
     layer = linear(2, SHAPE)
     layer.bias.data = -0.5 * layer.weight.data.sum(1)
     model = flattened(layer)
-    victims = attack_batch_of(model, random_images(3, SHAPE, low=0.4, high=0.6))
-    out = FAB(eps=0.3)(ToyTarget(model, 2, 3), victims, Rng(0))
-    assert (model(out).argmax(1) != victims.labels).all()
+    batch = attack_batch_of(model, random_images(3, SHAPE, low=0.4, high=0.6))
+    out = FAB(eps=0.3)(ToyTarget(model, 2, 3), batch, Rng(0))
+    assert (model(out).argmax(1) != batch.labels).all()
     with pytest.raises(AttackError, match="at least 2 classes"):
-        FAB()(ToyTarget(model, 1, 3), victims, Rng(0))
+        FAB()(ToyTarget(model, 1, 3), batch, Rng(0))
 
 
 def test_needs_gradients() -> None:
-    _, model, victims = centred(0.1)
+    _, model, batch = centred(0.1)
     with pytest.raises(AttackError, match="no gradients"):
-        FAB()(ToyTarget(model, 6, 10, gradients=False), victims, Rng(0))
+        FAB()(ToyTarget(model, 6, 10, gradients=False), batch, Rng(0))
 
 
 def test_dead_gradient_moves_nothing() -> None:
@@ -178,9 +178,9 @@ def test_dead_gradient_moves_nothing() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return model(x.detach()) + 0.0 * x.sum()
 
-    _, model, victims = centred(0.1)
-    out = FAB(eps=0.1, steps=3)(ToyTarget(Steps(), 6, 10), victims, Rng(0))
-    assert torch.equal(out, victims.images)
+    _, model, batch = centred(0.1)
+    out = FAB(eps=0.1, steps=3)(ToyTarget(Steps(), 6, 10), batch, Rng(0))
+    assert torch.equal(out, batch.images)
 
 
 @pytest.mark.slow
@@ -193,10 +193,10 @@ def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.truth for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()
-    victims = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(64))
+    batch = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(64))
     target = ToyTarget(model, model.classes, 64)
     attack = FAB(norm=norm, eps=eps, targets=2, steps=10)
-    ours = (model(attack(target, victims, Rng(0))).argmax(1) == labels).sum()
+    ours = (model(attack(target, batch, Rng(0))).argmax(1) == labels).sum()
     known = reference.AutoAttack(model, norm=norm.capitalize(), eps=eps, version="custom", seed=0)
     known.attacks_to_run, known.verbose = ["fab-t"], False
     known.fab.n_target_classes, known.fab.n_iter = 2, 10

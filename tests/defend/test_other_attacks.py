@@ -84,7 +84,7 @@ def drawn(*shape: int, name: str = "x") -> Tensor:
     return torch.rand(shape, generator=Rng(4).at(name).torch())
 
 
-def victims(images: Tensor, labels: Tensor) -> AttackBatch:
+def batch(images: Tensor, labels: Tensor) -> AttackBatch:
     n = len(images)
     return AttackBatch(images, labels, tuple(f"p{i}" for i in range(n)), torch.arange(n))
 
@@ -136,7 +136,7 @@ def test_early_stop_with_many_extra_steps_is_pgd() -> None:
     weight = drawn(3, 4, 4, name="w") - 0.5
     images = drawn(6, 3, 4, 4)
     target = Plain(linear(weight, -float((weight * images).sum((1, 2, 3)).median())))
-    found = victims(images, target.forward(images).argmax(1))
+    found = batch(images, target.forward(images).argmax(1))
     fields: dict[str, Any] = {"eps": 0.3, "steps": 4, "step": 0.02, "random_start": False}
     friendly = run(EarlyPGD(tau=4, **fields), target, found)
     x = images
@@ -155,7 +155,7 @@ def test_early_stop_falls_back_on_the_point_that_was_wrong() -> None:
         return torch.stack((0.01 * (0.5 - value), 0.05 * (0.05 - (value - 0.55).abs()).clamp_min(-1)), 1)
 
     images = torch.tensor([[[[0.44]]]])
-    found = victims(images, logits(images).argmax(1))
+    found = batch(images, logits(images).argmax(1))
     assert found.labels.item() == 0
     for tau in (0, 1):
         out = run(
@@ -173,7 +173,7 @@ def test_minimal_cw_finds_the_distance_to_a_hyperplane(kappa: float) -> None:
     images = 0.4 + 0.2 * drawn(5, 1, 4, 4)
     target = Plain(linear(weight, 0.02))
     margins = (images.flatten(1) * weight.flatten()).sum(1) + 0.02
-    found = victims(images, (margins > 0).long())
+    found = batch(images, (margins > 0).long())
     exact = (margins.abs() + kappa) / weight.norm()
     got = nearest(target, found, steps=120, searches=6, c=0.3, kappa=kappa, rate=0.01)  # type: ignore[arg-type]
     assert torch.allclose(got.distance, exact, rtol=0.03)
@@ -185,7 +185,7 @@ def test_minimal_cw_succeeds_where_the_distance_is_within_eps() -> None:
     weight = torch.full((1, 4, 4), 0.25)
     images = torch.full((3, 1, 4, 4), 0.5) + torch.tensor([0.01, 0.05, 0.09]).reshape(3, 1, 1, 1)
     target = Plain(linear(weight, -2.0))
-    found = victims(images, torch.ones(3, dtype=torch.int64))
+    found = batch(images, torch.ones(3, dtype=torch.int64))
     attack = CarliniWagner(norm="l2", eps=0.25, minimal=True, steps=100, searches=6, c=0.3, rate=0.01)
     out = run(attack, target, found)
     # The distances are 0.04, 0.2 and 0.36.
@@ -196,14 +196,14 @@ def test_minimal_cw_succeeds_where_the_distance_is_within_eps() -> None:
 def test_minimal_cw_moves_pixels_off_their_bounds() -> None:
     images = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2).clone()
     target = Plain(linear(torch.ones(4), -2.0))
-    found = victims(images, target.forward(images).argmax(1))
+    found = batch(images, target.forward(images).argmax(1))
     got = nearest(target, found, steps=200, searches=4, c=1.0, kappa=0.0, rate=0.2)  # type: ignore[arg-type]
     assert torch.allclose(got.distance, torch.tensor([1.0, 1.0]), rtol=0.05)
 
 
 def test_cw_in_the_ball_goes_on_to_its_confidence() -> None:
     target = Plain(linear(torch.ones(4), -2.2))
-    found = victims(torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]))
+    found = batch(torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]))
     fields: dict[str, Any] = {"eps": 0.3, "step": 0.02, "steps": 10, "random_start": False}
     for kappa in (0.0, 0.3):
         out = run(CarliniWagner(kappa=kappa, **fields), target, found)
@@ -294,7 +294,7 @@ def test_least_pose_comes_back() -> None:
 
     x = torch.zeros(1, 1, 10, 10)
     x[:, :, :, 0] = 1.0
-    found = victims(x, torch.tensor([0]))
+    found = batch(x, torch.tensor([0]))
     out = run(Spatial(rotation=0, shift=0.2, shifts=5), Plain(logits), found)
     right = one_turn(x, 0, 0, 0.1)
     left = one_turn(x, 0, 0, -0.1)
@@ -334,7 +334,7 @@ def boxes(changed: Tensor) -> list[tuple[int, int, int, int]]:
 def test_patch_changes_a_square_and_nothing_else() -> None:
     x = 0.5 * torch.ones(12, 3, 10, 14)
     robust = Plain(linear(torch.ones(420) * 1e-3, 5.0))
-    out = run(Patch(side=0.3, steps=2), robust, victims(x, torch.ones(12, dtype=torch.int64)))
+    out = run(Patch(side=0.3, steps=2), robust, batch(x, torch.ones(12, dtype=torch.int64)))
     found = boxes((out != x).any(1))
     assert {box[2:] for box in found} == {(3, 3)}
     assert len({box[:2] for box in found}) > 6, "the places are random"
@@ -346,7 +346,7 @@ def test_patch_changes_a_square_and_nothing_else() -> None:
 def test_patch_at_a_fixed_place(place: tuple[float, float], corner: tuple[int, int]) -> None:
     x = 0.5 * torch.ones(2, 1, 10, 14)
     robust = Plain(linear(torch.ones(140) * 1e-3, 5.0))
-    out = run(Patch(side=0.4, place=place, steps=2), robust, victims(x, torch.ones(2, dtype=torch.int64)))
+    out = run(Patch(side=0.4, place=place, steps=2), robust, batch(x, torch.ones(2, dtype=torch.int64)))
     assert boxes((out != x).any(1)) == [(*corner, 4, 4)] * 2
 
 
@@ -354,7 +354,7 @@ def test_patch_reaches_the_corner_of_the_cube() -> None:
     weight = drawn(3, 8, 8, name="w") - 0.5
     x = drawn(1, 3, 8, 8)
     target = Plain(linear(weight, 50.0))
-    out = run(Patch(side=0.5, place=(0, 0), steps=30), target, victims(x, torch.tensor([1])))
+    out = run(Patch(side=0.5, place=(0, 0), steps=30), target, batch(x, torch.tensor([1])))
     best = x.clone()
     best[:, :, :4, :4] = (weight[:, :4, :4] < 0).float()
     assert torch.equal(out, best)
@@ -365,7 +365,7 @@ def test_patch_reaches_the_corner_of_the_cube() -> None:
 
 def test_guides_are_of_another_class_and_stay() -> None:
     n = 12
-    found = victims(drawn(n, 1, 2, 2), torch.arange(n) % 3)
+    found = batch(drawn(n, 1, 2, 2), torch.arange(n) % 3)
     attack = FeaturePerturbation(direction="towards", restarts=2)
     guides = attack._guides(found, Rng(0))
     assert (found.labels[guides] != found.labels[:, None]).all()
@@ -392,7 +392,7 @@ def test_features_move_as_told(norm: Any) -> None:
         return torch.eye(2)[labels[chosen]]
 
     target = Plain(stubborn, see=lambda images: images.flatten(1) @ matrix)
-    found = victims(x, labels)
+    found = batch(x, labels)
     eps = 0.05 if norm == "linf" else 0.1
     clean = target.see(x)
     fields: dict[str, Any] = {"norm": norm, "eps": eps, "steps": 10}
@@ -412,7 +412,7 @@ def test_features_of_a_system_without_a_linear_layer() -> None:
     toy = Path(__file__).parents[1] / "pipelines" / "toy.py"
     system = System(chain(PythonClassifier(call=f"{toy}:brightest", classes=3)))
     x = drawn(2, 3, 4, 4)
-    found = victims(x, system(x).argmax(1))
+    found = batch(x, system(x).argmax(1))
     with pytest.raises(AttackError, match="no linear layer whose input could serve as features"):
         run(FeaturePerturbation(), SystemTarget(system, found.ids, Rng(0)), found)
 
@@ -447,7 +447,7 @@ def test_low_frequency_stays_below_its_share() -> None:
     weight = drawn(1, 16, 16, name="w") - 0.5
     x = 0.4 + 0.2 * drawn(3, 1, 16, 16)
     target = Plain(linear(weight, 9.0))
-    found = victims(x, torch.ones(3, dtype=torch.int64))
+    found = batch(x, torch.ones(3, dtype=torch.int64))
     out = run(LowFrequency(norm="l2", eps=0.3, share=0.25, steps=20, step_size=0.6), target, found)
     delta = out - x
     assert torch.allclose(low_pass(delta, 0.25), delta, atol=1e-5)
@@ -464,7 +464,7 @@ def test_all_frequencies_are_pgd(norm: Any) -> None:
     weight = drawn(3, 6, 6, name="w") - 0.5
     x = drawn(3, 3, 6, 6)
     target = Plain(linear(weight, 9.0))
-    found = victims(x, torch.ones(3, dtype=torch.int64))
+    found = batch(x, torch.ones(3, dtype=torch.int64))
     fields: dict[str, Any] = {"norm": norm, "eps": 0.1, "steps": 5, "random_start": False}
     low, all_of_it = run(LowFrequency(share=1, **fields), target, found), run(PGD(**fields), target, found)
     assert torch.allclose(low, all_of_it, atol=1e-6)
@@ -472,7 +472,7 @@ def test_all_frequencies_are_pgd(norm: Any) -> None:
 
 def test_low_frequency_starts_far_enough_out() -> None:
     x = torch.full((2, 3, 16, 16), 0.5)
-    found = victims(x, torch.zeros(2, dtype=torch.int64))
+    found = batch(x, torch.zeros(2, dtype=torch.int64))
     for norm in ("linf", "l2"):
         attack = LowFrequency(norm=norm, eps=0.1)
         start = attack._start(x, Streams(Rng(0), found.ids), torch.arange(2))

@@ -194,8 +194,8 @@ def test_a_damaged_run(tmp_path: Path, content: str) -> None:
 
 def shown(attack: Replay, ids: tuple[str, ...], *size: int) -> Tensor:
     n = len(ids)
-    victims = AttackBatch(torch.zeros(n, *size), torch.zeros(n, dtype=torch.int64), ids, torch.arange(n))
-    return attack(None, victims, Rng(0))  # type: ignore[arg-type]
+    batch = AttackBatch(torch.zeros(n, *size), torch.zeros(n, dtype=torch.int64), ids, torch.arange(n))
+    return attack(None, batch, Rng(0))  # type: ignore[arg-type]
 
 
 def test_images_come_by_id_and_missing_ones_are_named(first: Path, tmp_path: Path) -> None:

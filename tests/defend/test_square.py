@@ -25,9 +25,9 @@ RADII = {"linf": 0.06, "l2": 0.9, "l1": 5.0}
 class Watched(ToyTarget):
     """Fails where an image that was misclassified is asked about again."""
 
-    def __init__(self, model: nn.Module, victims: AttackBatch) -> None:
-        super().__init__(model, 10, len(victims), gradients=False)
-        self.labels, self.lost = victims.labels, torch.zeros(len(victims), dtype=torch.bool)
+    def __init__(self, model: nn.Module, batch: AttackBatch) -> None:
+        super().__init__(model, 10, len(batch), gradients=False)
+        self.labels, self.lost = batch.labels, torch.zeros(len(batch), dtype=torch.bool)
 
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         assert not self.lost[rows].any()
@@ -51,13 +51,13 @@ def stubborn() -> nn.Module:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_breaks_within_ball_and_box(norm: Norm, no_global_rng: None) -> None:
-    model, victims = toy()
-    target = Watched(model, victims)
-    out, broken = random_squares(target, victims, Rng(0), norm=norm, eps=RADII[norm], queries=200)
+    model, batch = toy()
+    target = Watched(model, batch)
+    out, broken = random_squares(target, batch, Rng(0), norm=norm, eps=RADII[norm], queries=200)
     assert out.min() >= 0
     assert out.max() <= 1
-    assert (size(out - victims.images, norm) <= RADII[norm] * (1 + 1e-5)).all()
-    torch.testing.assert_close(model(out).argmax(1) != victims.labels, broken)
+    assert (size(out - batch.images, norm) <= RADII[norm] * (1 + 1e-5)).all()
+    torch.testing.assert_close(model(out).argmax(1) != batch.labels, broken)
     assert broken.float().mean() >= 0.75
     assert (target.queries <= 201).all()
     assert (target.queries[~broken] == 201).all()
@@ -67,9 +67,9 @@ def test_breaks_within_ball_and_box(norm: Norm, no_global_rng: None) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_query_is_counted(norm: Norm) -> None:
     model = stubborn()
-    victims = attack_batch_of(model, random_images(3, SHAPE))
+    batch = attack_batch_of(model, random_images(3, SHAPE))
     target = ToyTarget(model, 10, 3, gradients=False)
-    _, broken = random_squares(target, victims, Rng(0), norm=norm, eps=0.1, queries=130, restarts=2)
+    _, broken = random_squares(target, batch, Rng(0), norm=norm, eps=0.1, queries=130, restarts=2)
     assert not broken.any()
     assert target.queries.tolist() == [2 * 131] * 3
 
@@ -77,13 +77,13 @@ def test_every_query_is_counted(norm: Norm) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_loss_never_falls(norm: Norm) -> None:
     model = stubborn()
-    victims = attack_batch_of(model, random_images(4, SHAPE))
+    batch = attack_batch_of(model, random_images(4, SHAPE))
 
     def margins(queries: int) -> Tensor:
         target = ToyTarget(model, 10, 4)
         # The schedule is not stretched: the longer search goes on where the shorter one ended.
         found, _ = random_squares(
-            target, victims, Rng(0), norm=norm, eps=RADII[norm], queries=queries, rescaled=False
+            target, batch, Rng(0), norm=norm, eps=RADII[norm], queries=queries, rescaled=False
         )
         logits = model(found)
         logits[:, 4] = -torch.inf
@@ -97,32 +97,32 @@ def test_loss_never_falls(norm: Norm) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_alone_or_together(norm: Norm) -> None:
-    model, victims = toy(4)
+    model, batch = toy(4)
     attack = Square(norm=norm, eps=RADII[norm], queries=60)
     together = ToyTarget(model, 10, 4)
-    out = attack(together, victims, Rng(3))
+    out = attack(together, batch, Rng(3))
     for i in range(4):
         target = ToyTarget(model, 10, 4)
-        alone = attack(target, victims.of(torch.tensor([i])), Rng(3))
+        alone = attack(target, batch.of(torch.tensor([i])), Rng(3))
         torch.testing.assert_close(alone[0], out[i], rtol=0, atol=1e-5)
         assert target.queries[i] == together.queries[i]
 
 
 def test_linf_uses_the_whole_radius() -> None:
     model = stubborn()
-    victims = attack_batch_of(model, random_images(3, SHAPE, low=0.2, high=0.8))
-    out, _ = random_squares(ToyTarget(model, 10, 3), victims, Rng(0), norm="linf", eps=0.05, queries=60)
-    torch.testing.assert_close((out - victims.images).abs(), torch.full_like(out, 0.05))
+    batch = attack_batch_of(model, random_images(3, SHAPE, low=0.2, high=0.8))
+    out, _ = random_squares(ToyTarget(model, 10, 3), batch, Rng(0), norm="linf", eps=0.05, queries=60)
+    torch.testing.assert_close((out - batch.images).abs(), torch.full_like(out, 0.05))
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("shape", [(1, 2, 3), (3, 5, 9), (1, 13, 7), (3, 1, 1)], ids=str)
 def test_odd_sizes(norm: Norm, shape: tuple[int, int, int]) -> None:
     model = flattened(linear(10, shape))
-    victims = attack_batch_of(model, random_images(4, shape))
-    out = Square(norm=norm, eps=0.3, queries=15)(ToyTarget(model, 10, 4), victims, Rng(0))
+    batch = attack_batch_of(model, random_images(4, shape))
+    out = Square(norm=norm, eps=0.3, queries=15)(ToyTarget(model, 10, 4), batch, Rng(0))
     assert out.isfinite().all()
-    assert not torch.equal(out, victims.images)
+    assert not torch.equal(out, batch.images)
 
 
 @pytest.mark.parametrize("norm", ["l2", "l1"])
@@ -149,16 +149,16 @@ def test_bad_input() -> None:
         Square(threat="labels")
     with pytest.raises(ValidationError, match="8/255"):
         Square(eps=8)
-    model, victims = toy(1)
+    model, batch = toy(1)
     with pytest.raises(AttackError, match="at least 2 classes"):
-        Square()(ToyTarget(model, 1, 1), victims, Rng(0))
+        Square()(ToyTarget(model, 1, 1), batch, Rng(0))
 
 
 def test_no_images_are_left_to_break() -> None:
-    model, victims = toy(3)
-    wrong = AttackBatch(victims.images, (victims.labels + 1) % 10, victims.ids, victims.rows)
+    model, batch = toy(3)
+    wrong = AttackBatch(batch.images, (batch.labels + 1) % 10, batch.ids, batch.rows)
     target = ToyTarget(model, 10, 3)
-    torch.testing.assert_close(Square(queries=5)(target, wrong, Rng(0)), victims.images, rtol=0, atol=0)
+    torch.testing.assert_close(Square(queries=5)(target, wrong, Rng(0)), batch.images, rtol=0, atol=0)
     assert target.queries.tolist() == [1, 1, 1]
 
 
@@ -172,10 +172,10 @@ def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.truth for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()
-    victims = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(32))
+    batch = AttackBatch(images, labels, tuple(s.id for s in samples), torch.arange(32))
     target = ToyTarget(model, model.classes, 32, gradients=False)
     attack = Square(norm=norm, eps=eps, queries=200, rescaled=False)
-    ours = (model(attack(target, victims, Rng(0))).argmax(1) == labels).float().mean()
+    ours = (model(attack(target, batch, Rng(0))).argmax(1) == labels).float().mean()
     known = reference.AutoAttack(model, norm=norm.capitalize(), eps=eps, version="custom", seed=0)
     known.attacks_to_run, known.verbose, known.square.n_queries = ["square"], False, 200
     found, _ = known.run_standard_evaluation(images, labels, batch_size=32)

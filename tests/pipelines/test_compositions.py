@@ -34,7 +34,7 @@ def system() -> System:
     return built
 
 
-def victims(system: System) -> AttackBatch:
+def batch(system: System) -> AttackBatch:
     images = torch.rand(N, 3, 8, 8, generator=Rng(3).torch())
     labels = system(images).argmax(1)
     return AttackBatch(images, labels, tuple(f"p{i}" for i in range(N)), torch.arange(N))
@@ -46,7 +46,7 @@ def target_of(system: System, memory: Path | None = None) -> SystemTarget:
 
 def radius(system: System, share: float) -> float:
     """Return a radius at which some images fall and some stand."""
-    some = victims(system)
+    some = batch(system)
     _, distance = nearest_classes(target_of(system), some, "linf", 4)
     return float(distance[:, 0].sort().values[int(share * N)])
 
@@ -69,7 +69,7 @@ class Mortal(SystemTarget):
 class Small(BallAttack):
     """AutoAttack's plan with a few steps of each member."""
 
-    def run(self, target: Target, victims: AttackBatch, rng: Rng) -> Tensor:
+    def run(self, target: Target, batch: AttackBatch, rng: Rng) -> Tensor:
         ball: dict[str, Any] = {"norm": self.norm, "eps": self.eps}
         members: dict[str, BallAttack] = {
             "apgd-ce": APGD(**ball, steps=4),
@@ -77,7 +77,7 @@ class Small(BallAttack):
             "fab-t": FAB(**ball, steps=3, targets=2),
             "square": Square(**ball, queries=15),
         }
-        return compose(target, victims, [(name, member.run) for name, member in members.items()], rng)
+        return compose(target, batch, [(name, member.run) for name, member in members.items()], rng)
 
 
 COMPOSITIONS: dict[str, Any] = {
@@ -97,7 +97,7 @@ WHOLE: dict[str, Any] = {
 def test_members_see_survivors_only_and_their_costs_add_up(system: System, name: str) -> None:
     attack: BallAttack = (COMPOSITIONS | WHOLE)[name](radius(system, 0.5))
     target = target_of(system)
-    some = victims(system)
+    some = batch(system)
     found = attack(target, some, Rng(0))
     left = N
     for member in target.members:
@@ -123,7 +123,7 @@ def test_swift_goes_on_after_a_kill(system: System, tmp_path: Path, last: str) -
 
 
 def _goes_on(system: System, tmp_path: Path, attack: BallAttack, last: str) -> None:
-    some = victims(system)
+    some = batch(system)
     whole = target_of(system, tmp_path / "whole")
     expected = attack(whole, some, Rng(0))
     dying = Mortal(system, whole.ids, Rng(0), memory=tmp_path / "memory")
@@ -139,7 +139,7 @@ def _goes_on(system: System, tmp_path: Path, attack: BallAttack, last: str) -> N
 
 @pytest.mark.slow
 def test_swift_costs_a_fraction_and_exact_no_less_than_the_reference(system: System) -> None:
-    eps, some = radius(system, 0.0), victims(system)
+    eps, some = radius(system, 0.0), batch(system)
     cost = {}
     for name, attack in {
         "swift": Swift(eps=eps),

@@ -153,8 +153,8 @@ def test_values_that_a_clamp_holds_are_passed_straight_through() -> None:
 def test_a_quantiser_is_passed(part: RestorerSpec) -> None:
     target, x = target_of(part), images()
     labels = target.system(x).argmax(1)
-    victims = AttackBatch(x, labels, tuple(target.ids), torch.arange(len(x)))
-    found = PGD(eps=16 / 255, steps=20)(target, victims, Rng(0))
+    batch = AttackBatch(x, labels, tuple(target.ids), torch.arange(len(x)))
+    found = PGD(eps=16 / 255, steps=20)(target, batch, Rng(0))
     assert (target.system(found).argmax(1) != labels).float().mean() > 0.8
 
 
@@ -190,8 +190,8 @@ def test_random_systems_are_searched_to_the_end(attack: BallAttack) -> None:
     steady, random = target_of(n=4), target_of(Jitter(), n=4, eot=2)
     for target in (steady, random):
         labels = target.logits(x, torch.arange(4)).argmax(1)
-        victims = AttackBatch(x, labels, tuple(target.ids), torch.arange(4))
-        attack(target, victims, Rng(0))
+        batch = AttackBatch(x, labels, tuple(target.ids), torch.arange(4))
+        attack(target, batch, Rng(0))
     # At this radius one step is enough, but for a fresh draw the boundary lies elsewhere.
     assert int(steady.backwards.max()) < 3
     # An image whose first look, in other draws, is wrong already is left alone.

@@ -295,7 +295,7 @@ def test_damaged_and_foreign_checkpoints_are_named(make: Callable[..., TrainConf
     with pytest.raises(RunError, match="does not fit"):
         train(make(epochs=1, model=wider), folder=tmp_path, device="cpu")
     (tmp_path / CHECKPOINT).write_bytes(b"half a file")
-    with pytest.raises(RunError, match="no readable checkpoint"):
+    with pytest.raises(RunError, match="is not a readable checkpoint"):
         train(make(epochs=1), folder=tmp_path, device="cpu")
 
 
@@ -352,14 +352,14 @@ class TwoPlayers(Method):
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-def test_players_have_optimisers_of_their_own_and_resume(
+def test_networks_have_optimisers_of_their_own_and_resume(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     config = make().model_copy(update={"method": TwoPlayers()})
     whole = train(config, folder=tmp_path / "whole", device="cpu")
     groups = read(tmp_path / "whole" / CHECKPOINT).tensors.keys()
-    assert {"optimiser.model", "optimiser.judge", "player.model", "player.judge"} <= groups
+    assert {"optimiser.model", "optimiser.judge", "network.model", "network.judge"} <= groups
     assert not any("frozen" in group for group in groups)
     with pytest.raises(KilledError):
         train(config, folder=tmp_path / "parts", device="cpu", on_progress=stop_after(5))
