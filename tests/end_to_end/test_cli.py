@@ -200,19 +200,19 @@ def workers_of(folder: Path) -> list[int]:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_and_ends_equal(config: Path, how: signal.Signals) -> None:
     home = config.parent
-    process = subprocess.Popen(
+    running = subprocess.Popen(
         [*CLI, "run", "config.yaml", "--quiet", "--workers", "2"], cwd=home, env=environment(),
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while len(list(home.glob("runs/*/cells/*/chunk-*.parquet"))) < 20:
-        assert process.poll() is None, process.communicate()
+        assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    running.send_signal(how)
+    _, said = running.communicate(timeout=60)
     if how is signal.SIGINT:
-        assert process.returncode == 130
+        assert running.returncode == 130
         assert said.strip() == "stopped; run the same command again to go on"
     (folder,) = home.glob("runs/*_cli_*")
     chunks = 32 * 12
