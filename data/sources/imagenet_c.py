@@ -48,11 +48,12 @@ class ImageNetC(Source):
                 where=self.path,
                 hint=near_miss(self.corruption, corruptions),
             )
-        classes, labels = class_folders(self._root())
+        root = self._root()
+        classes, labels = class_folders(root)
         names = [
             (label, f"{folder}/{inside}")
             for folder, label in labels.items()
-            for inside in images(self._root() / folder)
+            for inside in images(root / folder)
         ]
         head = f"imagenet_c/{self.corruption}/{self.severity}"
         entries = tuple(
