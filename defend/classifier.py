@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError, first_line
 from clearsight.data.contract.part import Part, check_images
 from clearsight.data.weights import state
 from clearsight.defend.base import ClassifierSpec
@@ -71,9 +71,8 @@ class Classifier(Part[ClassifierSpec]):
         try:
             return self.network(x)
         except FAULTS as error:
-            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
             raise ConfigError(
-                f"the network fails on float32 images {tuple(x.shape)}: {reason}",
+                f"the network fails on float32 images {tuple(x.shape)}: {first_line(error)}",
                 where=self.place,
                 hint="check data.size, and what the network takes",
             ) from error

@@ -57,3 +57,9 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, options, n=1, cutoff=0.6)
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"{guess}known: {', '.join(options)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that says something, or else the name of its type."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.errors import DataError, near_miss
+from clearsight.data.contract.errors import DataError, first_line, near_miss
 from clearsight.data.home import locate
 from clearsight.data.sources.base import Entry, Index, Source
 
@@ -103,7 +103,7 @@ def _open(path: str) -> Any:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise DataError(f"cannot be read as parquet: {reason}", where=path) from None
 
 
@@ -126,7 +126,7 @@ def _facts(
         try:
             table = file.read(columns=wanted) if wanted else None
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"is damaged: {str(error).splitlines()[0]}", where=path) from None
+            raise DataError(f"is damaged: {first_line(error)}", where=path) from None
         found = {
             "rows": file.metadata.num_rows,
             "names": [cell["path"] if cell else None for cell in table[image].to_pylist()]
@@ -186,7 +186,7 @@ def _images(path: str, _time: int, _size: int, group: int, image: str) -> Any:
         try:
             column = file.read_row_group(group, columns=[f"{image}.bytes" if inside else image])[image]
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"is damaged: {str(error).splitlines()[0]}", where=path) from None
+            raise DataError(f"is damaged: {first_line(error)}", where=path) from None
         column = column.combine_chunks()
         return pc.struct_field(column, "bytes") if inside else column
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clearsight.data.contract.errors import ClearsightError, WeightsError
+from clearsight.data.contract.errors import ClearsightError, WeightsError, first_line
 from clearsight.data.weights import find, shipped, verify
 from clearsight.pipelines.cli.console import console
 
@@ -62,4 +62,4 @@ def _load(folder: str, spec: dict[str, object]) -> None:
     try:
         PARTS.parse(spec | {"weights": folder}).build()
     except (RuntimeError, ValueError) as error:
-        raise WeightsError(f"does not load: {str(error).splitlines()[0]}", where=folder) from None
+        raise WeightsError(f"does not load: {first_line(error)}", where=folder) from None

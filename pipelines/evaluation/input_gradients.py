@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clearsight.data.contract.errors import AttackError, ClearsightError
+from clearsight.data.contract.errors import AttackError, ClearsightError, first_line
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
@@ -86,7 +86,7 @@ def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) ->
             told["why"] = error.what
         except RuntimeError as error:
             # A part may fail in the backward pass alone; that must not spoil a run that is measured.
-            told["why"] = f"the backward pass failed: {str(error).splitlines()[0]}"
+            told["why"] = f"the backward pass failed: {first_line(error)}"
         else:
             shown, scale = colours(gradient)
             if scale > 0:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.errors import ConfigError, WeightsError, first_line
 
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
 """Modules that spandrel imports names from, for two of its forty architectures."""
@@ -73,7 +73,7 @@ def load(path: Path) -> ForeignNetwork:
             ) from None
         except MISFITS as error:
             raise WeightsError(
-                f"spandrel cannot build it: {type(error).__name__}: {_first_line(error)}",
+                f"spandrel cannot build it: {type(error).__name__}: {first_line(error)}",
                 where=str(path),
             ) from None
     _usable(descriptor, spandrel, path)
@@ -143,17 +143,13 @@ def _state(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except (SafetensorError, UnpicklingError, EOFError, OSError, RuntimeError) as error:
         raise WeightsError(
-            f"cannot read it: {_first_line(error)}",
+            f"cannot read it: {first_line(error)}",
             where=str(path),
             hint="the file is damaged, or holds more than tensors: save its state dict as .safetensors",
         ) from None
     if not isinstance(found, dict):
         raise WeightsError(f"holds a {type(found).__name__}, not a state dict", where=str(path))
     return found
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
 
 
 def _usable(descriptor: Any, spandrel: ModuleType, path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from clearsight.data.contract import registry as registries
-from clearsight.data.contract.errors import ClearsightError, ConfigError, WeightsError, near_miss
+from clearsight.data.contract.errors import ClearsightError, ConfigError, WeightsError, first_line, near_miss
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Number, Spec
@@ -191,3 +191,16 @@ def test_paths_are_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Monke
     for name in ("home/data", "told", "here"):
         (tmp_path / name / "x").touch()
         assert locate("x") == (tmp_path / name / "x").resolve()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  \n  late  \n"), "late"),
+        (RuntimeError(), "RuntimeError"),
+        (KeyError(""), "''"),
+    ],
+)
+def test_the_first_line_of_an_error_says_something(error: Exception, line: str) -> None:
+    assert first_line(error) == line
