@@ -43,6 +43,8 @@ class TrainBatch:
         history: of every check so far, oldest first, the share of the budget at which it was made, and what
             chose the checkpoint (accuracy on the validation part, under attack if the method has one; for a
             restorer its dB).
+        recognisers: frozen classifiers in eval mode that a restorer is judged by; empty where the config
+            names none.
         tally: where the method counts its work.
     """
 
@@ -52,6 +54,7 @@ class TrainBatch:
     share: float = 0.0
     reference: Tensor | None = None
     history: tuple[tuple[float, float], ...] = ()
+    recognisers: tuple[nn.Module, ...] = ()
     tally: Tally = field(default_factory=Tally, compare=False)
 
 
@@ -64,6 +67,8 @@ class Method(Spec):
     """One line for ``clearsight list``."""
     needs_reference: ClassVar[bool] = False
     """True where the config must name a second source, ``reference``."""
+    needs_recognisers: ClassVar[bool] = False
+    """True where the config must name frozen classifiers, ``recognisers``."""
 
     @property
     def robust_validation(self) -> str:

@@ -11,11 +11,11 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Choice, Registry
 from clearsight.data.contract.spec import Flow, Gradient, Number, PartSpec, Spec, kind_of
+from clearsight.data.corruption_mixture import CorruptionMixture
 from clearsight.data.sources.base import HoldOut, Source
 from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.standard import Standard
-from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
 from clearsight.pipelines.config.registries import METHODS
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.restore.base import RestorerSpec
@@ -135,6 +135,9 @@ class TrainConfig(Task):
     train_through: bool = False
     """Train the restorers of ``through`` with the classifier and publish their weights beside its own; else
     they stay as they are."""
+    recognisers: tuple[Annotated[ClassifierSpec, Choice(CLASSIFIERS)], ...] = ()
+    """Of a restorer: classifiers with weights that its method looks through; they stay as they are. Keep the
+    classifiers that it is tested with out of this list, to see whether it helps others too."""
     augment: Augment = Augment()
     patch: Annotated[int, Field(ge=8)] = 64
     """Side in pixels of the random crops that a restorer learns from; a classifier sees whole images."""
@@ -190,6 +193,9 @@ class TrainConfig(Task):
         if self.method.needs_reference != (self.reference is not None):
             needs = "needs" if self.method.needs_reference else "takes no"
             raise ValueError(f"method '{kind_of(self.method)}' {needs} 'reference'")
+        if self.method.needs_recognisers != bool(self.recognisers):
+            needs = "needs" if self.method.needs_recognisers else "takes no"
+            raise ValueError(f"method '{kind_of(self.method)}' {needs} 'recognisers'")
         return self
 
     @model_validator(mode="after")
@@ -226,7 +232,7 @@ class TrainConfig(Task):
         folder, stays what it was.
         """
         told = {name: value for name, value in super().identity().items() if name != "publish"}
-        return _without_unused(told, "swa", "through", "train_through", "compile")
+        return _without_unused(told, "swa", "through", "train_through", "recognisers", "compile")
 
     def within(self, minutes: float | None) -> TrainConfig:
         """Return this config with another budget of wall-clock minutes; None changes nothing."""

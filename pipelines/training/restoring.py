@@ -16,8 +16,9 @@ from clearsight.data.statistics import bootstrap_mean
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
+from clearsight.pipelines.training.recognising import frozen, score_recognition
 from clearsight.pipelines.training.scoring import evaluated
-from clearsight.pipelines.training.task import TrainingTask
+from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
@@ -134,6 +135,7 @@ class Restoring(TrainingTask):
         if config.test is not None:
             parts["test"] = decode_photos(config.test, config.test.index().entries)
         self.parts = {name: part.to(device) for name, part in parts.items()}
+        self.recognisers = frozen(config.recognisers, device)
         self.ids, self.fingerprint = parts["train"].ids, parts["train"].fingerprint
 
     def decoded(self) -> Mapping[str, Photos]:
@@ -155,17 +157,28 @@ class Restoring(TrainingTask):
             drawn = torch.randint(len(others), (rows.numel(),), generator=generator)
             reference = others.patches(drawn, side, self.channels, how, generator)
         ids = tuple(self.ids[row] for row in rows.tolist())
-        return TrainBatch(images, None, ids, share, reference)
+        return TrainBatch(images, None, ids, share, reference, recognisers=self.recognisers)
 
-    def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Restored:
-        """Return the PSNR: of the centres in validation, of whole photographs in the test."""
+    def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
+        """Return the PSNR, or what the recognisers say where there are any.
+
+        Validation looks at the centres of photographs, the test at whole ones.
+        """
         side = SIDE if part == "validation" else None
-        restorer = cast(Restorer, model)
-        return score_restorer(restorer, self.method, self.parts[part], state=state, side=side)
+        restorer, photos = cast(Restorer, model), self.parts[part]
+        if self.recognisers:
+            return score_recognition(restorer, self.method, self.recognisers, photos, state=state, side=side)
+        return score_restorer(restorer, self.method, photos, state=state, side=side)
 
     def facts(self) -> dict[str, Any]:
         """Return number and fingerprints."""
         return {
             "images": {name: len(part) for name, part in self.parts.items()},
             "fingerprints": {name: part.fingerprint for name, part in self.parts.items()},
-        }
+        } | self._looked_through()
+
+    def _looked_through(self) -> dict[str, Any]:
+        """Return the weights, or what else makes them out, of the recognisers."""
+        if not self.recognisers:
+            return {}
+        return {"recognisers": [each.spec.weights or each.place for each in self.recognisers]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -74,3 +74,37 @@ def lite0_layers(network: nn.Module, blocks: int) -> list[nn.Module]:
 
 def _part(module: nn.Module, name: str) -> Any:
     return module.get_submodule(name)
+
+
+class Watched:
+    """A classifier whose features at some depths are seen beside its logits.
+
+    Args:
+        classifier: any network of convolutions, in eval mode.
+        depths: shares in [0, 1] of its depth: 0 is the first convolution that it runs, 1 the last.
+    """
+
+    def __init__(self, classifier: nn.Module, depths: Sequence[float]) -> None:
+        """Look for its convolutions."""
+        self.classifier, self.depths = classifier, tuple(depths)
+        self.convolutions = [layer for layer in classifier.modules() if isinstance(layer, nn.Conv2d)]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits (n, classes) of images, and one feature map (n, c, h, w) a depth.
+
+        Convolutions are counted in the order in which they run. A classifier that shows none (a file of
+        another framework) has no features.
+        """
+        seen: list[Tensor] = []
+        hooks = [layer.register_forward_hook(_into(seen)) for layer in self.convolutions]
+        try:
+            logits: Tensor = self.classifier(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        places = [round(depth * (len(seen) - 1)) for depth in self.depths] if seen else []
+        return logits, [seen[place] for place in places]
+
+
+def _into(seen: list[Tensor]) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+    return lambda _layer, _inputs, output: seen.append(output)

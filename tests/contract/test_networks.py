@@ -13,7 +13,11 @@ from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.ops.resize import resize_bicubic
 
-SMALL = {"amplified_unet": {"gain": 1}, "enlighten": {"width": 16}}
+SMALL = {
+    "amplified_unet": {"gain": 1},
+    "clarity": {"width": 8, "deep": 1, "hidden": 16},
+    "enlighten": {"width": 16},
+}
 """Fields that make a kind cheaper to test; the others are tested with their defaults."""
 KINDS = tuple(
     kind

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.corruption_mixture import CorruptionMixture
 from clearsight.data.weights import state
-from clearsight.pipelines.config.corruption_mixture import CorruptionMixture
 from clearsight.pipelines.config.train import Augment, TrainConfig
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.loop import train

@@ -1,9 +1,9 @@
-"""Corrupted images among those that a classifier is trained on."""
+"""Corrupted images among those that a network is trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from clearsight.data.contract.spec import Number, Spec
 from clearsight.data.corruptions.base import Corruption, Table
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
     from torch import Tensor
 
     from clearsight.data.contract.rng import Rng
@@ -30,6 +31,8 @@ class CorruptionMixture(Spec):
 
     share: Annotated[Number, Field(gt=0, le=1)] = 0.5
     """Part of the images that are corrupted."""
+    twice: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Part of the corrupted images that a second corruption is laid over, drawn in the same way."""
     kinds: Annotated[tuple[str, ...], Field(min_length=1)] = IMAGENET_C_15
     """Kinds of corruptions; by default the 15 common ones."""
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
@@ -46,6 +49,14 @@ class CorruptionMixture(Spec):
             # A kind may not have this table.
             self._corruption(kind, self.severities[0])
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the images; without a second corruption the key is what it was before."""
+        return {name: value for name, value in super().identity().items() if name != "twice" or value}
+
+    def _drawn(self, draw: Generator) -> Corruption:
+        kind = self.kinds[int(draw.integers(len(self.kinds)))]
+        return self._corruption(kind, self.severities[int(draw.integers(len(self.severities)))])
 
     def _corruption(self, kind: str, severity: int) -> Corruption:
         return CORRUPTIONS[kind].model_validate({"severity": severity, "table": self.table})
@@ -68,7 +79,9 @@ class CorruptionMixture(Spec):
             stream = rng.at(name)
             draw = stream.numpy()
             if draw.random() < self.share:
-                kind = self.kinds[int(draw.integers(len(self.kinds)))]
-                severity = self.severities[int(draw.integers(len(self.severities)))]
-                out[row] = torch.from_numpy(self._corruption(kind, severity)(out[row].numpy(), stream))
+                image = self._drawn(draw)(out[row].numpy(), stream)
+                # No draw where it is never asked for: what an older config draws stays as it was.
+                if self.twice and draw.random() < self.twice:
+                    image = self._drawn(draw)(image, stream.at("second"))
+                out[row] = torch.from_numpy(image)
         return out.to(images.device)

@@ -1,0 +1,106 @@
+"""Restoration that is judged by those who look: learned through frozen classifiers, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.spec import Number
+from clearsight.data.corruption_mixture import CorruptionMixture
+from clearsight.restore.training.base import Pair, RestorerMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from clearsight.data.contract.rng import Rng
+    from clearsight.restore.restorer import Restorer
+
+CLEAN, CORRUPTED = "clean", "corrupted"
+Weight = Annotated[Number, Field(ge=0)]
+Depth = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Recognition(RestorerMethod):
+    """Make a frozen classifier say of the restored image what it says of the clean one.
+
+    URIE (Son et al. 2020) trains a restorer by the cross-entropy of a classifier behind it; here the
+    classifier's own answer on the undamaged photograph is the target (Liu et al., "recognition-aware image
+    processing", in its form without labels), so that any photograph serves. Features at some depths are
+    compared too, and a small loss on pixels keeps the result an image. A share of the inputs is undamaged:
+    those must be left alone. With several classifiers each step looks through one of them.
+    """
+
+    kind: Literal["recognition"] = "recognition"
+    purpose: ClassVar[str] = "restores what frozen classifiers need, any corruption, without labels"
+    needs_recognisers: ClassVar[bool] = True
+
+    corruptions: CorruptionMixture = CorruptionMixture(share=0.85, twice=0.15)
+    """What happens to the photographs. Kinds left out are unseen ones, to be reported apart."""
+    temperature: Annotated[Number, Field(gt=0)] = 1.0
+    """Of both answers before they are compared (Hinton et al. 2015)."""
+    image_weight: Weight = 0.5
+    """Weight of the mean absolute difference of pixels."""
+    feature_weight: Weight = 0.2
+    """Weight of the feature distance: squared difference over the variance of the clean features."""
+    depths: tuple[Depth, ...] = (0.5, 1.0)
+    """Which features: outputs of the convolutions at these shares of the classifier's depth."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Return clean, where nothing may be lost, and corrupted, where much is to be won."""
+        return (CLEAN, CORRUPTED)
+
+    def step(
+        self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield the distance between the classifier's view of the restored and of the clean images."""
+        import torch
+        from torch.nn.functional import kl_div, l1_loss, log_softmax
+
+        from clearsight.restore.networks.features import Watched
+
+        if not batch.recognisers:
+            raise ConfigError("needs classifiers to look through", where=self.kind, hint="add 'recognisers:'")
+        model: Restorer = networks[MODEL]  # type: ignore[assignment]
+        clean = batch.images
+        restored = model.restored(self._corrupted(clean, batch.ids, rng.at("corrupt"), self.corruptions))
+        place = int(rng.at("recogniser").numpy().integers(len(batch.recognisers)))
+        watched = Watched(batch.recognisers[place], self.depths if self.feature_weight else ())
+        with torch.no_grad():
+            answer, features = watched(clean)
+        # What is deployed is clamped; pixels beyond the range learn from their distance to the clean ones.
+        own_answer, own_features = watched(restored.clamp(0.0, 1.0))
+        loss = self.image_weight * l1_loss(restored, clean)
+        warm = self.temperature
+        loss = loss + warm**2 * kl_div(
+            log_softmax(own_answer / warm, dim=1),
+            log_softmax(answer / warm, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        for own, target in zip(own_features, features, strict=True):
+            distance = (own - target).square().mean() / target.var().clamp(min=1e-6)
+            loss = loss + self.feature_weight / len(features) * distance
+        yield MODEL, loss
+
+    def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
+        """Return validation images as they are, or all corrupted by a kind and severity drawn for each."""
+        if condition == CLEAN:
+            return Pair(images, images)
+        if condition != CORRUPTED:
+            raise ConfigError(f"no condition '{condition}'", where=self.kind, hint="known: clean, corrupted")
+        mixture = self.corruptions.model_copy(update={"share": 1.0})
+        names = [str(row) for row in range(len(images))]
+        return Pair(self._corrupted(images, names, rng, mixture), images)
+
+    def _corrupted(
+        self, images: Tensor, ids: tuple[str, ...] | list[str], rng: Rng, mixture: CorruptionMixture
+    ) -> Tensor:
+        """Corrupt float images (n, 3, h, w) as files would be: in 8 bits."""
+        levels = images.mul(255.0).round().byte().permute(0, 2, 3, 1)
+        out: Tensor = mixture.mixed(levels, ids, rng).permute(0, 3, 1, 2)
+        return out.contiguous().to(images.dtype) / 255.0

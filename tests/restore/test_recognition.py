@@ -1,0 +1,129 @@
+"""Losses of a restorer that learns through a frozen classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.rng import Rng
+from clearsight.data.corruption_mixture import CorruptionMixture
+from clearsight.restore.learned.clarity import Clarity
+from clearsight.restore.networks.features import Watched
+from clearsight.restore.restorer import Restorer
+from clearsight.restore.training.recognition import Recognition
+
+IDS = tuple(f"image{number}" for number in range(6))
+ALL_BRIGHT = CorruptionMixture(share=1.0, kinds=("brightness",), severities=(5,))
+
+
+class Looker(nn.Module):
+    """Two convolutions and two logits."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU())
+        self.head = nn.Linear(5, 2)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(0.5 * torch.randn(parameter.shape, generator=Rng(seed).at(name).torch()))
+        self.requires_grad_(requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.body(x).mean(dim=(2, 3)))
+        return out
+
+
+def images() -> Tensor:
+    """In whole levels, as photographs are."""
+    return torch.randint(30, 200, (6, 3, 16, 16), generator=Rng(3).torch()).float() / 255
+
+
+def restorer() -> Restorer:
+    return Clarity(width=4, deep=1, hidden=8).build()
+
+
+@pytest.fixture
+def loss_of() -> Callable[..., Tensor]:
+    def loss(method: Recognition, *lookers: nn.Module, model: nn.Module | None = None) -> Tensor:
+        batch = TrainBatch(images(), None, IDS, recognisers=lookers)
+        ((name, value),) = method.step({MODEL: model or restorer()}, batch, Rng(1))
+        assert name == MODEL
+        return value
+
+    return loss
+
+
+def test_watched_counts_convolutions_in_the_order_they_run() -> None:
+    looker = Looker()
+    logits, (first, last) = Watched(looker, (0.0, 1.0))(images())
+    assert torch.equal(logits, looker(images()))
+    assert torch.equal(first, looker.body[0](images()))
+    assert last.shape == (6, 5, 12, 12)
+    assert not looker.body[0]._forward_hooks
+
+
+def test_undamaged_images_cost_an_identity_nothing(loss_of: Callable[..., Tensor]) -> None:
+    clean = CorruptionMixture(share=1.0, kinds=("brightness",), severities=(5,)).model_copy(
+        update={"share": 0.0}
+    )
+    assert loss_of(Recognition(corruptions=clean), Looker()).item() == pytest.approx(0.0, abs=1e-5)
+    assert loss_of(Recognition(corruptions=ALL_BRIGHT), Looker()).item() > 0.05
+
+
+def test_the_loss_is_the_sum_of_its_three_terms(loss_of: Callable[..., Tensor]) -> None:
+    looker = Looker()
+    weights = {"image_weight": 0.0, "feature_weight": 0.0, "corruptions": ALL_BRIGHT}
+    answers = loss_of(Recognition.model_validate(weights), looker).detach()
+    both = loss_of(Recognition.model_validate(weights | {"image_weight": 2.0}), looker).detach()
+    damaged = ALL_BRIGHT.mixed(
+        images().mul(255).round().byte().permute(0, 2, 3, 1), IDS, Rng(1).at("corrupt")
+    ).permute(0, 3, 1, 2)
+    damaged = damaged.float() / 255
+    assert float(both - answers) == pytest.approx(2 * float((damaged - images()).abs().mean()), rel=1e-4)
+    own, target = looker(damaged).log_softmax(1), looker(images()).log_softmax(1)
+    assert float(answers) == pytest.approx(
+        float((target.exp() * (target - own)).sum(1).mean()), rel=1e-3, abs=1e-7
+    )
+    told = weights | {"feature_weight": 1.0, "depths": [1.0]}
+    features = loss_of(Recognition.model_validate(told), looker).detach()
+    last = looker.body[2](looker.body[1](looker.body[0](images())))
+    seen = looker.body[2](looker.body[1](looker.body[0](damaged)))
+    assert float(features - answers) == pytest.approx(
+        float((seen - last).square().mean() / last.var()), rel=1e-3
+    )
+
+
+def test_only_the_restorer_learns(loss_of: Callable[..., Tensor]) -> None:
+    looker, model = Looker(), restorer()
+    loss_of(Recognition(corruptions=ALL_BRIGHT), looker, model=model).backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is None for parameter in looker.parameters())
+    network = model.network
+    assert network is not None
+    assert float(network.tone.weight.grad.abs().sum()) > 0
+
+
+def test_every_step_looks_through_one_of_them(loss_of: Callable[..., Tensor]) -> None:
+    method = Recognition(corruptions=ALL_BRIGHT)
+    one, other = loss_of(method, Looker(0)).item(), loss_of(method, Looker(1)).item()
+    assert one != other
+    assert loss_of(method, Looker(0), Looker(1)).item() in (one, other)
+
+
+def test_without_a_classifier_there_is_nothing_to_learn_from(loss_of: Callable[..., Tensor]) -> None:
+    with pytest.raises(ConfigError, match="add 'recognisers:'"):
+        loss_of(Recognition())
+
+
+def test_validation_corrupts_every_image_in_the_same_way_each_time() -> None:
+    method, model = Recognition(), restorer()
+    first = method.pair(model, images()[:1], "corrupted", Rng(4))
+    assert torch.equal(first.degraded, method.pair(model, images()[:1], "corrupted", Rng(4)).degraded)
+    assert not torch.equal(first.degraded, images()[:1])
+    assert torch.equal(method.pair(model, images()[:1], "clean", Rng(4)).degraded, images()[:1])
+    with pytest.raises(ConfigError, match="no condition 'sigma25'"):
+        method.pair(model, images()[:1], "sigma25", Rng(4))
