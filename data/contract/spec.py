@@ -166,6 +166,8 @@ class PartSpec(Spec):
     """What autograd says about the part."""
     stochastic: ClassVar[bool] = False
     """True where two calls with equal input may differ."""
+    batch_dependent: ClassVar[bool] = False
+    """True where an image's output depends on the images beside it: on batch size and order."""
     onnx: ClassVar[str] = "ok"
     """``ok``, or the reason why the part cannot be exported to ONNX."""
     purpose: ClassVar[str] = ""

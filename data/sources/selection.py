@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,15 @@ class Selection(Spec):
     label_map: dict[str, int] | None = None
     """Class name -> index that the classifier uses for it; classes that are not named are left out."""
 
+    order: Literal["stored", "shuffled", "by_class"] = "stored"
+    """In which order images come: as the source stores them, by a hash of their ids, or class by class. It
+    decides figures only where a part depends on the batch."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the images; in stored order the key is that of old configs."""
+        fields = super().identity()
+        return {name: value for name, value in fields.items() if name != "order" or value != "stored"}
+
     @model_validator(mode="after")
     def _subset_of_a_split(self) -> Self:
         if self.subset != "all" and self.hold_out is None:
@@ -71,7 +80,7 @@ class Selection(Spec):
 
 
 def select(source: Selection, index: Index) -> Index:
-    """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``.
+    """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``, in ``order``.
 
     Under a ``label_map`` the labels are the mapped ones, and ``classes[label]`` is still the class's name;
     indices that nothing is mapped to are named by their number.
@@ -90,6 +99,10 @@ def select(source: Selection, index: Index) -> Index:
         entries, classes = _mapped(source.label_map, entries, classes, where)
     if source.take is not None:
         entries = _taken(entries, source.take)
+    if source.order == "shuffled":
+        entries = tuple(sorted(entries, key=lambda entry: _digest("order " + entry.id)))
+    elif source.order == "by_class":
+        entries = tuple(sorted(entries, key=lambda entry: -1 if entry.truth is None else entry.truth))
     if not entries:
         raise DataError(
             "no images are left" if index.entries else "there are no images",

@@ -1,4 +1,4 @@
-"""What may stand below ``conditions``: a corruption, several in order, a named set, or every combination."""
+"""What may stand below ``conditions``: one corruption, several in order, a set, a stream, combinations."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import Spec
 from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.mixed import MixedCorruption
 from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
 
 Severity = Annotated[int, Field(ge=0, le=5)]
@@ -46,6 +47,22 @@ class CorruptionSet(Spec):
             for kind in SETS[self.set]
             for level in levels
         }
+
+
+class MixedSet(Spec):
+    """A stream: every image gets one type of a named set, drawn for it alone, at one of some severities."""
+
+    mixed: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
+    """Which types."""
+    severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
+    """One severity or several."""
+    table: Table = "imagenet_c"
+    """Which severity constants."""
+
+    def corruption(self) -> MixedCorruption:
+        """Return what draws for each image."""
+        told = CorruptionSet(set=self.mixed, severity=self.severity, table=self.table)
+        return MixedCorruption(choices=tuple(told.expand().values()))
 
 
 class Each(BaseModel):
@@ -97,7 +114,7 @@ InOrder = Annotated[
 def _form(node: Any) -> str:
     if isinstance(node, (list, tuple, CorruptionSequence)):
         return "in_order"
-    for name in ("set", "each"):
+    for name in ("set", "mixed", "each"):
         if (isinstance(node, dict) and name in node) or hasattr(node, name):
             return name
     return "one"
@@ -105,12 +122,13 @@ def _form(node: Any) -> str:
 
 ConditionNode = Annotated[
     Annotated[CorruptionSet, Tag("set")]
+    | Annotated[MixedSet, Tag("mixed")]
     | Annotated[Each, Tag("each")]
     | Annotated[InOrder, Tag("in_order")]
     | Annotated[CorruptionChoice, Tag("one")],
     Discriminator(_form),
 ]
-Corrupting: TypeAlias = Corruption | CorruptionSequence
+Corrupting: TypeAlias = Corruption | CorruptionSequence | MixedCorruption
 """What one condition does to an image."""
 
 
@@ -118,7 +136,7 @@ def expand(group: str, node: Any) -> dict[str, Corrupting]:
     """Return name -> corruption of what stands below ``conditions`` under the name ``group``."""
     if isinstance(node, (CorruptionSet, Each)):
         return dict(node.expand())
-    return {group: in_order(node)}
+    return {group: node.corruption() if isinstance(node, MixedSet) else in_order(node)}
 
 
 class Condition(BaseModel):

@@ -239,3 +239,15 @@ def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir("/")
     monkeypatch.setenv("CLEARSIGHT_DATA", str(tmp_path))
     assert ids(Files(path="in")) == ["a.png"]
+
+
+def test_order_changes_neither_the_images_nor_the_key_of_the_stored_one() -> None:
+    labels = (1, 0, 1, 2, 0, 2, 1, 0)
+    stored = Toy(labels=labels)
+    shuffled, classes = Toy(labels=labels, order="shuffled"), Toy(labels=labels, order="by_class")
+    assert sorted(ids(shuffled)) == sorted(ids(classes)) == sorted(ids(stored))
+    assert ids(shuffled) != ids(stored)
+    assert ids(shuffled) == ids(Toy(labels=labels, order="shuffled"))
+    assert [entry.truth for entry in classes.index().entries] == sorted(labels)
+    assert "order" not in stored.identity()
+    assert len({stored.key(), shuffled.key(), classes.key()}) == 3

@@ -16,6 +16,7 @@ from clearsight.data.corruptions.gaussian_noise import GaussianNoise
 from clearsight.data.corruptions.identity import Identity
 from clearsight.data.corruptions.jpeg_compression import JpegCompression
 from clearsight.data.corruptions.low_light import LowLight
+from clearsight.data.corruptions.mixed import MixedCorruption
 from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
 from clearsight.data.sources.folder import Folder
 from clearsight.defend.classifiers.python import PythonClassifier
@@ -139,3 +140,27 @@ def test_python_takes_lists_too(images: Path, tmp_path: Path) -> None:
 def test_nothing_is_no_sequence() -> None:
     with pytest.raises(ValidationError, match="at least 2 items"):
         CorruptionSequence(steps=())
+
+
+def test_in_a_stream_every_image_gets_one_corruption_of_the_set(make_config: Make) -> None:
+    (stream,) = make_config(
+        conditions={"stream": {"mixed": "imagenet_c_extra_4", "severity": [2, 4]}}
+    ).expanded()["stream"]
+    mixed = stream.corruption
+    assert isinstance(mixed, MixedCorruption)
+    assert (stream.name, mixed.kind, mixed.severity, mixed.clean) == ("stream", "one of 8", 4, False)
+    drawn = set()
+    for number in range(60):
+        rng = Rng(5).at("corrupt", number)
+        out = mixed(IMAGE, rng)
+        assert np.array_equal(out, mixed(IMAGE, rng))
+        alone = [np.array_equal(out, choice(IMAGE, rng)) for choice in mixed.choices]
+        assert any(alone)
+        drawn.add(alone.index(True))
+    assert len(drawn) == 8
+
+
+def test_a_stream_is_written_back_as_it_was_read(make_config: Make) -> None:
+    config = make_config(conditions={"stream": {"mixed": "imagenet_c_15", "severity": 3}})
+    again = make_config(conditions=config.model_dump(mode="json")["conditions"])
+    assert again.key() == config.key()

@@ -1,0 +1,66 @@
+"""Every image damaged in its own way: what a camera delivers, and no benchmark cell holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from clearsight.data.contract.spec import Spec
+from clearsight.data.corruptions.base import Corruption
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from clearsight.data.contract.rng import Rng
+
+
+class MixedCorruption(Spec):
+    """One of several corruptions for each image, drawn evenly. It is called like a `Corruption`."""
+
+    choices: Annotated[tuple[Corruption, ...], Field(min_length=2)]
+    """What is drawn from."""
+
+    def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+        """Corrupt one image, uint8 (h, w, 1 or 3), as the corruption that is drawn does it alone.
+
+        Args:
+            image: at least 16x16. It is never changed in place.
+            rng: the sample's stream.
+
+        Raises:
+            ShapeError: a shape or type that the corruption refuses.
+        """
+        place = int(rng.at("mixed").numpy().integers(len(self.choices)))
+        return self.choices[place](image, rng)
+
+    @property
+    def kind(self) -> str:
+        """Return how many there are: ``one of 15``."""
+        return f"one of {len(self.choices)}"
+
+    @property
+    def severity(self) -> int:
+        """Return the greatest severity; 0 where nothing is ever changed."""
+        return max(choice.severity for choice in self.choices)
+
+    @property
+    def clean(self) -> bool:
+        """Return True where images stay as they are."""
+        return all(choice.clean for choice in self.choices)
+
+    @property
+    def table(self) -> str:
+        """Return the severity constants, joined where they differ."""
+        return " + ".join(dict.fromkeys(choice.table for choice in self.choices))
+
+    @property
+    def group(self) -> str:
+        """Return what the report calls the family of combined corruptions."""
+        return "combined"
+
+    def ready(self) -> None:
+        """Raise `ClearsightError` unless what the choices name is there."""
+        for choice in self.choices:
+            choice.ready()
