@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 import typed
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from clearsight.pipelines.config.evaluate import Evaluate
 
 torch.set_num_threads(1)
 # Where the shapes of `data/contract/types.py` are used. Tests of training hand in stand-ins for restorers.
@@ -33,6 +37,43 @@ def shared_data() -> Path:
     if not told or not Path(told).is_dir():
         pytest.skip("CLEARSIGHT_DATA does not name the folder with the development data")
     return Path(told)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of 30 noisy images of three colours, 24x20, in class folders."""
+    from toy_images import write_images
+
+    # Folders are sorted by name, so blue is class 0; the toy's class 0 is the red channel.
+    return write_images(tmp_path / "images", 30, (20, 24), ("blue", "green", "red"), digits=3)
+
+
+@pytest.fixture
+def make_config(images: Path) -> Callable[..., Evaluate]:
+    """Make configs of runs over `images`, with changed fields."""
+    from clearsight.pipelines.config.evaluate import Evaluate
+
+    def make(**changes: Any) -> Evaluate:
+        base: dict[str, Any] = {
+            "task": "evaluate",
+            "name": "toy",
+            "chunk": 8,
+            "data": {"kind": "folder", "path": str(images)},
+            "parts": {
+                "median": {"kind": "median"},
+                "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
+            },
+            "systems": {"plain": ["classify"], "restored": ["median", "classify"]},
+            "conditions": {
+                "clean": {"kind": "identity"},
+                "noise": {"kind": "gaussian_noise", "each": {"severity": [3, 5]}},
+            },
+            "compare": {"baseline": "plain"},
+            "images": 2,
+        }
+        return Evaluate.model_validate(base | changes)
+
+    return make
 
 
 @pytest.fixture
@@ -64,7 +105,8 @@ def no_global_rng(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _states() -> dict[str, object]:
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    kind, keys, *rest = state
     return {
         "random": random.getstate(),
         "numpy": (kind, keys.tobytes(), *rest),

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_a_run_is_made_and_opened_again(tmp_path: Path) -> None:
     assert again.page.is_file()
     assert "median" in again.table()
     results = again.results()
-    accuracy = [row for row in results if row["metric"] == "accuracy"]
+    accuracy: list[Any] = [row for row in results if row["metric"] == "accuracy"]
     assert {(row["system"], row["condition"]) for row in accuracy} == {
         (system, condition) for system in ("plain", "median") for condition in ("clean", "gaussian_noise-3")
     }

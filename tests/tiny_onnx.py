@@ -33,7 +33,7 @@ def tiny(
     x = "images"
     if dtype == "uint8":
         nodes.append(helper.make_node("Cast", [x], ["cast"], to=TensorProto.FLOAT))
-        constants.append(numpy_helper.from_array(np.float32(255), "levels"))
+        constants.append(numpy_helper.from_array(np.array(255, np.float32), "levels"))
         nodes.append(helper.make_node("Div", ["cast", "levels"], ["unit"]))
         x = "unit"
     if layout == "NHWC":
@@ -41,7 +41,7 @@ def tiny(
         x = "planes"
     constants.append(numpy_helper.from_array(np.tile(KERNEL, (channels, 1, 1, 1)), "kernel"))
     nodes.append(helper.make_node("Conv", [x, "kernel"], ["blurred"], pads=[1, 1, 1, 1], group=channels))
-    constants.append(numpy_helper.from_array(np.float32(10), "ten"))
+    constants.append(numpy_helper.from_array(np.array(10, np.float32), "ten"))
     nodes.append(helper.make_node("GlobalAveragePool", ["blurred"], ["means"]))
     nodes.append(helper.make_node("Flatten", ["means"], ["flat"]))
     nodes.append(helper.make_node("Mul", ["flat", "ten"], ["logits"]))

@@ -13,7 +13,6 @@ import importlib.util
 import random
 import sys
 import types
-import typing
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -66,7 +65,7 @@ def _checked(function: types.FunctionType) -> Callable[..., Any]:
         function.__closure__,
     )
     functools.update_wrapper(plain, function)
-    del plain.__wrapped__
+    del vars(plain)["__wrapped__"]
     plain.__kwdefaults__ = function.__kwdefaults__
     plain.__annotations__ = {name: hint for name, hint in hints.items() if hint is not Any}
     return jaxtyped(plain, typechecker=beartype(conf=CONF)) if plain.__annotations__ else plain
@@ -75,7 +74,7 @@ def _checked(function: types.FunctionType) -> Callable[..., Any]:
 def _hint(hint: object, names: dict[str, Any]) -> Any:
     """Return what an annotation means; ``Any`` where beartype cannot tell."""
     try:
-        meant = eval(hint, names) if isinstance(hint, str) else hint
+        meant: Any = eval(hint, names) if isinstance(hint, str) else hint
     except NameError:
         # A type variable of a class body or a name of an outer function that this one does not use.
         return Any
@@ -102,13 +101,15 @@ def _names(module_name: str) -> dict[str, Any]:
 class _Loader(SourceFileLoader):
     """Puts the decorator next to every function, as jaxtyping's own hook does; caches no bytecode."""
 
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> types.CodeType:
+    def source_to_code(  # type: ignore[override]  # typeshed names the static method of the base class
+        self, data: Any, path: Any, *, _optimize: int = -1
+    ) -> types.CodeType:
         tree = ast.parse(importlib.util.decode_source(data), path)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 name = ast.Name(DECORATOR, ast.Load(), lineno=node.lineno, col_offset=node.col_offset)
                 node.decorator_list.append(ast.fix_missing_locations(ast.copy_location(name, node)))
-        return typing.cast(types.CodeType, compile(tree, path, "exec", dont_inherit=True, optimize=_optimize))
+        return compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
 
     def get_code(self, fullname: str) -> types.CodeType:
         path = self.get_filename(fullname)

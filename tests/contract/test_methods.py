@@ -95,7 +95,7 @@ def step(
         assert network == MODEL
         assert loss.ndim == 0
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if move:
             optimiser.step()
         found.append(loss.detach())

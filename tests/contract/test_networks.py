@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.ops.resize import resize_bicubic
+from clearsight.restore.restorer import Restorer
 
 SMALL = {
     "amplified_unet": {"gain": 1},
@@ -36,7 +38,7 @@ def _one_thread():
 
 @cache
 def spec_of(kind: str) -> RestorerSpec:
-    fields = SMALL.get(kind, {})
+    fields: dict[str, Any] = SMALL.get(kind, {})
     if "noise_level" in RESTORERS[kind].conditioning:
         # A level of its own for every image is the estimator's business.
         fields = fields | {"sigma": 0.1}
@@ -44,7 +46,7 @@ def spec_of(kind: str) -> RestorerSpec:
 
 
 @cache
-def shaken(kind: str) -> torch.nn.Module:
+def shaken(kind: str) -> Restorer:
     """Return the part with random weights: fresh ones add nothing to the image."""
     part = spec_of(kind).build()
     with torch.no_grad():

@@ -25,8 +25,9 @@ from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.data.weights import save
 from clearsight.restore.base import ArrayRestorerSpec, RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.restorer import Restorer
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "amplified_unet": {"width": 4, "gain": 4},
     "auto_exposure": {"gain": 4},
     "bilateral": {"reach": 1.0},
@@ -110,7 +111,7 @@ def images(n: int, channels: int, height: int, width: int, name: str = "") -> Te
     return (smooth + 0.03 * torch.randn(smooth.shape, generator=generator)).clamp(0.01, 0.99)
 
 
-def fixed(part: torch.nn.Module, *images: int) -> torch.nn.Module:
+def fixed(part: Restorer, *images: int) -> Restorer:
     """Let a stochastic part draw the same numbers in every call, for the images of these numbers."""
     if part.spec.stochastic:
         part.streams = [Rng(4).at("part", i) for i in images]
@@ -306,7 +307,7 @@ def takes(kind: str, **fields: Any) -> bool:
     return True
 
 
-def shaken(kind: str, **fields: Any) -> torch.nn.Module:
+def shaken(kind: str, **fields: Any) -> Restorer:
     """Return the part with these fields and with the same random weights each time: fresh ones do nothing."""
     part = RESTORERS.parse(small(kind).model_dump() | fields).build()
     with torch.no_grad():

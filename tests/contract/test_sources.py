@@ -168,13 +168,16 @@ def test_images_are_rgb_and_alone_equal_to_in_a_batch(kind: str, tmp_path: Path)
         assert isinstance(alone, Sample)
         np.testing.assert_array_equal(alone.image, sample.image)
     if kind != "photos":
-        assert not np.array_equal(together[0].image, together[1].image)
+        first, second = together[:2]
+        assert isinstance(first, Sample)
+        assert isinstance(second, Sample)
+        assert not np.array_equal(first.image, second.image)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rule", [{"per_class": 1}, {"fraction": 0.3}])
 def test_subsets_are_disjoint_and_complete(kind: str, rule: dict[str, float], tmp_path: Path) -> None:
-    fields = {"hold_out": rule}
+    fields: dict[str, Any] = {"hold_out": rule}
     whole = make(kind, tmp_path).index()
     train = make(kind, tmp_path, subset="train", **fields).index()
     held = make(kind, tmp_path, subset="held_out", **fields).index()

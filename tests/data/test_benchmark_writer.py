@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,7 +71,8 @@ def test_files_hold_what_an_evaluation_would_see(photos, tmp_path):
         source.index().entries[:3], source.read(source.index().entries[:3]), strict=True
     ):
         assert isinstance(sample, Sample)
-        for corruption in expand(KINDS, severities=(1, 4)):
+        corruptions: Iterable[Any] = expand(KINDS, severities=(1, 4))
+        for corruption in corruptions:
             file = tmp_path / "c" / corruption.kind / str(corruption.severity) / entry.name
             wanted = corruption(sample.image, Rng(3).at("corrupt", sample.id))
             np.testing.assert_array_equal(decode(file), wanted)

@@ -9,6 +9,7 @@ import skimage.data
 
 from clearsight.data.benchmark.sets import SETS
 from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.base import Table
 from clearsight.data.corruptions.low_light import (
     READ_NOISE,
     WHITE,
@@ -54,7 +55,7 @@ def test_slots_hold_the_counts(factor: float) -> None:
 
 
 @pytest.mark.parametrize("table", ["imagenet_c", "cifar_c"])
-def test_draws_follow_the_table(table: str) -> None:
+def test_draws_follow_the_table(table: Table) -> None:
     for severity in (1, 5):
         factor = LowLight.FACTORS[table][severity - 1]
         for level in (3, 128, 255):
@@ -69,7 +70,7 @@ def test_draws_follow_the_table(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["imagenet_c", "cifar_c"])
-def test_light_falls_by_the_factor_and_noise_grows(table: str) -> None:
+def test_light_falls_by_the_factor_and_noise_grows(table: Table) -> None:
     photo = skimage.data.astronaut()[:256, :256]
     light = to_linear(photo / 255)
     errors = []

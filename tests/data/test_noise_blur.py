@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.rng import Rng
+from clearsight.data.corruptions.base import Table
 from clearsight.data.corruptions.fields import normal, normal_table, words
 from clearsight.data.corruptions.glass_blur import displacements, visited, walk
 from clearsight.data.corruptions.impulse_noise import ImpulseNoise
@@ -159,7 +160,7 @@ def test_smoothing_continues_the_border():
 
 
 def test_zoom_factors_are_those_of_the_published_ranges():
-    stops = {
+    stops: dict[Table, tuple[tuple[float, float], ...]] = {
         "imagenet_c": ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
         "cifar_c": ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
     }

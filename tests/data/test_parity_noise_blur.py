@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -80,7 +82,7 @@ class Replay(np.random.Generator):
         self.fields = list(fields)
         return self
 
-    def random(self, size: tuple[int, ...]) -> np.ndarray:
+    def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:
         assert self.fields[0].shape == tuple(size)
         return self.fields.pop(0)
 
@@ -126,7 +128,8 @@ def test_shot_noise_has_an_equal_distribution(severity, monkeypatch):
 @pytest.mark.parametrize("name", ["chelsea", "camera"])
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_glass_blur_with_equal_displacements(severity, name, monkeypatch):
-    _, reach, walks = CORRUPTIONS["glass_blur"].PANES["imagenet_c"][severity - 1]
+    glass: Any = CORRUPTIONS["glass_blur"]
+    _, reach, walks = glass.PANES["imagenet_c"][severity - 1]
     generator, steps = stream(), []
     for _ in range(walks):
         # The peer visits the pixels from the last to the first.

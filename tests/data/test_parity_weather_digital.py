@@ -121,7 +121,7 @@ def test_frost_photographs_give_equal_statistics(severity):
     ours, theirs = [], []
     np_state = np.random.RandomState(0)
     for number in range(48):
-        frost = CORRUPTIONS["frost"](severity=severity, textures="imagenet_c")
+        frost = CORRUPTIONS.parse({"kind": "frost", "severity": severity, "textures": "imagenet_c"})
         ours.append(frost(image, Rng(number)).astype(float))
         theirs.append(_peer_frost(image, severity, np_state))
     levels = [np.mean([one.mean() for one in made]) for made in (ours, theirs)]
@@ -184,7 +184,7 @@ def test_elastic_bends_as_far_as_the_published_procedure(severity):
     """The published procedure, written out with scipy: the mean change of a photograph must be equal."""
     image = photo("coffee", (96, 96))
     generator = Rng(5).at(severity).numpy()
-    changes = {"ours": [], "published": []}
+    changes: dict[str, list[float]] = {"ours": [], "published": []}
     for number in range(40):
         ours = ElasticTransform(severity=severity)(image, Rng(number))
         changes["ours"].append(np.abs(ours.astype(float) - image).mean())
@@ -198,8 +198,9 @@ def _published_elastic(image, severity, generator):
     side = image.shape[0]
     scale = 244 / 224 * side
     factor, sigma, reach = (scale * share for share in ElasticTransform.BEND["imagenet_c"][severity - 1])
-    middle, arm = np.float32([side, side]) // 2, side // 3
-    points = np.float32([middle + arm, [middle[0] + arm, middle[1] - arm], middle - arm])
+    middle, arm = np.array([side, side], np.float32) // 2, side // 3
+    corners = [middle + arm, [middle[0] + arm, middle[1] - arm], middle - arm]
+    points = np.array(corners, np.float32)
     moved = points + generator.uniform(-reach, reach, points.shape).astype(np.float32)
     bent = cv2.warpAffine(
         image.astype(np.float32),

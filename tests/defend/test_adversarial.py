@@ -36,7 +36,7 @@ class Tiny(nn.Module):
         self.forwards.append((self.training, x.detach().clone()))
         out: Tensor = self.head(torch.tanh(self.norm(self.conv(x))).flatten(1))
         if out.requires_grad:
-            out.register_hook(self.passed)  # type: ignore[no-untyped-call]
+            out.register_hook(self.passed)
         return out
 
     def passed(self, _: Tensor) -> None:
@@ -151,7 +151,7 @@ def test_passes_and_their_modes(steps: int, natural: float, model: Tiny) -> None
     assert not torch.equal(model.forwards[steps][1], one.images)
     if natural:
         assert torch.equal(model.forwards[-1][1], one.images)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert model.backwards == steps + trained
     assert all(module.training for module in model.modules())
 
@@ -185,9 +185,9 @@ def test_statistics_are_those_of_the_attacked_images(natural: float, model: Tiny
     hard = model.forwards[2][1]
     other = tiny()
     other(hard)
-    assert torch.equal(model.norm.running_mean, other.norm.running_mean)  # type: ignore[arg-type]
-    assert torch.equal(model.norm.running_var, other.norm.running_var)  # type: ignore[arg-type]
-    assert int(model.norm.num_batches_tracked) == 1  # type: ignore[arg-type]
+    assert torch.equal(model.norm.running_mean, other.norm.running_mean)
+    assert torch.equal(model.norm.running_var, other.norm.running_var)
+    assert int(model.norm.num_batches_tracked) == 1
     assert model.norm.track_running_stats
 
 
@@ -211,7 +211,7 @@ def signed(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
     rows = []
     for row in range(len(x)):
         point = x[row : row + 1].clone().requires_grad_()
-        cross_entropy(model(point), labels[row : row + 1]).backward()  # type: ignore[no-untyped-call]
+        cross_entropy(model(point), labels[row : row + 1]).backward()
         assert point.grad is not None
         rows.append(point.grad)
     return torch.cat(rows)

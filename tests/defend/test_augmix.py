@@ -59,7 +59,7 @@ def by_pillow(image: Tensor, operation: str, level: float, sign: float) -> Tenso
     elif operation == "solarize":
         out = ImageOps.solarize(pillow, 256 - int(level * 256 / 10))
     else:
-        out = {"autocontrast": ImageOps.autocontrast, "equalize": ImageOps.equalize}[operation](pillow)
+        out = ImageOps.autocontrast(pillow) if operation == "autocontrast" else ImageOps.equalize(pillow)
     return torch.from_numpy(np.array(out)).permute(2, 0, 1)
 
 

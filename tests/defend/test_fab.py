@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from attack_toys import ToyTarget, attack_batch_of, flattened, linear, random_images
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
 from clearsight.data.initial import fresh
 from clearsight.data.sources.signs import Signs
 from clearsight.defend.attacks.fab import FAB
@@ -134,7 +137,7 @@ def test_budget_never_exceeds_two_queries_a_step() -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_alone_or_together(norm: Norm) -> None:
     model, batch = curved(4)
-    setting = {"norm": norm, "targets": 2, "restarts": 2, "pace": Pace(steps=12)}
+    setting: dict[str, Any] = {"norm": norm, "targets": 2, "restarts": 2, "pace": Pace(steps=12)}
     out, distance = nearest(ToyTarget(model, 6, 4), batch, Rng(1), **setting)
     for i in range(4):
         one = batch.of(torch.tensor([i]))
@@ -189,7 +192,7 @@ def test_dead_gradient_moves_nothing() -> None:
 def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     reference = pytest.importorskip("pyautoattack")
     source = Signs(count=64)
-    samples = source.read(source.index().entries)
+    samples = [sample for sample in source.read(source.index().entries) if isinstance(sample, Sample)]
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.truth for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()

@@ -195,7 +195,7 @@ def test_a_damaged_run(tmp_path: Path, content: str) -> None:
 def shown(attack: Replay, ids: tuple[str, ...], *size: int) -> Tensor:
     n = len(ids)
     batch = AttackBatch(torch.zeros(n, *size), torch.zeros(n, dtype=torch.int64), ids, torch.arange(n))
-    return attack(None, batch, Rng(0))  # type: ignore[arg-type]
+    return attack(None, batch, Rng(0))
 
 
 def test_images_come_by_id_and_missing_ones_are_named(first: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from random import Random
 
 import numpy as np
 import pytest
@@ -73,11 +75,13 @@ def test_adaptive_ece_has_bins_of_equal_mass() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.9, 1.0]), st.booleans()), min_size=1), st.randoms())
-def test_ece_does_not_depend_on_the_order(samples: list[tuple[float, bool]], random: object) -> None:
+def test_ece_does_not_depend_on_the_order(samples: list[tuple[float, bool]], random: Random) -> None:
     for adaptive in (False, True):
-        one = ece(*zip(*samples, strict=True), adaptive=adaptive)
+        confidence, correct = zip(*samples, strict=True)
+        one = ece(confidence, correct, adaptive=adaptive)
         shuffled = sorted(samples, key=lambda _: random.random())
-        assert ece(*zip(*shuffled, strict=True), adaptive=adaptive) == pytest.approx(one, abs=1e-12)
+        confidence, correct = zip(*shuffled, strict=True)
+        assert ece(confidence, correct, adaptive=adaptive) == pytest.approx(one, abs=1e-12)
         assert 0.0 <= one <= 1.0
 
 
@@ -117,6 +121,6 @@ def test_ece_of_calibrated_predictions_is_small() -> None:
         (lambda: ece([], []), "at least one"),
     ],
 )
-def test_scores_refuse(call: object, match: str) -> None:
+def test_scores_refuse(call: Callable[[], float], match: str) -> None:
     with pytest.raises(DataError, match=match):
         call()

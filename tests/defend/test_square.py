@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
 from clearsight.data.sources.signs import Signs
 from clearsight.defend.attacks.square import Square
 from clearsight.defend.classifiers.small_convnet import SmallConvNet
@@ -168,7 +169,7 @@ def test_no_images_are_left_to_break() -> None:
 def test_parity_with_the_reference(norm: Norm, eps: float) -> None:
     reference = pytest.importorskip("pyautoattack")
     source = Signs(count=32)
-    samples = source.read(source.index().entries)
+    samples = [sample for sample in source.read(source.index().entries) if isinstance(sample, Sample)]
     images = torch.stack([torch.from_numpy(s.image).permute(2, 0, 1).float() / 255 for s in samples])
     labels = torch.tensor([s.truth for s in samples])
     model = SmallConvNet(weights="signs-standard-v1").build()

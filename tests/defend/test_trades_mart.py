@@ -112,7 +112,7 @@ def test_mart_stays_finite_where_a_prediction_is_hopeless(faithful: Faithful) ->
     images = torch.zeros(2, 3, 2, 2)
     one = TrainBatch(images, labels, ("a", "b"))
     loss = MART(faithful=faithful).objective(Told(natural, moved), one, Prepared(images, labels))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert loss.isfinite()
     for each in (natural, moved):
         assert each.grad is not None

@@ -102,7 +102,7 @@ def optimised(
     found = []
     for _, loss in method.step({MODEL: model}, one, rng):
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         found.append(loss.detach())
     return found

@@ -68,7 +68,7 @@ def system(name: str, baseline: str | None, restorer: str | None) -> dict[str, A
     }
     parts = [classifier]
     if restorer:
-        extra = {
+        extra: dict[str, Any] = {
             "name": restorer,
             "kind": restorer,
             "spec": {"kind": restorer, "strength": 0.5},
@@ -80,7 +80,7 @@ def system(name: str, baseline: str | None, restorer: str | None) -> dict[str, A
     return {
         "name": name,
         "baseline": name == baseline,
-        "chain": " → ".join(["image", *(part["name"] for part in parts)]),
+        "chain": " → ".join(["image", *(str(part["name"]) for part in parts)]),
         "parts": parts,
         "ms_per_image": {"value": time, "low": time * 0.93, "high": time * 1.12},
     }

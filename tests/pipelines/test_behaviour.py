@@ -11,7 +11,6 @@ from clearsight.data.contract.errors import DataError
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.plan import prepare
 from clearsight.pipelines.evaluation.run import run
-from clearsight.pipelines.runs.folder import RunFolder
 
 CODE = """
 import torch
@@ -98,7 +97,7 @@ def test_nothing_is_said_of_sound_systems(tmp_path: Path) -> None:
 
 
 def test_the_warning_stands_in_summary_and_report(tmp_path: Path) -> None:
-    folder: RunFolder = run(config(tmp_path, "Softmax"), root=tmp_path / "runs", workers=1, device="cpu")
+    folder = run(config(tmp_path, "Softmax"), root=tmp_path / "runs", workers=1, device="cpu")
     words = "gives probabilities where logits are expected"
     assert words in folder.summary.read_text(encoding="utf-8")
     assert words in folder.report.read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ class Clock:
     """Time passes only while a call runs."""
 
     def __init__(self) -> None:
-        self.now, self.log = 0.0, []
+        self.now = 0.0
+        self.log: list[Any] = []
 
     def __call__(self) -> float:
         return self.now

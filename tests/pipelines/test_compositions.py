@@ -173,7 +173,7 @@ def test_a_linear_network_is_ranked_exactly() -> None:
     class Plain(SystemTarget):
         def _forward(self, x: Tensor, rows: Tensor) -> Tensor:
             self.queries[rows] += 1
-            return net(x)  # type: ignore[no-any-return]
+            return net(x)
 
     target = Plain(chain(SmallConvNet(classes=5)).build(), list("abcd"), Rng(0))
     labels = net(images).argmax(1)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -293,7 +294,7 @@ def test_halo_grid_and_scale_add_up_along_a_chain():
     system = graph.build()
     made = form(system, (), uint8=False, where="x")
     (output,) = made.outputs
-    facts = [system.part(name).facts for name in graph.parts]
+    facts: list[Any] = [system.part(name).facts for name in graph.parts]
     assert output.name == "image"
     assert output.scale == 2
     assert output.multiple_of == facts[2].multiple_of // 2
@@ -509,7 +510,7 @@ def test_the_part_that_cannot_be_traced_is_named(code, tmp_path):
 @pytest.mark.slow
 def test_a_part_of_one_size_gives_a_file_of_that_size(code, coloured, tmp_path):
     graph = chain(part(kind="python", call=f"{code}:baked", classes=3))
-    said = []
+    said: list[Any] = []
     done = export(graph, tmp_path, source=coloured, say=said.append)
     taken = done.manifest["deployed"]["input"]
     assert (taken["height"], taken["width"], taken["batch"]) == (32, 32, None)

@@ -92,9 +92,12 @@ def test_a_table_is_gone_on_with_and_ends_the_same(model, folder, tmp_path, monk
     assert len(ends) == 4
     computed = []
     inner = compute.Computer.__call__
-    monkeypatch.setattr(
-        compute.Computer, "__call__", lambda self, block: computed.extend(block) or inner(self, block)
-    )
+
+    def watched(self, block):
+        computed.extend(block)
+        return inner(self, block)
+
+    monkeypatch.setattr(compute.Computer, "__call__", watched)
     for cut in (len(data), len(data) - 5, int(ends[2]), int(ends[2]) + 7, int(ends[1]), int(ends[0])):
         part.write_bytes(data[:cut])
         # A kill can come before the record of a block, and in the middle of it.
@@ -257,9 +260,12 @@ def test_large_images_are_restored_in_tiles_that_equal_the_whole(tmp_path, monke
     whole = Session(file, "cpu", 1).restore([decode(path)])[0]
     seen = []
     inner = Session.run
-    monkeypatch.setattr(
-        Session, "run", lambda self, x, batch=None: seen.append(x.shape) or inner(self, x, batch)
-    )
+
+    def watched(self, x, batch=None):
+        seen.append(x.shape)
+        return inner(self, x, batch)
+
+    monkeypatch.setattr(Session, "run", watched)
     monkeypatch.setattr(tiles, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiles.in_tiles, "__defaults__", (32,))
     clearsight(file, path, "--save-restored", tmp_path / "out")

@@ -24,7 +24,7 @@ def drawn(*shape: int) -> np.ndarray:
 
 
 def model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], channels: int, out: int) -> Any:
-    shapes = {"x": ["n", channels, "h", "w"], "z": ["n", 1, "h", "w"]}
+    shapes: dict[str, list[str | int | None]] = {"x": ["n", channels, "h", "w"], "z": ["n", 1, "h", "w"]}
     given = [name for name in shapes if any(name in node.input for node in nodes)]
     graph = helper.make_graph(
         nodes,

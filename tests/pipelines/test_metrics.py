@@ -136,7 +136,10 @@ def test_a_measurement_gives_what_it_declares(entry: type[Measurement]) -> None:
     size = (3, 3, entry.minimum, entry.minimum)
     labels = torch.tensor([0, 1, 2])
     seen: dict[Need, Tensor] = {
-        **{name: noise(i, size) for i, name in enumerate(("reference", "corrupted", "entered", "restored"))},
+        "reference": noise(0, size),
+        "corrupted": noise(1, size),
+        "entered": noise(2, size),
+        "restored": noise(3, size),
         "logits": noise(9, (3, 5)),
         "labels": labels,
         "votes": labels.flip(0),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -435,7 +436,8 @@ def test_weights_restore_in_tiles_as_in_one(weights, channels):
 
 
 def test_smaller_tiles_stay_for_the_next_image(monkeypatch):
-    asked, told = [], []
+    asked: list[Any] = []
+    told: list[Any] = []
 
     def short_of_memory(restorer, x, tile, *, device, say):
         asked.append(tile)

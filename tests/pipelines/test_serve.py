@@ -18,6 +18,7 @@ from tiny_onnx import CLASSES, tiny
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.media.images import decode
+from clearsight.pipelines.inference.inputs import read_bytes
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving import service as service_module
 from clearsight.pipelines.serving.app import create_app
@@ -210,7 +211,7 @@ def test_endless_scans_are_refused(serving):
 
 def test_large_bodies_are_413_whatever_they_announce(serving):
     app = serving(Limits(body=1000))
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "announced": {"body": b"x", "headers": {"content-length": "1001"}},
         "chunked": {"body": [b"x" * 400] * 3},
         "a lie": {"body": [b"x" * 400] * 3, "headers": {"content-length": "10"}},
@@ -372,7 +373,7 @@ def test_a_client_that_leaves_gives_its_place_back_at_once(serving):
 def test_answers_that_take_too_long_are_503_and_their_pixels_are_held_to_the_end(serving, monkeypatch):
     app = serving(Limits(answer_seconds=0.2))
     let, inside = threading.Event(), threading.Event()
-    inner = service_module.read_bytes
+    inner = read_bytes
 
     def slow(*given):
         inside.set()
@@ -399,7 +400,7 @@ def test_decoded_images_are_bounded_together(serving, monkeypatch):
     monkeypatch.setattr("clearsight.pipelines.serving.limits.LEAST_PIXELS", 300)
     app = serving(Limits(pixels=300))
     lowest = []
-    inner = service_module.read_bytes
+    inner = read_bytes
 
     def watched(*given):
         lowest.append(app.service.pixels.free)

@@ -36,10 +36,10 @@ def make(
     """A run of systems x conditions from the ``correct`` column of each."""
     systems = tuple(dict.fromkeys(system for system, _ in rows))
     grid = Grid(
-        graphs=dict.fromkeys(systems),  # type: ignore[arg-type]
+        graphs=dict.fromkeys(systems),
         conditions={c.name: c for c in conditions},
         groups={"g": tuple(c.name for c in conditions if c.corruption.severity)},
-        attacks={"none": None},  # type: ignore[dict-item]
+        attacks={"none": None},
         triples=tuple((s, c, "none") for s, c in rows),
     )
     columns = {(s, c, "none"): {"correct": np.asarray(right, float)} for (s, c), right in rows.items()}

@@ -229,7 +229,7 @@ def test_memory_brings_tensors_and_counters_back(tmp_path: Path) -> None:
     assert again.recall("b") is None
 
 
-ATTACKS = {
+ATTACKS: dict[str, dict[str, Any]] = {
     "none": {"kind": "none"},
     "pgd": {"kind": "pgd", "eps": "16/255", "steps": 8},
     "blind": {"kind": "pgd", "eps": "16/255", "steps": 8, "threat": "oblivious"},

@@ -40,7 +40,7 @@ def test_the_share_is_corrupted_as_an_evaluation_does_it() -> None:
     for row in changed:
         for kind in mixture.kinds:
             for severity in (1, 2, 3, 4, 5):
-                corruption = CORRUPTIONS[kind](severity=severity)  # type: ignore[call-arg]
+                corruption = CORRUPTIONS[kind](severity=severity)
                 if np.array_equal(corruption(images[row].numpy(), rng.at(IDS[row])), mixed[row].numpy()):
                     found.add((kind, severity))
     assert found == {(kind, severity) for kind in mixture.kinds for severity in (2, 5)}
@@ -110,8 +110,8 @@ def test_plain_mean_is_the_mean() -> None:
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=Rng(step).torch()))
-            module[1].running_mean.add_(step)
-            module[1].num_batches_tracked.add_(1)
+            module.get_buffer("1.running_mean").add_(step)
+            module.get_buffer("1.num_batches_tracked").add_(1)
         average.update(module)
         states.append({name: value.double() for name, value in module.state_dict().items()})
     for name, value in average.state.items():

@@ -18,8 +18,9 @@ from clearsight.data.sources.files import Files
 from clearsight.data.weights import REQUIRED, find, state
 from clearsight.pipelines.cli.train import Own, adapted
 from clearsight.pipelines.config.train import Augment, TrainConfig
-from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, Trained, train
+from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, train
 from clearsight.pipelines.training.photos import Photos, as_images, decode_photos
+from clearsight.pipelines.training.publishing import Trained
 from clearsight.pipelines.training.restoring import score_restorer
 from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 from clearsight.restore.quality.psnr_ssim import psnr
@@ -195,7 +196,8 @@ def test_unpaired_methods_see_both_and_are_judged_on_the_reference(
             assert batch.reference is not None
             assert batch.reference.shape == batch.images.shape
             seen.append((float(batch.images.max()), float(batch.reference.max())))
-            yield MODEL, networks[MODEL].restored(batch.images, batch.images[:, :1, :1, :1]).square().mean()
+            model: Any = networks[MODEL]
+            yield MODEL, model.restored(batch.images, batch.images[:, :1, :1, :1]).square().mean()
 
     config = make(data={"kind": "files", "path": str(dark)})
     config = config.model_copy(
@@ -250,7 +252,8 @@ def test_fine_tuning_keeps_the_form_of_the_weights(make: Callable[..., TrainConf
 
 def test_photos_give_crops_of_the_right_pixels() -> None:
     sizes = [(12, 20), (16, 11), (30, 30)]
-    pixels, starts = [], []
+    pixels: list[Tensor] = []
+    starts: list[int] = []
     for number, (height, width) in enumerate(sizes):
         starts.append(sum(len(each) for each in pixels))
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -290,7 +293,7 @@ def test_photos_are_cut_in_the_middle_and_grey_is_luma() -> None:
     assert torch.equal(photos.whole(0, 3, side=10, multiple_of=4)[0], whole[0, :, 11:19, 6:14])
     grey = photos.whole(0, 1)
     assert torch.allclose(
-        grey[0, 0], sum(weight * whole[0, band] for band, weight in enumerate((0.299, 0.587, 0.114)))
+        grey[0, 0], torch.einsum("c,chw->hw", torch.tensor([0.299, 0.587, 0.114]), whole[0])
     )
     assert torch.allclose(
         as_images(torch.full((1, 2, 2, 3), 77, dtype=torch.uint8), 1), torch.tensor(77 / 255)

@@ -21,7 +21,8 @@ from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.training.image_set import decode
-from clearsight.pipelines.training.loop import Trained, train
+from clearsight.pipelines.training.loop import train
+from clearsight.pipelines.training.publishing import Trained
 from clearsight.pipelines.training.scoring import score
 from clearsight.pipelines.training.through import RestoreThenClassify, network_of, restore_then_classify
 from clearsight.restore.catalogue import RESTORERS
@@ -174,7 +175,7 @@ def test_fresh_restorers_are_drawn_from_the_seed(tmp_path: Path) -> None:
         behind(fresh)
     one, other = behind(fresh, trained=True), behind(fresh, trained=True)
     assert equal(dict(one.restorers.state_dict()), dict(other.restorers.state_dict()))
-    built = RESTORERS.parse(fresh).build().state_dict()  # type: ignore[attr-defined]
+    built = RESTORERS.parse(fresh).build().state_dict()
     drawn = list(one.restorers.state_dict().values())
     assert not all(torch.equal(a, b) for a, b in zip(built.values(), drawn, strict=True))
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,9 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def make(rows: dict[tuple[str, str], Sequence[float]], baseline: str | None = None) -> RunColumns:
+def make(
+    rows: Mapping[tuple[str, str], Sequence[float] | np.ndarray], baseline: str | None = None
+) -> RunColumns:
     triples = tuple((system, "clean", attack) for system, attack in rows)
     grid = Grid({}, {}, {}, ATTACKS, triples)
     columns = {(s, "clean", a): {"correct": np.asarray(right, float)} for (s, a), right in rows.items()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -25,12 +26,14 @@ from clearsight.restore.networks.span import FusedConv
 from clearsight.restore.networks.span import Span as SpanNet
 from clearsight.restore.ops.resize import resize_bicubic
 
+M = TypeVar("M", bound=nn.Module)
+
 
 def images(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=Rng(4).at("nets", *shape).torch())
 
 
-def shake(module: nn.Module, spread: float = 0.1) -> nn.Module:
+def shake(module: M, spread: float = 0.1) -> M:
     with torch.no_grad():
         for name, tensor in module.named_parameters():
             tensor.add_(spread * torch.randn(tensor.shape, generator=Rng(5).at(name).torch()))
@@ -146,7 +149,7 @@ def test_dncnn_refuses_foreign_names(name):
 
 
 def test_dncnn_folds_its_normalisation():
-    network = shake(DnCNN(channels=3, depth=5, width=8, norm=True).network())
+    network: Any = shake(DnCNN(channels=3, depth=5, width=8, norm=True).network())
     with torch.no_grad():
         for index, norm in enumerate(network.norms):
             norm.running_mean.copy_(images(8) - 0.5 + index)

@@ -311,7 +311,7 @@ def test_unsharp_mask_sharpens():
 
 def test_jpeg_removes_noise_and_its_surrogate_is_close():
     clean = photo("chelsea")
-    part = RESTORERS["jpeg_squeeze"](quality=50).build()
+    part = RESTORERS.parse({"kind": "jpeg_squeeze", "quality": 50}).build()
     noisy = noise(clean, 16 / 255)
     assert float(psnr(part(noisy), clean) - psnr(noisy, clean)) > 2
     assert float(psnr(part.surrogate(clean), part(clean))) > 38

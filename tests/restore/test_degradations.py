@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -378,11 +379,12 @@ def test_only_restorers_of_equal_size_are_trained(method):
 
 @each_method
 def test_no_global_generator_is_touched(method):
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    before: Any = np.random.get_state()  # noqa: NPY002
+    states = torch.get_rng_state(), before, random.getstate()
     degraded(method, images(6), Rng(0))
     method.pair(MODEL, images(1), method.conditions[1], Rng(0))
     assert torch.equal(torch.get_rng_state(), states[0])
-    now = np.random.get_state()  # noqa: NPY002
+    now: Any = np.random.get_state()  # noqa: NPY002
     assert np.array_equal(now[1], states[1][1])
     assert now[2:] == states[1][2:]
     assert random.getstate() == states[2]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def images(*shape: int, name: str = "images") -> Tensor:
     return torch.rand(shape, generator=Rng(0).at(name).torch())
 
 
-def stirred(net: nn.Module) -> nn.Module:
+def stirred(net: nn.Module) -> Any:
     """Give every tensor a value that matters: fresh weights return the input."""
     with torch.no_grad():
         for name, value in net.state_dict().items():
@@ -60,11 +61,11 @@ def batch(n: int = 2, side: int = 48) -> TrainBatch:
     return TrainBatch(0.2 * images(n, 3, side, side), None, ids, 0.0, images(n, 3, side, side, name="r"))
 
 
-def tiny_players(method: EnlightenGAN = TINY) -> dict[str, nn.Module]:
+def tiny_players(method: EnlightenGAN = TINY) -> dict[str, Any]:
     model = Enlighten(width=16).build().train()
     # Four channels are enough to see where gradients go.
     model.network = fresh(lambda: EnlightenNet(4))
-    networks = method.networks(model)
+    networks: dict[str, Any] = dict(method.networks(model))
     for name, player in networks.items():
         if not getattr(player, "pretrained", False):
             initialise(player.network if name == "model" else player, Rng(0).at(name))
@@ -198,7 +199,7 @@ def test_discriminator_is_a_patchgan(layers: int, widths: tuple[int, ...]) -> No
 
 def test_fresh_scores_are_moderate() -> None:
     for layers in (4, 5):
-        scores = fresh(lambda n=layers: PatchDiscriminator(n, 16))(images(2, 3, 64, 64))
+        scores = fresh(partial(PatchDiscriminator, layers, 16))(images(2, 3, 64, 64))
         assert 0 < scores.abs().max() < 2
 
 
@@ -212,9 +213,10 @@ def test_relativistic_loss() -> None:
 
 
 def test_features_do_not_see_brightness() -> None:
-    features = FrozenFeatures([nn.Conv2d(3, 5, 3, bias=False)])
+    convolution = nn.Conv2d(3, 5, 3, bias=False)
+    features = FrozenFeatures([convolution])
     with torch.no_grad():
-        features.layers[0].weight.copy_(images(5, 3, 3, 3))
+        convolution.weight.copy_(images(5, 3, 3, 3))
     x = images(2, 3, 16, 16)
     assert preserved(features, x, 0.25 * x).item() < 1e-2
     assert preserved(features, x, x.flip(3)).item() > 0.5
@@ -376,10 +378,11 @@ def test_imagenet_features_are_those_of_the_classifier() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
     from clearsight.data.lite0 import lite0
 
-    features = TINY.model_copy(update={"feature_network": "efficientnet_lite0"}).networks(
+    features: Any = TINY.model_copy(update={"feature_network": "efficientnet_lite0"}).networks(
         Enlighten(width=16).build()
     )["features"]
-    network, x = lite0().eval(), images(2, 3, 64, 64)
+    network: Any = lite0().eval()
+    x = images(2, 3, 64, 64)
     with torch.no_grad():
         y = network._swish(network._bn0(network._conv_stem(2 * x - 1)))
         for block in network._blocks[:11]:

@@ -56,7 +56,7 @@ def test_file_with_logits_beside_gives_its_image(tmp_path: Path) -> None:
 
 
 def test_scale_of_a_foreign_file_is_found_by_trying(tmp_path: Path) -> None:
-    def foreign(height: object, width: object, factors: tuple[float, float]) -> Path:
+    def foreign(height: str | int, width: str | int, factors: tuple[float, float]) -> Path:
         scales = helper.make_tensor("scales", TensorProto.FLOAT, [4], [1, 1, *factors])
         graph = helper.make_graph(
             [helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="nearest")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ CARD = dict.fromkeys(
 def weights(folder: Path, channels: int, *, seed: int | None = None, **fields) -> str:
     """Save a tiny denoiser: the identity, or with a seed a network that changes its input."""
     spec = RESTORERS.parse({"kind": "unet_denoiser", "channels": channels, "width": 4, "blocks": 1} | fields)
-    network = spec.network()
+    network: Any = spec.network()
     if seed is not None:
         with torch.no_grad():
             tail = network.tail.weight
@@ -65,7 +66,7 @@ def scene(channels: int = 1, side: int = 96) -> torch.Tensor:
 
 
 def test_steps_fall_from_49_to_the_noise_and_the_canvas_suits_the_denoiser(tiny):
-    part = RESTORERS.parse({"kind": "plug_and_play", "sigma": "3/255", "iterations": 5} | tiny).build()
+    part: Any = RESTORERS.parse({"kind": "plug_and_play", "sigma": "3/255", "iterations": 5} | tiny).build()
     recorder = Recorder()
     part.network.denoisers["1"] = recorder
     with torch.no_grad():
@@ -87,7 +88,8 @@ def test_one_step_runs_at_the_noise_level(tiny):
 
 def test_no_blur_and_a_denoiser_that_does_nothing_give_the_image_back():
     one = np.ones((1, 1))
-    iteration = Iteration(one, (0.1, 0.05), (0.01, 0.1), nn.Identity(), {1: Recorder()}, rounds=1)
+    denoisers: Any = {1: Recorder()}
+    iteration = Iteration(one, (0.1, 0.05), (0.01, 0.1), nn.Identity(), denoisers, rounds=1)
     x = scene()[:, :, :37, :50]
     assert torch.allclose(iteration(x), x, atol=1e-5)
 
@@ -113,7 +115,8 @@ def test_the_true_scene_stays_where_it_is():
         def forward(self, x):
             return torch.zeros_like(x)
 
-    Iteration(kernel, (0.1, 0.05, 0.02), (0.01,) * 3, Dark(), {1: Oracle()}, rounds=2)(blurred)
+    denoisers: Any = {1: Oracle()}
+    Iteration(kernel, (0.1, 0.05, 0.02), (0.01,) * 3, Dark(), denoisers, rounds=2)(blurred)
     first, *_, last = ((each - inner).abs().max() for each in solved)
     assert first > 0.1
     assert last < 1e-4
@@ -197,7 +200,7 @@ def test_beats_wiener_and_richardson_lucy_on_photographs(shared_data, tmp_path):
     bench = _benchmark()
     every = [case for case in bench.cases(shared_data / "levin32.tar") if case.name in CASES]
     assert len(every) == len(CASES)
-    tried = {
+    tried: dict[str, dict[str, Any]] = {
         "plug_and_play": {"sigma": 2 / 255, "denoiser": None},
         "wiener": {"sigma": 4 / 255},
         "richardson_lucy": {"iterations": 60},
@@ -215,7 +218,7 @@ CASES = ("im1_kernel1", "im2_kernel3", "im3_kernel6", "im4_kernel7")
 
 def _benchmark():
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "deconvolution.py"
-    spec = importlib.util.spec_from_file_location("deconvolution_benchmark", path)
+    spec: Any = importlib.util.spec_from_file_location("deconvolution_benchmark", path)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look their module up by name.
     sys.modules[spec.name] = module
