@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import bootstrap_mean, paired_bootstrap, significant
@@ -20,7 +21,7 @@ from clearsight.pipelines.analysis.worst_case import worst_cases
 from clearsight.pipelines.checks.attack_facts import attack_record_of, cost
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
-from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.columns import RunColumns, Triple
 from clearsight.pipelines.runs.facts import ComparisonMethod
 from clearsight.pipelines.runs.summary import (

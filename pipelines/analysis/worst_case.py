@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.analysis.paired import compare, corrected
-from clearsight.pipelines.metrics.base import Estimate
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.runs.summary import Comparison, WorstCase
 from clearsight.pipelines.systems.threats import is_attack

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,6 +24,7 @@ from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
+from clearsight.pipelines.runs.audit import AuditSummary
 from clearsight.pipelines.runs.folder import read_json, write_json
 from clearsight.pipelines.runs.summary import parse_summary
 from clearsight.pipelines.systems.device import choose_device
@@ -46,7 +46,7 @@ def audit(
     device: str = "auto",
     fresh: bool = False,
     on_progress: Progress | None = None,
-) -> tuple[RunFolder, dict[str, Any]]:
+) -> tuple[RunFolder, AuditSummary]:
     """Audit systems: can the robustness that attacks find be believed?
 
     The run is an ordinary one, so it resumes where it was stopped; ``audit.json`` is written into its folder,
@@ -93,7 +93,7 @@ def audit(
         on_progress=on_progress,
     )
     verdict = judge(parse_summary(read_json(folder.summary)), subjects, threat, probed)
-    write_json(folder.audit, verdict)
+    write_json(folder.audit, verdict.to_json())
     write_report(folder.path)
     return folder, verdict
 

@@ -1,16 +1,17 @@
-"""The verdict of an audit, from the summary of its run and the probes. Plain data in and out."""
+"""The verdict of an audit, from the summary of its run and the probes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.audit.derive import Subjects, Threat
 from clearsight.pipelines.checks.attack_record import points
-from clearsight.pipelines.metrics.base import Estimate
+from clearsight.pipelines.runs.audit import SCHEMA, AuditCheck, AuditedSystem, AuditSummary
 from clearsight.pipelines.runs.summary import CellFigures, Check, RunSummary, WorstCase
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ GAP = 0.1
 """Share of images that an attacker who knows less may leave more, before it is called false security."""
 REACH = 0.02
 """Share of images within which a system counts as no better than without its restorers."""
-Entry = dict[str, Any]
 
 
-def judge(summary: RunSummary, subjects: Subjects, threat: Threat, probed: Mapping[str, Probed]) -> Entry:
+def judge(
+    summary: RunSummary, subjects: Subjects, threat: Threat, probed: Mapping[str, Probed]
+) -> AuditSummary:
     """Return what ``audit.json`` holds.
 
     Args:
@@ -33,15 +35,15 @@ def judge(summary: RunSummary, subjects: Subjects, threat: Threat, probed: Mappi
         probed: system -> what its probes found.
     """
     systems = [_system(_Figures(summary, name, threat), subjects, probed[name]) for name in subjects.names]
-    sound = all(entry["verdict"] == "trustworthy" for entry in systems)
-    return {
-        "schema": 1,
-        "verdict": "trustworthy" if sound else "unreliable",
-        "norm": threat.norm,
-        "eps": threat.eps,
-        "images": summary.data.samples,
-        "systems": systems,
-    }
+    sound = all(system.verdict == "trustworthy" for system in systems)
+    return AuditSummary(
+        schema=SCHEMA,
+        verdict="trustworthy" if sound else "unreliable",
+        norm=threat.norm,
+        eps=threat.eps,
+        images=summary.data.samples,
+        systems=systems,
+    )
 
 
 class _Figures:
@@ -77,34 +79,30 @@ class _Figures:
         return max(found, key=lambda item: item[1].value) if found else None
 
 
-def _system(figures: _Figures, subjects: Subjects, probed: Probed) -> Entry:
+def _system(figures: _Figures, subjects: Subjects, probed: Probed) -> AuditedSystem:
     bare = subjects.undefended[figures.system]
     worst, alone = figures.worst(figures.system), figures.worst(bare) if bare else None
-    checks = [asdict(check.rounded()) | {"attack": None} for check in probed.checks]
+    checks = [AuditCheck(**asdict(check.rounded())) for check in probed.checks]
     for name, cell in figures.cells.items():
-        checks += [asdict(check) | {"attack": name} for check in cell.checks]
+        checks += [AuditCheck(**asdict(check), attack=name) for check in cell.checks]
     own = [_curve(figures, probed.classes), _false_security(figures, worst, alone), _gain(worst, alone, bare)]
-    checks += [asdict(check.rounded()) | {"attack": None} for check in own if check]
-    condemned = any(check["verdict"] == "unreliable" for check in checks)
+    checks += [AuditCheck(**asdict(check.rounded())) for check in own if check]
+    condemned = any(check.verdict == "unreliable" for check in checks)
     ignorant = figures.ignorant()
-    return {
-        "system": figures.system,
-        "verdict": "unreliable" if condemned else "trustworthy",
-        "undefended": bare,
-        "clean": asdict(figures.accuracy(figures.cells["none"])),
-        "worst": _written(_figure(worst)),
-        "oblivious": _written(ignorant[1]) if ignorant else None,
-        "undefended_worst": _written(_figure(alone)),
-        "checks": checks,
-    }
+    return AuditedSystem(
+        system=figures.system,
+        verdict="unreliable" if condemned else "trustworthy",
+        undefended=bare,
+        clean=figures.accuracy(figures.cells["none"]),
+        worst=_figure(worst),
+        oblivious=ignorant[1] if ignorant else None,
+        undefended_worst=_figure(alone),
+        checks=checks,
+    )
 
 
 def _figure(worst: WorstCase | None) -> Estimate | None:
     return (worst.majority or worst.accuracy) if worst else None
-
-
-def _written(figure: Estimate | None) -> Entry | None:
-    return asdict(figure) if figure else None
 
 
 def _curve(figures: _Figures, classes: int) -> Check | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +19,8 @@ from clearsight.pipelines.report.words import radius
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from clearsight.pipelines.runs.audit import AuditedSystem, AuditSummary
 
 STYLES = {"fine": "green", "suspect": "yellow", "unreliable": "red"}
 UNRELIABLE, BROKEN = 1, 2
@@ -46,7 +47,7 @@ def command(
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(BROKEN) from None
     _print(path, verdict)
-    if verdict["verdict"] != "trustworthy":
+    if not verdict.trustworthy:
         raise typer.Exit(UNRELIABLE)
 
 
@@ -61,7 +62,7 @@ def _audit(
     device: str,
     *,
     quiet: bool,
-) -> tuple[Path, dict[str, Any]]:
+) -> tuple[Path, AuditSummary]:
     radius = _number(eps)
     _, evaluate = read_evaluate(config)
     from clearsight.pipelines.audit.audit import audit
@@ -88,30 +89,29 @@ def _number(text: str) -> float:
         raise ConfigError(f"'{text}' is not a number", where="--eps", hint="write 0.03 or 8/255") from None
 
 
-def _print(path: Path, audit: Mapping[str, Any]) -> None:
+def _print(path: Path, audit: AuditSummary) -> None:
     screen = console()
-    for entry in audit["systems"]:
-        colour = "green" if entry["verdict"] == "trustworthy" else "red"
-        screen.print(f"[bold]{entry['system']}[/bold]: [{colour}]{entry['verdict']}[/{colour}]")
-        screen.print(_accuracies(entry, audit), markup=False)
-        screen.print(_table(entry))
-    screen.print(f"verdict: {audit['verdict']}", markup=False)
+    for system in audit.systems:
+        colour = "green" if system.verdict == "trustworthy" else "red"
+        screen.print(f"[bold]{system.system}[/bold]: [{colour}]{system.verdict}[/{colour}]")
+        screen.print(_accuracies(system, audit), markup=False)
+        screen.print(_table(system))
+    screen.print(f"verdict: {audit.verdict}", markup=False)
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)
 
 
-def _accuracies(entry: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
-    told = {
-        "clean": entry["clean"],
-        "worst case": entry["worst"],
-        "not knowing the restorers": entry["oblivious"],
-        "without the restorers": entry["undefended_worst"],
+def _accuracies(system: AuditedSystem, audit: AuditSummary) -> str:
+    accuracies = {
+        "clean": system.clean,
+        "worst case": system.worst,
+        "not knowing the restorers": system.oblivious,
+        "without the restorers": system.undefended_worst,
     }
-    each = [f"{name} {100 * figure['value']:.1f} %" for name, figure in told.items() if figure]
-    place = radius(audit["norm"], audit["eps"])
-    return f"  {place}, {audit['images']} images: " + ", ".join(each)
+    shown = [f"{name} {100 * accuracy.value:.1f} %" for name, accuracy in accuracies.items() if accuracy]
+    return f"  {radius(audit.norm, audit.eps)}, {audit.images} images: " + ", ".join(shown)
 
 
-def _table(entry: Mapping[str, Any]) -> Table:
+def _table(system: AuditedSystem) -> Table:
     """Return the reasons, worst first; checks that found nothing are counted only."""
     from rich.table import Table
     from rich.text import Text
@@ -119,15 +119,15 @@ def _table(entry: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True)
     for heading in ("  verdict", "check", "attack", "reason"):
         table.add_column(heading, overflow="fold")
-    found = [check for check in entry["checks"] if check["verdict"] != "fine"]
+    against = [check for check in system.checks if check.verdict != "fine"]
     attacks: dict[tuple[str, str, str], list[str]] = {}
-    for check in sorted(found, key=lambda c: c["verdict"] != "unreliable"):
-        reason = (check["verdict"], check["check"], check["words"])
-        attacks.setdefault(reason, []).extend([check["attack"]] if check["attack"] else [])
+    for check in sorted(against, key=lambda check: check.verdict != "unreliable"):
+        reason = (check.verdict, check.check, check.words)
+        attacks.setdefault(reason, []).extend([check.attack] if check.attack else [])
     for (verdict, name, words), by in attacks.items():
         more = f" and {len(by) - 1} more" if len(by) > 1 else ""
-        said = Text(f"  {verdict}", style=STYLES[verdict])
-        table.add_row(said, name, f"{by[0]}{more}" if by else "", Text(words))
-    fine = len(entry["checks"]) - len(found)
+        styled = Text(f"  {verdict}", style=STYLES[verdict])
+        table.add_row(styled, name, f"{by[0]}{more}" if by else "", Text(words))
+    fine = len(system.checks) - len(against)
     table.add_row(Text("  fine", style="green"), f"{fine} checks", "", "")
     return table

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clearsight.data.contract.column import Column, Display
 from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.spec import Spec, kind_of
 
 if TYPE_CHECKING:
@@ -29,23 +29,6 @@ identity. ``entered``: what the system is given, corrupted and attacked; missing
 ``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict."""
 BEFORE = frozenset[Need]({"reference", "corrupted"})
 """What does not depend on the system: measured once for all of them."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval and the method of the interval."""
-
-    value: float
-    low: float
-    high: float
-    method: str
-
-    def rounded(self) -> Self:
-        """Return it with ten significant digits, so that platforms agree."""
-        from clearsight.data.statistics import significant
-
-        value, low, high = (significant(number) for number in (self.value, self.low, self.high))
-        return replace(self, value=value, low=low, high=high)
 
 
 class Metric(Spec):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.column import Column, Display
+from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.metrics.accuracy import Accuracy
-from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.metrics.confidence import Confidence
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.data.contract.column import Column
-from clearsight.pipelines.metrics.base import Estimate, Measurement, Need, share
+from clearsight.data.contract.estimate import Estimate
+from clearsight.pipelines.metrics.base import Measurement, Need, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

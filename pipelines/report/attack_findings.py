@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from clearsight.pipelines.report.attack_tables import Side, sides, worst_entries
 from clearsight.pipelines.report.figures import Figures, value
 from clearsight.pipelines.report.words import count, listed, quantity, radius
+from clearsight.pipelines.runs.summary import WorstCase
 
 MOST = 3
 """Attacks, or unions of attacks, that get a sentence."""
@@ -26,25 +26,29 @@ def under_attack(figures: Figures) -> list[str]:
 
 def _unions(figures: Figures) -> list[str]:
     """Return a sentence for each radius at which several attacks were made on images of one condition."""
-    found: dict[tuple[str, str, float], list[Mapping[str, Any]]] = {}
-    for entry in worst_entries(figures):
-        if entry["condition"] == _condition(figures):
-            found.setdefault((entry["condition"], entry["norm"], entry["eps"]), []).append(entry)
-    return [_union(figures, entries) for entries in found.values()]
+    by_radius: dict[tuple[str, float], list[WorstCase]] = {}
+    for case in worst_entries(figures):
+        if case.condition == _condition(figures):
+            by_radius.setdefault((case.norm, case.eps), []).append(case)
+    return [_union(figures, cases) for cases in by_radius.values()]
 
 
-def _union(figures: Figures, entries: Sequence[Mapping[str, Any]]) -> str:
-    first = entries[0]
+def _union(figures: Figures, cases: Sequence[WorstCase]) -> str:
+    first = cases[0]
     kept = [
-        f"{quoted(e['system'])} keeps {quantity(e['accuracy']['value'], 'accuracy')}{_warning(e['reliable'])}"
-        for e in entries
+        f"{quoted(case.system)} keeps {quantity(case.accuracy.value, 'accuracy')}{_warning(case.reliable)}"
+        for case in cases
     ]
-    names = dict.fromkeys(name for e in entries for name in e["attacks"])
-    threats = listed(list(dict.fromkeys(t for name in names if (t := figures.threat(name)))))
-    told = f" ({threats})" if threats else ""
-    place = f"at {radius(first['norm'], first['eps'])} on {figures.images(first['condition'])}"
-    text = f"In the worst case over {len(names)} attacks{told} {place}, {listed(kept)} of accuracy"
-    blind = [e["system"] for e in entries if not any(figures.informed(e["system"], a) for a in e["attacks"])]
+    names = dict.fromkeys(name for case in cases for name in case.attacks)
+    threats = listed(list(dict.fromkeys(threat for name in names if (threat := figures.threat(name)))))
+    knowledge = f" ({threats})" if threats else ""
+    place = f"at {radius(first.norm, first.eps)} on {figures.images(first.condition)}"
+    text = f"In the worst case over {len(names)} attacks{knowledge} {place}, {listed(kept)} of accuracy"
+    blind = [
+        case.system
+        for case in cases
+        if not any(figures.informed(case.system, attack) for attack in case.attacks)
+    ]
     if blind:
         owners = listed([quoted(name) for name in blind])
         return f"{text}; no attack among them knew all of {owners}, so nothing is said about its robustness."
@@ -54,28 +58,29 @@ def _union(figures: Figures, entries: Sequence[Mapping[str, Any]]) -> str:
 def _singles(figures: Figures) -> list[str]:
     """Return a sentence for each attack that no union holds; of several sizes of one, for the largest."""
     condition = _condition(figures)
-    joined = {name for e in worst_entries(figures) if e["condition"] == condition for name in e["attacks"]}
-    largest: dict[tuple[Any, ...], str] = {}
+    joined = {name for case in figures.run.worst if case.condition == condition for name in case.attacks}
+    largest: dict[tuple[str | None, ...], tuple[float, str]] = {}
     for name in figures.attacked:
-        told = figures.adversaries.get(name, {})
-        same = tuple(told.get(field) for field in ("kind", "norm", "threat", "source"))
-        key = same if told.get("eps") is not None else (name,)
-        if name in joined or not any(figures.cell(s, condition, name) for s in figures.names):
+        if name in joined or not any(figures.cell(system, condition, name) for system in figures.names):
             continue
-        before = figures.adversaries.get(largest.get(key, ""), {}).get("eps")
-        if before is None or told["eps"] > before:
-            largest[key] = name
-    return [_single(figures, name, condition) for name in largest.values()]
+        adversary = figures.adversary(name)
+        if adversary.eps is None:
+            largest[(name,)] = (0.0, name)
+            continue
+        key = (adversary.kind, adversary.norm, adversary.threat, adversary.source)
+        if key not in largest or adversary.eps > largest[key][0]:
+            largest[key] = (adversary.eps, name)
+    return [_single(figures, name, condition) for _, name in largest.values()]
 
 
 def _single(figures: Figures, attack: str, condition: str) -> str:
     kept, blind = [], []
     for name in figures.names:
         cell = figures.cell(name, condition, attack)
-        found = value(cell, "accuracy")
-        if found and cell:
+        accuracy = value(cell, "accuracy")
+        if accuracy:
             warning = _warning(figures.flag(cell) != "unreliable")
-            kept.append(f"{quoted(name)} keeps {quantity(found['value'], 'accuracy')}{warning}")
+            kept.append(f"{quoted(name)} keeps {quantity(accuracy.value, 'accuracy')}{warning}")
             blind += [] if figures.informed(name, attack) else [name]
     if not kept:
         return ""
@@ -103,7 +108,7 @@ def _false_security(figures: Figures) -> list[str]:
 
 
 def _distrust(figures: Figures) -> list[str]:
-    cells = [cell for cell in figures.cells if cell["attack"] not in figures.unattacked]
+    cells = [cell for cell in figures.cells if cell.attack not in figures.unattacked]
     bad = sum(figures.flag(cell) == "unreliable" for cell in cells)
     if not bad:
         return []
@@ -114,7 +119,7 @@ def _distrust(figures: Figures) -> list[str]:
 
 def _condition(figures: Figures) -> str:
     """Return the condition that is spoken of: the clean one where it was attacked, else the first."""
-    attacked = [c["condition"] for c in figures.cells if c["attack"] not in figures.unattacked]
+    attacked = [cell.condition for cell in figures.cells if cell.attack not in figures.unattacked]
     return figures.clean if figures.clean in attacked and figures.clean else next(iter(attacked), "")
 
 

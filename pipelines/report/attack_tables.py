@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.figures import Entry, Figures, value
 from clearsight.pipelines.report.reliability import judged
 from clearsight.pipelines.report.tables import Gap, gap
 from clearsight.pipelines.report.words import NONE, NORMS, THREATS, number, quantity, radius, size, span
+from clearsight.pipelines.runs.summary import AttackCost, CellFigures, MemberCost, WorstCase
 
 NORM_FIELDS = ("linf", "l2", "l1")
 
@@ -96,9 +96,14 @@ class Side:
 
 def level(figures: Figures, entry: Entry | None) -> Level:
     """Return an entry's accuracy as it is written."""
-    found = value(entry, "accuracy") or {}
-    interval = span(found.get("low"), found.get("high"), "accuracy")
-    return Level(quantity(found.get("value"), "accuracy"), interval, figures.flag(entry))
+    return _level(value(entry, "accuracy"), figures.flag(entry))
+
+
+def _level(accuracy: Estimate | None, flag: str) -> Level:
+    if accuracy is None:
+        return Level(NONE, "", flag)
+    interval = span(accuracy.low, accuracy.high, "accuracy")
+    return Level(quantity(accuracy.value, "accuracy"), interval, flag)
 
 
 def places(figures: Figures) -> list[Place]:
@@ -117,31 +122,28 @@ def places(figures: Figures) -> list[Place]:
 
 def facts(figures: Figures, attack: str) -> list[str]:
     """Return what an attack is: its kind, threat model, and ball."""
-    told = figures.adversaries.get(attack, {})
+    adversary = figures.adversary(attack)
     threat = figures.threat(attack)
     known = f"{threat}: {THREATS.get(threat, '')}".rstrip(": ")
-    if told.get("source"):
-        known = f"{threat}: images made on \u2018{told['source']}\u2019"
-    return [fact for fact in (str(told.get("kind") or ""), known, figures.ball(attack)) if fact]
+    if adversary.source:
+        known = f"{threat}: images made on \u2018{adversary.source}\u2019"
+    return [fact for fact in (adversary.kind, known, figures.ball(attack)) if fact]
 
 
-def _budget(figures: Figures, cell: Entry) -> Budget:
-    told: Mapping[str, Any] = cell.get("attacked") or {}
-    norm = figures.adversaries.get(cell["attack"], {}).get("norm") or "l2"
+def _budget(figures: Figures, cell: CellFigures) -> Budget:
+    cost = cell.attacked or AttackCost(0)
+    norm = figures.adversary(cell.attack).norm or "l2"
+    others = [(other, cost.length(other)) for other in NORM_FIELDS if other != norm]
     return Budget(
-        cell["system"],
+        cell.system,
         level(figures, cell),
         gap(cell),
-        number(told.get("queries")),
-        number(told.get("backwards")),
-        _moved(norm, told.get(norm)),
-        [
-            _moved(other, told[other])
-            for other in NORM_FIELDS
-            if other != norm and told.get(other) is not None
-        ],
-        _ways(told, alone=figures.threat(cell["attack"]) == "oblivious"),
-        [_member(m) for m in told.get("members") or []],
+        number(cost.queries),
+        number(cost.backwards),
+        _moved(norm, cost.length(norm)),
+        [_moved(other, length) for other, length in others if length is not None],
+        _ways(cell.attacked, alone=figures.threat(cell.attack) == "oblivious"),
+        [_member(member) for member in cost.members],
     )
 
 
@@ -153,65 +155,56 @@ def _moved(norm: str, length: float | None) -> str:
     return f"{NORMS[norm]}\u00a0{text}"
 
 
-def _ways(told: Mapping[str, Any], *, alone: bool) -> list[str]:
+def _ways(cost: AttackCost | None, *, alone: bool) -> list[str]:
     """Return how the gradient went through the parts of what was attacked, the classifier alone maybe."""
-    broken = set(told.get("broken") or ())
-    through: Mapping[str, str] = told.get("through") or {}
+    if cost is None:
+        return []
     lines = [
-        f"{'classifier' if alone else part}: {way}" + (", claims exact" if part in broken else "")
-        for part, way in through.items()
+        f"{'classifier' if alone else part}: {way}" + (", claims exact" if part in cost.broken else "")
+        for part, way in cost.through.items()
     ]
-    return lines or (["none used"] if told else [])
+    return lines or ["none used"]
 
 
-def _member(told: Mapping[str, Any]) -> Member:
-    counts = (f"{int(told[name]):,}" for name in ("tried", "broken", "queries", "backwards"))
-    return Member(str(told["member"]), *counts)
+def _member(cost: MemberCost) -> Member:
+    counts = (f"{number:,}" for number in (cost.tried, cost.broken, cost.queries, cost.backwards))
+    return Member(cost.member, *counts)
 
 
-def worst_entries(figures: Figures) -> list[Mapping[str, Any]]:
+def worst_entries(figures: Figures) -> list[WorstCase]:
     """Return ``worst`` of the summary; a gain that proves nothing has the verdict ``void``."""
-    entries: list[Mapping[str, Any]] = list(figures.summary.get("worst") or [])
-    by = {(e["system"], e["condition"], e["norm"], e["eps"]): overrated(figures, e) for e in entries}
+    cases = figures.run.worst
+    unproven = {(c.system, c.condition, c.norm, c.eps): overrated(figures, c) for c in cases}
     return [
         judged(
-            e,
-            overrated=overrated(figures, e),
-            against=by.get((figures.baseline, e["condition"], e["norm"], e["eps"]), False),
+            case,
+            overrated=overrated(figures, case),
+            against=unproven.get((figures.baseline or "", case.condition, case.norm, case.eps), False),
         )
-        for e in entries
+        for case in cases
     ]
 
 
-def overrated(figures: Figures, entry: Mapping[str, Any]) -> bool:
+def overrated(figures: Figures, case: WorstCase) -> bool:
     """Return whether a worst case may be lower in truth: condemned, or no attack knew the whole system."""
-    known = any(figures.informed(entry["system"], attack) for attack in entry["attacks"])
-    return not entry["reliable"] or not known
+    known = any(figures.informed(case.system, attack) for attack in case.attacks)
+    return not case.reliable or not known
 
 
 def worst(figures: Figures) -> list[Worst]:
     """Return the worst case over attacks, a row a radius, condition and system."""
-    rows = []
-    for entry in worst_entries(figures):
-        flag = "" if entry["reliable"] else "unreliable"
-        found = entry["accuracy"]
-        shown = Level(
-            quantity(found["value"], "accuracy"), span(found["low"], found["high"], "accuracy"), flag
+    return [
+        Worst(
+            case.system,
+            f"{radius(case.norm, case.eps)}, {figures.title(case.condition)}",
+            _level(case.accuracy, "" if case.reliable else "unreliable"),
+            quantity(case.majority.value, "accuracy") if case.majority else "",
+            gap(case),
+            case.attacks,
+            case.unreliable,
         )
-        votes = entry.get("majority") or {}
-        place = f"{radius(entry['norm'], entry['eps'])}, {figures.title(entry['condition'])}"
-        rows.append(
-            Worst(
-                entry["system"],
-                place,
-                shown,
-                quantity(votes["value"], "accuracy") if votes else "",
-                gap(entry),
-                list(entry["attacks"]),
-                list(entry.get("unreliable") or []),
-            )
-        )
-    return rows
+        for case in worst_entries(figures)
+    ]
 
 
 def sides(figures: Figures) -> list[Side]:
@@ -225,33 +218,33 @@ def sides(figures: Figures) -> list[Side]:
                 continue
             for condition in figures.conditions:
                 for name in figures.names:
-                    pair = tuple(figures.cell(name, condition, attack) for attack in (careless, knowing))
-                    if not all(value(cell, "accuracy") for cell in pair):
-                        continue
-                    side = _side(figures, *pair)  # type: ignore[arg-type]  # both are there
+                    pair = [figures.cell(name, condition, attack) for attack in (careless, knowing)]
+                    side = _side(figures, *pair)
                     place = (careless, condition, name)
-                    if place not in found or side.difference > found[place].difference:
+                    if side and (place not in found or side.difference > found[place].difference):
                         found[place] = side
     return list(found.values())
 
 
-def _ball(figures: Figures, attack: str) -> tuple[Any, ...]:
-    told = figures.adversaries.get(attack, {})
-    return (told.get("kind"), told.get("norm"), told.get("eps"))
+def _ball(figures: Figures, attack: str) -> tuple[str, str | None, float | None]:
+    adversary = figures.adversary(attack)
+    return adversary.kind, adversary.norm, adversary.eps
 
 
-def _side(figures: Figures, careless: Entry, knowing: Entry) -> Side:
-    first, second = (value(cell, "accuracy") or {} for cell in (careless, knowing))
-    system, attacks = careless["system"], (careless["attack"], knowing["attack"])
-    difference = float(first["value"]) - float(second["value"])
-    apart = max(first["low"] - second["high"], second["low"] - first["high"]) > 0
+def _side(figures: Figures, careless: CellFigures | None, knowing: CellFigures | None) -> Side | None:
+    first, second = (value(cell, "accuracy") for cell in (careless, knowing))
+    if careless is None or knowing is None or first is None or second is None:
+        return None
+    system, attacks = careless.system, (careless.attack, knowing.attack)
+    difference = first.value - second.value
+    apart = max(first.low - second.high, second.low - first.high) > 0
     words = _lesson(difference, apart=apart, alone=figures.informed(system, attacks[0]))
     clear = apart and difference > 0
     if clear and figures.flag(knowing) == "unreliable":
         words += ", or more: the adaptive figure is not to be trusted either"
-    ball = figures.ball(attacks[0]) or str(_ball(figures, attacks[0])[0])
+    ball = figures.ball(attacks[0]) or figures.adversary(attacks[0]).kind
     shown = level(figures, careless), level(figures, knowing)
-    return Side(system, ball, figures.title(careless["condition"]), attacks, *shown, difference, clear, words)
+    return Side(system, ball, figures.title(careless.condition), attacks, *shown, difference, clear, words)
 
 
 def _lesson(difference: float, *, apart: bool, alone: bool) -> str:

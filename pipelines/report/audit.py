@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.reliability import ORDER
 from clearsight.pipelines.report.words import count, listed, plain, quantity, radius, span
+from clearsight.pipelines.runs.audit import AuditedSystem, parse_audit
 
 EXPOSING = {"careless", "false security"}
 """Checks that expose what attackers who know less would report."""
@@ -59,17 +60,15 @@ def audit_of(content: Mapping[str, Any] | None) -> Audit | None:
     """Return the verdict of an audit; None without one.
 
     Raises:
-        RunError: it has another schema.
+        RunError: it has another schema, or lacks what an audit must have.
     """
     if content is None:
         return None
-    if content.get("schema") != 1:
-        raise RunError(f"cannot read an audit of schema {content.get('schema')!r}", where="audit.json")
-    systems = [_judgement(system) for system in content["systems"]]
+    audit = parse_audit(content)
+    systems = [_judgement(system) for system in audit.systems]
     bad = [judged.system for judged in systems if not judged.trustworthy]
-    place = f"{radius(content['norm'], content['eps'])}, {count(int(content['images']), 'image')}"
-    trustworthy = content["verdict"] == "trustworthy"
-    return Audit(trustworthy, place, _overall(systems, bad), systems)
+    place = f"{radius(audit.norm, audit.eps)}, {count(audit.images, 'image')}"
+    return Audit(audit.trustworthy, place, _overall(systems, bad), systems)
 
 
 def _exposed(against: Sequence[Finding]) -> bool:
@@ -95,52 +94,44 @@ def _overall(systems: list[Judgement], bad: list[str]) -> str:
     )
 
 
-def _judgement(system: Mapping[str, Any]) -> Judgement:
-    trustworthy = system["verdict"] == "trustworthy"
-    found = [
-        Finding(plain(c["check"]), str(c.get("attack") or ""), str(c["verdict"]), str(c["words"]))
-        for c in system["checks"]
+def _judgement(system: AuditedSystem) -> Judgement:
+    trustworthy = system.verdict == "trustworthy"
+    findings = [
+        Finding(plain(check.check), check.attack or "", check.verdict, check.words) for check in system.checks
     ]
-    against = [f for f in found if f.verdict != "fine"]
+    against = [finding for finding in findings if finding.verdict != "fine"]
     against.sort(key=lambda finding: -ORDER.index(finding.verdict))
     return Judgement(
-        system["system"],
+        system.system,
         trustworthy,
         _words(system, against, trustworthy=trustworthy),
         _figures(system),
         against,
-        [f for f in found if f.verdict == "fine"],
+        [finding for finding in findings if finding.verdict == "fine"],
     )
 
 
-def _words(system: Mapping[str, Any], against: Sequence[Finding], *, trustworthy: bool) -> str:
-    kept = quantity(system["worst"]["value"], "accuracy")
+def _words(system: AuditedSystem, against: Sequence[Finding], *, trustworthy: bool) -> str:
+    kept = quantity(system.worst.value if system.worst else None, "accuracy")
     if not trustworthy and _exposed(against):
         return f"What it seems to withstand is no robustness: an attacker who knows every part leaves {kept}."
     if not trustworthy:
         return f"Not to be trusted: its worst case reads {kept}, but the attacks were fooled."
-    bare = system.get("undefended_worst")
-    if not bare:
+    if system.undefended_worst is None:
         return f"The worst case over all attacks leaves {kept}."
-    alone = quantity(bare["value"], "accuracy")
-    return (
-        f"The worst case over all attacks leaves {kept}, that of \u2018{system['undefended']}\u2019 {alone}."
-    )
+    alone = quantity(system.undefended_worst.value, "accuracy")
+    return f"The worst case over all attacks leaves {kept}, that of \u2018{system.undefended}\u2019 {alone}."
 
 
-def _figures(system: Mapping[str, Any]) -> list[Figure]:
-    labels = {
-        "clean": "no attack",
-        "oblivious": "attacker knows the classifier alone",
-        "worst": "worst case",
-        "undefended_worst": f"worst case of \u2018{system.get('undefended')}\u2019",
+def _figures(system: AuditedSystem) -> list[Figure]:
+    accuracies: dict[str, Estimate | None] = {
+        "no attack": system.clean,
+        "attacker knows the classifier alone": system.oblivious,
+        "worst case": system.worst,
+        f"worst case of \u2018{system.undefended}\u2019": system.undefended_worst,
     }
     return [
-        Figure(
-            label,
-            quantity(told["value"], "accuracy"),
-            span(told.get("low"), told.get("high"), "accuracy"),
-        )
-        for name, label in labels.items()
-        if (told := system.get(name))
+        Figure(label, quantity(found.value, "accuracy"), span(found.low, found.high, "accuracy"))
+        for label, found in accuracies.items()
+        if found
     ]

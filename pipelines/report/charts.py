@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clearsight.pipelines.report.figures import Figures, Row, unchanged, value
+from clearsight.pipelines.report.figures import Figures, Row, value
 from clearsight.pipelines.report.svg import SENTINELS, clean, drawing_settings, series_colour, svg_text
 from clearsight.pipelines.report.words import plain, quantity
 from clearsight.pipelines.runs.displays import display_of
@@ -89,17 +89,13 @@ def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
     lines = {}
     for index, name in enumerate(figures.names):
         line = [
-            (severity, found["value"], _or(found.get("low"), found), _or(found.get("high"), found))
+            (severity, found.value, found.low, found.high)
             for severity, condition in sorted(places.items())
             if (found := value(figures.cell(name, condition, attack), figures.primary or ""))
         ]
-        if not all(unchanged(figures.conditions[places[point[0]]]) for point in line):
+        if not all(figures.conditions[places[point[0]]].clean for point in line):
             lines[index] = line
     return lines
-
-
-def _or(bound: float | None, found: Any) -> float:
-    return float(found["value"] if bound is None else bound)
 
 
 def _ticks(points: list[Point]) -> list[float]:

@@ -9,7 +9,7 @@ from clearsight.pipelines.report.attack_tables import Level, curve_size, level
 from clearsight.pipelines.report.charts import look, to_svg
 from clearsight.pipelines.report.figures import Entry, Figures, value
 from clearsight.pipelines.report.svg import SENTINELS, drawing_settings
-from clearsight.pipelines.report.words import NORMS, THREATS, quantity, size
+from clearsight.pipelines.report.words import NORMS, THREATS, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,9 +52,9 @@ def _families(figures: Figures) -> dict[tuple[str, str, str, str], list[str]]:
     """Return the attacks that differ in size alone, by kind, norm, threat and source."""
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for name in figures.attacked:
-        told = figures.adversaries.get(name, {})
-        if told.get("norm") and told.get("eps"):
-            same = (told["kind"], told["norm"], figures.threat(name), str(told.get("source") or ""))
+        adversary = figures.adversary(name)
+        if adversary.norm and adversary.eps:
+            same = (adversary.kind, adversary.norm, figures.threat(name), adversary.source or "")
             found.setdefault(same, []).append(name)
     return found
 
@@ -63,10 +63,10 @@ def _line(figures: Figures, system: str, condition: str, attacks: list[str]) -> 
     """Return a system's cells by size; where two attacks share a size, the one that left less."""
     points: Points = {}
     for attack in attacks:
-        cell, eps = figures.cell(system, condition, attack), float(figures.adversaries[attack]["eps"])
+        cell, eps = figures.cell(system, condition, attack), figures.adversary(attack).eps or 0.0
         here = value(cell, "accuracy")
         before = value(points.get(eps), "accuracy")
-        if cell and here and (before is None or here["value"] < before["value"]):
+        if cell and here and (before is None or here.value < before.value):
             points[eps] = cell
     for name in figures.unattacked:
         cell = figures.cell(system, condition, name)
@@ -109,12 +109,9 @@ def _draw(figures: Figures, norm: str, lines: dict[int, Points], name: str, titl
 
 
 def _plot(axes: Axes, figures: Figures, index: int, line: Points, *, faint: float) -> None:
-    found = [value(cell, "accuracy") or {} for cell in line.values()]
-    xs, ys = list(line), [float(f["value"]) for f in found]
-    lows, highs = (
-        [float(y if f.get(end) is None else f[end]) for f, y in zip(found, ys, strict=True)]
-        for end in ("low", "high")
-    )
+    xs = list(line)
+    estimates = [estimate for cell in line.values() if (estimate := value(cell, "accuracy"))]
+    ys, lows, highs = zip(*((e.value, e.low, e.high) for e in estimates), strict=True)
     drawn: dict[str, Any] = look(figures, index)
     axes.fill_between(xs, lows, highs, color=drawn["color"], alpha=faint, linewidth=0)
     axes.plot(xs, ys, clip_on=False, **(drawn | {"markersize": 4.5}))
@@ -152,12 +149,9 @@ def _frame(axes: Axes, norm: str, sizes: list[float]) -> None:
 
 
 def _spoken(figures: Figures, norm: str, lines: dict[int, Points], title: str) -> str:
-    told = [
+    spoken = [
         f"{figures.names[index]} "
-        + ", ".join(
-            f"{quantity((value(cell, 'accuracy') or {}).get('value'), 'accuracy')} at {curve_size(norm, eps)}"
-            for eps, cell in line.items()
-        )
+        + ", ".join(f"{level(figures, cell).value} at {curve_size(norm, eps)}" for eps, cell in line.items())
         for index, line in lines.items()
     ]
-    return f"Accuracy against the size of the perturbation, {title}: " + "; ".join(told)
+    return f"Accuracy against the size of the perturbation, {title}: " + "; ".join(spoken)

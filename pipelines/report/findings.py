@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from clearsight.pipelines.report.attack_findings import under_attack
 from clearsight.pipelines.report.figures import ALL, Column, Figures, value, versus
 from clearsight.pipelines.report.words import count, listed, number, point_span, points, quantity, span
+from clearsight.pipelines.runs.summary import Difference
 
 FEW = 2
 """Up to so many compared systems each get sentences of their own."""
@@ -32,7 +32,7 @@ class Tally:
 
 def findings(figures: Figures) -> list[str]:
     """Return the sentences of the opening paragraph, the most important first."""
-    start = f"On {count(int(figures.summary['data']['samples']), 'image')}"
+    start = f"On {count(figures.run.data.samples, 'image')}"
     if figures.primary is None:
         return [f"{start}, no metric has a value: there is nothing to report."]
     attack = next((a for a in figures.attacks if a in figures.unattacked), None)
@@ -59,9 +59,9 @@ def tallies(figures: Figures) -> list[Tally]:
     for attack in figures.attacks:
         for system in figures.others:
             verdicts = [
-                entry["verdict"]
-                for c in figures.corrupted()
-                if (entry := versus(figures.cell(system, c["name"], attack)))
+                difference.verdict
+                for condition in figures.corrupted()
+                if (difference := versus(figures.cell(system, condition.name, attack)))
             ]
             if verdicts:
                 helps, hurts = verdicts.count("helps"), verdicts.count("hurts")
@@ -128,7 +128,7 @@ def _mean(figures: Figures, name: str, attack: str) -> str:
         "hurts": f"{_hurting(figures, name)} hurts here.",
         "unclear": "not a clear difference.",
     }
-    return f"{text}: {ending[gap['verdict']]}"
+    return f"{text}: {ending[gap.verdict]}"
 
 
 def _on_clean(figures: Figures, name: str, attack: str, subject: str) -> str:
@@ -139,12 +139,12 @@ def _on_clean(figures: Figures, name: str, attack: str, subject: str) -> str:
     before, after = (_accuracy(figures, who, column) for who in (figures.baseline, name))
     change = f"({before} to {after}; {_gap(gap)})"
     first, last = ("On clean images it", "") if subject == "it" else (subject, " on clean images")
-    if gap["verdict"] == "hurts":
-        lost = number(-100 * gap["difference"])
+    if gap.verdict == "hurts":
+        lost = number(-100 * gap.difference)
         culprit = _hurting(figures, name)
         return f"{first} costs {lost} points of accuracy{last} {change}: {culprit} hurts here."
-    if gap["verdict"] == "helps":
-        return f"{first} gains {number(100 * gap['difference'])} points{last} {change}."
+    if gap.verdict == "helps":
+        return f"{first} gains {number(100 * gap.difference)} points{last} {change}."
     if subject == "it":
         return f"On clean images the difference is not clear {change}."
     return f"{subject} makes no clear difference on clean images {change}."
@@ -157,9 +157,9 @@ def _hurting(figures: Figures, name: str) -> str:
 def _extremes(figures: Figures, name: str, attack: str) -> str:
     """Return where the system helps most and hurts most, among the clear verdicts only."""
     gaps = [
-        (entry["difference"], c["name"], entry["verdict"])
-        for c in figures.corrupted()
-        if (entry := versus(figures.cell(name, c["name"], attack)))
+        (difference.difference, condition.name, difference.verdict)
+        for condition in figures.corrupted()
+        if (difference := versus(figures.cell(name, condition.name, attack)))
     ]
     if len(gaps) < 2:
         return ""
@@ -180,9 +180,9 @@ def _images(figures: Figures, name: str, attack: str) -> str:
     before, after = value(entry, "psnr_in"), value(entry, "psnr")
     if not before or not after:
         return ""
-    verb = "rises" if after["value"] > before["value"] else "falls"
-    first = quantity(before["value"], "psnr", unit=False)
-    return f"Mean PSNR to the clean image {verb} from {first} to {quantity(after['value'], 'psnr')}."
+    verb = "rises" if after.value > before.value else "falls"
+    first = quantity(before.value, "psnr", unit=False)
+    return f"Mean PSNR to the clean image {verb} from {first} to {quantity(after.value, 'psnr')}."
 
 
 def _survey(figures: Figures, start: str, attack: str) -> list[str]:
@@ -198,22 +198,22 @@ def _survey(figures: Figures, start: str, attack: str) -> list[str]:
         lead = f"{start}, compared with {_quoted(str(figures.baseline))}" if not sentences else ""
         lead = f"{lead} and {place}" if lead else place[0].upper() + place[1:]
         sentences.append(f"{lead}, {_sorted_out(gaps)}.")
-        losers = [name for name, gap in gaps.items() if gap["verdict"] == "hurts"]
+        losers = [name for name, gap in gaps.items() if gap.verdict == "hurts"]
         if losers and any(figures.restores(name) for name in losers):
             sentences.append(f"Restoration hurts here with {listed([_quoted(n) for n in losers])}.")
     return sentences or _levels(figures, start, attack)
 
 
-def _sorted_out(gaps: Mapping[str, Mapping[str, Any]]) -> str:
+def _sorted_out(gaps: Mapping[str, Difference]) -> str:
     phrases = []
     for verdict, verb in (("helps", "gain"), ("hurts", "lose")):
-        group = {n: g["difference"] for n, g in gaps.items() if g["verdict"] == verdict}
+        group = {name: gap.difference for name, gap in gaps.items() if gap.verdict == verdict}
         if group:
             most = max(group, key=lambda n: abs(group[n]))
             which = f"{_quoted(most)}{' most' if len(group) > 1 else ''}, {points(group[most])} points"
             ending = "" if len(group) > 1 else "s"
             phrases.append(f"{len(group)} of {len(gaps)} systems {verb}{ending} accuracy ({which})")
-    unclear = sum(gap["verdict"] == "unclear" for gap in gaps.values())
+    unclear = sum(gap.verdict == "unclear" for gap in gaps.values())
     if unclear:
         phrases.append(f"{unclear} show{'s' if unclear == 1 else ''} no clear difference")
     return listed(phrases)
@@ -229,15 +229,15 @@ def _levels(figures: Figures, start: str, attack: str) -> list[str]:
         levels = {n: v for n in figures.names if column and (v := value(figures.entry(n, column), metric))}
         if not levels:
             continue
-        best = max(levels, key=lambda n: float(levels[n]["value"]))
-        found = levels[best]
-        interval = span(found.get("low"), found.get("high"), metric)
-        shown = quantity(found["value"], metric) + (f" ({interval})" if interval else "")
+        best = max(levels, key=lambda name: levels[name].value)
+        highest = levels[best]
+        interval = span(highest.low, highest.high, metric)
+        shown = quantity(highest.value, metric) + (f" ({interval})" if interval else "")
         lead = f"{start}, {name} {place}" if not sentences else f"{name} {place}"
         most = " highest" if len(levels) > 1 else ""
         lead = lead if not sentences else lead[0].upper() + lead[1:]
         before = value(figures.entry(best, column) if column else None, f"{metric}_in")
-        was = f", against {quantity(before['value'], metric)} before restoration" if before else ""
+        was = f", against {quantity(before.value, metric)} before restoration" if before else ""
         sentences.append(f"{lead} is{most} with {_quoted(best)}: {shown}{was}.")
     return sentences or [f"{start}, {count(len(figures.cells), 'cell')} were measured; see the tables below."]
 
@@ -247,13 +247,12 @@ def _column(figures: Figures, group: str, attack: str) -> Column | None:
 
 
 def _accuracy(figures: Figures, name: str | None, column: Column) -> str:
-    found = value(figures.entry(name or "", column), "accuracy")
-    return quantity(found["value"] if found else None, "accuracy")
+    accuracy = value(figures.entry(name or "", column), "accuracy")
+    return quantity(accuracy.value if accuracy else None, "accuracy")
 
 
-def _gap(gap: Mapping[str, Any]) -> str:
-    interval = point_span(gap.get("low"), gap.get("high"))
-    return f"{points(gap['difference'])} points" + (f", {interval}" if interval else "")
+def _gap(gap: Difference) -> str:
+    return f"{points(gap.difference)} points, {point_span(gap.low, gap.high)}"
 
 
 def _quoted(name: str) -> str:

@@ -25,7 +25,7 @@ def flags(figures: Figures) -> list[Flag]:
     for cell in figures.cells:
         verdict = flag_of(cell)
         if verdict:
-            words = [c["words"] for c in cell["checks"] if c["verdict"] == verdict]
-            place = figures.title(cell["condition"])
-            flagged.append(Flag(cell["system"], cell["attack"], place, verdict, words))
+            words = [check.words for check in cell.checks if check.verdict == verdict]
+            place = figures.title(cell.condition)
+            flagged.append(Flag(cell.system, cell.attack, place, verdict, words))
     return sorted(flagged, key=lambda flag: -ORDER.index(flag.verdict))

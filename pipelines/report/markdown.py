@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.attack_tables import worst_entries
-from clearsight.pipelines.report.figures import Figures, unchanged
+from clearsight.pipelines.report.figures import Entry, Figures, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from clearsight.pipelines.report.words import SYMBOLS, marked, radius
+from clearsight.pipelines.runs.summary import Difference
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
@@ -35,22 +37,20 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 
 def _unattacked(figures: Figures) -> list[str]:
-    summary, names = figures.summary, figures.names
-
-    def plain(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        return [entry for entry in entries if entry["attack"] in figures.unattacked]
-
-    cells = plain(figures.cells)
-    clean = {c["system"]: c for c in cells if unchanged(figures.conditions[c["condition"]])}
-    groups = list(dict.fromkeys(a["group"] for a in plain(summary["aggregates"])))
-    found = {(a["system"], a["group"]): a for a in plain(summary["aggregates"])}
-    kinds = list(dict.fromkeys(k["group"] for k in plain(summary["kinds"])))
-    by_kind = {(k["system"], k["group"]): k for k in plain(summary["kinds"])}
-    first = [[n, _cell(clean.get(n)), *(_cell(found.get((n, g))) for g in groups)] for n in names]
-    second = [[kind, *(_cell(by_kind.get((name, kind))) for name in names)] for kind in kinds]
-    each = {(c["system"], c["condition"]): c for c in cells}
-    third = [[c["name"], *(_cell(each.get((n, c["name"]))) for n in names)] for c in summary["conditions"]]
-    tables = [_table(["system", "clean", *groups], first)]
+    names, conditions = figures.names, figures.conditions
+    cells = [cell for cell in figures.cells if cell.attack in figures.unattacked]
+    groups = [group for group in figures.run.aggregates if group.attack in figures.unattacked]
+    kinds = [kind for kind in figures.run.kinds if kind.attack in figures.unattacked]
+    clean = {cell.system: cell for cell in cells if conditions[cell.condition].clean}
+    by_group = {(group.system, group.group): group for group in groups}
+    by_kind = {(kind.system, kind.group): kind for kind in kinds}
+    by_condition = {(cell.system, cell.condition): cell for cell in cells}
+    group_names = list(dict.fromkeys(group.group for group in groups))
+    kind_names = list(dict.fromkeys(kind.group for kind in kinds))
+    first = [[n, _cell(clean.get(n)), *(_cell(by_group.get((n, g))) for g in group_names)] for n in names]
+    second = [[kind, *(_cell(by_kind.get((name, kind))) for name in names)] for kind in kind_names]
+    third = [[c, *(_cell(by_condition.get((name, c))) for name in names)] for c in conditions]
+    tables = [_table(["system", "clean", *group_names], first)]
     if second:
         tables.append(_table(["mean over severities", *names], second))
     return [*tables, _table(["condition", *names], third)]
@@ -70,12 +70,11 @@ def _attacked(figures: Figures, condition: str) -> str:
 def _worst(figures: Figures) -> str:
     """Return the worst case over attacks, a row a condition and radius."""
     places: dict[tuple[str, ...], dict[str, str]] = {}
-    for entry in worst_entries(figures):
-        ball = radius(entry["norm"], entry["eps"]).replace("\u00a0", " ")
-        place = (entry["condition"], ball, ", ".join(entry["attacks"]))
-        shown = {"metrics": {"accuracy": entry["accuracy"]}, "versus": entry["versus"]}
-        text = _cell(shown, "" if entry["reliable"] else "unreliable")
-        places.setdefault(place, {})[entry["system"]] = text
+    for case in worst_entries(figures):
+        ball = radius(case.norm, case.eps).replace("\u00a0", " ")
+        place = (case.condition, ball, ", ".join(case.attacks))
+        text = _written(case.accuracy, case.versus, "" if case.reliable else "unreliable")
+        places.setdefault(place, {})[case.system] = text
     rows = [[*place, *(found.get(name, "–") for name in figures.names)] for place, found in places.items()]
     return _table(["worst case, condition", "size", "attacks", *figures.names], rows) if rows else ""
 
@@ -97,24 +96,27 @@ def _methods(figures: Figures) -> str:
 def _marked(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    value = marked(f"**{cell.value}**" if cell.mark == BEST else cell.value, cell.flag)
-    text = f"{value} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else value
+    figure = marked(f"**{cell.value}**" if cell.mark == BEST else cell.value, cell.flag)
+    text = f"{figure} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else figure
     return " ".join(filter(None, [text, MARKS.get(cell.mark, ""), f"({cell.extra})" if cell.extra else ""]))
 
 
 def _cost(costs: Sequence[str], machines: Sequence[str]) -> str:
-    told = "; ".join(costs) or "–"
-    return f"{told} ({'; '.join(machines)})" if machines else told
+    cost = "; ".join(costs) or "–"
+    return f"{cost} ({'; '.join(machines)})" if machines else cost
 
 
-def _cell(measured: Mapping[str, Any] | None, flag: str = "") -> str:
-    figure = measured and measured["metrics"].get("accuracy")
-    if not measured or not figure:
+def _cell(entry: Entry | None, flag: str = "") -> str:
+    return _written(value(entry, "accuracy"), versus(entry), flag)
+
+
+def _written(accuracy: Estimate | None, difference: Difference | None, flag: str) -> str:
+    if accuracy is None:
         return "–"
-    value = marked(f"{100 * figure['value']:.1f}", flag).replace("\u00a0", " ")
-    text = f"{value} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
-    if versus := measured["versus"]:
-        text += f" {SYMBOLS[versus['verdict']]} {100 * versus['difference']:+.1f}"
+    shown = marked(f"{100 * accuracy.value:.1f}", flag).replace("\u00a0", " ")
+    text = f"{shown} [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]"
+    if difference:
+        text += f" {SYMBOLS[difference.verdict]} {100 * difference.difference:+.1f}"
     return text
 
 

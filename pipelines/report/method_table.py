@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from clearsight.data.benchmark.sets import SETS
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.statistics import holm
 from clearsight.pipelines.report.attack_tables import overrated, worst_entries
 from clearsight.pipelines.report.figures import Column, Entry, Figures, value
 from clearsight.pipelines.report.reliability import LIMITED
 from clearsight.pipelines.report.words import count, number, plain, quantity, radius, span
 from clearsight.pipelines.runs.displays import display_of
+from clearsight.pipelines.runs.facts import SystemFacts, Training
 
 BEST, NEAR = "best", "near"
 MARKS = {BEST: "\u25cf", NEAR: "\u25cb"}
@@ -101,7 +102,7 @@ def method_table(figures: Figures) -> MethodTable | None:
     columns = [(head, found) for head, found in columns if found]
     written = [_written(figures, head, found) for head, found in columns]
     rows = [
-        MethodRow(system["name"], *_training(system), [column.get(system["name"]) for column in written])
+        MethodRow(system.name, *_training(system), [column.get(system.name) for column in written])
         for system in figures.systems
     ]
     return MethodTable([head for head, _ in columns], rows)
@@ -127,7 +128,7 @@ def _attacked(figures: Figures, attack: str) -> _Column:
     found = _each(figures, lambda name: figures.cell(name, figures.clean, attack), "accuracy")
     if threat in LIMITED:
         # It may know all of a bare classifier and only a part of the others: no fair race.
-        found = {name: replace(each, trusted=False) for name, each in found.items()}
+        found = {name: replace(figure, trusted=False) for name, figure in found.items()}
     return Head(attack, note, "higher", (attack,)), found
 
 
@@ -136,27 +137,25 @@ def _each(figures: Figures, entry_of: Callable[[str], Entry | None], metric: str
     found = {}
     for name in figures.names:
         entry = entry_of(name)
-        if entry is not None and (told := value(entry, metric)):
-            found[name] = _found(told, figures.flag(entry), trusted=not figures.overrated(entry))
+        if entry is not None and (estimate := value(entry, metric)):
+            found[name] = _found(estimate, figures.flag(entry), trusted=not figures.overrated(entry))
     return found
 
 
-def _found(told: Mapping[str, Any], flag: str, *, trusted: bool, extra: str = "") -> Found:
-    middle = float(told["value"])
-    low, high = (middle if told.get(end) is None else float(told[end]) for end in ("low", "high"))
-    return Found(middle, low, high, flag, trusted, extra)
+def _found(estimate: Estimate, flag: str, *, trusted: bool) -> Found:
+    return Found(estimate.value, estimate.low, estimate.high, flag, trusted)
 
 
 def _worst(figures: Figures) -> list[_Column]:
     """Return a column for each set of attacks of one radius that was made on the clean images."""
     by_attacks: dict[tuple[str, float, tuple[str, ...]], dict[str, Found]] = {}
-    for entry in worst_entries(figures):
-        if entry["condition"] == figures.clean:
-            flag = "" if entry["reliable"] else "unreliable"
-            found = _found(entry["accuracy"], flag, trusted=not overrated(figures, entry))
+    for case in worst_entries(figures):
+        if case.condition == figures.clean:
+            flag = "" if case.reliable else "unreliable"
+            found = _found(case.accuracy, flag, trusted=not overrated(figures, case))
             # Systems under different sets of attacks cannot be compared, so each set has its column.
-            place = (entry["norm"], entry["eps"], tuple(entry["attacks"]))
-            by_attacks.setdefault(place, {})[entry["system"]] = found
+            place = (case.norm, case.eps, tuple(case.attacks))
+            by_attacks.setdefault(place, {})[case.system] = found
     return [
         (Head("worst case", f"{radius(norm, eps)}, {len(attacks)} attacks", "higher", attacks), found)
         for (norm, eps, attacks), found in by_attacks.items()
@@ -169,7 +168,7 @@ def _corrupted(figures: Figures) -> list[_Column]:
     groups = [c for c in figures.columns() if c.attack == attack and c.group != "clean"]
     if not groups:
         return []
-    kinds = {c.group: {str(m["kind"]) for m in figures.members(c.group)} for c in groups}
+    kinds = {c.group: {member.kind for member in figures.members(c.group)} for c in groups}
     chosen = max(groups, key=lambda c: (kinds[c.group] == FIFTEEN, c.conditions))
     note = f"{count(len(kinds[chosen.group]), 'type')}, {count(chosen.conditions, 'condition')}"
     return [(Head("corruption error", note, "lower"), _errors(figures, chosen))]
@@ -179,10 +178,9 @@ def _errors(figures: Figures, column: Column) -> dict[str, Found]:
     found = {}
     for name in figures.names:
         entry = figures.entry(name, column)
-        if told := value(entry, "accuracy"):
-            right = _found(told, "", trusted=True)
+        if right := value(entry, "accuracy"):
             ratio = value(entry, "mce")
-            extra = f"mCE {quantity(ratio['value'], 'mce')}" if ratio else ""
+            extra = f"mCE {quantity(ratio.value, 'mce')}" if ratio else ""
             found[name] = Found(1 - right.value, 1 - right.high, 1 - right.low, extra=extra)
     return found
 
@@ -193,13 +191,13 @@ def _written(figures: Figures, head: Head, found: Mapping[str, Found]) -> dict[s
     Only figures that can be trusted compete. Where all are equal nothing is best.
     """
     sign = 1 if head.better == "higher" else -1
-    rivals = {name: each for name, each in found.items() if each.trusted}
-    if len({each.value for each in rivals.values()}) < 2:
-        return {name: _cell(each, "") for name, each in found.items()}
+    rivals = {name: figure for name, figure in found.items() if figure.trusted}
+    if len({figure.value for figure in rivals.values()}) < 2:
+        return {name: _cell(figure, "") for name, figure in found.items()}
     top = max(rivals, key=lambda name: sign * rivals[name].value)
     near = _near(figures, head, rivals, top)
     marks = {name: BEST if rivals[name].value == rivals[top].value else NEAR for name in {top, *near}}
-    return {name: _cell(each, marks.get(name, "")) for name, each in found.items()}
+    return {name: _cell(figure, marks.get(name, "")) for name, figure in found.items()}
 
 
 def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -> set[str]:
@@ -226,24 +224,23 @@ def _cell(found: Found, mark: str) -> Cell:
     return Cell(quantity(found.value, "accuracy", unit=False), interval, mark, found.flag, found.extra)
 
 
-def _training(system: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+def _training(system: SystemFacts) -> tuple[list[str], list[str], list[str]]:
     """Return methods, costs and machines of the trained parts, each with its name if there are several."""
-    trained = [part for part in system.get("parts") or [] if part.get("training")]
+    trained = [(part.name, part.training) for part in system.parts if part.training]
     methods, costs, machines = [], [], []
-    for part in trained:
-        told = part["training"]
-        name = f"{part['name']}: " if len(trained) > 1 else ""
-        if told.get("method"):
-            methods.append(name + plain(str(told["method"])))
-        if cost := _cost(told):
+    for part, training in trained:
+        name = f"{part}: " if len(trained) > 1 else ""
+        if training.method:
+            methods.append(name + plain(training.method))
+        if cost := _cost(training):
             costs.append(name + cost)
-        if told.get("machine"):
-            machines.append(str(told["machine"]))
+        if training.machine:
+            machines.append(training.machine)
     return methods, costs, list(dict.fromkeys(machines))
 
 
-def _cost(told: Mapping[str, Any]) -> str:
-    minutes, epochs, passes = (told.get(key) for key in ("minutes", "epochs", "back_propagations"))
+def _cost(training: Training) -> str:
+    minutes, epochs, passes = training.minutes, training.epochs, training.back_propagations
     words = []
     if minutes is not None:
         words.append(f"{number(minutes / 60)}\u00a0h" if minutes >= 120 else f"{number(minutes, 0)}\u00a0min")
@@ -252,6 +249,6 @@ def _cost(told: Mapping[str, Any]) -> str:
     if passes is not None:
         # Of the attack alone: what it costs an image in every epoch, and what early stops save.
         words.append(f"{number(passes)}\u00a0attack gradients an\u00a0image and\u00a0epoch")
-    if words and told.get("init"):
-        words.append(f"from {told['init']}")
+    if words and training.init:
+        words.append(f"from {training.init}")
     return ", ".join(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import Audit, audit_of
 from clearsight.pipelines.report.class_tables import by_class
 from clearsight.pipelines.report.eps_chart import MOST, curves
-from clearsight.pipelines.report.figures import Figures, value, versus
+from clearsight.pipelines.report.figures import Figures, groups_of, value, versus
 from clearsight.pipelines.report.findings import findings, tallies
 from clearsight.pipelines.report.flags import flags
 from clearsight.pipelines.report.gradient_images import gradient_album
@@ -24,6 +25,7 @@ from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain
 from clearsight.pipelines.runs.displays import display_of
+from clearsight.pipelines.runs.facts import PartFacts, SystemFacts
 
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
 
@@ -87,12 +89,12 @@ def _context(
     folder: RunFolder, figures: Figures, config: str, environment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return everything that the templates name."""
-    summary = figures.summary
+    run = figures.run
     multiples = [(attack, charts.families(figures, attack)) for attack in figures.attacks]
     return {
-        "summary": summary,
-        "title": summary.get("title") or plain(str(summary["name"])),
-        "data": summary["data"],
+        "summary": run,
+        "title": run.title or plain(run.name),
+        "data": run.data,
         "figures": figures,
         "metric": display_of(figures.primary or "accuracy"),
         "sentences": findings(figures),
@@ -111,7 +113,9 @@ def _context(
         "cells": tables.every_cell(figures),
         "album": album(folder, figures),
         "costs": tables.costs(figures),
-        "groups": list(dict.fromkeys(g for c in figures.conditions.values() for g in _groups(c))),
+        "groups": list(
+            dict.fromkeys(group for condition in run.conditions for group in groups_of(condition))
+        ),
         "weights": _weights(figures),
         "methods": _methods(figures),
         "environment": _flat(environment),
@@ -124,12 +128,12 @@ def _context(
 def _attacks(folder: RunFolder, figures: Figures) -> dict[str, Any]:
     """Return what the sections on attacks name."""
     found, drawn = flags(figures), curves(figures)
-    gaps = [versus(entry) for entry in (*figures.cells, *attack_tables.worst_entries(figures))]
+    gaps = [*map(versus, figures.cells), *map(versus, attack_tables.worst_entries(figures))]
     return {
         "distrusted": {flag.attack for flag in found if flag.verdict == "unreliable"},
         "unreliable": [flag for flag in found if flag.verdict == "unreliable"],
         "suspect": [flag for flag in found if flag.verdict == "suspect"],
-        "voids": any(gap and gap["verdict"] == VOID for gap in gaps),
+        "voids": any(gap and gap.verdict == VOID for gap in gaps),
         "curves": drawn,
         "most_curves": MOST,
         "curve_key": charts.key(figures, "q") if drawn else [],
@@ -144,61 +148,53 @@ def _attacks(folder: RunFolder, figures: Figures) -> dict[str, Any]:
     }
 
 
-def _groups(condition: Mapping[str, Any]) -> list[str]:
-    return condition.get("groups") or [condition["group"]]
-
-
 def _facts(figures: Figures) -> list[str]:
     """Return the short facts below the title."""
-    summary = figures.summary
-    skipped = summary["data"].get("skipped") or []
+    run = figures.run
+    skipped = len(run.data.skipped)
     facts = [
-        str(summary.get("started", "")),
-        count(int(summary["data"]["samples"]), "image") + (f", {len(skipped)} skipped" if skipped else ""),
+        run.started,
+        count(run.data.samples, "image") + (f", {skipped} skipped" if skipped else ""),
         count(len(figures.systems), "system"),
         count(len(figures.conditions), "condition"),
         count(len(figures.attacks), "attack") if set(figures.attacks) - figures.unattacked else "",
-        f"seed {summary.get('seed')}",
-        f"run {str(summary.get('key', ''))[:12]}",
+        f"seed {run.seed}",
+        f"run {run.key[:12]}",
     ]
     return [fact for fact in facts if fact]
 
 
-def _chain(system: Mapping[str, Any]) -> list[str]:
+def _chain(system: SystemFacts) -> list[str]:
     """Return the steps of a plain chain; one text as it is for any other graph."""
-    chain = str(system["chain"])
-    steps = [step.strip() for step in chain.split("\u2192")]
-    known = {part["name"] for part in system.get("parts", [])} | {"image"}
-    return steps if set(steps) <= known else [chain]
+    steps = [step.strip() for step in system.chain.split("\u2192")]
+    known = {part.name for part in system.parts} | {"image"}
+    return steps if set(steps) <= known else [system.chain]
 
 
 def _parts(figures: Figures) -> list[dict[str, Any]]:
     """Return each distinct part once, with its facts as text and the systems it stands in."""
     found: dict[str, dict[str, Any]] = {}
     for system in figures.systems:
-        for part in system.get("parts", []):
-            identity = json.dumps(part, sort_keys=True, default=str)
+        for part in system.parts:
+            identity = json.dumps(asdict(part), sort_keys=True, default=str)
             entry = found.setdefault(identity, {**_part(part), "systems": []})
-            if system["name"] not in entry["systems"]:
-                entry["systems"].append(system["name"])
+            if system.name not in entry["systems"]:
+                entry["systems"].append(system.name)
     return list(found.values())
 
 
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    spec = {
-        k: v for k, v in (part.get("spec") or {}).items() if k not in ("kind", "weights") and v is not None
-    }
+def _part(part: PartFacts) -> dict[str, Any]:
+    spec = {k: v for k, v in part.spec.items() if k not in ("kind", "weights") and v is not None}
     settings = ", ".join(f"{plain(k)} {_setting(v)}" for k, v in spec.items())
-    parameters = part.get("parameters")
     return {
-        "name": part["name"],
-        "kind": part["kind"],
+        "name": part.name,
+        "kind": part.kind,
         "settings": settings or "defaults",
-        "weights": part.get("weights") or "none",
-        "gradient": part.get("gradient") or "–",
-        "random": "yes" if part.get("stochastic") else "no",
-        "onnx": part.get("onnx") or "–",
-        "parameters": "–" if parameters is None else f"{parameters:,}",
+        "weights": part.weights or "none",
+        "gradient": part.gradient or "–",
+        "random": "yes" if part.stochastic else "no",
+        "onnx": part.onnx or "–",
+        "parameters": "–" if part.parameters is None else f"{part.parameters:,}",
     }
 
 
@@ -213,21 +209,18 @@ def _weights(figures: Figures) -> list[dict[str, str]]:
     """Return each set of weights once: its id, checksum, and where its card stands."""
     found = {}
     for system in figures.systems:
-        for part in system.get("parts", []):
-            if name := part.get("weights"):
+        for part in system.parts:
+            if name := part.weights:
                 card = f"{name}/card.json" if "/" in name else f"weights/{name}/card.json"
-                found[name] = {"name": name, "sha256": part.get("sha256") or "not recorded", "card": card}
+                found[name] = {"name": name, "sha256": part.sha256 or "not recorded", "card": card}
     return list(found.values())
 
 
 def _methods(figures: Figures) -> list[str]:
     """Return the names of the interval methods that the cells' figures carry."""
-    found = {
-        METHODS.get(v["method"], str(v["method"]))
-        for c in figures.cells
-        if (v := value(c, figures.primary or "")) and v.get("method")
-    }
-    return sorted(found, key=str.lower)
+    estimates = [value(cell, figures.primary or "") for cell in figures.cells]
+    methods = {METHODS.get(e.method, e.method) for e in estimates if e and e.method}
+    return sorted(methods, key=str.lower)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

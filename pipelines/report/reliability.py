@@ -7,28 +7,32 @@ above: a gain that rests on it proves nothing, while a loss still counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from clearsight.pipelines.runs.summary import CellFigures, GroupFigures, Verdict, WorstCase
 
 LIMITED = frozenset({"oblivious", "transfer"})
 """Threat models in which the attacker works on something else than the system."""
-VOID = "void"
+VOID: Verdict = "void"
 """The verdict of a clear difference that proves nothing."""
 ORDER = ("", "suspect", "unreliable")
+Entry = TypeVar("Entry", CellFigures, GroupFigures, WorstCase)
 
 
-def flag_of(cell: Mapping[str, Any]) -> str:
+def flag_of(cell: CellFigures) -> str:
     """Return ``unreliable``, ``suspect`` or nothing for a cell."""
-    verdicts = [str(check["verdict"]) for check in cell.get("checks") or ()]
-    return worst_of([*verdicts, "unreliable" if cell.get("reliable") is False else ""])
+    verdicts: list[str] = [check.verdict for check in cell.checks]
+    return worst_of([*verdicts, "unreliable" if cell.reliable is False else ""])
 
 
 def worst_of(flags: Iterable[str]) -> str:
     """Return the gravest of several flags."""
-    return max((d for d in flags if d in ORDER), key=ORDER.index, default="")
+    return max((flag for flag in flags if flag in ORDER), key=ORDER.index, default="")
 
 
-def judged(entry: Mapping[str, Any], *, overrated: bool, against: bool) -> Mapping[str, Any]:
+def judged(entry: Entry, *, overrated: bool, against: bool) -> Entry:
     """Return an entry whose verdict is `VOID` where its difference proves nothing.
 
     Args:
@@ -36,8 +40,9 @@ def judged(entry: Mapping[str, Any], *, overrated: bool, against: bool) -> Mappi
         overrated: the true figure of the system may be lower.
         against: that of the baseline may be.
     """
-    versus = entry.get("versus")
-    verdict = (versus or {}).get("verdict")
-    if not versus or not ((verdict == "helps" and overrated) or (verdict == "hurts" and against)):
+    versus = entry.versus
+    if versus is None:
         return entry
-    return {**entry, "versus": {**versus, "verdict": VOID}}
+    if (versus.verdict == "helps" and overrated) or (versus.verdict == "hurts" and against):
+        return replace(entry, versus=replace(versus, verdict=VOID))
+    return entry

@@ -128,10 +128,11 @@ def _order(
     known = figures.conditions
     kinds: dict[str, list[str]] = {}
     for condition in sorted(by_condition, key=lambda c: list(known).index(c) if c in known else len(known)):
-        kinds.setdefault(str(known.get(condition, {}).get("kind", condition)), []).append(condition)
+        kind = known[condition].kind if condition in known else condition
+        kinds.setdefault(kind, []).append(condition)
     middle = sorted(figures.severities())[len(figures.severities()) // 2] if figures.severities() else 0.0
     for conditions in kinds.values():
-        conditions.sort(key=lambda c: abs(float(known.get(c, {}).get("severity") or 0) - middle))
+        conditions.sort(key=lambda c: abs((known[c].severity if c in known else 0) - middle))
     pairs: list[tuple[str, str]] = []
     for turn in range(max(map(len, by_condition.values()), default=0)):
         for depth in range(max(map(len, kinds.values()), default=0)):
@@ -194,8 +195,8 @@ def class_name(figures: Figures, index: int | None) -> str:
     """Return a class as a reader says it."""
     if index is None:
         return ""
-    classes = figures.summary["data"].get("classes") or []
-    return plain(str(classes[index])) if 0 <= index < len(classes) else f"class {index}"
+    classes = figures.run.data.classes
+    return plain(classes[index]) if 0 <= index < len(classes) else f"class {index}"
 
 
 def read(folder: Path, name: str | None, made: Album) -> bytes:

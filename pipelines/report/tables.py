@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.figures import Column, Entry, Figures, Row, value, versus
 from clearsight.pipelines.report.words import (
     NONE,
@@ -21,6 +21,8 @@ from clearsight.pipelines.report.words import (
     span,
 )
 from clearsight.pipelines.runs.displays import display_of
+from clearsight.pipelines.runs.facts import SystemFacts, Time
+from clearsight.pipelines.runs.summary import Comparison, Difference, Ratio, WorstCase
 
 WIDE = 6
 """Columns that a table may have before it is cut into several."""
@@ -107,8 +109,8 @@ def headline(figures: Figures) -> list[Block]:
     Attacks that were made under one condition alone share a block.
     """
     columns = figures.columns()
-    gaps = [g for n in figures.others for c in columns if (g := versus(figures.entry(n, c)))]
-    reach = max((abs(g[end]) for g in gaps for end in ("low", "high") if g.get(end) is not None), default=1.0)
+    gaps = [gap for n in figures.others for c in columns if (gap := versus(figures.entry(n, c)))]
+    reach = max((abs(end) for gap in gaps for end in (gap.low, gap.high)), default=1.0)
     blocks = []
     for attack, part in _stretches(figures):
         rows = [(name, [_box(figures, name, column, reach) for column in part]) for name in figures.names]
@@ -145,26 +147,20 @@ def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | Non
     found = value(entry, metric)
     if found is None:
         return None
-    interval = span(found.get("low"), found.get("high"), metric)
-    return Box(quantity(found["value"], metric), interval, gap(entry, reach), figures.flag(entry))
+    interval = span(found.low, found.high, metric)
+    return Box(quantity(found.value, metric), interval, gap(entry, reach), figures.flag(entry))
 
 
-def gap(entry: Entry | None, reach: float = 1.0) -> Gap | None:
+def gap(entry: Entry | WorstCase | None, reach: float = 1.0) -> Gap | None:
     """Return the difference of an entry from the baseline; ``reach`` is the ruler's half width (a share)."""
     found = versus(entry)
     if found is None:
         return None
-    middle = float(found["difference"])
-    low, high = (float(middle if found.get(end) is None else found[end]) for end in ("low", "high"))
-    places = [round(50 + 50 * max(-1.0, min(1.0, x / (reach or 1.0))), 1) for x in (low, high, middle)]
-    verdict = str(found["verdict"])
-    interval = point_span(found.get("low"), found.get("high"))
-    return Gap(points(middle), interval, verdict, SYMBOLS[verdict], _p(found), *places)
-
-
-def _p(found: Mapping[str, Any]) -> str:
-    p = found.get("p_adjusted")
-    return probability(found.get("p") if p is None else p)
+    ends = (found.low, found.high, found.difference)
+    places = [round(50 + 50 * max(-1.0, min(1.0, end / (reach or 1.0))), 1) for end in ends]
+    p = probability(found.p_adjusted if isinstance(found, Comparison) else None)
+    interval = point_span(found.low, found.high)
+    return Gap(points(found.difference), interval, found.verdict, SYMBOLS[found.verdict], p, *places)
 
 
 def heat(figures: Figures) -> list[HeatTable]:
@@ -194,25 +190,25 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
     found = value(entry, metric)
     if found is None:
         return None
-    level = f"{condition}: {display_of(metric).label} {quantity(found['value'], metric)}"
+    level = f"{condition}: {display_of(metric).label} {quantity(found.value, metric)}"
     flag = figures.flag(entry)
-    interval = span(found.get("low"), found.get("high"), metric)
+    interval = span(found.low, found.high, metric)
     hint = f"{level} ({interval})" if interval else level
     hint += f"; {flag}" if flag else ""
     if figures.others:
-        difference = gap(entry)
-        if difference is None:
+        difference, measured = gap(entry), versus(entry)
+        if difference is None or measured is None:
             return None
-        strength = min(1.0, abs(versus(entry)["difference"]) / FULL)  # type: ignore[index]  # gap found it
+        strength = min(1.0, abs(measured.difference) / FULL)
         hint += f"; difference {difference.text} points ({difference.interval}), p = {difference.p}"
         return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint, flag)
-    strength = min(1.0, max(0.0, float(found["value"]))) if metric == "accuracy" else 0.0
-    return Heat(quantity(found["value"], metric, unit=False), "level", "", round(strength, 2), hint, flag)
+    strength = min(1.0, max(0.0, found.value)) if metric == "accuracy" else 0.0
+    return Heat(quantity(found.value, metric, unit=False), "level", "", round(strength, 2), hint, flag)
 
 
 def measures(figures: Figures) -> list[Measure]:
     """Return a table for each metric beside the primary one, and for mean corruption errors, by attack."""
-    named = figures.summary.get("metrics", [])
+    named = figures.run.metrics
     skip = {figures.primary, *(f"{metric}_in" for metric in named if metric != figures.primary)}
     wanted = [metric for metric in named if metric not in skip]
     parts = _stretches(figures)
@@ -231,7 +227,7 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
         if not any(found):
             continue
         used |= {index for index, item in enumerate(found) if item}
-        sources |= {str(item["source"]) for item in found if item and item.get("source")}
+        sources |= {item.source for item in found if isinstance(item, Ratio) and item.source}
         before = [value(entry, f"{metric}_in") for entry in entries]
         flags = [figures.flag(entry) for entry in entries]
         rows.append((name, [_pair(*cell, metric) for cell in zip(found, before, flags, strict=True)]))
@@ -248,41 +244,38 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
 
 
 def _pair(
-    found: Mapping[str, Any] | None, before: Mapping[str, Any] | None, flag: str, metric: str
+    found: Estimate | None, before: Estimate | None, flag: str, metric: str
 ) -> tuple[str, list[str], str]:
     """Return a value, the lines below it (its interval, what the corrupted image had), and its flag."""
     if found is None:
         return NONE, [], ""
-    below = [span(found.get("low"), found.get("high"), metric)]
+    below = [span(found.low, found.high, metric)]
     if before is not None:
-        below.append(f"before: {quantity(before['value'], metric, unit=False)}")
-    return quantity(found["value"], metric, unit=False), [line for line in below if line], flag
+        below.append(f"before: {quantity(before.value, metric, unit=False)}")
+    return quantity(found.value, metric, unit=False), [line for line in below if line], flag
 
 
 def costs(figures: Figures) -> list[dict[str, Any]]:
     """Return each system's median time an image with its interval, and a bar (percent of the slowest)."""
-    timed = [(s, s.get("ms_per_image") or {}) for s in figures.systems]
-    most = max(
-        (float(t.get("high") or t["value"]) for _, t in timed if t.get("value") is not None), default=1.0
-    )
-    base = next((t.get("value") for s, t in timed if s["name"] == figures.baseline), None)
+    timed = [(system, system.ms_per_image or Time()) for system in figures.systems]
+    most = max((time.high or time.value for _, time in timed if time.value is not None), default=1.0)
+    base = next((time.value for system, time in timed if system.name == figures.baseline), None)
     return [_cost(system, time, most, base) for system, time in timed]
 
 
-def _cost(
-    system: Mapping[str, Any], time: Mapping[str, Any], most: float, base: float | None
-) -> dict[str, Any]:
-    middle = time.get("value")
-    sizes = [part.get("parameters") for part in system.get("parts", [])]
-    low, high = (middle if time.get(end) is None else time[end] for end in ("low", "high"))
+def _cost(system: SystemFacts, time: Time, most: float, base: float | None) -> dict[str, Any]:
+    middle = time.value
+    sizes = [part.parameters for part in system.parts]
+    counted = [size for size in sizes if size is not None]
+    low, high = (middle if end is None else end for end in (time.low, time.high))
     return {
-        "name": system["name"],
+        "name": system.name,
         "value": number(middle, _digits(middle)),
         "interval": ""
-        if time.get("low") is None
+        if time.low is None
         else f"{number(low, _digits(middle))} to {number(high, _digits(middle))}",
         "ratio": f"{middle / base:.1f}\u00a0\u00d7" if middle and base else "",
-        "parameters": f"{sum(sizes):,}" if sizes and all(s is not None for s in sizes) else NONE,
+        "parameters": f"{sum(counted):,}" if sizes and len(counted) == len(sizes) else NONE,
         "bar": 0.0 if middle is None else round(100 * middle / most, 1),
         "low": 0.0 if low is None else round(100 * low / most, 1),
         "high": 0.0 if high is None else round(100 * high / most, 1),
@@ -298,16 +291,16 @@ def every_cell(figures: Figures) -> list[dict[str, Any]]:
     metric = figures.primary or "accuracy"
     rows = []
     for cell in figures.cells:
-        found = value(cell, metric) or {}
+        found = value(cell, metric)
         rows.append(
             {
-                "system": cell["system"],
-                "condition": cell["condition"],
-                "attack": cell["attack"],
-                "n": f"{cell['n']:,}",
-                "value": quantity(found.get("value"), metric, unit=False),
+                "system": cell.system,
+                "condition": cell.condition,
+                "attack": cell.attack,
+                "n": f"{cell.n:,}",
+                "value": quantity(found.value if found else None, metric, unit=False),
                 "flag": figures.flag(cell),
-                "interval": span(found.get("low"), found.get("high"), metric),
+                "interval": span(found.low, found.high, metric) if found else "",
                 "gap": gap(cell),
                 "changed": _changed(versus(cell)),
             }
@@ -315,10 +308,8 @@ def every_cell(figures: Figures) -> list[dict[str, Any]]:
     return rows
 
 
-def _changed(found: Mapping[str, Any] | None) -> str:
-    if found is None or found.get("gained") is None:
-        return ""
-    return f"+{found['gained']} \u2212{found['lost']}"
+def _changed(found: Difference | None) -> str:
+    return f"+{found.gained} \u2212{found.lost}" if isinstance(found, Comparison) else ""
 
 
 def column_title(column: Column, attack: str, figures: Figures) -> str:

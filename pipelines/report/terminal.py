@@ -39,7 +39,7 @@ def headline(summary: Mapping[str, Any]) -> Table:
 
     figures = Figures(summary)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    table.title = Text(str(summary.get("title") or summary["name"]))
+    table.title = Text(figures.run.title or figures.run.name)
     table.caption = Text(_caption(figures))
     labels, boxes = _matrix(figures)
     if figures.attacked and len(labels) >= WORTH_A_ROW:

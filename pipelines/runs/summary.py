@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from math import isfinite
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from clearsight.data.contract.errors import RunError
 from clearsight.data.statistics import significant
-from clearsight.pipelines.metrics.base import Estimate
+from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.runs.facts import (
     AttackFacts,
     ComparisonMethod,
@@ -24,6 +20,7 @@ from clearsight.pipelines.runs.facts import (
     SystemFacts,
     Timing,
 )
+from clearsight.pipelines.runs.stored import from_plain, to_plain
 
 SCHEMA = 1
 Verdict = Literal["helps", "hurts", "unclear", "void"]
@@ -247,13 +244,7 @@ class RunSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, as the file holds it."""
-        content: dict[str, Any] = _adapter().dump_python(self)
-        return content
-
-
-@cache
-def _adapter() -> TypeAdapter[RunSummary]:
-    return TypeAdapter(RunSummary)
+        return to_plain(self)
 
 
 def parse_summary(content: Mapping[str, Any]) -> RunSummary:
@@ -262,17 +253,4 @@ def parse_summary(content: Mapping[str, Any]) -> RunSummary:
     Raises:
         RunError: it has another schema, or lacks what a summary must have.
     """
-    if content.get("schema") != SCHEMA:
-        raise RunError(
-            f"cannot read a summary of schema {content.get('schema')!r}",
-            where="summary.json",
-            hint=f"this version reads schema {SCHEMA}: summarise the run again",
-        )
-    try:
-        return _adapter().validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise RunError(
-            f"damaged: {place}: {first['msg']}", where="summary.json", hint="run that config again"
-        ) from None
+    return from_plain(RunSummary, content, noun="summary", schema=SCHEMA, again="summarise the run again")

@@ -21,6 +21,7 @@ from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, witho
 from clearsight.pipelines.audit.probes import ProbeImages, probe
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.runs.audit import parse_audit
 from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.systems.graph import chain, wire
 from clearsight.restore.catalogue import RESTORERS
@@ -216,13 +217,14 @@ def test_the_command_condemns(make_config: Make, tmp_path: Path) -> None:
         "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
     }
     config = make_config(parts=parts, systems={"squeezed": ["squeeze", "classify"]}, compare=None, images=0)
-    folder, told = audit(config, take=6, eps=0.12, root=tmp_path, workers=1)
-    (entry,) = told["systems"]
-    assert entry["undefended"] == "classify-alone"
-    bad = {check["check"] for check in entry["checks"] if check["verdict"] == "unreliable"}
+    folder, verdict = audit(config, take=6, eps=0.12, root=tmp_path, workers=1)
+    (system,) = verdict.systems
+    assert system.undefended == "classify-alone"
+    bad = {check.check for check in system.checks if check.verdict == "unreliable"}
     assert "careless" in bad, "the raw gradient ends at the rounding"
-    assert told["verdict"] == "unreliable"
-    assert read_json(folder.audit) == told
+    assert verdict.verdict == "unreliable"
+    assert read_json(folder.audit) == verdict.to_json()
+    assert parse_audit(read_json(folder.audit)) == verdict
 
 
 TOYS = {

@@ -11,6 +11,7 @@ import pytest
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.runs.summary import CellFigures
 
 NOISE: dict[str, Any] = {"kind": "gaussian_noise", "severity": 3}
 FOG: dict[str, Any] = {"kind": "fog", "severity": 2}
@@ -60,7 +61,10 @@ def test_every_measured_cell_has_a_place(grid: str, tmp_path: Path) -> None:
         for system in figures.names:
             entry = figures.entry(system, column)
             assert entry is not None, column
-            members = figures.members(column.group) if "group" in entry else [{"name": entry["condition"]}]
-            shown |= {(system, member["name"], column.attack) for member in members}
+            if isinstance(entry, CellFigures):
+                names = [entry.condition]
+            else:
+                names = [member.name for member in figures.members(column.group)]
+            shown |= {(system, name, column.attack) for name in names}
     assert cells == shown
     assert "No figures were measured" not in folder.report.read_text(encoding="utf-8")

@@ -166,7 +166,7 @@ def test_a_gain_that_proves_nothing_is_no_help(
     cell_of(made, "restored", attack)["versus"] = fixture.gap(difference, 300)
     found = versus(Figures(made).cell("restored", "clean", attack))
     assert found is not None
-    assert found["verdict"] == verdict
+    assert found.verdict == verdict
 
 
 def test_an_oblivious_attack_on_the_classifier_alone_knows_it_all(made: dict[str, Any]) -> None:

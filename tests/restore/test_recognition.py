@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -100,9 +101,9 @@ def test_the_loss_is_the_sum_of_its_three_terms(loss_of: Callable[..., Tensor]) 
 
 def test_only_the_restorer_learns(loss_of: Callable[..., Tensor]) -> None:
     looker, model = Looker(), restorer()
-    loss_of(Recognition(corruptions=ALL_BRIGHT), looker, model=model).backward()  # type: ignore[no-untyped-call]
+    loss_of(Recognition(corruptions=ALL_BRIGHT), looker, model=model).backward()
     assert all(parameter.grad is None for parameter in looker.parameters())
-    network = model.network
+    network: Any = model.network
     assert network is not None
     assert float(network.tone.weight.grad.abs().sum()) > 0
 
