@@ -109,6 +109,11 @@ def _modules(packages: tuple[str, ...]) -> Iterator[ModuleType]:
                 yield importlib.import_module(f"{package}.{info.name}")
 
 
+def has_plugins() -> bool:
+    """Return whether any package brings kinds; none is imported."""
+    return bool(entry_points(group=ENTRY_POINTS))
+
+
 @cache
 def _plugins() -> tuple[ModuleType, ...]:
     return tuple(

@@ -13,9 +13,11 @@ import typer
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.pipelines.cli.app_deployed import deployed_app
+from clearsight.pipelines.cli.task import Commands, Config, Device, Fresh, Out, Quiet, Workers
 
 app = typer.Typer(
     name="clearsight",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,11 +27,6 @@ data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
 app.add_typer(deployed_app)
-
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core. Results do not depend on it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
 
 
 def _version(wanted: bool) -> None:
@@ -52,10 +49,10 @@ def root(
 @app.command("run")
 def run_(
     config: Config,
-    out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
+    out: Out = Path("runs"),
     workers: Workers = 0,
     device: Device = "auto",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew beside an equal run.")] = False,
+    fresh: Fresh = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure systems as a config says; resumes where an equal run was stopped."""
@@ -84,7 +81,7 @@ def audit(
     take: Annotated[int, typer.Option(min=1, help="Images at most.")] = 64,
     eps: Annotated[str, typer.Option(help="Radius of the attacks, for pixels in [0, 1].")] = "8/255",
     norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
-    out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
+    out: Out = Path("runs"),
     workers: Workers = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -125,7 +122,7 @@ def show(kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped 
 
 @app.command()
 def schema(
-    task: Annotated[str | None, typer.Argument(help="evaluate or train; both where left out.")] = None,
+    task: Annotated[str | None, typer.Argument(help="evaluate or train; all where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write <task>.json into.")] = None,
 ) -> None:
     """Print (or write) the JSON schema of the configs, for editors."""
@@ -164,7 +161,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="A value in place of the recipe's: model.depth=18; may be repeated."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that holds the run folders.")] = Path("runs"),
+    out: Out = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
     """Train a network as a recipe says, or adapt one to your own images; resumes where it was stopped."""

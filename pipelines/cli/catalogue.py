@@ -67,13 +67,16 @@ def _trained_restorers() -> Table:
 def _facts_header(group: str) -> tuple[str, ...]:
     if group in ("restorers", "classifiers", "fusions"):
         return ("gradient", "stochastic", "onnx")
-    return ("family", "stochastic") if group == "corruptions" else ()
+    return {"corruptions": ("family", "stochastic"), "metrics": ("unit", "better")}.get(group, ())
 
 
 def _facts(group: str, entry: Any) -> tuple[str, ...]:
     stochastic = "yes" if getattr(entry, "stochastic", False) else "no"
     if group in ("restorers", "classifiers", "fusions"):
         return (str(entry.gradient), stochastic, "yes" if entry.onnx == "ok" else f"no: {entry.onnx}")
+    if group == "metrics":
+        display = entry.shown()
+        return (display.unit, display.better or "neither")
     return (entry.group, stochastic) if group == "corruptions" else ()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from clearsight.data.catalogue import SOURCES
+from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.registry import Choice, Registry
 from clearsight.data.contract.spec import Spec
 from clearsight.data.sources.base import Source
@@ -14,14 +18,37 @@ from clearsight.data.sources.base import Source
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 
 
-class Task(Spec):
-    """Base of the configs. A subclass adds ``task: Literal["..."]`` and its fields.
+@dataclass(frozen=True)
+class Call:
+    """How a task was called on the command line.
 
-    ``clearsight check`` calls `ready`; ``clearsight schema`` writes the fields for editors.
+    Attributes:
+        text: the YAML, verbatim.
+        out: folder that holds the run folders.
+        workers: processes; 0 is one a core.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        fresh: begin anew where an equal run is there.
+        on_progress: called with (stage, done, all).
+    """
+
+    text: str
+    out: Path
+    workers: int
+    device: str
+    fresh: bool
+    on_progress: Progress
+
+
+class Task(Spec):
+    """Base of the configs. A subclass adds ``task: Literal["..."]``, its fields and `perform`.
+
+    ``clearsight <command>`` calls `perform`, ``clearsight check`` calls `ready`, and ``clearsight schema``
+    writes the fields for editors. The docstring is the help of the command.
     """
 
     command: ClassVar[str]
-    """Command that does it: ``run`` for ``clearsight run``."""
+    """Command that does it: ``run`` for ``clearsight run``. A task whose command needs options of its own, as
+    ``run`` and ``train`` do, has it in ``pipelines/cli/app.py`` and no `perform`."""
     recipes: ClassVar[str] = ""
     """Folder with its shipped configs, below that of all recipes."""
 
@@ -29,6 +56,10 @@ class Task(Spec):
     """Goes into the name of the run folder."""
     data: Annotated[Source, Choice(SOURCES)]
     """Images to work on."""
+
+    def perform(self, call: Call) -> Iterable[str]:
+        """Hook: do what the config asks for, and return the lines that its command prints."""
+        raise NotImplementedError
 
 
 TASKS = Registry("task", Task, "clearsight.pipelines.config", field="task")

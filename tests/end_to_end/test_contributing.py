@@ -15,6 +15,8 @@ GUIDE = (HOUSE / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCK = r"```python\n# (\w+)\.py\n(.*?)```"
 EXAMPLES: dict[str, str] = dict(re.findall(BLOCK, GUIDE, re.DOTALL))
 """Name of the module, which is the kind too -> its source."""
+TASK = "class_counts"
+"""The example that is no kind of a part but a task with a command of its own."""
 TESTED = {
     "test_corruptions.py": ("vignette",),
     "test_sources.py": ("stripes",),
@@ -102,10 +104,10 @@ def test_the_guide_has_an_example_for_every_row() -> None:
     rows = re.findall(r"^\| \[[^\]]+\]\(#([\w-]+)\) \|", GUIDE, re.MULTILINE)
     headings = re.findall(r"^### (.+)$", GUIDE, re.MULTILINE)
     assert rows == [heading.lower().replace(" ", "-") for heading in headings]
-    assert len(rows) == 12
-    assert len(EXAMPLES) == 11
+    assert len(rows) == 13
+    assert len(EXAMPLES) == 12
     for name, code in EXAMPLES.items():
-        assert f'kind: Literal["{name}"] = "{name}"' in code
+        assert (f'task: Literal["{name}"]' if name == TASK else f'kind: Literal["{name}"] = "{name}"') in code
 
 
 def test_every_folder_that_the_guide_names_is_scanned() -> None:
@@ -121,7 +123,21 @@ def test_every_folder_that_the_guide_names_is_scanned() -> None:
 def test_every_example_is_listed(plugin: dict[str, str], tmp_path: Path) -> None:
     shown = run(["-m", "clearsight", "list"], plugin, tmp_path)
     missing = [name for name in EXAMPLES if not re.search(rf"^{name}\s", shown, re.MULTILINE)]
-    assert not missing
+    assert missing == [TASK]
+
+
+def test_a_task_has_its_command(plugin: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("task: class_counts\nname: mine\ndata: {kind: stripes, count: 5}\n")
+    assert run(["-m", "clearsight", "count", "mine.yaml", "-q"], plugin, tmp_path).split() == [
+        "across:",
+        "3",
+        "down:",
+        "2",
+    ]
+    assert "Count the images of each class." in run(["-m", "clearsight", "--help"], plugin, tmp_path)
+    assert "fine; counts 'mine' on 5 images" in run(
+        ["-m", "clearsight", "check", "mine.yaml"], plugin, tmp_path
+    )
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from clearsight.data.contract.column import Column, Display
 from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.cli.catalogue import list_command
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.evaluation.measuring import measurements_of
 from clearsight.pipelines.evaluation.run import run
@@ -228,3 +229,12 @@ def test_what_is_measured() -> None:
 def test_columns_that_clash_are_refused(metrics: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         measurements_of(metrics)
+
+
+def test_the_list_of_metrics_shows_unit_and_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    list_command("metrics")
+    rows = {
+        line.split()[0]: line.split()[-2:] for line in capsys.readouterr().out.splitlines() if line.strip()
+    }
+    assert rows["psnr"] == ["dB", "higher"]
+    assert rows["nll"] == ["nats", "lower"]
