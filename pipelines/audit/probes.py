@@ -17,6 +17,13 @@ from clearsight.pipelines.audit.part_probes import part_gradients
 from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.checks.single import DEAD, SPARSE
 from clearsight.pipelines.runs.summary import Check, CheckVerdict
+from clearsight.pipelines.systems.behaviour import (
+    Compute,
+    are_probabilities,
+    change_between_calls,
+    change_in_company,
+    off_one,
+)
 from clearsight.pipelines.systems.gradient_paths import Path, find_path
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
@@ -79,15 +86,10 @@ def _logits(system: System, images: ProbeImages, draw: int = 0) -> Tensor:
         return system.trace(images.images, streams=streams)[OUT].float()
 
 
-def _apart(one: Tensor, other: Tensor) -> float:
-    return float((one - other).abs().max() / one.abs().max().clamp_min(1e-12))
-
-
 def _probabilities(system: System, images: ProbeImages) -> Check:
-    logits = _logits(system, images)
-    inside = bool((logits >= 0).all() and (logits <= 1).all())
-    off = float((logits.sum(1) - 1).abs().max())
-    if not inside or off > 1e-3:
+    outputs = _logits(system, images)
+    off = off_one(outputs)
+    if not are_probabilities(outputs):
         return Check("outputs_probabilities", "fine", off, "The outputs are logits.")
     words = (
         "The outputs are probabilities (each row sums to 1): a softmax of them flattens the loss and its "
@@ -97,22 +99,23 @@ def _probabilities(system: System, images: ProbeImages) -> Check:
 
 
 def _batch_dependent(system: System, images: ProbeImages) -> Check:
-    whole = _logits(system, images)
-    n = len(whole)
-    alone = torch.cat([_logits(system, _only(images, [i])) for i in range(n)])
-    backwards = _logits(system, _only(images, list(range(n))[::-1])).flip(0)
-    apart = max(_apart(whole, alone), _apart(whole, backwards))
-    if apart <= EQUAL:
+    compute, count = _compute(system, images), len(images.ids)
+    change = change_in_company(compute, count)
+    if change <= EQUAL:
         words = "An image's output is the same alone, in a batch and in another order."
-        return Check("batch_dependent", "fine", apart, words)
-    if _apart(whole, _logits(system, images)) > EQUAL:
+        return Check("batch_dependent", "fine", change, words)
+    if change_between_calls(compute, count) > EQUAL:
         words = "Whether outputs depend on the batch cannot be said: they differ from call to call."
-        return Check("batch_dependent", "suspect", apart, words)
+        return Check("batch_dependent", "suspect", change, words)
     words = (
         "An image's output depends on the images beside it: put the networks in eval mode and take no "
         "statistics over the batch, for an attack on such a system proves nothing."
     )
-    return Check("batch_dependent", "unreliable", apart, words)
+    return Check("batch_dependent", "unreliable", change, words)
+
+
+def _compute(system: System, images: ProbeImages) -> Compute:
+    return lambda places: _logits(system, _only(images, places))
 
 
 def _only(images: ProbeImages, chosen: Sequence[int]) -> ProbeImages:
@@ -122,21 +125,21 @@ def _only(images: ProbeImages, chosen: Sequence[int]) -> ProbeImages:
 
 
 def _random_outputs(system: System, images: ProbeImages) -> Check:
-    first = _logits(system, images)
-    apart = max(_apart(first, _logits(system, images)) for _ in range(3))
+    change = change_between_calls(_compute(system, images), len(images.ids), calls=4)
     if not system.stochastic:
-        if apart <= EQUAL:
-            return Check("random_outputs", "fine", apart, "Equal images get equal outputs.")
+        if change <= EQUAL:
+            return Check("random_outputs", "fine", change, "Equal images get equal outputs.")
         words = (
             "Equal images get different outputs, yet no part is declared stochastic: declare the random "
             "part (stochastic = True, randomized), so that attacks average over its draws."
         )
-        return Check("random_outputs", "unreliable", apart, words)
-    if apart > EQUAL:
+        return Check("random_outputs", "unreliable", change, words)
+    if change > EQUAL:
         words = (
             "A random part does not repeat its draws when it is given the same stream: draw from it alone."
         )
-        return Check("random_outputs", "unreliable", apart, words)
+        return Check("random_outputs", "unreliable", change, words)
+    first = _logits(system, images)
     changed = [(_logits(system, images, k).argmax(1) != first.argmax(1)).float().mean() for k in range(1, 6)]
     share = float(torch.stack(changed).mean())
     words = (

@@ -12,6 +12,11 @@ from clearsight.data.contract.spec import Flow
 from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.foreign import ForeignClassifier
 from clearsight.pipelines.evaluation.rows import to_tensor
+from clearsight.pipelines.systems.behaviour import (
+    are_probabilities,
+    change_between_calls,
+    change_in_company,
+)
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
 
@@ -57,17 +62,20 @@ def _found(system: System, images: Tensor) -> list[str]:
         f"has a classifier ('{step.part_name}') that gives probabilities where logits are expected:"
         " confidence, calibration and losses are wrong; add 'output: probabilities' to the part"
         for step in system.graph.steps
-        if step.gives is Flow.LOGITS and _are_probabilities(step.spec, values[step.name])
+        if step.gives is Flow.LOGITS and _gives_probabilities(step.spec, values[step.name])
     ]
     if system.stochastic:
         return warnings
-    out = values[OUT].float()
-    if _apart(out, system.trace(images)[OUT]) > EQUAL:
+
+    def compute(places: Sequence[int]) -> Tensor:
+        return system.trace(images[list(places)])[OUT]
+
+    if change_between_calls(compute, len(images)) > EQUAL:
         warnings.append(
             "gives different outputs for equal images (dropout or noise that stays active?):"
             " its figures cannot be repeated"
         )
-    elif _apart(out, torch.cat([system.trace(image[None])[OUT] for image in images])) > EQUAL:
+    elif change_in_company(compute, len(images)) > EQUAL:
         warnings.append(
             "gives an image other outputs in company than alone (batch statistics?): its figures depend on"
             " 'chunk'"
@@ -75,14 +83,8 @@ def _found(system: System, images: Tensor) -> list[str]:
     return warnings
 
 
-def _are_probabilities(spec: object, out: Tensor) -> bool:
+def _gives_probabilities(spec: object, out: Tensor) -> bool:
     # Only of what users bring: the project's own networks end in a linear layer.
     if not isinstance(spec, ForeignClassifier) or spec.output != "logits":
         return False
-    return bool((out >= 0).all() and (out <= 1).all() and ((out.sum(1) - 1).abs() < EQUAL).all())
-
-
-def _apart(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference, relative to the largest value; 0 where values are not finite in both."""
-    distance = (one - other.float()).abs().nan_to_num(0.0, 0.0, 0.0).max()
-    return float(distance / one.abs().nan_to_num(0.0, 0.0, 0.0).max().clamp_min(1e-12))
+    return are_probabilities(out)

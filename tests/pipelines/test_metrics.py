@@ -16,8 +16,8 @@ from torch import Tensor
 from clearsight.data.contract.column import Column, Display
 from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.rng import Rng
-from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.cli.catalogue import list_command
+from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.evaluation.measuring import measurements_of
 from clearsight.pipelines.evaluation.run import run
