@@ -115,14 +115,17 @@ def export(
             hint="set CLEARSIGHT_DATA, or use --variant fp32 or fp16",
         )
     model, made, agreement = _faithful(system, made, images, how.opset, where, tell)
-    findings: dict[str, Any] = {"verification": agreement.told()}
+    findings: dict[str, Any] = {"verification": agreement.to_json()}
     if wanted:
         tell(f"converting to {how.variant}")
         changed = convert(model, how.variant, made, images, where)
         runner = Runner(changed.model, made.input)
         after = compare(runner, system, made, images)
         check_finite(after, where, how.variant)
-        findings = {"verification": {"fp32": agreement.told(), how.variant: after.told()}, **changed.findings}
+        findings = {
+            "verification": {"fp32": agreement.to_json(), how.variant: after.to_json()},
+            **changed.findings,
+        }
         model = changed.model
     deployed = described(graph, name, made, how.variant)
     model = labelled(model, deployed)

@@ -19,13 +19,13 @@ SUFFIX = "_half"
 
 def networks(proto: onnx.ModelProto) -> frozenset[str]:
     """Return the names of the nodes inside the parts' networks, as the exporter noted them."""
-    found = []
+    inside = []
     for node in proto.graph.node:
-        told = {each.key: each.value for each in node.metadata_props}.get(NAMESPACE, "")
+        module = {each.key: each.value for each in node.metadata_props}.get(NAMESPACE, "")
         # The module path of a part's own network, wherever the part stands in the system.
-        if ".network:" in told or ".network." in told:
-            found.append(node.name)
-    return frozenset(found)
+        if ".network:" in module or ".network." in module:
+            inside.append(node.name)
+    return frozenset(inside)
 
 
 def half(model: bytes) -> bytes:

@@ -82,14 +82,14 @@ class _Change:
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-        found: list[onnx.NodeProto] = []
+        rewritten: list[onnx.NodeProto] = []
         for node in self.graph.node:
             instead = rule(self, node)
             for new in instead or ():
                 # They belong to the part that the node belonged to.
                 new.metadata_props.extend(node.metadata_props)
-            found += [node] if instead is None else instead
-        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in found]
+            rewritten += [node] if instead is None else instead
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in rewritten]
         del self.graph.node[:]
         self.graph.node.extend(nodes)
 
@@ -138,24 +138,24 @@ def _average(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | No
     """Turn the average over a window into two convolutions, over its columns and over its rows."""
     if node.op_type != "AveragePool":
         return None
-    told, channels = _attributes(node), change.channels(node.input[0])
-    window = told["kernel_shape"]
-    plain = not told.get("ceil_mode") and told.get("auto_pad", b"NOTSET") == b"NOTSET"
-    plain = plain and set(told.get("dilations", [1])) == {1} and len(window) == 2
+    attributes, channels = _attributes(node), change.channels(node.input[0])
+    window = attributes["kernel_shape"]
+    plain = not attributes.get("ceil_mode") and attributes.get("auto_pad", b"NOTSET") == b"NOTSET"
+    plain = plain and set(attributes.get("dilations", [1])) == {1} and len(window) == 2
     if not plain or channels is None or channels > MOST_CHANNELS or np.prod(window) < LEAST_WINDOW:
         return None
     x, out = node.input[0], node.output[0]
-    if not any(told.get("pads", ())) or told.get("count_include_pad"):
-        return _sums(change, x, out, channels, told, 1.0 / window[0], 1.0 / window[1])
+    if not any(attributes.get("pads", ())) or attributes.get("count_include_pad"):
+        return _sums(change, x, out, channels, attributes, 1.0 / window[0], 1.0 / window[1])
     # At the border fewer pixels are there: the same sums over ones count them.
     single = change.constant(f"{out}_single", np.ones(2, np.int64))
     blank = helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [1.0])
     return [
-        *_sums(change, x, f"{out}_sum", channels, told),
+        *_sums(change, x, f"{out}_sum", channels, attributes),
         _node("Shape", [x], f"{out}_sides", start=2),
         _node("Concat", [single, f"{out}_sides"], f"{out}_shape", axis=0),
         _node("ConstantOfShape", [f"{out}_shape"], f"{out}_ones", value=blank),
-        *_sums(change, f"{out}_ones", f"{out}_count", 1, told),
+        *_sums(change, f"{out}_ones", f"{out}_count", 1, attributes),
         _node("Div", [f"{out}_sum", f"{out}_count"], out),
     ]
 
@@ -165,24 +165,24 @@ def _sums(
     x: str,
     out: str,
     channels: int,
-    told: Mapping[str, Any],
+    attributes: Mapping[str, Any],
     down: float = 1.0,
     across: float = 1.0,
 ) -> list[onnx.NodeProto]:
     """Return sums over windows, each step times a factor."""
-    high, wide = told["kernel_shape"]
-    each = np.eye(channels, dtype=np.float32)[:, :, None, None]
-    columns = change.constant(f"{out}_columns", each * np.full((high, 1), down, np.float32))
-    rows = change.constant(f"{out}_rows", each * np.full((1, wide), across, np.float32))
-    return _in_two(x, out, (columns, rows), (), told)
+    high, wide = attributes["kernel_shape"]
+    identity = np.eye(channels, dtype=np.float32)[:, :, None, None]
+    columns = change.constant(f"{out}_columns", identity * np.full((high, 1), down, np.float32))
+    rows = change.constant(f"{out}_rows", identity * np.full((1, wide), across, np.float32))
+    return _in_two(x, out, (columns, rows), (), attributes)
 
 
 def _in_two(
-    x: str, out: str, kernels: tuple[str, str], bias: Sequence[str], told: Mapping[str, Any]
+    x: str, out: str, kernels: tuple[str, str], bias: Sequence[str], attributes: Mapping[str, Any]
 ) -> list[onnx.NodeProto]:
     """Return convolutions by columns, then by rows, with strides and padding as of one over the window."""
-    (high, wide), (down, across) = told["kernel_shape"], told.get("strides", [1, 1])
-    top, left, bottom, right = told.get("pads", [0, 0, 0, 0])
+    (high, wide), (down, across) = attributes["kernel_shape"], attributes.get("strides", [1, 1])
+    top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     columns = {"kernel_shape": [high, 1], "strides": [down, 1], "pads": [top, 0, bottom, 0]}
     rows = {"kernel_shape": [1, wide], "strides": [1, across], "pads": [0, left, 0, right]}
     return [
@@ -200,8 +200,8 @@ def _split(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | None
         return None
     widths = [change.channels(name) for name in joined.input]
     known = [width for width in widths if width is not None]
-    told = _attributes(node)
-    if len(known) < len(widths) or sum(known) != kernel.shape[1] or told.get("group", 1) != 1:
+    attributes = _attributes(node)
+    if len(known) < len(widths) or sum(known) != kernel.shape[1] or attributes.get("group", 1) != 1:
         return None
     if len(joined.input) != 2 or len(change.readers[node.input[0]]) != 1:
         return None
@@ -209,8 +209,8 @@ def _split(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | None
     first = change.constant(f"{out}_first", np.ascontiguousarray(kernel[:, :at]))
     second = change.constant(f"{out}_second", np.ascontiguousarray(kernel[:, at:]))
     return [
-        _node("Conv", [joined.input[0], first, *node.input[2:]], f"{out}_a", **told),
-        _node("Conv", [joined.input[1], second], f"{out}_b", **told),
+        _node("Conv", [joined.input[0], first, *node.input[2:]], f"{out}_a", **attributes),
+        _node("Conv", [joined.input[1], second], f"{out}_b", **attributes),
         _node("Add", [f"{out}_a", f"{out}_b"], out),
     ]
 
@@ -220,10 +220,12 @@ def _factor(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | Non
     kernel = change.array(node.input[1]) if node.op_type == "Conv" else None
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 1:
         return None
-    told = _attributes(node)
+    attributes = _attributes(node)
     high, wide = kernel.shape[2:]
-    plain = told.get("auto_pad", b"NOTSET") == b"NOTSET" and set(told.get("dilations", [1])) == {1}
-    if high * wide < LEAST_WINDOW or not plain or told.get("group", 1) != 1:
+    plain = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and set(attributes.get("dilations", [1])) == {
+        1
+    }
+    if high * wide < LEAST_WINDOW or not plain or attributes.get("group", 1) != 1:
         return None
     unfolded = kernel[:, 0].transpose(1, 0, 2).reshape(high, -1).astype(np.float64)
     basis, sizes, _ = np.linalg.svd(unfolded, full_matrices=False)
@@ -236,7 +238,7 @@ def _factor(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | Non
     out = node.output[0]
     columns = change.constant(f"{out}_columns", np.ascontiguousarray(first, np.float32))
     rows = change.constant(f"{out}_rows", np.ascontiguousarray(second, np.float32))
-    how = {"kernel_shape": [high, wide]} | told
+    how = {"kernel_shape": [high, wide]} | attributes
     return _in_two(node.input[0], out, (columns, rows), node.input[2:], how)
 
 
@@ -247,8 +249,8 @@ def _select(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | Non
     index, best = change.array(node.input[1]), change.makers.get(node.input[0])
     if index is None or index.shape != () or int(index) != -1 or best is None or best.op_type != "TopK":
         return None
-    told = _attributes(best)
-    if told.get("largest", 1) or not told.get("sorted", 1) or told.get("axis", -1) != 1:
+    attributes = _attributes(best)
+    if attributes.get("largest", 1) or not attributes.get("sorted", 1) or attributes.get("axis", -1) != 1:
         return None
     others = change.readers.get(best.output[1], []) if len(best.output) > 1 else []
     if others or len(change.readers[best.output[0]]) != 1:

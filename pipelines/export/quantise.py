@@ -115,14 +115,14 @@ def _best_int8(model: bytes, before: Runner, form: Form, images: SampleImages) -
         scores[method] = costs(before, Runner(file, form.input), form, trial)
     best = min(METHODS, key=lambda method: _badness(scores[method]))
     changed = int8(model, form, images.calibration, best)
-    told = {
+    settings = {
         "format": "static QDQ, per channel",
         "ranges": best,
         "images": len(images.calibration),
         "trial": {m: {"lost": s["lost"], "lost_db": s["lost_db"]} for m, s in scores.items()},
     }
     cost = costs(before, Runner(changed, form.input), form, images)
-    return Converted(changed, {"quantisation": told, "cost": cost})
+    return Converted(changed, {"quantisation": settings, "cost": cost})
 
 
 def _badness(cost: dict[str, Any]) -> tuple[float, float]:
@@ -141,31 +141,31 @@ def last_steps(proto: onnx.ModelProto, inside: frozenset[str]) -> set[str]:
             readers.setdefault(name, []).append(node.name)
     results = {output.name for output in proto.graph.output}
     maker = {name: node for node in proto.graph.node for name in node.output if node.name in inside}
-    left = [
+    pending = [
         node
         for name, node in maker.items()
         if name in results or any(reader not in inside for reader in readers.get(name, []))
     ]
-    found: set[str] = set()
-    while left:
-        node = left.pop()
-        if node.name in found:
+    last: set[str] = set()
+    while pending:
+        node = pending.pop()
+        if node.name in last:
             continue
-        found.add(node.name)
+        last.add(node.name)
         if node.op_type not in PRODUCTS:
-            left += [maker[name] for name in node.input if name in maker]
-    return found
+            pending += [maker[name] for name in node.input if name in maker]
+    return last
 
 
 def _narrow(proto: onnx.ModelProto) -> set[str]:
     """Return the convolutions of so few channels that int8 takes longer than fp32: it has to gather them."""
     channels = {each.name: each.dims[1] for each in proto.graph.initializer if len(each.dims) == 4}
-    found = set()
+    narrow = set()
     for node in proto.graph.node:
         groups = {each.name: each.i for each in node.attribute}.get("group", 1)
         if node.op_type == "Conv" and groups == 1 and channels.get(node.input[1], NARROW) < NARROW:
-            found.add(node.name)
-    return found
+            narrow.add(node.name)
+    return narrow
 
 
 class _Feed(CalibrationDataReader):  # type: ignore[misc]
@@ -181,11 +181,11 @@ class _Feed(CalibrationDataReader):  # type: ignore[misc]
         for i, sample in enumerate(samples):
             height, width = sample.image.shape[:2]
             at = (taken.height or max(height, taken.minimum), taken.width or max(width, taken.minimum))
-            (one,) = at_size([sample], *at)
+            (image,) = at_size([sample], *at)
             # What is deployed sees corrupted images too, whose activations reach further.
             kind = i % (1 + len(CORRUPTIONS))
-            one = corrupted(one, CORRUPTIONS[kind - 1]) if kind else one
-            x = batch([one], taken.channels).numpy()
+            image = corrupted(image, CORRUPTIONS[kind - 1]) if kind else image
+            x = batch([image], taken.channels).numpy()
             if taken.dtype == "uint8":
                 x = np.ascontiguousarray(np.rint(x * 255).astype(np.uint8).transpose(0, 2, 3, 1))
             yield x

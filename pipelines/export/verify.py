@@ -100,11 +100,11 @@ class Difference:
     finite: bool = True
     how: str = ""
 
-    def add(self, form: Form, found: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> None:
+    def add(self, form: Form, computed: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> None:
         """Take in one batch."""
         self.images += len(expected[0])
-        for output, one, other in zip(form.outputs, found, expected, strict=True):
-            values = one.astype(np.float64)
+        for output, values, other in zip(form.outputs, computed, expected, strict=True):
+            values = values.astype(np.float64)
             if output.gives == "image" and form.input.dtype == "uint8":
                 values = values.transpose(0, 3, 1, 2) * LEVEL
             if values.shape != other.shape:
@@ -120,12 +120,12 @@ class Difference:
             self.pixels[output.name] = max(self.pixels.get(output.name, 0.0), worst)
 
     def _add_logits(
-        self, found: NDArray[np.float64], expected: NDArray[Any], distance: NDArray[np.float64]
+        self, computed: NDArray[np.float64], expected: NDArray[Any], distance: NDArray[np.float64]
     ) -> None:
         scale = np.maximum(1.0, np.abs(expected).max(axis=1, keepdims=True))
         self.logits = max(self.logits, float(distance.max()))
         self.relative = max(self.relative, float((distance / scale).max()))
-        self.equal += int((found.argmax(1) == expected.argmax(1)).sum())
+        self.equal += int((computed.argmax(1) == expected.argmax(1)).sum())
 
     def agrees(self, form: Form) -> bool:
         """Return True where everything is within the tolerance and every prediction is the same."""
@@ -133,7 +133,7 @@ class Difference:
         worst = max(self.pixels.values(), default=0.0)
         return self.finite and same and max(self.relative, worst) <= TOLERANCE
 
-    def told(self, form: Form) -> dict[str, Any]:
+    def to_json(self, form: Form) -> dict[str, Any]:
         """Return this as plain data."""
         out: dict[str, Any] = {"images": self.images, "finite": self.finite}
         if any(each.gives == "logits" for each in form.outputs):
@@ -172,7 +172,7 @@ class Agreement:
         """Return True where no value was infinite or not a number."""
         return all(each.finite for each in self.kinds.values())
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return this as plain data."""
         return {
             "against": "the torch system on the CPU",
@@ -181,21 +181,23 @@ class Agreement:
             "sizes": [list(size) for size in self.sizes],
             "batches": list(self.batches),
             "images": self.origin,
-            "kinds": {name: each.told(self.form) for name, each in self.kinds.items()},
+            "kinds": {name: each.to_json(self.form) for name, each in self.kinds.items()},
         }
 
     def complaint(self) -> str:
         """Return the worst finding in words."""
-        name, each = next((n, e) for n, e in self.kinds.items() if not e.agrees(self.form))
-        if not each.finite:
+        name, difference = next((n, e) for n, e in self.kinds.items() if not e.agrees(self.form))
+        if not difference.finite:
             return f"{name} images give values that are not finite"
-        found = []
+        faults = []
         if self._classifies:
-            found.append(f"a logit is {each.logits:.2g} off ({each.relative:.2g} of the largest)")
-            found.append(f"{each.images - each.equal} of {each.images} predictions differ")
-        if each.pixels:
-            found.append(f"a pixel is {max(each.pixels.values()):.2g} off")
-        return f"on {name} images {', '.join(found)}"
+            faults.append(
+                f"a logit is {difference.logits:.2g} off ({difference.relative:.2g} of the largest)"
+            )
+            faults.append(f"{difference.images - difference.equal} of {difference.images} predictions differ")
+        if difference.pixels:
+            faults.append(f"a pixel is {max(difference.pixels.values()):.2g} off")
+        return f"on {name} images {', '.join(faults)}"
 
     @property
     def _classifies(self) -> bool:

@@ -72,10 +72,10 @@ class Computer:
         if tiled(self.session.deployed, height, width):
             return [self._tiled(image) for image in images]
         most = self.session.deployed.input.batch or self.batch or self.session.batch(height, width)
-        found: list[Computed] = []
+        results: list[Computed] = []
         for start in range(0, len(images), most):
-            found += self._batch(images[start : start + most])
-        return found
+            results += self._batch(images[start : start + most])
+        return results
 
     def _batch(self, images: list[NDArray[Any]]) -> list[Computed]:
         try:
@@ -88,27 +88,27 @@ class Computer:
 
     def _outputs(self, images: list[NDArray[Any]]) -> list[Computed]:
         given = _given(images)
-        found = self.session.run(given, len(images))
+        outputs = self.session.run(given, len(images))
         done = [Computed() for _ in images]
         if self.logits is not None:
-            ranked = self.session.predictions(found[self.logits.name]).top(self.top)
-            for each, classes in zip(done, ranked, strict=True):
-                each.ranked = tuple(classes)
+            ranked = self.session.predictions(outputs[self.logits.name]).top(self.top)
+            for result, classes in zip(done, ranked, strict=True):
+                result.ranked = tuple(classes)
         if self.image is not None:
-            restored = _pixels(self.session.as_given(found[self.image.name], given))
-            for each, pixels in zip(done, restored, strict=True):
-                each.image = pixels
+            restored = _pixels(self.session.as_given(outputs[self.image.name], given))
+            for result, pixels in zip(done, restored, strict=True):
+                result.image = pixels
         return done
 
     def _tiled(self, image: NDArray[Any]) -> Computed:
         def window(pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
             given = _given([pixels])
-            found = self.session.run(given)
-            return {name: _pixels(self.session.as_given(found[name], given))[0] for name in found}
+            outputs = self.session.run(given)
+            return {name: _pixels(self.session.as_given(outputs[name], given))[0] for name in outputs}
 
         try:
-            found = in_tiles(window, self.session.deployed, image)
-            return Computed(image=None if self.image is None else found[self.image.name])
+            outputs = in_tiles(window, self.session.deployed, image)
+            return Computed(image=None if self.image is None else outputs[self.image.name])
         except ClearsightError as error:
             return Computed(error=error)
 

@@ -111,8 +111,8 @@ class Session:
         planes = self._taken(images)
         height, width = planes.shape[1:3] if self.deployed.input.layout == "NHWC" else planes.shape[2:]
         most = self.deployed.input.batch or batch or self.batch(height, width)
-        names = [each.name for each in self.deployed.outputs]
-        found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        names = [output.name for output in self.deployed.outputs]
+        batches: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
         for start in range(0, len(planes), most):
             part = planes[start : start + most]
             filled = _filled(part, self.deployed.input.batch)
@@ -121,9 +121,10 @@ class Session:
             ):
                 values = self._session.run(names, {self.deployed.input.name: filled})
             for name, value in zip(names, values, strict=True):
-                found[name].append(value[: len(part)])
+                batches[name].append(value[: len(part)])
         return {
-            name: values[0] if len(values) == 1 else np.concatenate(values) for name, values in found.items()
+            name: values[0] if len(values) == 1 else np.concatenate(values)
+            for name, values in batches.items()
         }
 
     def classify(self, images: Images, batch: int | None = None) -> Predictions:
@@ -172,12 +173,12 @@ class Session:
             restored |= zip(at.tolist(), self.as_given(self.run(part, batch)[output], part), strict=True)
         return [restored[at] for at in range(len(restored))]
 
-    def as_given(self, found: NDArray[Any], given: Images) -> NDArray[Any]:
+    def as_given(self, output: NDArray[Any], given: Images) -> NDArray[Any]:
         """Return images as the file gives them in layout and type of those that were given."""
         if not isinstance(given, np.ndarray) or given.dtype == np.uint8:
-            planes = found.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else found
-            return to_uint8(planes) if found.dtype != np.uint8 else planes.transpose(0, 2, 3, 1)
-        return found.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else found
+            planes = output.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else output
+            return to_uint8(planes) if output.dtype != np.uint8 else planes.transpose(0, 2, 3, 1)
+        return output.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else output
 
     def _output(self, gives: str) -> str:
         output = self.deployed.output(gives)
@@ -188,7 +189,7 @@ class Session:
 
     def _taken(self, images: Images) -> NDArray[Any]:
         """Return images in the layout and type of the file."""
-        told, where = self.deployed.input, str(self.path)
+        described, where = self.deployed.input, str(self.path)
         given = images if isinstance(images, np.ndarray) else _stacked(images, where)
         deep = given.dtype != np.uint8
         if given.ndim != 4 or (deep and not np.issubdtype(given.dtype, np.floating)):
@@ -197,53 +198,55 @@ class Session:
                 where=where,
                 hint="put a single image into a list",
             )
-        if deep and told.dtype == "uint8":
+        if deep and described.dtype == "uint8":
             raise ShapeError(
                 f"takes uint8 (n, h, w, c), got {given.dtype}", where=where, hint="round to 0..255 first"
             )
         if deep and not (given.size and given.min() >= 0 and given.max() <= 1):
             raise ShapeError("takes float values in [0, 1]", where=where, hint="divide by 255")
-        if not deep and told.channels == 3 and given.shape[3] == 1:
+        if not deep and described.channels == 3 and given.shape[3] == 1:
             given = np.repeat(given, 3, axis=3)
         self._check_size(given.shape if deep else (len(given), given.shape[3], *given.shape[1:3]))
-        if deep or told.dtype == "float32":
+        if deep or described.dtype == "float32":
             planes = given.astype(np.float32, copy=False) if deep else to_float(given)
-            return np.ascontiguousarray(planes.transpose(0, 2, 3, 1) if told.layout == "NHWC" else planes)
-        return np.ascontiguousarray(given.transpose(0, 3, 1, 2) if told.layout == "NCHW" else given)
+            return np.ascontiguousarray(
+                planes.transpose(0, 2, 3, 1) if described.layout == "NHWC" else planes
+            )
+        return np.ascontiguousarray(given.transpose(0, 3, 1, 2) if described.layout == "NCHW" else given)
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
         count, channels, height, width = shape
-        told, where = self.deployed.input, str(self.path)
+        described, where = self.deployed.input, str(self.path)
         if count == 0:
             raise ShapeError("got no images", where=where)
-        if channels != told.channels:
-            raise ShapeError(f"takes {told.channels} channels, got {channels}", where=where)
-        fits = told.height in (None, height) and told.width in (None, width)
-        if not fits or min(height, width) < told.minimum:
+        if channels != described.channels:
+            raise ShapeError(f"takes {described.channels} channels, got {channels}", where=where)
+        fits = described.height in (None, height) and described.width in (None, width)
+        if not fits or min(height, width) < described.minimum:
             raise ShapeError(f"takes {sizes(self.deployed)}, got {width}x{height} pixels", where=where)
 
 
 def sizes(deployed: Deployed) -> str:
     """Return the sizes of images that a file takes, in words."""
-    told = deployed.input
-    if told.height is None and told.width is None:
-        return f"images from {told.minimum}x{told.minimum} pixels on"
-    return f"images of {told.width or 'any'}x{told.height or 'any'} pixels only"
+    described = deployed.input
+    if described.height is None and described.width is None:
+        return f"images from {described.minimum}x{described.minimum} pixels on"
+    return f"images of {described.width or 'any'}x{described.height or 'any'} pixels only"
 
 
-def _check(told: Deployed, session: ort.InferenceSession, where: str) -> None:
+def _check(deployed: Deployed, session: ort.InferenceSession, where: str) -> None:
     """Compare the description of a file with its graph."""
     inputs = {each.name: each for each in session.get_inputs()}
     outputs = {each.name: each for each in session.get_outputs()}
-    wrong = _input_wrong(told, inputs) or _output_wrong(told, outputs)
+    wrong = _input_wrong(deployed, inputs) or _output_wrong(deployed, outputs)
     if wrong:
         raise ConfigError(
             f"its description does not fit its graph: {wrong}", where=where, hint="export it again"
         )
 
 
-def _input_wrong(told: Deployed, inputs: Mapping[str, Any]) -> str:
-    given = told.input
+def _input_wrong(deployed: Deployed, inputs: Mapping[str, Any]) -> str:
+    given = deployed.input
     numbers = (
         given.channels,
         given.minimum,
@@ -253,30 +256,35 @@ def _input_wrong(told: Deployed, inputs: Mapping[str, Any]) -> str:
         return "sizes of the input make no sense"
     if list(inputs) != [given.name]:
         return f"it names input '{given.name}', the graph has: {', '.join(inputs) or 'none'}"
-    found = inputs[given.name]
+    node = inputs[given.name]
     shape = [given.batch, given.channels, given.height, given.width]
     if given.layout == "NHWC":
         shape = [given.batch, given.height, given.width, given.channels]
-    real = [size if isinstance(size, int) else None for size in found.shape]
-    if found.type != TYPES.get(given.dtype) or real != shape:
-        return f"input is {found.type} {found.shape}, described as {given.dtype} {shape}"
+    real = [size if isinstance(size, int) else None for size in node.shape]
+    if node.type != TYPES.get(given.dtype) or real != shape:
+        return f"input is {node.type} {node.shape}, described as {given.dtype} {shape}"
     return ""
 
 
-def _output_wrong(told: Deployed, outputs: Mapping[str, Any]) -> str:
-    if not told.outputs:
+def _output_wrong(deployed: Deployed, outputs: Mapping[str, Any]) -> str:
+    if not deployed.outputs:
         return "it names no outputs"
-    if not all(name.isprintable() for name in told.classes):
+    if not all(name.isprintable() for name in deployed.classes):
         return "names of classes are not text"
-    for each in told.outputs:
+    for each in deployed.outputs:
         if each.name not in outputs:
             return f"it names output '{each.name}' ({each.gives}), the graph has: {', '.join(outputs)}"
         found = outputs[each.name]
         if len(found.shape) != (2 if each.gives == "logits" else 4):
             return f"output '{each.name}' is described as {each.gives}, but has shape {found.shape}"
         count = found.shape[-1]
-        if each.gives == "logits" and told.classes and isinstance(count, int) and count != len(told.classes):
-            return f"{len(told.classes)} classes are named, output '{each.name}' has {count}"
+        if (
+            each.gives == "logits"
+            and deployed.classes
+            and isinstance(count, int)
+            and count != len(deployed.classes)
+        ):
+            return f"{len(deployed.classes)} classes are named, output '{each.name}' has {count}"
     return ""
 
 

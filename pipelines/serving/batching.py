@@ -65,8 +65,8 @@ class Batching:
     def close(self) -> None:
         """Finish the running batch; what waits is cancelled."""
         with self.lock:
-            for each in self.queue:
-                each.done.cancel()
+            for request in self.queue:
+                request.done.cancel()
             self.queue.clear()
         self.worker.shutdown()
 
@@ -79,18 +79,18 @@ class Batching:
         try:
             computer = Computer(
                 self.session,
-                top=max(each.top for each in batch),
+                top=max(request.top for request in batch),
                 batch=None,
-                images=any(each.wants_image for each in batch),
+                images=any(request.wants_image for request in batch),
             )
-            found = computer([each.image for each in batch])
+            results = computer([request.image for request in batch])
         except BaseException as error:
-            for each in batch:
-                each.done.set_exception(error)
+            for request in batch:
+                request.done.set_exception(error)
             raise
-        for each, computed in zip(batch, found, strict=True):
-            image = computed.image if each.wants_image else None
-            each.done.set_result(Computed(computed.ranked[: each.top], image, computed.error))
+        for request, computed in zip(batch, results, strict=True):
+            image = computed.image if request.wants_image else None
+            request.done.set_result(Computed(computed.ranked[: request.top], image, computed.error))
 
     def _batch(self) -> list[Waiting]:
         """Take the oldest image and those that can be computed with it; a cancelled one is dropped."""
@@ -98,13 +98,13 @@ class Batching:
         with self.lock:
             rest: deque[Waiting] = deque()
             most = 1
-            for each in self.queue:
-                if batch and (len(batch) == most or each.form != batch[0].form):
-                    rest.append(each)
-                elif each.done.set_running_or_notify_cancel():
+            for request in self.queue:
+                if batch and (len(batch) == most or request.form != batch[0].form):
+                    rest.append(request)
+                elif request.done.set_running_or_notify_cancel():
                     if not batch:
-                        height, width = each.image.inputs[0].shape[:2]
+                        height, width = request.image.inputs[0].shape[:2]
                         most = self.session.batch(height, width)
-                    batch.append(each)
+                    batch.append(request)
             self.queue = rest
         return batch

@@ -394,7 +394,7 @@ def test_what_counts_as_agreement(graph):
     assert not found(made, [[np.nan, 0.0]], [[1.0, 0.0]]).agrees(made)
     agreement = Agreement(made, ((8, 8),), (1,), "none", {"clean": tie})
     assert "1 of 1 predictions differ" in agreement.complaint()
-    assert not agreement.told()["agrees"]
+    assert not agreement.to_json()["agrees"]
     with pytest.raises(RunError, match="shape"):
         found(made, [[1.0, 0.0, 0.0]], [[1.0, 0.0]])
 
