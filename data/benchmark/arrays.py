@@ -6,16 +6,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clearsight.data.benchmark import checksums
 from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report, corrupted, one_shape
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.home import replace_file
+from clearsight.data.seals import stored
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LABELS = "labels.npy"
 PARTS = f".parts{CHUNK}"
 """Folder of finished pieces of the arrays of layout ``cifar_c``; deleted in the end."""
 
@@ -26,7 +29,7 @@ def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
 
     report = Report()
     samples: list[Sample] = []
-    for sample in job.source.read(unit.entries):
+    for sample in job.source.read(unit.entries, unit.digests):
         if isinstance(sample, Skipped):
             report.skipped.append(sample)
         elif sample.truth is None:
@@ -38,17 +41,22 @@ def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
     report.counts.append(len(samples))
     if not samples:
         return report
-    for name, places in _by_kind(job).items():
-        part = part_path(job, name, unit.number)
-        if (job.out / f"{name}.npy").exists() or _count(part, axis=1) == len(samples):
+    for kind, places in by_kind(job).items():
+        name = part_name(kind, unit.number)
+        if (job.out / f"{kind}.npy").exists():
+            continue
+        if stored(job.out / name) == unit.known.get(name, ""):
+            report.sums[name] = unit.known[name]
             continue
         made = np.stack([np.stack([corrupted(job, place, sample) for sample in samples]) for place in places])
-        replace_file(part, _npy(made))
+        content = _npy(made)
+        replace_file(job.out / name, content)
+        report.sums[name] = checksums.sha256(content)
         report.made += len(places) * len(samples)
     return report
 
 
-def _by_kind(job: CorruptJob) -> dict[str, list[int]]:
+def by_kind(job: CorruptJob) -> dict[str, list[int]]:
     """Return the positions of each kind's corruptions, severity 1 first."""
     found: dict[str, list[int]] = {}
     for place in sorted(range(len(job.corruptions)), key=lambda place: job.corruptions[place].severity):
@@ -56,16 +64,18 @@ def _by_kind(job: CorruptJob) -> dict[str, list[int]]:
     return found
 
 
-def part_path(job: CorruptJob, name: str, number: int) -> Path:
-    """Return where a unit's part of one array lies until all are there."""
-    return job.out / PARTS / name / f"{number:06d}.npy"
+def part_name(kind: str, number: int) -> str:
+    """Return where, below the benchmark, a unit's part of one array lies until all are there."""
+    return f"{PARTS}/{kind}/{number:06d}.npy"
 
 
-def _count(path: Path, axis: int) -> int:
-    """Return an array file's length along an axis, 0 where there is no such file."""
-    import numpy as np
-
-    return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[axis]) if path.exists() else 0
+def discard_damaged(job: CorruptJob) -> None:
+    """Delete finished arrays that are not what an earlier call wrote: they are made again."""
+    known = checksums.known(job.out)
+    for kind in by_kind(job):
+        path = job.out / f"{kind}.npy"
+        if stored(path) != known.get(path.name, ""):
+            path.unlink(missing_ok=True)
 
 
 def _npy(array: NDArray[np.generic]) -> bytes:
@@ -78,39 +88,61 @@ def _npy(array: NDArray[np.generic]) -> bytes:
     return file.getvalue()
 
 
-def finish_cifar(job: CorruptJob, report: Report) -> None:
-    """Put the parts together: one array a kind, and the labels; then delete the parts."""
+def finish_cifar(job: CorruptJob, report: Report) -> dict[str, str]:
+    """Put the parts together: one array a kind, and the labels; then delete the parts.
+
+    Returns:
+        File name -> checksum of what the benchmark holds.
+
+    Raises:
+        DataError: no image can be used, or a part is not what was written.
+    """
     import shutil
 
     import numpy as np
 
-    total = sum(report.counts)
     if report.shape is None:
         raise DataError("no image of the source could be used", where=str(job.out))
-    for name in _by_kind(job):
-        path = job.out / f"{name}.npy"
-        if not path.exists():
-            _assemble(job, name, report, path)
-        elif _count(path, axis=0) != 5 * total:
-            raise DataError(f"does not hold {5 * total} images", where=str(path), hint="delete it, run again")
-    kind = np.uint8 if len(job.classes) <= 256 else np.int64
-    labels = np.tile(np.array(report.labels, kind), 5)
-    replace_file(job.out / "labels.npy", _npy(labels))
+    known, sums = checksums.known(job.out), {}
+    for kind in by_kind(job):
+        path = job.out / f"{kind}.npy"
+        if path.exists():
+            sums[path.name] = known[path.name]
+        else:
+            sums[path.name] = _assemble(job, kind, report, path)
+            checksums.add(job.out, {path.name: sums[path.name]})
+            shutil.rmtree(job.out / PARTS / kind, ignore_errors=True)
+    integer = np.uint8 if len(job.classes) <= 256 else np.int64
+    labels = _npy(np.tile(np.array(report.labels, integer), 5))
+    replace_file(job.out / LABELS, labels)
     shutil.rmtree(job.out / PARTS, ignore_errors=True)
+    return sums | {LABELS: checksums.sha256(labels)}
 
 
-def _assemble(job: CorruptJob, name: str, report: Report, path: Path) -> None:
-    """Copy the parts of one array to their places in it, then delete them."""
-    import shutil
+def _reserve(path: Path) -> None:
+    """Take the room of a file on the disk: writing to a map of one that has none ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _assemble(job: CorruptJob, kind: str, report: Report, path: Path) -> str:
+    """Copy the parts of one array to their places in it, and return its checksum."""
+    import io
 
     import numpy as np
 
     total, first = sum(report.counts), 0
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     whole = np.lib.format.open_memmap(temporary, "w+", np.uint8, (5 * total, *(report.shape or ())))
+    _reserve(temporary)
     for number, count in enumerate(report.counts):
         if count:
-            part = np.load(part_path(job, name, number), allow_pickle=False)
+            name = part_name(kind, number)
+            content = (job.out / name).read_bytes()
+            if checksums.sha256(content) != report.sums[name]:
+                raise DataError("is damaged", where=str(job.out / name), hint="run again: it is made again")
+            part = np.load(io.BytesIO(content), allow_pickle=False)
             for severity in range(5):
                 start = severity * total + first
                 whole[start : start + count] = part[severity]
@@ -118,4 +150,4 @@ def _assemble(job: CorruptJob, name: str, report: Report, path: Path) -> None:
     whole.flush()
     del whole
     os.replace(temporary, path)
-    shutil.rmtree(job.out / PARTS / name, ignore_errors=True)
+    return stored(path) or ""

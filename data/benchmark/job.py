@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +43,16 @@ class CorruptUnit:
     Attributes:
         number: position of the unit.
         entries: its images.
+        digests: what each of them held when the benchmark was begun.
         names: file name without ending of each.
+        known: path below the benchmark -> checksum of files that an earlier call finished.
     """
 
     number: int
     entries: tuple[Entry, ...]
+    digests: tuple[str, ...]
     names: tuple[str, ...]
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +65,8 @@ class Report:
     shape: tuple[int, ...] | None = None
     counts: list[int] = field(default_factory=list)
     """Images that each unit put into its part of the arrays."""
+    sums: dict[str, str] = field(default_factory=dict)
+    """Path below the benchmark -> checksum of every file of the units."""
 
 
 def corrupted(job: CorruptJob, place: int, sample: Sample) -> NDArray[np.uint8]:

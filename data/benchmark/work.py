@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.data.benchmark.arrays import PARTS, write_arrays
+from clearsight.data.benchmark import checksums
+from clearsight.data.benchmark.arrays import PARTS, by_kind, part_name, write_arrays
 from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report, corrupted, one_shape
 from clearsight.data.benchmark.names import file_names, folder_names
 from clearsight.data.contract.errors import ShapeError
@@ -16,6 +18,7 @@ from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.executors import executor_for
 from clearsight.data.home import replace_file
+from clearsight.data.seals import stored
 from clearsight.data.sources.base import Entry
 
 if TYPE_CHECKING:
@@ -33,16 +36,26 @@ def tidy(out: Path) -> None:
 
 
 def run_all(
-    job: CorruptJob, entries: Sequence[Entry], workers: int, on_progress: Callable[[int, int], None]
+    job: CorruptJob,
+    entries: Sequence[Entry],
+    digests: Sequence[str],
+    workers: int,
+    on_progress: Callable[[int, int], None],
 ) -> Report:
-    """Do all units, here or in ``workers`` processes (0: one a core), and sum their reports."""
-    names = file_names(entries)
-    units = [
-        CorruptUnit(
-            start // CHUNK, tuple(entries[start : start + CHUNK]), tuple(names[start : start + CHUNK])
-        )
-        for start in range(0, len(entries), CHUNK)
-    ]
+    """Do all units, here or in ``workers`` processes (0: one a core), and sum their reports.
+
+    Files whose checksum an earlier call noted are kept where they still have it; ``digests`` say what each
+    image held when the benchmark was begun.
+    """
+    names, known = file_names(entries), checksums.known(job.out)
+    units = []
+    for start in range(0, len(entries), CHUNK):
+        part = slice(start, start + CHUNK)
+        unit = CorruptUnit(start // CHUNK, tuple(entries[part]), tuple(digests[part]), tuple(names[part]))
+        if known:
+            mine = {name: known[name] for name in _files(job, unit) if name in known}
+            unit = replace(unit, known=mine)
+        units.append(unit)
     _folders(job)
     executor = executor_for(units, workers, where=str(job.out))
     reports: dict[int, Report] = {}
@@ -53,6 +66,7 @@ def run_all(
         for unit, report in finished:
             reports[unit.number] = report
             shape = one_shape(shape, report.shape)
+            checksums.add(job.out, report.sums)
             done += len(unit.entries)
             on_progress(done, len(entries))
     total = Report(shape=shape)
@@ -61,6 +75,7 @@ def run_all(
         total.labels += report.labels
         total.skipped += report.skipped
         total.counts += report.counts
+        total.sums |= report.sums
     return total
 
 
@@ -83,33 +98,50 @@ def _folders(job: CorruptJob) -> None:
             )
 
 
-def _write_files(job: CorruptJob, unit: CorruptUnit) -> Report:
-    """Layout ``imagenet_c``: write the files of a unit that are not there yet."""
-    report = Report()
-    ending = "png" if job.image_format == "png" else "jpg"
+def _files(job: CorruptJob, unit: CorruptUnit) -> list[str]:
+    """Return the paths below the benchmark of all files of a unit."""
+    if job.layout == "cifar_c":
+        return [part_name(name, unit.number) for name in by_kind(job)]
     folders = folder_names(job.classes)
-    for entry, name in zip(unit.entries, unit.names, strict=True):
-        label = folders[entry.truth] if folders and entry.truth is not None else ""
-        paths = [
-            job.out / kind_of(corruption) / str(corruption.severity) / label / f"{name}.{ending}"
-            for corruption in job.corruptions
-        ]
-        missing = [place for place, path in enumerate(paths) if not path.exists()]
+    return [name for number in range(len(unit.entries)) for name in _names(job, unit, number, folders)]
+
+
+def _names(job: CorruptJob, unit: CorruptUnit, number: int, folders: Sequence[str]) -> list[str]:
+    """Return the paths of one image of a unit, one a corruption."""
+    ending, truth = "png" if job.image_format == "png" else "jpg", unit.entries[number].truth
+    label = f"{folders[truth]}/" if folders and truth is not None else ""
+    return [
+        f"{kind_of(corruption)}/{corruption.severity}/{label}{unit.names[number]}.{ending}"
+        for corruption in job.corruptions
+    ]
+
+
+def _write_files(job: CorruptJob, unit: CorruptUnit) -> Report:
+    """Layout ``imagenet_c``: write the files of a unit that are not there yet, or are not what they were."""
+    report, folders = Report(), folder_names(job.classes)
+    for number, entry in enumerate(unit.entries):
+        names = _names(job, unit, number, folders)
+        sums = {name: unit.known[name] for name in names if name in unit.known}
+        missing = [place for place, name in enumerate(names) if stored(job.out / name) != sums.get(name, "")]
         if not missing:
+            report.sums |= sums
             continue
-        (sample,) = job.source.read([entry])
+        (sample,) = job.source.read([entry], [unit.digests[number]])
         if isinstance(sample, Sample):
             try:
                 for place in missing:
-                    replace_file(paths[place], _encode(corrupted(job, place, sample), job.image_format))
+                    content = _encode(corrupted(job, place, sample), job.image_format)
+                    replace_file(job.out / names[place], content)
+                    sums[names[place]] = checksums.sha256(content)
             except ShapeError as error:
                 sample = Skipped(entry.id, str(error))
         if isinstance(sample, Skipped):
             report.skipped.append(sample)
             # An image is in the benchmark under every corruption or under none.
-            for path in paths:
-                path.unlink(missing_ok=True)
+            for name in names:
+                (job.out / name).unlink(missing_ok=True)
             continue
+        report.sums |= sums
         report.made += len(missing)
     return report
 

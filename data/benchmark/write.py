@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from clearsight.data.benchmark.arrays import finish_cifar
+from clearsight.data.benchmark import checksums
+from clearsight.data.benchmark.arrays import discard_damaged, finish_cifar
 from clearsight.data.benchmark.job import CorruptJob, Report
 from clearsight.data.benchmark.names import MANIFEST
 from clearsight.data.benchmark.sets import SETS
@@ -21,7 +22,7 @@ from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.spec import content_key, kind_of
 from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.sources.base import Index, Source
+from clearsight.data.sources.base import Source
 
 Layout = Literal["imagenet_c", "cifar_c"]
 ImageFormat = Literal["png", "jpeg"]
@@ -89,7 +90,8 @@ def write_benchmark(
 
     Layout ``imagenet_c``: files ``type/severity/class/name.png``, without the class level where there are
     no labels. Layout ``cifar_c``: one array ``type.npy`` a type, uint8 (5 n, h, w, 3), severity 1 first, and
-    ``labels.npy`` (5 n,). ``manifest.json`` says what everything was made from; it is written last. At most
+    ``labels.npy`` (5 n,). ``checksums.sha256`` holds the checksum of every file: one that is there and has
+    another is made again. ``manifest.json`` says what everything was made from; it is written last. At most
     one call may work in a folder at a time. Worker processes are spawned, so a script that calls this keeps
     the call below ``if __name__ == "__main__"``.
 
@@ -117,7 +119,9 @@ def write_benchmark(
     labelled = any(entry.truth is not None for entry in index.entries)
     if layout == "cifar_c" and not labelled:
         raise DataError("layout cifar_c stores labels, and the source has none", hint="use layout imagenet_c")
-    config = _config(source, index, corruptions, layout, seed, image_format)
+    digests = source.digests(index.entries)
+    images = source.fingerprint(index.entries, digests)
+    config = _config(source, images, index.classes, corruptions, layout, seed, image_format)
     key = content_key(config)
     begun = _open(out, key, config)
     job = CorruptJob(
@@ -131,9 +135,10 @@ def write_benchmark(
     )
     if begun:
         tidy(out)
-    report = run_all(job, index.entries, workers, on_progress or (lambda done, total: None))
     if layout == "cifar_c":
-        finish_cifar(job, report)
+        discard_damaged(job)
+    report = run_all(job, index.entries, digests, workers, on_progress or (lambda done, total: None))
+    checksums.close(out, finish_cifar(job, report) if layout == "cifar_c" else report.sums)
     return _close(out, key, config, report, len(index.entries), len(corruptions))
 
 
@@ -166,7 +171,8 @@ def _without_severity(corruption: Corruption) -> dict[str, Any]:
 
 def _config(
     source: Source,
-    index: Index,
+    images: str,
+    classes: Sequence[str],
     corruptions: Sequence[Corruption],
     layout: Layout,
     seed: int,
@@ -178,8 +184,8 @@ def _config(
         "image_format": image_format if layout == "imagenet_c" else "npy",
         "seed": seed,
         "source": {"kind": kind_of(source)},
-        "images": source.fingerprint(index.entries),
-        "classes": list(index.classes),
+        "images": images,
+        "classes": list(classes),
         "corruptions": [
             corruption.identity() | {"constants": _constants(corruption)} for corruption in corruptions
         ],

@@ -11,7 +11,8 @@ class RunFolder:
     """Paths inside one run's folder.
 
     A cell (system x condition x attack) has a folder of its own, named after the first digits of its key;
-    what is measured of it lies there chunk by chunk.
+    what is measured of it lies there chunk by chunk. Each chunk has a seal that says what it is of and
+    vouches for its files (`clearsight.data.seals.Seal`); ``DONE`` is the seal of what the whole run wrote.
 
     Attributes:
         path: the run folder.
@@ -26,7 +27,7 @@ class RunFolder:
 
     @property
     def resolved(self) -> Path:
-        """Return the config with every default filled in, and the cells with their keys."""
+        """Return the config with every default filled in, the cells with their keys, and what is known."""
         return self.path / "resolved.json"
 
     @property
@@ -76,7 +77,7 @@ class RunFolder:
 
     @property
     def done(self) -> Path:
-        """Return the marker that the run is complete."""
+        """Return the seal of the whole run, written last: the run is complete."""
         return self.path / "DONE"
 
     @property
@@ -89,7 +90,7 @@ class RunFolder:
         return self.cells / key[:16]
 
     def chunk(self, key: str, number: int) -> Path:
-        """Return the rows of one chunk of a cell; written last, it marks the chunk as done."""
+        """Return the rows of one chunk of a cell."""
         return self.cell(key) / f"chunk-{number:05d}.parquet"
 
     def timing(self, key: str, number: int) -> Path:
@@ -104,9 +105,13 @@ class RunFolder:
         """Return the adversarial images of a chunk, where the attack has ``keep: true``."""
         return self.cell(key) / f"adversarial-{number:05d}.safetensors"
 
-    def kept_adversarial(self, key: str) -> list[Path]:
-        """Return the files of adversarial images that are there, in the order of the chunks."""
-        return sorted(self.cell(key).glob("adversarial-*.safetensors"))
+    def seal(self, key: str, number: int) -> Path:
+        """Return the seal of a chunk; written last, it marks the chunk as done."""
+        return self.cell(key) / f"seal-{number:05d}.json"
+
+    def done_chunks(self, key: str) -> list[int]:
+        """Return the numbers of the chunks of a cell that are done."""
+        return sorted(int(path.stem.partition("-")[2]) for path in self.cell(key).glob("seal-[0-9]*.json"))
 
     def partial(self, key: str, number: int, batch: int) -> Path:
         """Return where an attack remembers how far it came with one batch of a chunk."""

@@ -40,36 +40,57 @@ class Source(Selection):
         return select(self, self.scan())
 
     @final
-    def read(self, entries: Sequence[Entry]) -> list[Sample | Skipped]:
-        """Decode (and resize) images; one that cannot be used becomes a `Skipped` with the reason."""
+    def read(self, entries: Sequence[Entry], digests: Sequence[str] | None = None) -> list[Sample | Skipped]:
+        """Decode (and resize) images; one that cannot be used becomes a `Skipped` with the reason.
+
+        Args:
+            entries: of this source.
+            digests: what `digests` said of these entries before. An image whose content is not that any
+                more cannot be used: figures would stand under the fingerprint of another one.
+        """
         samples: list[Sample | Skipped] = []
-        for entry in entries:
+        for number, entry in enumerate(entries):
             try:
                 image = fit(self.load(entry), self.size, self.crop)
+                # After the pixels, so that a file replaced since is found whichever of the two was read.
+                if digests is not None and self._digest(entry) != digests[number]:
+                    raise DataError("has changed since it was first read")
             except DataError as error:
                 samples.append(Skipped(entry.id, str(error)))
                 continue
             samples.append(Sample(entry.id, image, entry.truth))
         return samples
 
-    def fingerprint(self, entries: Sequence[Entry]) -> str:
+    @final
+    def digests(self, entries: Sequence[Entry]) -> tuple[str, ...]:
+        """Return the sha256 of each image's content; that of nothing where it cannot be read."""
+        return tuple(map(self._digest, entries))
+
+    def _digest(self, entry: Entry) -> str:
+        try:
+            content = self.content(entry)
+        except DataError:
+            content = b""
+        return hashlib.sha256(content).hexdigest()
+
+    def fingerprint(self, entries: Sequence[Entry], digests: Sequence[str] | None = None) -> str:
         """Return a key of what the images hold (not of where they lie): it goes into the cells' keys.
 
         It stands for ids, labels and contents of the images as read. An image whose file cannot be read any
         more counts with its id and label only: `read` reports it.
+
+        Args:
+            entries: of this source.
+            digests: their `digests`, where they are known already.
         """
         total = hashlib.sha256()
         head = {"size": self.size, "crop": self.crop, "label_map": self.label_map}
         total.update(json.dumps(head, sort_keys=True).encode())
-        for entry in entries:
-            try:
-                content = self.content(entry)
-            except DataError:
-                content = b""
-            line = json.dumps([entry.id, entry.truth, hashlib.sha256(content).hexdigest()])
-            total.update(line.encode())
+        found = self.digests(entries) if digests is None else digests
+        for entry, content in zip(entries, found, strict=True):
+            total.update(json.dumps([entry.id, entry.truth, content]).encode())
         return total.hexdigest()
 
     def content(self, entry: Entry) -> bytes:
-        """Hook for `fingerprint`: bytes that change when the image changes (its encoded file)."""
+        """Hook for `digests`: bytes that change when the image changes (its encoded file)."""
         raise NotImplementedError

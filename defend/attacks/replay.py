@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -51,22 +52,25 @@ class Replay(Attack):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields, with the images' checksums in place of what names them."""
-        from clearsight.data.weights import digest
-
         fields = {name: v for name, v in super().identity().items() if name not in ("path", *PLACES)}
-        return fields | {"images": [digest(path) for path in self.files()]}
+        return fields | {"images": list(self.files().values())}
 
-    def files(self) -> list[Path]:
-        """Return the files of the kept images, in the order of the chunks.
+    def files(self) -> dict[Path, str]:
+        """Return the files of the kept images with their sha256, in the order of the chunks.
 
         Raises:
             ConfigError: no such folder, no such cell, or nothing was kept of it.
-            RunError: what the run says of itself cannot be read.
+            RunError: a file of that run is damaged, or is of something else.
         """
         folder = self._folder()
-        resolved = _read(folder.resolved)
+        resolved = _read(folder)
         cell = self._cell(resolved["cells"])
-        files = folder.kept_adversarial(cell["key"])
+        key, files = cell["key"], {}
+        for number in folder.done_chunks(key):
+            path = folder.adversarial(key, number)
+            checksum = _checksum(folder, key, number, _stamp(folder.seal(key, number)), _stamp(path))
+            if checksum is not None:
+                files[path] = checksum
         if not files:
             attack = resolved.get("config", {}).get("attacks", {}).get(self.attack, {})
             raise ConfigError(
@@ -160,8 +164,37 @@ class Replay(Attack):
         return ", ".join(f"{name} '{getattr(self, name)}'" for name in before)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written; zeros where it is not there."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_size
+
+
+@lru_cache(maxsize=4096)
+def _checksum(folder: RunFolder, key: str, number: int, *_stamps: tuple[int, int]) -> str | None:
+    """Return the sha256 of a chunk's images, after comparing; None where the chunk kept none.
+
+    Remembered until a file changes: every batch asks for it.
+    """
+    from clearsight.data.seals import chunk_seal
+
+    seal, path = chunk_seal(folder, key, number).opened(), folder.adversarial(key, number)
+    checksum = seal.checksum(path)
+    if checksum is not None:
+        seal.read(path)
+    return checksum
+
+
+def _read(folder: RunFolder) -> dict[str, Any]:
     """Return what a run says of itself."""
+    from clearsight.data.seals import Seal
+
+    path = folder.resolved
+    if folder.done.is_file():
+        Seal(folder.path, folder.done).opened().read(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not all(name in cell for cell in found["cells"] for name in ("key", *PLACES)):

@@ -25,7 +25,8 @@ from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.audit import AuditSummary
-from clearsight.pipelines.runs.folder import read_json, write_json
+from clearsight.pipelines.runs.folder import write_json
+from clearsight.pipelines.runs.sealed import read_summary, revouch
 from clearsight.pipelines.runs.summary import parse_summary
 from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.system import System
@@ -92,9 +93,9 @@ def audit(
         fresh=fresh,
         on_progress=on_progress,
     )
-    verdict = judge(parse_summary(read_json(folder.summary)), subjects, threat, probed)
+    verdict = judge(parse_summary(read_summary(folder)), subjects, threat, probed)
     write_json(folder.audit, verdict.to_json())
-    write_report(folder.path)
+    revouch(folder, folder.audit, write_report(folder.path))
     return folder, verdict
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import significant
 from clearsight.defend.attacks.base import Attack
@@ -20,6 +19,7 @@ from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 if TYPE_CHECKING:
     from clearsight.data.contract.run_folder import RunFolder
+    from clearsight.pipelines.runs.folder import Chunks
     from clearsight.pipelines.runs.grid import Cell
     from clearsight.pipelines.systems.graph import Graph
 
@@ -27,29 +27,21 @@ COUNTS = ("tried", "broken", "queries", "backwards")
 
 
 def load_facts(
-    folder: RunFolder, cells: Sequence[Cell], attacks: Mapping[str, Attack], chunks: int
+    folder: RunFolder, cells: Sequence[Cell], attacks: Mapping[str, Attack], chunks: Chunks
 ) -> dict[Triple, Facts]:
-    """Return the facts of every attacked cell of a complete run.
+    """Return the facts of every attacked cell whose chunks are all there.
 
     Raises:
-        RunError: a file is missing or damaged.
+        RunError: a file is not what its seal says.
     """
     found: dict[Triple, Facts] = {}
     for cell in cells:
         if is_attack(attacks[cell.attack]):
-            batches = [batch for number in range(chunks) for batch in _read(folder, cell, number)]
+            batches: list[Mapping[str, Any]] = []
+            for number, seal in enumerate(chunks[cell.key]):
+                batches += json.loads(seal.read(folder.attack(cell.key, number)))
             found[cell.system, cell.condition, cell.attack] = add_up(batches)
     return found
-
-
-def _read(folder: RunFolder, cell: Cell, number: int) -> list[Mapping[str, Any]]:
-    path = folder.attack(cell.key, number)
-    try:
-        told: list[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        hint = f"delete {folder.chunk(cell.key, number).name} beside it and run again"
-        raise RunError(f"cannot read it: {error}", where=str(path), hint=hint) from None
-    return told
 
 
 def add_up(batches: Sequence[Mapping[str, Any]]) -> Facts:

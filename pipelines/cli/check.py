@@ -93,8 +93,9 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
     from clearsight.data.contract.rng import Rng
     from clearsight.data.contract.sample import Sample
     from clearsight.pipelines.config.evaluate import Measure
+    from clearsight.pipelines.evaluation.job import CellChunk
     from clearsight.pipelines.evaluation.plan import prepare
-    from clearsight.pipelines.evaluation.worker import Bench, CellChunk, one_thread
+    from clearsight.pipelines.evaluation.worker import Bench, one_thread
 
     used = tuple(dict.fromkeys(name for block in config.blocks() for name in block.conditions))
     small = config.model_copy(

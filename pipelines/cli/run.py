@@ -33,23 +33,52 @@ def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, 
 def report_command(path: Path, *, markdown: bool) -> None:
     """Write ``report.html`` of a run folder again and print its table."""
     from clearsight.pipelines.report.markdown import markdown as tables
-    from clearsight.pipelines.report.page import write_report
-    from clearsight.pipelines.runs.folder import read_json
+    from clearsight.pipelines.report.page import renew_report
+    from clearsight.pipelines.runs.sealed import read_summary
 
-    summary = read_json(RunFolder(path).summary)
-    write_report(path)
+    folder = RunFolder(path)
+    if folder.resolved.is_file() and not folder.done.is_file():
+        _unfinished(folder, markdown=markdown)
+        return
+    renew_report(path)
     if markdown:
-        sys.stdout.write(tables(summary))
+        sys.stdout.write(tables(read_summary(RunFolder(path))))
     else:
         _print(path)
 
 
+def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
+    """Say how far a run came, and show the figures of the cells that are measured."""
+    from clearsight.pipelines.evaluation.unfinished import so_far
+    from clearsight.pipelines.report.markdown import markdown as tables
+    from clearsight.pipelines.report.page import write_report
+    from clearsight.pipelines.report.terminal import headline
+
+    found = so_far(folder)
+    done, content = len(found.summary.cells), found.summary.to_json()
+    console(stderr=True).print(
+        f"unfinished: {done} of {found.cells} cells are measured"
+        f" ({found.chunks} of {found.all_chunks} chunks); run the same config again to go on",
+        markup=False,
+        soft_wrap=True,
+    )
+    if not done:
+        return
+    write_report(folder.path, summary=content)
+    if markdown:
+        sys.stdout.write(tables(content))
+        return
+    screen = console()
+    screen.print(headline(content))
+    screen.print(f"report: {folder.report}", markup=False, soft_wrap=True)
+
+
 def _print(path: Path) -> None:
     from clearsight.pipelines.report.terminal import headline
-    from clearsight.pipelines.runs.folder import read_json
+    from clearsight.pipelines.runs.sealed import read_summary
     from clearsight.pipelines.runs.summary import parse_summary
 
-    content = read_json(RunFolder(path).summary)
+    content = read_summary(RunFolder(path))
     summary = parse_summary(content)
     screen = console()
     screen.print(headline(content))

@@ -14,6 +14,7 @@ from clearsight.data.corruptions.base import Corruption
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.config.evaluate import Compare, Evaluate
+from clearsight.pipelines.runs.sealed import complete, read_summary
 from clearsight.pipelines.systems.graph import Graph, chain
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ class Report:
         ``high`` (95 % interval) and ``interval`` (its method).
         """
         import csv
+        import io
 
-        with (self.folder / "summary.csv").open(encoding="utf-8", newline="") as file:
-            return [
-                dict(row)
-                | {"n": int(row["n"])}
-                | {name: float(row[name]) for name in ("value", "low", "high")}
-                for row in csv.DictReader(file)
-            ]
+        folder = RunFolder(self.folder)
+        text = complete(folder).read(folder.summary_csv).decode("utf-8")
+        return [
+            dict(row) | {"n": int(row["n"])} | {name: float(row[name]) for name in ("value", "low", "high")}
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
 
     def table(self) -> str:
         """Return the headline table as text."""
@@ -72,15 +73,17 @@ class Report:
 
     def to_html(self) -> Path:
         """Write ``report.html`` into the run folder again and return its path."""
-        from clearsight.pipelines.report.page import write_report
+        from clearsight.pipelines.report.page import renew_report
 
-        return write_report(self.folder)
+        return renew_report(self.folder)
 
     def rows(self) -> pa.Table:
         """Return one row per (system, condition, attack, image)."""
+        import pyarrow as pa
         from pyarrow import parquet
 
-        return parquet.read_table(RunFolder(self.folder).results)
+        folder = RunFolder(self.folder)
+        return parquet.read_table(pa.BufferReader(complete(folder).read(folder.results)))
 
 
 def open_run(folder: str | PathLike[str]) -> Report:
@@ -90,19 +93,10 @@ def open_run(folder: str | PathLike[str]) -> Report:
         folder: a run folder, such as ``runs/2026-01-31_quickstart_0123abcd``.
 
     Raises:
-        RunError: it is no run folder, or the run is not finished.
+        RunError: it is no run folder, the run is not finished, or its figures were damaged or changed.
     """
-    from clearsight.data.contract.errors import RunError
-    from clearsight.pipelines.runs.folder import read_json
-
     place = RunFolder(Path(folder).expanduser())
-    if not place.done.is_file():
-        raise RunError(
-            "is not the folder of a finished run",
-            where=str(place.path),
-            hint="give the folder that a run printed; an interrupted run continues when it is started again",
-        )
-    return Report(place.path, read_json(place.summary))
+    return Report(place.path, read_summary(place))
 
 
 def evaluate(
@@ -145,7 +139,6 @@ def evaluate(
         ClearsightError: images, weights or files that do not fit; the message says what to do.
     """
     from clearsight.pipelines.evaluation.run import run
-    from clearsight.pipelines.runs.folder import read_json
 
     graphs = {label: item if isinstance(item, Graph) else chain(item) for label, item in systems.items()}
     parts: dict[str, PartSpec] = {}
@@ -172,7 +165,7 @@ def evaluate(
     folder = run(
         config, root=Path(root), workers=workers, device=device, fresh=fresh, on_progress=on_progress
     )
-    return Report(folder.path, read_json(folder.summary))
+    return Report(folder.path, read_summary(folder))
 
 
 def _numbered(attacks: Sequence[Attack]) -> dict[str, Attack]:

@@ -20,13 +20,15 @@ class Intake:
         entries: those that can be used, in stored order.
         classes: class names of the source, may be empty.
         skipped: those that cannot, with reasons.
-        fingerprint: key of what the usable ones hold.
+        digests: what each of them holds, as `clearsight.data.sources.base.Source.digests` says.
+        fingerprint: key of all that.
         sizes: (height, width) -> how many.
     """
 
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    digests: tuple[str, ...]
     fingerprint: str
     sizes: Mapping[tuple[int, int], int]
 
@@ -72,7 +74,9 @@ def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], N
     if not usable:
         first = f" (the first: {skipped[0].id}: {skipped[0].reason})" if skipped else ""
         raise DataError(f"none of {len(index.entries)} images can be used{first}", where="data")
-    return Intake(tuple(usable), index.classes, tuple(skipped), source.fingerprint(usable), sizes)
+    digests = source.digests(usable)
+    key = source.fingerprint(usable, digests)
+    return Intake(tuple(usable), index.classes, tuple(skipped), digests, key, sizes)
 
 
 def _judge(sample: Sample | Skipped, minimum: int) -> Sample | Skipped:

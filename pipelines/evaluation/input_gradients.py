@@ -46,11 +46,10 @@ def keep_gradients(plan: Plan) -> None:
     entry of the index names the sample, the system, the files of input and gradient, and ``scale``: the
     absolute gradient that has full colour. Where there is no gradient, its file is None and ``why`` says so.
 
-    Nothing is done where the index is there already, or the run has no attack, keeps no images, or has no
-    labels.
+    Nothing is done where the run has no attack, keeps no images, or has no labels.
     """
     folder = plan.job.folder
-    if folder.gradients_index.exists() or not any(map(is_attack, plan.grid.attacks.values())):
+    if not any(map(is_attack, plan.grid.attacks.values())):
         return
     chosen = _chosen(plan)
     if not chosen:
@@ -70,9 +69,8 @@ def _chosen(plan: Plan) -> dict[int, Sample]:
     """Return position -> image; chosen without a look at what the systems say."""
     shown = sorted(plan.job.shown)
     positions = list(dict.fromkeys(shown[i * len(shown) // IMAGES] for i in range(IMAGES) if shown))
-    read = plan.job.source.read([plan.job.entries[i] for i in positions])
-    found = {i: s for i, s in zip(positions, read, strict=True) if isinstance(s, Sample)}
-    return {i: sample for i, sample in found.items() if sample.truth is not None}
+    found = zip(positions, plan.job.samples(positions), strict=True)
+    return {i: sample for i, sample in found if sample.truth is not None}
 
 
 def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) -> list[dict[str, Any]]:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearsight.data.contract.errors import AttackError, ClearsightError, ConfigError
+from clearsight.data.contract.errors import AttackError, ClearsightError, ConfigError, RunError
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import content_key
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
 from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
+from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
-from clearsight.pipelines.evaluation.worker import CellChunk, Job
 from clearsight.pipelines.metrics.base import Measurement, Metric
 from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
@@ -50,11 +50,25 @@ class Plan:
             wanted = [cell for cell in self.cells if cell.condition == condition]
             for number in range(self.job.chunks):
                 lacking = tuple(
-                    cell for cell in wanted if not self.job.folder.chunk(cell.key, number).exists()
+                    cell for cell in wanted if not self.job.folder.seal(cell.key, number).exists()
                 )
                 if lacking:
                     chunks.append(CellChunk(condition, number, lacking))
         return chunks
+
+    def discard_damaged(self) -> list[str]:
+        """Take the seals off chunks whose files are not what they say; return what is wrong with each."""
+        found = []
+        for cell in self.cells:
+            for number in range(self.job.chunks):
+                seal = self.job.seal(cell, number)
+                if seal.path.exists():
+                    try:
+                        seal.opened().check()
+                    except RunError as error:
+                        seal.path.unlink()
+                        found.append(f"{error.where}: {error.what}")
+        return found
 
 
 def prepare(
@@ -86,6 +100,7 @@ def prepare(
         folder=open_folder(root, config.name, key, fresh=fresh),
         source=config.data,
         entries=intake.entries,
+        digests=intake.digests,
         graphs=dict(grid.graphs),
         corruptions={name: condition.corruption for name, condition in grid.conditions.items()},
         attacks=dict(grid.attacks),

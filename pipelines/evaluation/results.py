@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
-from clearsight.pipelines.analysis.summary import Summary
+from clearsight.pipelines.analysis.summary import RunFigures, Summary
 from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.checks.attack_facts import describe, load_facts
 from clearsight.pipelines.evaluation.input_gradients import keep_gradients
@@ -30,7 +31,8 @@ from clearsight.pipelines.runs.facts import (
     Time,
     Timing,
 )
-from clearsight.pipelines.runs.folder import Row, assemble, write_json, write_table
+from clearsight.pipelines.runs.folder import Chunks, Row, assemble, table_to_bytes, write_json, write_table
+from clearsight.pipelines.runs.sealed import mark_complete
 from clearsight.pipelines.runs.summary import SCHEMA, RunSummary
 from clearsight.pipelines.systems.threats import is_attack
 
@@ -40,29 +42,48 @@ if TYPE_CHECKING:
     from clearsight.pipelines.evaluation.plan import Plan
     from clearsight.pipelines.runs.grid import Cell
 
+NAMED = 3
+"""Damaged files that a warning names."""
 
-def finish(plan: Plan, *, seconds: float, workers: int) -> None:
-    """Write every file that a complete run has; ``DONE`` comes last."""
+
+def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] = ()) -> None:
+    """Write every file that a complete run has; ``DONE`` comes last.
+
+    Args:
+        plan: a run whose chunks are all there.
+        seconds: that this call took so far.
+        workers: its processes.
+        damaged: what was wrong with chunks that this call measured again.
+
+    Raises:
+        RunError: a file of a chunk is not what its seal says.
+    """
     folder = plan.job.folder
-    table = assemble(folder, plan.cells, plan.job.chunks, plan.job.columns)
-    timings = _timings(plan)
+    numbers = range(plan.job.chunks)
+    chunks = {cell.key: [plan.job.seal(cell, n).opened() for n in numbers] for cell in plan.cells}
+    table = assemble(folder, plan.cells, chunks, plan.job.columns)
+    replace_file(folder.results, table_to_bytes(table))
+    timings = _timings(plan, chunks)
     write_table(folder.timings, timings)
-    summary = _summary(plan, table, timings, Timing(round(seconds, 1), workers))
+    columns, facts = columns_of(table, plan.cells), load_facts(folder, plan.cells, plan.grid.attacks, chunks)
+    baseline = plan.config.compare.baseline if plan.config.compare else None
+    measured = RunColumns(plan.grid, columns, baseline, plan.config.seed, plan.classes)
+    figures = Summary(measured, plan.cells, plan.metrics, facts).figures()
+    summary = replace(_summary(plan, figures, timings, damaged), timing=Timing(round(seconds, 1), workers))
     write_json(folder.summary, summary.to_json())
     replace_file(folder.summary_csv, _csv(summary).encode())
     _index_images(plan, table)
     keep_gradients(plan)
+    # That of an earlier call was of figures that are no longer there.
+    folder.audit.unlink(missing_ok=True)
     write_report(folder.path)
-    replace_file(folder.done, b"")
+    mark_complete(folder)
 
 
-def _summary(plan: Plan, table: pa.Table, timings: list[Row], timing: Timing) -> RunSummary:
+def begun(plan: Plan) -> RunSummary:
+    """Return what the summary says of a run before anything is measured."""
     config, grid = plan.config, plan.grid
     baseline = config.compare.baseline if config.compare else None
-    columns = columns_of(table, plan.cells)
-    measured = RunColumns(grid, columns, baseline, config.seed, plan.classes)
-    facts = load_facts(plan.job.folder, plan.cells, grid.attacks, plan.job.chunks)
-    figures = Summary(measured, plan.cells, plan.metrics, facts).figures()
     return RunSummary(
         schema=SCHEMA,
         name=config.name,
@@ -71,13 +92,21 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row], timing: Timing) ->
         task=config.task,
         seed=config.seed,
         started=plan.job.folder.path.name[:10],
-        complete=True,
+        complete=False,
+        planned=len(plan.cells),
         data=_data(plan),
-        systems=[_system(plan, name, baseline, timings) for name in grid.measured],
+        systems=[_system(plan, name, baseline) for name in grid.measured],
         conditions=[_condition(plan, name) for name in grid.conditions],
         attacks=[describe(name, attack) for name, attack in grid.attacks.items()],
         metrics=[kind_of(metric) for metric in plan.metrics],
         warnings=list(plan.warnings),
+    )
+
+
+def with_figures(summary: RunSummary, figures: RunFigures) -> RunSummary:
+    """Return a summary with what was computed from the rows."""
+    return replace(
+        summary,
         cells=figures.cells,
         worst=figures.worst,
         per_class=figures.per_class,
@@ -85,8 +114,21 @@ def _summary(plan: Plan, table: pa.Table, timings: list[Row], timing: Timing) ->
         aggregates=figures.aggregates,
         kinds=figures.kinds,
         comparison=figures.comparison,
-        timing=timing,
     )
+
+
+def _summary(plan: Plan, figures: RunFigures, timings: list[Row], damaged: Sequence[str]) -> RunSummary:
+    summary = with_figures(begun(plan), figures)
+    systems = [replace(system, ms_per_image=_time(system.name, timings)) for system in summary.systems]
+    return replace(summary, complete=True, systems=systems, warnings=[*summary.warnings, *_again(damaged)])
+
+
+def _again(damaged: Sequence[str]) -> list[str]:
+    """Return a warning that names the first chunks that were damaged; the log names all."""
+    if not damaged:
+        return []
+    more = f" and {len(damaged) - NAMED} more (see log.txt)" if len(damaged) > NAMED else ""
+    return [f"damaged, and measured again in this call: {'; '.join(damaged[:NAMED])}{more}"]
 
 
 def _data(plan: Plan) -> DataFacts:
@@ -109,21 +151,24 @@ def _describe(plan: Plan) -> str:
     return f"{name}: {len(plan.intake.entries)} images, {plan.intake.describe_size()}"
 
 
-def _system(plan: Plan, name: str, baseline: str | None, timings: list[Row]) -> SystemFacts:
+def _system(plan: Plan, name: str, baseline: str | None) -> SystemFacts:
     graph = plan.grid.graphs[name]
-    per_chunk: dict[tuple[str, str, int], list[Row]] = {}
-    for row in timings:
-        if row["system"] == name and row["part"] != ATTACK:
-            per_chunk.setdefault((row["condition"], row["attack"], row["chunk"]), []).append(row)
-    each = [1000.0 * sum(r["seconds"] for r in rows) / rows[0]["images"] for rows in per_chunk.values()]
-    low, value, high = (float(q) for q in np.quantile(each, (0.025, 0.5, 0.975)))
     return SystemFacts(
         name=name,
         baseline=name == baseline,
         chain=graph.describe(),
         parts=[_part(part, spec, plan.parameters[f"{name}/{part}"]) for part, spec in graph.parts.items()],
-        ms_per_image=Time(round(value, 4), round(low, 4), round(high, 4)),
     )
+
+
+def _time(system: str, timings: list[Row]) -> Time:
+    per_chunk: dict[tuple[str, str, int], list[Row]] = {}
+    for row in timings:
+        if row["system"] == system and row["part"] != ATTACK:
+            per_chunk.setdefault((row["condition"], row["attack"], row["chunk"]), []).append(row)
+    each = [1000.0 * sum(r["seconds"] for r in rows) / rows[0]["images"] for rows in per_chunk.values()]
+    low, value, high = (float(q) for q in np.quantile(each, (0.025, 0.5, 0.975)))
+    return Time(round(value, 4), round(low, 4), round(high, 4))
 
 
 def _part(name: str, spec: PartSpec, parameters: int) -> PartFacts:
@@ -160,12 +205,11 @@ def _condition(plan: Plan, name: str) -> ConditionFacts:
     )
 
 
-def _timings(plan: Plan) -> list[Row]:
+def _timings(plan: Plan, chunks: Chunks) -> list[Row]:
     rows = []
     for cell in plan.cells:
-        for number in range(plan.job.chunks):
-            path = plan.job.folder.timing(cell.key, number)
-            found: Mapping[str, Any] = json.loads(path.read_text())
+        for number, seal in enumerate(chunks[cell.key]):
+            found: Mapping[str, Any] = json.loads(seal.read(plan.job.folder.timing(cell.key, number)))
             place = {
                 "system": cell.system,
                 "condition": cell.condition,

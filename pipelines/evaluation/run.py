@@ -1,7 +1,7 @@
 """Runs ``task: evaluate``: takes the images in, measures every missing chunk, makes the tables.
 
-Kill it at any moment and start it again: chunks that are there are kept, and the results are equal byte for
-byte to those of an undisturbed run.
+Kill it at any moment and start it again: chunks that are there and whole are kept, and the results are equal
+byte for byte to those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.cores import usable_cores
 from clearsight.data.executors import executor_for
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.plan import Plan, prepare
-from clearsight.pipelines.evaluation.results import finish
-from clearsight.pipelines.evaluation.worker import CellChunk, Job, start_measuring
+from clearsight.pipelines.evaluation.results import begun, finish
+from clearsight.pipelines.evaluation.worker import start_measuring
 from clearsight.pipelines.runs.folder import write_json
+from clearsight.pipelines.runs.sealed import is_complete
 from clearsight.pipelines.runs.versions import library_versions
 
 log = logging.getLogger("clearsight")
@@ -58,11 +60,15 @@ def run(
     plan = prepare(config, root=root, device=device, fresh=fresh, on_progress=on_progress)
     folder = plan.job.folder
     with _logging_to(folder.log):
-        _write_down(plan, text)
+        damaged = plan.discard_damaged()
+        for line in damaged:
+            log.warning("measured again: %s", line)
         chunks = plan.missing()
-        if folder.done.exists() and not chunks:
+        if not chunks and is_complete(folder):
             log.info("already complete")
             return folder
+        folder.done.unlink(missing_ok=True)
+        _write_down(plan, text)
         total = len(plan.cells) * plan.job.chunks
         left = sum(len(chunk.cells) for chunk in chunks)
         log.info("%d of %d chunks to compute, %d images skipped", left, total, len(plan.intake.skipped))
@@ -70,7 +76,7 @@ def run(
         _measure_all(
             plan.job, chunks, count, lambda n: on_progress and on_progress("measure", n, total), total - left
         )
-        finish(plan, seconds=perf_counter() - begin, workers=count)
+        finish(plan, seconds=perf_counter() - begin, workers=count, damaged=damaged)
         log.info("complete")
     return folder
 
@@ -94,7 +100,14 @@ def _write_down(plan: Plan, text: str | None) -> None:
     resolved = config.model_dump(mode="json", exclude_none=True)
     shown = text if text is not None else yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     folder.config.write_text(shown, encoding="utf-8")
-    write_json(folder.resolved, {"config": resolved, "cells": [vars(cell) for cell in plan.cells]})
+    told = {
+        "config": resolved,
+        "cells": [vars(cell) for cell in plan.cells],
+        "chunks": plan.job.chunks,
+        "classes": plan.classes,
+        "begun": begun(plan).to_json(),
+    }
+    write_json(folder.resolved, told)
     write_json(folder.environment, environment(plan.job.device))
     if plan.intake.skipped:
         write_json(folder.skipped, [vars(skipped) for skipped in plan.intake.skipped])
@@ -113,9 +126,16 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+class _Log(logging.FileHandler):
+    """A log that a full disk cuts short: the error that the run ends with says so once."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say nothing; the usual handler prints a traceback for every line."""
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _Log(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     before = log.level

@@ -19,15 +19,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from clearsight.data.contract.column import Column
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
 from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
-from clearsight.data.sources.base import Entry, Source
-from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.evaluation.attack_batch import (
     Attacked,
     judge_streams,
@@ -35,9 +31,9 @@ from clearsight.pipelines.evaluation.attack_batch import (
     majority,
     under_attack,
 )
+from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
-from clearsight.pipelines.metrics.base import Measurement
-from clearsight.pipelines.runs.folder import Row, write_rows
+from clearsight.pipelines.runs.folder import Row, rows_to_bytes
 from clearsight.pipelines.runs.grid import Cell
 from clearsight.pipelines.systems.graph import OUT, Graph
 from clearsight.pipelines.systems.system import System
@@ -53,50 +49,6 @@ ATTACK = "(attack)"
 """What the timings call the time of an attack; no part can have this name."""
 CACHE_BYTES = 256 << 20
 """Decoded images that one process keeps, so that they are not decoded again for every condition."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every process must know, plain enough to be sent to it."""
-
-    folder: RunFolder
-    source: Source
-    entries: tuple[Entry, ...]
-    graphs: dict[str, Graph]
-    corruptions: dict[str, Corrupting]
-    attacks: dict[str, Attack]
-    seed: int
-    draws: int
-    """Fresh draws that vote where a system has random parts."""
-    chunk: int
-    device: str
-    measurements: tuple[Measurement, ...]
-    """What is measured of every image."""
-    shown: frozenset[int]
-    """Positions of the images that are kept for the report."""
-
-    def positions(self, number: int) -> range:
-        """Return which entries chunk ``number`` holds."""
-        return range(number * self.chunk, min((number + 1) * self.chunk, len(self.entries)))
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Return the columns that are measured."""
-        return tuple(column for measurement in self.measurements for column in measurement.columns)
-
-    @property
-    def chunks(self) -> int:
-        """Return how many chunks there are."""
-        return -(-len(self.entries) // self.chunk)
-
-
-@dataclass(frozen=True)
-class CellChunk:
-    """One chunk under one condition, with the cells that lack it."""
-
-    condition: str
-    number: int
-    cells: tuple[Cell, ...]
 
 
 @dataclass
@@ -117,18 +69,26 @@ class Bench:
         inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
         clean, measurements = corruption.clean, self.job.measurements
         batches = by_shape(samples, inputs, clean=clean, measurements=measurements)
-        self._keep_inputs(chunk, corruption, inputs)
+        shown = self._keep_inputs(chunk, corruption, inputs)
         for cell in chunk.cells:
-            self._measure_cell(chunk, cell, samples, batches)
+            self._measure_cell(chunk, cell, samples, batches, shown)
         return len(chunk.cells)
 
     def _measure_cell(
-        self, chunk: CellChunk, cell: Cell, samples: list[Sample], batches: list[Batch]
+        self,
+        chunk: CellChunk,
+        cell: Cell,
+        samples: list[Sample],
+        batches: list[Batch],
+        shown: Mapping[Path, bytes],
     ) -> None:
         clock = _Clock(self.job.device)
         rows: list[Row] = [{} for _ in samples]
         folder, key, number = self.job.folder, cell.key, chunk.number
         folder.cell(key).mkdir(parents=True, exist_ok=True)
+        seal = self.job.seal(cell, number)
+        for path, content in shown.items():
+            seal.vouch(path, content)
         facts: list[dict[str, Any]] = []
         kept: dict[str, Tensor] = {}
         for k, batch in enumerate(batches):
@@ -139,18 +99,19 @@ class Bench:
             for i in set(self._shown_of(number)) & set(batch.members):
                 position, at = self.job.positions(number)[i], batch.members.index(i)
                 for role, images in found.images.items():
-                    _write_image(folder.image(role, key, position), to_uint8(images[at]))
+                    seal.write(folder.image(role, key, position), encode_png(to_uint8(images[at])))
             if found.attacked:
                 facts.append(found.attacked.facts)
                 kept |= {samples[i].id: found.attacked.images[j] for j, i in enumerate(batch.members)}
         timing = json.dumps({"images": len(samples), "seconds": clock.seconds})
-        replace_file(folder.timing(key, number), timing.encode())
+        seal.write(folder.timing(key, number), timing.encode())
         if facts:
-            replace_file(folder.attack(key, number), json.dumps(facts).encode())
+            seal.write(folder.attack(key, number), json.dumps(facts).encode())
         if self.job.attacks[cell.attack].keep:
-            keep_images(folder.adversarial(key, number), kept)
+            seal.write(folder.adversarial(key, number), images_to_bytes(kept))
+        seal.write(folder.chunk(key, number), rows_to_bytes(rows, self.job.columns))
         # Last, because it is what marks the chunk as done.
-        write_rows(folder.chunk(key, number), rows, self.job.columns)
+        seal.close()
         for partial in folder.partials(key, number):
             partial.unlink()
 
@@ -213,11 +174,7 @@ class Bench:
     def _samples(self, number: int) -> list[Sample]:
         if number in self.cache:
             return self.cache[number]
-        positions = self.job.positions(number)
-        read = self.job.source.read(self.job.entries[positions.start : positions.stop])
-        samples = [sample for sample in read if isinstance(sample, Sample)]
-        if len(samples) != len(positions):
-            raise OSError("an image that could be read a moment ago cannot be read any more")
+        samples = self.job.samples(self.job.positions(number))
         size = sum(sample.image.nbytes for sample in samples)
         if self.cached + size <= CACHE_BYTES:
             self.cache[number], self.cached = samples, self.cached + size
@@ -233,15 +190,16 @@ class Bench:
 
     def _keep_inputs(
         self, chunk: CellChunk, corruption: Corrupting, inputs: Sequence[NDArray[np.uint8]]
-    ) -> None:
+    ) -> dict[Path, bytes]:
+        """Write the corrupted images that the report shows; return the files with their contents."""
+        kept = {}
         for i in self._shown_of(chunk.number):
             position = self.job.positions(chunk.number)[i]
-            _write_image(self.job.folder.image("input", corruption.key(), position), inputs[i])
-
-
-def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    replace_file(path, encode_png(image))
+            kept[self.job.folder.image("input", corruption.key(), position)] = encode_png(inputs[i])
+        for path, content in kept.items():
+            path.parent.mkdir(exist_ok=True)
+            replace_file(path, content)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -276,10 +234,9 @@ def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:
             row[name] = value
 
 
-def keep_images(path: Path, images: Mapping[str, Tensor]) -> None:
-    """Write adversarial images, id -> (c, h, w) float32, without loss, whole or not at all."""
-    whole = {name: image.detach().cpu().contiguous().clone() for name, image in images.items()}
-    replace_file(path, save(whole))
+def images_to_bytes(images: Mapping[str, Tensor]) -> bytes:
+    """Return the file of adversarial images, id -> (c, h, w) float32, which holds them without loss."""
+    return save({name: image.detach().cpu().contiguous().clone() for name, image in images.items()})
 
 
 @dataclass

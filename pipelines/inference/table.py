@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,9 @@ class Lines:
 class Table:
     """A CSV file. Beside it lies a record of where it may be cut off after a kill.
 
-    Each block of rows is written at once, then its end is recorded. Going on cuts the file at the last end
-    that was recorded, so that the rows are those of an undisturbed run, in the same blocks.
+    Each block of rows is written at once, then its end is recorded, with the checksum of all before it. Going
+    on cuts the file at the last end that was recorded, so that the rows are those of an undisturbed run, in
+    the same blocks; a file that is not what it was before that end is refused.
 
     Attributes:
         held: names that the file holds already.
@@ -109,11 +111,11 @@ class Table:
         try:
             size = self._kept() if mode == "resume" and path.exists() else self._begun(mode)
             # The record is rewritten: a kill may have left half a line at its end.
-            replace_file(self.record, f"{self.key}\n{size}\n".encode())
             self.file = path.open("r+b", buffering=0)
+            replace_file(self.record, f"{self.key}\n{self._line(size)}".encode())
             self.file.truncate(size)
             self.file.seek(size)
-            self.marked = size
+            self.marked, self.marked_sum = size, self.sum.copy()
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
 
@@ -122,7 +124,10 @@ class Table:
             raise ConfigError("exists already", where=str(self.path), hint=f"--resume continues it, {FRESH}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         head = _text([self.head])
-        self.path.write_bytes(head)
+        # The record first: a file without one could not be gone on with.
+        self.sum = hashlib.sha256(head)
+        replace_file(self.record, f"{self.key}\n{self._line(len(head))}".encode())
+        replace_file(self.path, head)
         return len(head)
 
     def _kept(self) -> int:
@@ -132,8 +137,12 @@ class Table:
         if lines[:1] != [self.key]:
             raise ConfigError("was made by another file, or with other options", where=where, hint=FRESH)
         data = self.path.read_bytes()
-        ends = [int(line) for line in lines[1:-1] if line.isdecimal()]
-        size = max((end for end in ends if end <= len(data)), default=0)
+        found = (re.fullmatch(r"(\d{1,18}) ([0-9a-f]{64})", line) for line in lines[1:-1])
+        ends = {int(end[1]): end[2] for end in found if end and int(end[1]) <= len(data)}
+        size = max(ends, default=0)
+        self.sum = hashlib.sha256(data[:size])
+        if self.sum.hexdigest() != ends.get(size):
+            raise ConfigError("was changed since", where=where, hint=FRESH)
         with io.StringIO(data[:size].decode("utf-8", BYTES), newline="") as text:
             rows = list(csv.reader(text))
         whole = data[:size].endswith(b"\n") and rows[:1] == [self.head]
@@ -151,7 +160,9 @@ class Table:
         data = memoryview(_text([_values(row) for row in rows if row.name not in self.held]))
         try:
             while data:
-                data = data[self.file.write(data) :]
+                written = self.file.write(data)
+                self.sum.update(data[:written])
+                data = data[written:]
         except OSError as error:
             raise RunError(
                 f"cannot be written: {error.strerror or error}",
@@ -164,13 +175,18 @@ class Table:
         end = self.file.tell()
         if end != self.marked:
             with self.record.open("ab", buffering=0) as record:
-                record.write(f"{end}\n".encode())
-            self.marked = end
+                record.write(self._line(end).encode())
+            self.marked, self.marked_sum = end, self.sum.copy()
 
     def undo(self) -> None:
         """Drop rows since the last mark."""
         self.file.truncate(self.marked)
         self.file.seek(self.marked)
+        self.sum = self.marked_sum.copy()
+
+    def _line(self, end: int) -> str:
+        """Return the record of an end that was reached."""
+        return f"{end} {self.sum.hexdigest()}\n"
 
     def close(self) -> None:
         """Close the file."""

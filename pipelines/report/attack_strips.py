@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.seals import Seal
 from clearsight.pipelines.report.attack_tables import facts
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.strips import (
@@ -34,7 +35,7 @@ SAME = "no pixel differs"
 Shot = Mapping[str, Any]
 
 
-def attack_album(run: RunFolder, figures: Figures) -> Album:
+def attack_album(run: RunFolder, figures: Figures, seal: Seal | None = None) -> Album:
     """Return strips of attacked cells; empty where the run kept no adversarial images.
 
     Attacks take turns, each with the next sample and all systems on it, so that systems can be compared and
@@ -45,7 +46,7 @@ def attack_album(run: RunFolder, figures: Figures) -> Album:
     shots = {
         (e["condition"], e["attack"], e["sample"], e["system"]): e for e in entries if e.get("adversarial")
     }
-    made, spent, stopped = Album([]), 0, False
+    made, spent, stopped = Album([], seal), 0, False
     for turn in _turns(figures, shots):
         strips = [_strip(run.images, figures, inputs, shots[place], made) for place in turn]
         size = sum(bytes_ for _, bytes_ in strips)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.seals import Seal
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.strips import Album, Strip, Tile, class_name, listing, read, show
 
@@ -14,7 +15,7 @@ BUDGET = 1_000_000
 """Bytes of all of them together, at most."""
 
 
-def gradient_album(run: RunFolder, figures: Figures) -> Album:
+def gradient_album(run: RunFolder, figures: Figures, seal: Seal | None = None) -> Album:
     """Return a strip an image: the input, then the gradient of each system; empty where none were kept.
 
     Raises:
@@ -23,7 +24,7 @@ def gradient_album(run: RunFolder, figures: Figures) -> Album:
     by_sample: dict[str, dict[str, Mapping[str, Any]]] = {}
     for entry in listing(run.gradients_index):
         by_sample.setdefault(entry["sample"], {})[entry["system"]] = entry
-    made, spent = Album([]), 0
+    made, spent = Album([], seal), 0
     for sample, entries in by_sample.items():
         strip, size = _strip(run.images, figures, sample, entries, made)
         if spent + size > BUDGET:

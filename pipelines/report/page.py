@@ -11,6 +11,7 @@ from typing import Any
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import replace_file
+from clearsight.data.seals import Seal
 from clearsight.pipelines.report import attack_tables, charts, tables
 from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import Audit, audit_of
@@ -26,11 +27,28 @@ from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain
 from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.facts import PartFacts, SystemFacts
+from clearsight.pipelines.runs.sealed import complete, revouch
 
 METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
 
 
-def write_report(run: Path) -> Path:
+def renew_report(run: Path) -> Path:
+    """Write the report of a complete run again, from files that are what the run wrote.
+
+    An image that is not is left out, and counted on the page.
+
+    Raises:
+        RunError: the run is not complete, or one of its figures was damaged or changed.
+    """
+    folder = RunFolder(run)
+    seal = complete(folder)
+    for path in (folder.summary, folder.audit, folder.images_index, folder.gradients_index):
+        if seal.checksum(path):
+            seal.read(path)
+    return revouch(folder, write_report(run, seal))
+
+
+def write_report(run: Path, seal: Seal | None = None, summary: dict[str, Any] | None = None) -> Path:
     """Write the report of a run beside its figures and return the file's path.
 
     Reads ``summary.json``, and where they are there ``config.yaml``, ``environment.json``, ``audit.json`` and
@@ -39,16 +57,19 @@ def write_report(run: Path) -> Path:
 
     Args:
         run: the run folder.
+        seal: vouches for the images; None takes them as they are.
+        summary: in place of what ``summary.json`` holds.
 
     Raises:
         RunError: the summary or another file is missing, damaged or of another schema.
     """
     folder = RunFolder(run)
-    summary = _json(folder.summary)
+    if summary is None:
+        summary = _json(folder.summary)
     if summary is None:
         raise RunError("has no summary.json", where=str(run), hint="let the run finish, or summarise it")
     text = folder.config.read_text(encoding="utf-8") if folder.config.is_file() else ""
-    context = _context(folder, Figures(summary), text, _json(folder.environment) or {})
+    context = _context(folder, Figures(summary), text, _json(folder.environment) or {}, seal)
     page = _render(context, audit_of(_json(folder.audit)))
     replace_file(folder.report, page.encode("utf-8"))
     return folder.report
@@ -86,7 +107,7 @@ def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
 
 
 def _context(
-    folder: RunFolder, figures: Figures, config: str, environment: Mapping[str, Any]
+    folder: RunFolder, figures: Figures, config: str, environment: Mapping[str, Any], seal: Seal | None
 ) -> dict[str, Any]:
     """Return everything that the templates name."""
     run = figures.run
@@ -111,7 +132,7 @@ def _context(
         "heats": tables.heat(figures),
         "measures": tables.measures(figures),
         "cells": tables.every_cell(figures),
-        "album": album(folder, figures),
+        "album": album(folder, figures, seal),
         "costs": tables.costs(figures),
         "groups": list(
             dict.fromkeys(group for condition in run.conditions for group in groups_of(condition))
@@ -121,11 +142,11 @@ def _context(
         "environment": _flat(environment),
         "config": config,
         "symbols": SYMBOLS,
-        **_attacks(folder, figures),
+        **_attacks(folder, figures, seal),
     }
 
 
-def _attacks(folder: RunFolder, figures: Figures) -> dict[str, Any]:
+def _attacks(folder: RunFolder, figures: Figures, seal: Seal | None) -> dict[str, Any]:
     """Return what the sections on attacks name."""
     found, drawn = flags(figures), curves(figures)
     gaps = [*map(versus, figures.cells), *map(versus, attack_tables.worst_entries(figures))]
@@ -140,11 +161,11 @@ def _attacks(folder: RunFolder, figures: Figures) -> dict[str, Any]:
         "places": attack_tables.places(figures),
         "worst": attack_tables.worst(figures),
         "sides": attack_tables.sides(figures),
-        "struck": attack_album(folder, figures),
+        "struck": attack_album(folder, figures, seal),
         "side_by_side": method_table(figures),
         "marks": MARKS,
         "classes": by_class(figures),
-        "slopes": gradient_album(folder, figures),
+        "slopes": gradient_album(folder, figures, seal),
     }
 
 

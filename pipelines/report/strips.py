@@ -12,6 +12,7 @@ from typing import Any
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.seals import Seal
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.words import plain
 
@@ -58,9 +59,13 @@ class Strip:
 
 @dataclass
 class Album:
-    """The strips of a page, and what was left out or changed to keep it small."""
+    """The strips of a page, and what was left out or changed to keep it small.
+
+    ``seal`` vouches for the images; one that is not what it says counts as missing.
+    """
 
     strips: list[Strip]
+    seal: Seal | None = None
     left_out: int = 0
     recoded: bool = False
     missing: int = 0
@@ -75,7 +80,7 @@ class Album:
 Entry = Mapping[str, Any]
 
 
-def album(run: RunFolder, figures: Figures) -> Album:
+def album(run: RunFolder, figures: Figures, seal: Seal | None = None) -> Album:
     """Return the image strips of a run; empty where the run kept no images.
 
     Conditions are taken without a look at the outcome: one strip a corruption first, at its middle
@@ -88,7 +93,7 @@ def album(run: RunFolder, figures: Figures) -> Album:
     for entry in listing(run.images_index):
         if entry.get("attack") is None or entry["attack"] in figures.unattacked:
             shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
-    made = Album([])
+    made = Album([], seal)
     spent = 0
     order = _order(figures, shots)
     for place in order[:STRIPS]:
@@ -200,12 +205,16 @@ def class_name(figures: Figures, index: int | None) -> str:
 
 
 def read(folder: Path, name: str | None, made: Album) -> bytes:
-    """Return an image's bytes; nothing where the file is missing or outside the folder."""
-    path = (folder / name).resolve() if name else folder
-    if not path.is_file() or not path.is_relative_to(folder.resolve()):
+    """Return an image's bytes; nothing where the file is missing, damaged or outside the folder."""
+    if name is None or Path(name).name != name:
         made.missing += 1
         return b""
-    return path.read_bytes()
+    path = folder / name
+    try:
+        return path.read_bytes() if made.seal is None else made.seal.read(path)
+    except (OSError, RunError):
+        made.missing += 1
+        return b""
 
 
 def show(title: str, content: bytes, guesses: list[Guess], made: Album, note: str = "") -> tuple[Tile, int]:

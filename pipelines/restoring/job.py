@@ -16,8 +16,9 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.executors import InProcess
 from clearsight.data.home import replace_file, writable_folder
 from clearsight.data.media.lossless import StoredImage, encode, read_image
+from clearsight.data.seals import stored
 from clearsight.pipelines.restoring.chain import Chain
-from clearsight.pipelines.restoring.journal import Journal, Record, record_of
+from clearsight.pipelines.restoring.journal import Journal
 from clearsight.pipelines.restoring.plan import Item, Plan
 from clearsight.pipelines.restoring.video import restore_video
 
@@ -40,12 +41,12 @@ class Arriving:
 
     Attributes:
         item: where it lies and where it goes.
-        record: what the journal keeps of it.
+        checksum: of the file, taken before it is read; None where there is no journal.
         image: what is being read; None for a video.
     """
 
     item: Item
-    record: Record
+    checksum: Future[str | None] | None
     image: Future[StoredImage] | None
 
 
@@ -92,7 +93,10 @@ def restore_files(
     """
     journal = _opened(plan, chain, fresh=fresh)
     outcome = Outcome()
-    left = [item for item in plan.items if journal is None or not journal.finished(item)]
+    states = {item: "new" if journal is None else journal.state(item) for item in plan.items}
+    left = [item for item, state in states.items() if state != "finished"]
+    changed = [item for item in left if states[item] == "changed"]
+    outcome.notes = [(item.name, "the result was damaged or changed: restored again") for item in changed]
     outcome.kept = len(plan.items) - len(left)
     if left:
         _tidy(left)
@@ -142,7 +146,7 @@ class _Run:
         # Two pools, so that reading ahead never waits for writing, nor the other way round.
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             with (
-                closing(_read_ahead(items, reader)) as arriving,
+                closing(_read_ahead(items, reader, noted=self.journal is not None)) as arriving,
                 closing(InProcess().map(self._start, worker, arriving)) as restored,
             ):
                 for unit, result in restored:
@@ -203,7 +207,7 @@ class _Run:
         self.outcome.notes += [(item.name, note) for note in notes]
         self.outcome.made += 1
         if self.journal is not None:
-            self.journal.add(unit.record)
+            self.journal.add(item, unit.checksum.result() if unit.checksum else None)
         self._progress()
 
     def _failed(self, item: Item, error: ClearsightError) -> None:
@@ -217,13 +221,16 @@ class _Run:
         self.on_progress("restore", outcome.kept + outcome.made + len(outcome.failed), self.total)
 
 
-def _read_ahead(items: Sequence[Item], pool: ThreadPoolExecutor) -> Generator[Arriving, None, None]:
+def _read_ahead(
+    items: Sequence[Item], pool: ThreadPoolExecutor, *, noted: bool
+) -> Generator[Arriving, None, None]:
     """Yield items with what reads them; videos are read as they are worked on."""
     coming: deque[Arriving] = deque()
     try:
         for item in items:
+            checksum = pool.submit(stored, item.source) if noted else None
             image = None if item.video else pool.submit(read_image, item.source)
-            coming.append(Arriving(item, record_of(item), image))
+            coming.append(Arriving(item, checksum, image))
             if len(coming) > AHEAD:
                 yield coming.popleft()
         while coming:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.home import replace_file, writable_folder
+from clearsight.data.seals import stored
 from clearsight.pipelines.restoring.chain import Chain
 from clearsight.pipelines.restoring.plan import Item
 
 NAME = ".clearsight-restore.jsonl"
-"""First line: the chain; each further line: a finished result and the size and time of its input."""
+"""First line: the chain; each further line: a finished result, with the checksums of its input and itself."""
 FRESH = "give another OUT, or --fresh to restore everything again"
 
 
 Record: TypeAlias = dict[str, Any]
+State: TypeAlias = Literal["finished", "changed", "new"]
+"""``changed``: a finished result that is not what was written."""
 
 
 class Journal:
@@ -55,7 +58,8 @@ class Journal:
         first, *others = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         found = _parsed(first)
         if found.get("key") != head["key"]:
-            words = ",".join(map(str, found.get("with", ["?"])))
+            told = found.get("with")
+            words = ",".join(map(str, told)) if isinstance(told, list) else "?"
             noise = f" --sigma {found['sigma']}" if found.get("sigma") else ""
             raise ConfigError(
                 f"holds images that were restored otherwise (--with {words}{noise})",
@@ -63,32 +67,29 @@ class Journal:
                 hint=FRESH,
             )
         for line in others:
-            if "name" in (record := _parsed(line)):
+            record = _parsed(line)
+            if isinstance(record.get("name"), str):
                 self.done[record["name"]] = record
 
-    def finished(self, item: Item) -> bool:
-        """Return whether the result is there and its input has not changed since."""
-        return self.done.get(item.name) == record_of(item) and item.target.is_file()
+    def state(self, item: Item) -> State:
+        """Return whether a result is there, and still made of the input that is there."""
+        record = self.done.get(item.name)
+        if record is None or "result" not in record or not item.target.exists():
+            return "new"
+        if record["result"] != stored(item.target):
+            return "changed"
+        return "finished" if record.get("input") == stored(item.source) else "new"
 
-    def add(self, record: Record) -> None:
-        """Note a finished result."""
+    def add(self, item: Item, read: str | None) -> None:
+        """Note a finished result; ``read`` is the checksum of its input, taken before it was read."""
+        record = {"name": item.name, "input": read, "result": stored(item.target)}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-
-
-def record_of(item: Item) -> Record:
-    """Return what is noted of a file, taken before it is read: its name, size and time of change."""
-    try:
-        told = item.source.stat()
-    except OSError:
-        # It has gone since it was listed; reading it will say so.
-        return {"name": item.name}
-    return {"name": item.name, "bytes": told.st_size, "time": told.st_mtime_ns}
 
 
 def _parsed(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

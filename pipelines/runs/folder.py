@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import replace_file
+from clearsight.data.seals import Seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from clearsight.pipelines.runs.grid import Cell
 
 Row = dict[str, Any]
+Chunks = Mapping[str, Sequence[Seal]]
+"""Key of a cell -> the seals of its chunks, in order."""
 FLOATS = (
     *("confidence", "loss", "brier", "margin", "linf", "l2", "psnr_in", "psnr_out", "ssim_in", "ssim_out"),
     *("psnr_y_out", "ssim_y_out", "niqe_out"),
@@ -91,58 +94,56 @@ def open_folder(root: Path, name: str, key: str, *, fresh: bool) -> RunFolder:
     return folder
 
 
-def write_rows(path: Path, rows: Sequence[Row], measured: Iterable[Column] = ()) -> None:
-    """Write a chunk file whole or not at all; ``measured`` are the columns of the run's metrics."""
+def rows_to_bytes(rows: Sequence[Row], measured: Iterable[Column] = ()) -> bytes:
+    """Return the content of a chunk file; ``measured`` are the columns of the run's metrics."""
     import pyarrow as pa
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, _to_bytes(pa.Table.from_pylist(list(rows), schema=row_schema(measured))))
-
-
-def read_rows(path: Path, measured: Iterable[Column] = ()) -> pa.Table:
-    """Return a chunk; ``measured`` are the columns of the run's metrics.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        return parquet.read_table(path, schema=row_schema(measured))
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"damaged: {error}", where=str(path), hint="delete it and run again") from None
+    return table_to_bytes(pa.Table.from_pylist(list(rows), schema=row_schema(measured)))
 
 
 def assemble(
-    folder: RunFolder, cells: Iterable[Cell], chunks: int, measured: Sequence[Column] = ()
+    folder: RunFolder, cells: Iterable[Cell], chunks: Chunks, measured: Sequence[Column] = ()
 ) -> pa.Table:
-    """Join all chunks, in the order of the grid, and write ``results.parquet``.
+    """Join chunks in the order of the grid; the table holds no times, so that equal runs give equal bytes.
 
-    Equal runs give equal bytes: the table holds no times, and the order is the config's.
+    Args:
+        folder: of the run.
+        cells: whose chunks are all there.
+        chunks: their seals.
+        measured: columns of the run's metrics.
+
+    Raises:
+        RunError: a file is not what its seal says.
     """
     import pyarrow as pa
 
     tables = []
     for cell in cells:
-        rows = pa.concat_tables([read_rows(folder.chunk(cell.key, i), measured) for i in range(chunks)])
+        contents = (seal.read(folder.chunk(cell.key, i)) for i, seal in enumerate(chunks[cell.key]))
+        rows = pa.concat_tables([_rows(content, measured) for content in contents])
         for name in ("attack", "condition", "system"):
             column = pa.array([getattr(cell, name)] * rows.num_rows, pa.string())
             rows = rows.add_column(0, name, column)
         tables.append(rows)
-    table = pa.concat_tables(tables).combine_chunks()
-    replace_file(folder.results, _to_bytes(table))
-    return table
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _rows(content: bytes, measured: Iterable[Column]) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    return parquet.read_table(pa.BufferReader(content), schema=row_schema(measured))
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Write plain rows as parquet, with the types that pyarrow infers."""
     import pyarrow as pa
 
-    replace_file(path, _to_bytes(pa.Table.from_pylist(list(rows))))
+    replace_file(path, table_to_bytes(pa.Table.from_pylist(list(rows))))
 
 
-def _to_bytes(table: pa.Table) -> bytes:
+def table_to_bytes(table: pa.Table) -> bytes:
+    """Return a table as a parquet file."""
     import pyarrow as pa
     from pyarrow import parquet
 

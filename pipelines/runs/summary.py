@@ -229,6 +229,8 @@ class RunSummary:
     seed: int | None = None
     started: str = ""
     complete: bool = True
+    planned: int | None = None
+    """Cells of the config."""
     conditions: list[ConditionFacts] = field(default_factory=list)
     attacks: list[AttackFacts] = field(default_factory=list)
     metrics: list[str] = field(default_factory=list)

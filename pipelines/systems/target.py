@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from clearsight.data.contract.errors import AttackError, RunError
+from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
+from clearsight.data.seals import unwrapped, wrapped
 from clearsight.defend.target import GradientOutput, Loss
 from clearsight.pipelines.systems.system import StandIn, System
 
 View = Literal["gradient", "scores", "labels"]
+LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -129,7 +131,7 @@ class SystemTarget:
         whole = {name: t.cpu() for name, t in tensors.items()} | {f"#{i}": t for i, t in enumerate(counters)}
         self._kept = {f"{step}/{name}": t.clone().contiguous() for name, t in whole.items()}
         self.memory.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self.memory, save(self._kept))
+        replace_file(self.memory, wrapped(save(self._kept), _place(self.memory)))
 
     def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
         """Note what a member of a composition did: images, successes and what it cost since ``since``."""
@@ -215,9 +217,16 @@ def _last_linear(system: System, name: str) -> nn.Module:
 
 
 def _read(path: Path | None) -> dict[str, Tensor]:
+    """Return what `SystemTarget.remember` left; nothing where it is damaged: those steps are made again."""
     if path is None or not path.exists():
         return {}
-    try:
-        return load(path.read_bytes())
-    except SafetensorError as error:
-        raise RunError(f"damaged: {error}", where=str(path), hint="delete it and run again") from None
+    content = unwrapped(path.read_bytes(), _place(path))
+    if content is None:
+        LOG.warning("damaged, its steps are made again: %s", path)
+        return {}
+    return load(content)
+
+
+def _place(path: Path) -> str:
+    """Return cell, chunk and batch that a memory is of."""
+    return f"{path.parent.name}/{path.name}"

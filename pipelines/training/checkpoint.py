@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with a JSON head, written whole or not at all, never a pickle."""
+"""Checkpoints: one safetensors file with a JSON head behind its checksum, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.home import replace_file
+from clearsight.data.seals import unwrapped, wrapped
 
 HEAD = "clearsight"
 
@@ -39,27 +40,39 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         for group, values in checkpoint.tensors.items()
         for name, value in values.items()
     }
-    replace_file(path, to_bytes(flat, metadata={HEAD: json.dumps(checkpoint.facts)}))
+    content = to_bytes(flat, metadata={HEAD: json.dumps(checkpoint.facts)})
+    replace_file(path, wrapped(content, path.name))
 
 
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        RunError: the file is damaged or is no checkpoint.
+        RunError: the file cannot be read, is damaged, or was written by an older version.
     """
-    found = Checkpoint()
     try:
-        with safe_open(path, framework="pt") as file:
-            found.facts = json.loads((file.metadata() or {})[HEAD])
-            for key in file.keys():  # noqa: SIM118 (not a mapping)
-                group, _, name = key.partition("/")
-                found.tensors.setdefault(group, {})[name] = file.get_tensor(key)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise RunError(
-            f"is not a readable checkpoint: {error}", where=str(path), hint="delete it to start afresh"
-        ) from None
+        content = unwrapped(path.read_bytes(), path.name)
+    except OSError as error:
+        raise _refused(path, error.strerror or str(error)) from None
+    if content is None:
+        raise _refused(path, "it is damaged, or was written by an older version")
+    found = Checkpoint(facts=_facts(content))
+    for key, tensor in from_bytes(content).items():
+        group, _, name = key.partition("/")
+        found.tensors.setdefault(group, {})[name] = tensor
     return found
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    """Return the JSON head of a safetensors file, which begins with the length of its header."""
+    length = int.from_bytes(content[:8], "little")
+    facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][HEAD])
+    return facts if isinstance(facts, dict) else {}
+
+
+def _refused(path: Path, reason: str) -> RunError:
+    hint = "delete it to start afresh"
+    return RunError(f"is not a readable checkpoint: {reason}", where=str(path), hint=hint)
 
 
 def flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

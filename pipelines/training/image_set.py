@@ -74,8 +74,10 @@ def decode(source: Source, entries: Sequence[Entry]) -> ImageSet:
     """
     samples: list[Sample] = []
     skipped: list[Skipped] = []
+    digests = source.digests(entries)
     for start in range(0, len(entries), CHUNK):
-        for found in source.read(entries[start : start + CHUNK]):
+        part = slice(start, start + CHUNK)
+        for found in source.read(entries[part], digests[part]):
             if isinstance(found, Sample):
                 samples.append(found)
             else:
@@ -97,7 +99,7 @@ def decode(source: Source, entries: Sequence[Entry]) -> ImageSet:
         images,
         _labels(samples, where),
         tuple(sample.id for sample in samples),
-        source.fingerprint(entries),
+        source.fingerprint(entries, digests),
         tuple(skipped),
     )
 

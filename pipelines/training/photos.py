@@ -123,8 +123,9 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
     ids: list[str] = []
     skipped: list[Skipped] = []
     # One at a time: a folder of camera images must not be in memory twice.
-    for entry in entries:
-        (found,) = source.read([entry])
+    digests = source.digests(entries)
+    for entry, digest in zip(entries, digests, strict=True):
+        (found,) = source.read([entry], [digest])
         if not isinstance(found, Sample):
             skipped.append(found)
             continue
@@ -146,6 +147,6 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
         lengths.cumsum(0) - lengths,
         torch.tensor(sizes),
         tuple(ids),
-        source.fingerprint(entries),
+        source.fingerprint(entries, digests),
         tuple(skipped),
     )

@@ -107,10 +107,10 @@ class State:
             self.curve = [from_facts(each) for each in found.facts.get("curve", [])]
             self.whole = Counts(**found.facts.get("whole", {}))
             self.stretch = Counts(**found.facts.get("stretch", {}))
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            self.best_rank = (float(rank[0]), float(rank[1])) if rank else None
+        except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
                 f"the checkpoint does not fit: {error}",
                 where=str(path),
                 hint="delete the folder to start afresh",
             ) from None
-        self.best_rank = (float(rank[0]), float(rank[1])) if rank else None

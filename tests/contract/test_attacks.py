@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.seals import chunk_seal
 from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.defend.target import AttackBatch, GradientOutput
-from clearsight.pipelines.evaluation.worker import keep_images
+from clearsight.pipelines.evaluation.worker import images_to_bytes
 from clearsight.pipelines.systems.graph import chain
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
@@ -191,7 +193,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[AttackBatch], st
     def write(batch: AttackBatch) -> str:
         path = folder("x".join(map(str, batch.images.shape)))
         found = dict(zip(batch.ids, batch.images.flip(2), strict=True))
-        keep_images(path / "cells" / ("f" * 16) / "adversarial-00000.safetensors", found)
+        run = RunFolder(path)
+        seal = chunk_seal(run, "f" * 64, 0)
+        seal.write(run.adversarial("f" * 64, 0), images_to_bytes(found))
+        seal.close()
         return str(path)
 
     return write

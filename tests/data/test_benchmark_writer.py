@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -84,6 +86,7 @@ def test_files_hold_what_an_evaluation_would_see(photos, tmp_path):
 def test_arrays_hold_what_an_evaluation_would_see(photos, tmp_path):
     done = write(photos, tmp_path / "c", "cifar_c", workers=1)
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
+        "checksums.sha256",
         *sorted(f"{kind}.npy" for kind in KINDS),
         "labels.npy",
         "manifest.json",
@@ -112,7 +115,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(photos, tmp_path, layout):
     write(photos, tmp_path / "two", layout, workers=2)
     one = tree(tmp_path / "one")
     assert one == tree(tmp_path / "two")
-    assert len(one) == (39 * 15 + 1 if layout == "imagenet_c" else 5)
+    assert len(one) == (39 * 15 + 2 if layout == "imagenet_c" else 6)
 
 
 class KilledError(Exception):
@@ -134,6 +137,75 @@ def test_a_killed_run_goes_on_to_equal_bytes(photos, tmp_path, layout):
     resumed = write(photos, tmp_path / "cut", layout, workers=1)
     assert 0 < resumed.made < 39 * 15
     assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
+
+
+def cut_off(path: Path, other: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def one_bit(path: Path, other: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def of_another(path: Path, other: Path) -> None:
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("damage", [cut_off, one_bit, of_another])
+def test_damaged_files_are_made_again(photos, tmp_path, layout, finished, damage):
+    whole = tmp_path / "c"
+    write(photos, whole, layout, workers=1)
+    before = tree(whole)
+    assert all(line.split("  ")[0] == before[line.split("  ")[1]] for line in lines(whole))
+    assert {line.split("  ")[1] for line in lines(whole)} == before.keys() - {
+        "checksums.sha256",
+        "manifest.json",
+    }
+    fog, other = (sorted([*whole.glob(f"{kind}/**/*.png"), *whole.glob(f"{kind}.npy")]) for kind in KINDS[1:])
+    for path in fog[::9]:
+        damage(path, other[0])
+    if not finished:
+        plan = {name: json.loads((whole / "manifest.json").read_text())[name] for name in ("key", "config")}
+        (whole / "unfinished.json").write_text(json.dumps(plan))
+        (whole / "manifest.json").unlink()
+    again = write(photos, whole, layout, workers=1)
+    assert again.made == (len(fog[::9]) if layout == "imagenet_c" else 39 * 5)
+    assert tree(whole) == before
+
+
+def lines(folder):
+    return (folder / "checksums.sha256").read_text().splitlines()
+
+
+def test_a_damaged_part_of_an_array_is_made_again(photos, tmp_path):
+    write(photos, tmp_path / "whole", "cifar_c", workers=1)
+
+    def damage(done, total):
+        if done == total:
+            one_bit(next((tmp_path / "c").glob(".parts*/fog/000001.npy")), tmp_path)
+
+    with pytest.raises(DataError, match="000001.npy: is damaged; run again"):
+        write(photos, tmp_path / "c", "cifar_c", workers=1, on_progress=damage)
+    assert write(photos, tmp_path / "c", "cifar_c", workers=1).made > 0
+    assert tree(tmp_path / "c") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
+def test_an_image_that_changes_under_way_is_left_out(photos, tmp_path, layout):
+    last = photos / "coffee" / "019.png"
+
+    def change(done, total):
+        last.write_bytes((photos / "coffee" / "018.png").read_bytes())
+
+    done = write(photos, tmp_path / "c", layout, workers=1, on_progress=change)
+    assert [(s.id, s.reason) for s in done.skipped][1:] == [
+        ("coffee/019.png", "has changed since it was first read")
+    ]
+    assert not list((tmp_path / "c").rglob("coffee/019.png"))
 
 
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])

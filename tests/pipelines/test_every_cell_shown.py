@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
 
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.figures import Figures
+from clearsight.pipelines.report.markdown import markdown
+from clearsight.pipelines.report.tables import every_cell
+from clearsight.pipelines.runs.grid import make_grid
 from clearsight.pipelines.runs.summary import CellFigures
 
 NOISE: dict[str, Any] = {"kind": "gaussian_noise", "severity": 3}
@@ -35,36 +43,98 @@ GRIDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("grid", sorted(GRIDS))
 def test_every_measured_cell_has_a_place(grid: str, tmp_path: Path) -> None:
     conditions, attacks = GRIDS[grid]
-    config = Evaluate.model_validate(
-        {
-            "task": "evaluate",
-            "name": "cells",
-            "data": {"kind": "signs", "split": "test", "count": 6, "size": 32},
-            "parts": {
-                "c": {"kind": "small_convnet", "weights": "signs-standard-v1"},
-                "m": {"kind": "median"},
-            },
-            "systems": {"plain": ["c"], "median": ["m", "c"]},
-            "conditions": conditions,
-            "attacks": attacks,
-            "metrics": ["accuracy"],
-            "images": 0,
-        }
-    )
-    folder = run(config, root=tmp_path, workers=1, device="cpu")
+    check(config_of(conditions, attacks), tmp_path)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Evaluate:
+    """Draw conditions (single, graded, clean or none of it), attacks with and without 'none', and blocks."""
+    conditions: dict[str, Any] = {}
+    kinds = st.sampled_from(["gaussian_noise", "fog", "jpeg_compression", "identity"])
+    for number, kind in enumerate(draw(st.lists(kinds, min_size=1, max_size=3, unique=True))):
+        levels = draw(st.lists(st.integers(0, 5), min_size=1, max_size=2, unique=True))
+        graded = {"severity": levels[0]} if len(levels) == 1 else {"each": {"severity": levels}}
+        conditions[f"group{number}"] = {"kind": kind} | ({} if kind == "identity" else graded)
+    chosen = draw(st.lists(st.sampled_from(sorted(ATTACKS)), max_size=2, unique=True))
+    attacks = {name: ATTACKS[name] for name in chosen}
+    names = chosen or ["none"]
+    measure = None
+    if draw(st.booleans()):
+        pairs = st.lists(st.sampled_from(sorted(conditions)), min_size=1, max_size=2, unique=True)
+        systems = st.sampled_from([None, ["plain"], ["median"]])
+        blocks = [
+            {"conditions": draw(pairs), "attacks": names, "systems": draw(systems)}
+            for _ in range(draw(st.integers(1, 2)))
+        ]
+        measure = [{name: part for name, part in block.items() if part is not None} for block in blocks]
+    return config_of(conditions, attacks, measure)
+
+
+@pytest.mark.slow
+@given(configs())
+@settings(max_examples=12, deadline=None)
+def test_every_cell_of_any_config_has_a_place(config: Evaluate) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check(config, Path(folder))
+
+
+ATTACKS: dict[str, dict[str, Any]] = {
+    "none": {"kind": "none"},
+    "pgd": PGD,
+    "fgsm": {"kind": "fgsm", "eps": "1/255"},
+}
+
+
+def config_of(
+    conditions: dict[str, Any], attacks: dict[str, Any], measure: list[dict[str, Any]] | None = None
+) -> Evaluate:
+    told = {
+        "task": "evaluate",
+        "name": "cells",
+        "data": {"kind": "signs", "split": "test", "count": 6, "size": 32},
+        "parts": {
+            "c": {"kind": "small_convnet", "weights": "signs-standard-v1"},
+            "m": {"kind": "median"},
+        },
+        "systems": {"plain": ["c"], "median": ["m", "c"]},
+        "conditions": conditions,
+        "metrics": ["accuracy"],
+        "images": 0,
+    }
+    if attacks:
+        told["attacks"] = attacks
+    return Evaluate.model_validate(told | ({"measure": measure} if measure else {}))
+
+
+def check(config: Evaluate, root: Path) -> None:
+    """Run a config; look for each of its cells in rows, summary, tables and page."""
+    folder = run(config, root=root, workers=1, device="cpu")
+    wanted = set(make_grid(config).triples)
+    rows = parquet.read_table(folder.results).select(["system", "condition", "attack"]).to_pylist()
+    assert {tuple(row.values()) for row in rows} == wanted
+    assert len(rows) == 6 * len(wanted)
     summary = json.loads(folder.summary.read_text(encoding="utf-8"))
     figures = Figures(summary)
-    cells = {(cell["system"], cell["condition"], cell["attack"]) for cell in summary["cells"]}
-    assert len(cells) == 2 * sum(len(group) for group in config.expanded().values()) * (1 + len(attacks))
+    assert {(cell["system"], cell["condition"], cell["attack"]) for cell in summary["cells"]} == wanted
+    with folder.summary_csv.open(encoding="utf-8", newline="") as file:
+        lines = {(line["system"], line["condition"], line["attack"]) for line in csv.DictReader(file)}
+    assert lines == wanted
+    assert {(row["system"], row["condition"], row["attack"]) for row in every_cell(figures)} == wanted
+    assert f"Every cell as a table ({len(wanted)})" in folder.report.read_text(encoding="utf-8")
+    tables = markdown(summary)
     shown = set()
     for column in figures.columns():
         for system in figures.names:
             entry = figures.entry(system, column)
-            assert entry is not None, column
+            if entry is None:
+                continue
             if isinstance(entry, CellFigures):
                 names = [entry.condition]
             else:
                 names = [member.name for member in figures.members(column.group)]
             shown |= {(system, name, column.attack) for name in names}
-    assert cells == shown
+    assert wanted <= shown
+    for system, condition, _ in wanted:
+        assert system in tables
+        assert condition in tables
     assert "No figures were measured" not in folder.report.read_text(encoding="utf-8")

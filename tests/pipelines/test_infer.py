@@ -98,15 +98,66 @@ def test_a_table_is_gone_on_with_and_ends_the_same(model, folder, tmp_path, monk
         return inner(self, block)
 
     monkeypatch.setattr(compute.Computer, "__call__", watched)
-    for cut in (len(data), len(data) - 5, int(ends[2]), int(ends[2]) + 7, int(ends[1]), int(ends[0])):
+    sizes = [int(end.split()[0]) for end in ends]
+    for cut in (len(data), len(data) - 5, sizes[2], sizes[2] + 7, sizes[1], sizes[0]):
         part.write_bytes(data[:cut])
         # A kill can come before the record of a block, and in the middle of it.
-        record.write_text("\n".join([key, *(end for end in ends if int(end) <= cut), "12"]))
+        record.write_text(
+            "\n".join([key, *(end for end, at in zip(ends, sizes, strict=True) if at <= cut), "12"])
+        )
         computed.clear()
         clearsight(model, folder, "--csv", part, "--resume")
         assert part.read_bytes() == data
-        done = max(at for at, end in enumerate(ends) if int(end) <= cut)
+        done = max(at for at, end in enumerate(sizes) if end <= cut)
         assert len(computed) == 7 - min(7, 3 * done)
+
+
+ODD = [
+    "",
+    "7",
+    "x y",
+    "[1, 2]",
+    "99999999999999999999 0",
+    "-1 " + "0" * 64,
+    "12 " + "0" * 64,
+    "\x00",
+    "\udcff",
+]
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_a_record_of_odd_lines_is_refused_or_passed_over(model, folder, tmp_path, line):
+    (folder / "broken.jpg").unlink()
+    table, record = tmp_path / "o.csv", tmp_path / ".o.csv.clearsight"
+    clearsight(model, folder, "--csv", table)
+    before, (key, *ends) = table.read_bytes(), record.read_text().splitlines()
+    record.write_bytes("\n".join([key, *ends, line, ""]).encode("utf-8", "surrogateescape"))
+    clearsight(model, folder, "--csv", table, "--resume")
+    assert table.read_bytes() == before
+    for lines in ([key, line, ""], [line, *ends, ""], [key]):
+        record.write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+        with pytest.raises(ConfigError, match="was changed since|was made by another file"):
+            clearsight(model, folder, "--csv", table, "--resume")
+
+
+def test_rows_that_changed_are_refused(model, folder, tmp_path):
+    (folder / "broken.jpg").unlink()
+    table = tmp_path / "o.csv"
+    clearsight(model, folder, "--csv", table)
+    before = table.read_bytes()
+    digit = before.index(b"0.") + 2
+    for changed in (
+        before[:digit] + bytes([before[digit] ^ 1]) + before[digit + 1 :],
+        before.replace(b"3.png", b"8.png"),
+        before + b"9.png,red,1.000000,8,8,\n" + before,
+    ):
+        table.write_bytes(changed)
+        if changed.startswith(before):
+            clearsight(model, folder, "--csv", table, "--resume")
+            assert table.read_bytes() == before, "what no record speaks of is cut off"
+        else:
+            with pytest.raises(ConfigError, match="was changed since"):
+                clearsight(model, folder, "--csv", table, "--resume")
 
 
 def test_a_mended_and_a_new_image_are_added(model, folder, tmp_path):

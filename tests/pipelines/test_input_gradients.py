@@ -133,19 +133,14 @@ def test_a_run_with_attacks_keeps_them_and_shows_them(
         assert (again / "images" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_stopped_run_goes_on_and_what_is_there_is_kept(
+def test_a_stopped_run_goes_on_and_a_damaged_index_is_written_again(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:
     config = make_config(**ATTACKED)
     folder = run(config, root=tmp_path / "runs", workers=1).path
     images = {path: path.read_bytes() for path in (folder / "images").glob("gradient*")}
     plan = prepare(config, root=tmp_path / "runs", device="cpu")
-    index = folder / "images" / "gradients.json"
-    index.write_text("[]\n")
-    keep_gradients(plan)
-    assert index.read_text() == "[]\n", "an index that is there means that all is done"
-    for path in images:
-        path.unlink(missing_ok=True)
+    (folder / "images" / "gradients.json").write_text("[]\n")
     keep_gradients(plan)
     assert {path: path.read_bytes() for path in images} == images
 

@@ -204,6 +204,67 @@ def test_what_is_there_is_kept_and_what_changed_is_made_again(folder, tmp_path, 
     assert (out / "deep/er/b.TIF").stat().st_mtime_ns == before["deep/er/b.TIF"]
 
 
+def cut_off(path, other):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def one_bit(path, other):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def of_another(path, other):
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [cut_off, one_bit, of_another])
+def test_a_result_that_is_not_what_was_written_is_restored_again_and_named(folder, tmp_path, capsys, damage):
+    out = tmp_path / "out"
+    clearsight(folder, out, "--with", "median")
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    damage(out / "a.png", out / "deep" / "c.png")
+    clearsight(folder, out, "--with", "median")
+    said = capsys.readouterr().out
+    assert "note a.png: the result was damaged or changed: restored again" in said
+    assert said.splitlines()[-1].endswith("1 restored, 2 were there")
+    assert {name: (out / name).read_bytes() for name in files(out) if name != NAME} == {
+        name: content for name, content in before.items() if name != NAME
+    }
+
+
+def test_an_input_that_changed_is_restored_again_whatever_its_size_and_time(folder, tmp_path, capsys):
+    out, source = tmp_path / "out", write(folder / "d.bmp", noise("d", 12, 12, 3))
+    clearsight(folder, out, "--with", "median")
+    facts = source.stat()
+    write(source, noise("other", 12, 12, 3))
+    os.utime(source, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert source.stat().st_size == facts.st_size
+    clearsight(folder, out, "--with", "median")
+    assert "1 restored, 3 were there" in capsys.readouterr().out
+    assert np.array_equal(decode(out / "d.bmp"), median(noise("other", 12, 12, 3)))
+    os.utime(source)
+    clearsight(folder, out, "--with", "median")
+    assert "0 restored, 4 were there" in capsys.readouterr().out, "a new time alone changes nothing"
+
+
+ODD = ["7", "null", "[]", '"a.png"', '{"name": []}', '{"name": {}}', '{"name": "a.png"}', "[" * 5000]
+ODD += ['{"name": "a.png", "input": 1, "result": []}', "\x00", '{"name": "a.png", "bytes": 3, "time": 4}']
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_lines_of_odd_types_in_the_journal_are_passed_over(folder, tmp_path, capsys, line):
+    out = tmp_path / "out"
+    clearsight(folder, out, "--with", "median")
+    head, *others = (out / NAME).read_text().splitlines()
+    (out / NAME).write_text("\n".join([head, *(each for each in others if "a.png" not in each), line, ""]))
+    clearsight(folder, out, "--with", "median")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("1 restored, 2 were there")
+    (out / NAME).write_text("\n".join([line, *others, ""]))
+    with pytest.raises(ConfigError, match=r"restored otherwise \(--with \?\)"):
+        clearsight(folder, out, "--with", "median")
+
+
 def test_two_chains_do_not_mix(folder, tmp_path):
     out = tmp_path / "out"
     clearsight(folder, out, "--with", "median")

@@ -15,6 +15,7 @@ from clearsight.data.contract.errors import ClearsightError, ConfigError, DataEr
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation import worker as runner
+from clearsight.pipelines.evaluation.job import CellChunk
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.markdown import markdown
@@ -131,7 +132,7 @@ def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
     config, root = make_config(), tmp_path / "runs"
     measure, calls = runner.Bench.measure, []
 
-    def fail_later(bench: runner.Bench, chunk: runner.CellChunk) -> int:
+    def fail_later(bench: runner.Bench, chunk: CellChunk) -> int:
         calls.append(chunk)
         if len(calls) == 4:
             raise RunError("the machine has no more memory")
@@ -229,14 +230,6 @@ def test_luminance_and_niqe_are_measured_on_demand(make_config: Make, images: Pa
 def test_images_too_small_for_niqe_are_refused(make_config: Make, tmp_path: Path) -> None:
     with pytest.raises(ClearsightError, match="96"):
         run(make_config(metrics=["niqe"]), root=tmp_path, workers=1)
-
-
-def test_a_damaged_chunk_is_named(make_config: Make, finished: Path, tmp_path: Path) -> None:
-    chunk = next(finished.glob("cells/*/chunk-00001.parquet"))
-    chunk.write_bytes(b"PAR1 and then nothing")
-    (finished / "DONE").unlink()
-    with pytest.raises(RunError, match=f"{chunk.name}: damaged.*delete it and run again"):
-        run(make_config(), root=tmp_path / "runs", workers=1)
 
 
 def test_an_unknown_device_is_refused(make_config: Make, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from clearsight.pipelines.training.loop import CHECKPOINT, StepReport, train
 from clearsight.pipelines.training.optimiser import factor, optimiser
 from clearsight.pipelines.training.publishing import Trained
 from clearsight.pipelines.training.scoring import Score, score
+from clearsight.pipelines.training.state import State
 
 CLASSES = ("blue", "green", "red")
 
@@ -533,6 +534,44 @@ def test_checkpoint_round_trip_and_atomic_write(tmp_path: Path, monkeypatch: pyt
         write(path, Checkpoint({}, {"step": 4}))
     assert read(path).facts == {"step": 3}
     assert [each.name for each in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_a_checkpoint_with_one_wrong_byte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    write(path, Checkpoint({"model": {"a": torch.arange(3.0)}}, {"step": 3}))
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(RunError, match="it is damaged, or was written by an older version; delete it"):
+            read(path)
+    path.rename(tmp_path / "other")
+    (tmp_path / "other").write_bytes(whole)
+    with pytest.raises(RunError, match="it is damaged"):
+        read(tmp_path / "other")
+
+
+def test_facts_of_odd_types_are_refused(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    train(make(epochs=1), folder=tmp_path, device="cpu")
+    path = tmp_path / CHECKPOINT
+    whole = read(path)
+    model = make().model.model_copy(update={"classes": 3}).build()
+    networks: dict[str, nn.Module] = {MODEL: model}
+    optimisers: dict[str, torch.optim.Optimizer] = {MODEL: optimiser(model.parameters(), make().optimiser)}
+    refused = 0
+    for name in ("step", "elapsed", "checked", "best_rank", "curve", "whole", "stretch"):
+        for odd in ("x", {}, [1], [[]], {"x": 1}, [None, None]):
+            write(path, Checkpoint(whole.tensors, whole.facts | {name: odd}))
+            try:
+                State(networks, optimisers, None).resume(path, whole.facts["data"])
+            except RunError:
+                refused += 1
+    assert refused >= 7 * 4
+    for facts in ({}, [], 3):
+        write(path, Checkpoint(whole.tensors, facts))  # type: ignore[arg-type]
+        with pytest.raises(RunError, match="data have changed|not a readable checkpoint"):
+            State(networks, optimisers, None).resume(path, whole.facts["data"])
 
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes" / "train").glob("*.yaml"))

@@ -1,0 +1,89 @@
+"""`Job`: what the processes of a run are told; `CellChunk`: what each does at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clearsight.data.contract.column import Column
+from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.seals import Seal, chunk_seal, images_key
+from clearsight.data.sources.base import Entry, Source
+from clearsight.defend.attacks.base import Attack
+from clearsight.pipelines.metrics.base import Measurement
+from clearsight.pipelines.runs.grid import Cell
+from clearsight.pipelines.systems.graph import Graph
+
+if TYPE_CHECKING:
+    from clearsight.pipelines.config.conditions import Corrupting
+
+CHANGED = "the data changed during the run: run again, and all images are taken in anew"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process must know, plain enough to be sent to it."""
+
+    folder: RunFolder
+    source: Source
+    entries: tuple[Entry, ...]
+    digests: tuple[str, ...]
+    """What each image held when it was taken in; one that holds something else by now is not measured."""
+    graphs: dict[str, Graph]
+    corruptions: dict[str, Corrupting]
+    attacks: dict[str, Attack]
+    seed: int
+    draws: int
+    """Fresh draws that vote where a system has random parts."""
+    chunk: int
+    device: str
+    measurements: tuple[Measurement, ...]
+    """What is measured of every image."""
+    shown: frozenset[int]
+    """Positions of the images that are kept for the report."""
+
+    def positions(self, number: int) -> range:
+        """Return which entries chunk ``number`` holds."""
+        return range(number * self.chunk, min((number + 1) * self.chunk, len(self.entries)))
+
+    def samples(self, positions: Sequence[int]) -> list[Sample]:
+        """Decode the images at these positions.
+
+        Raises:
+            DataError: one has changed since it was taken in, or has gone.
+        """
+        entries = [self.entries[i] for i in positions]
+        found = self.source.read(entries, [self.digests[i] for i in positions])
+        samples = [sample for sample in found if isinstance(sample, Sample)]
+        for sample in found:
+            if isinstance(sample, Skipped):
+                raise DataError(sample.reason, where=f"image '{sample.id}'", hint=CHANGED)
+        return samples
+
+    def seal(self, cell: Cell, number: int) -> Seal:
+        """Return the seal of a chunk of a cell, to be filled or opened."""
+        positions = self.positions(number)
+        images = images_key(self.entries[positions.start : positions.stop])
+        return chunk_seal(self.folder, cell.key, number, images)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Return the columns that are measured."""
+        return tuple(column for measurement in self.measurements for column in measurement.columns)
+
+    @property
+    def chunks(self) -> int:
+        """Return how many chunks there are."""
+        return -(-len(self.entries) // self.chunk)
+
+
+@dataclass(frozen=True)
+class CellChunk:
+    """One chunk under one condition, with the cells that lack it."""
+
+    condition: str
+    number: int
+    cells: tuple[Cell, ...]
