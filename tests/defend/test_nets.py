@@ -13,10 +13,11 @@ from clearsight.data.initial import fresh, initialise
 from clearsight.defend.classifiers.preact_resnet import PreActResNet
 from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.classifiers.wide_resnet import WideResNet
-from clearsight.defend.networks.blocks import PreActBlock
+from clearsight.defend.networks.blocks import PreActBlock, Shortcut
 from clearsight.defend.networks.preact_resnet import PreActResNet as PreActResNetNet
 from clearsight.defend.networks.small_convnet import SmallConvNet as SmallConvNetNet
 from clearsight.defend.networks.wide_resnet import WideResNet as WideResNetNet
+from clearsight.pipelines.systems.device import layout
 
 
 def parameters(module: nn.Module) -> int:
@@ -130,3 +131,36 @@ def test_classes_must_be_known() -> None:
     for spec in (SmallConvNet(), PreActResNet(), WideResNet()):
         with pytest.raises(ConfigError, match="classes"):
             spec.build()
+
+
+@pytest.mark.parametrize("channels", [(1, 4), (3, 8), (7, 16), (8, 16), (9, 12), (16, 32), (24, 48)])
+@pytest.mark.parametrize("stride", [2, 3, (2, 1)])
+@pytest.mark.parametrize("size", [(2, 8, 8), (16, 33, 31), (4, 64, 64)])
+def test_a_strided_shortcut_has_the_gradient_of_a_convolution(
+    channels: tuple[int, int], stride: int | tuple[int, int], size: tuple[int, int, int]
+) -> None:
+    """With channels last, where torch itself corrupts the heap (`Conv2d(8, 16, 1, 2)` of 16 x 64 x 64)."""
+    generator = Rng(0).at("shortcut", channels, size).torch()
+    count, height, width = size
+    plain = nn.Conv2d(*channels, 1, stride, bias=False)
+    ours = Shortcut(*channels, 1, stride, bias=False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ours.load_state_dict(plain.state_dict())
+    x = torch.randn(count, channels[0], height, width, generator=generator)
+    found = []
+    for layer, order in ((plain, torch.contiguous_format), (ours, torch.channels_last)):
+        leaf = x.clone().to(memory_format=order).requires_grad_()
+        out = layer(leaf)
+        weights = torch.linspace(-1, 1, out.numel()).view(out.shape)
+        found.append([out, *torch.autograd.grad((out * weights).sum(), [leaf, layer.weight])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), plain(x), rtol=1e-4, atol=1e-4)
+
+
+def test_networks_of_others_are_trained_with_plain_layout_where_torch_may_crash() -> None:
+    for channels in (8, 64):
+        assert layout(nn.Conv2d(channels, channels, 1, 2), "cpu") is torch.contiguous_format
+        assert layout(nn.Conv2d(channels, channels, 1, 2), "cuda") is torch.channels_last
+        assert layout(nn.Conv2d(channels, channels, 3, 2), "cpu") is torch.channels_last
+    assert layout(PreActResNetNet(10, 10, 8), "cpu") is torch.channels_last
