@@ -7,9 +7,11 @@ only when it is called.
 from __future__ import annotations
 
 import shutil
+import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -84,11 +86,57 @@ def get(name: str, *, on_progress: BytesDone | None = None, base_url: str | None
         raise DataError(f"no download '{name}'", hint=near_miss(name, DOWNLOADS))
     wanted = DOWNLOADS[name]
     target = home() / "data" / name
-    if (target / wanted.folder).is_dir():
+    if _finished(target / wanted.folder):
         return target
     target.mkdir(parents=True, exist_ok=True)
-    part = target / f"{wanted.file}.part"
     url = f"{(base_url or wanted.base_url).rstrip('/')}/{wanted.file}"
+    with _alone(target):
+        # Another call may have brought it meanwhile.
+        if not _finished(target / wanted.folder):
+            _bring(url, target, wanted, on_progress)
+    return target
+
+
+def _finished(folder: Path) -> bool:
+    """Return whether a set is there: an empty folder is none."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other calls out of a folder: two that write into one file would spoil it.
+
+    Raises:
+        DataError: another process is at work there.
+    """
+    with target.with_name(f".{target.name}.lock").open("a") as file:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            raise DataError(
+                "another process downloads this set", where=str(target), hint="wait until it is done"
+            ) from None
+        yield
+
+
+def _lock(number: int) -> None:
+    """Lock an open file until it is closed, or raise `OSError` where another process holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _bring(url: str, target: Path, wanted: Download, on_progress: BytesDone | None) -> None:
+    part = target / f"{wanted.file}.part"
+    if part.is_symlink() or (part.exists() and not part.is_file()):
+        raise DataError(
+            "is no plain file, but stands where a download goes", where=str(part), hint="delete it"
+        )
     if not (part.is_file() and digest(part) == wanted.sha256):
         found = _fetch(url, part, on_progress)
         if found != wanted.sha256:
@@ -100,7 +148,6 @@ def get(name: str, *, on_progress: BytesDone | None = None, base_url: str | None
             )
     _unpack(part, target, wanted.folder)
     part.unlink()
-    return target
 
 
 def _fetch(url: str, part: Path, on_progress: BytesDone | None) -> str:
@@ -164,6 +211,9 @@ def _unpack(archive: Path, target: Path, folder: str) -> None:
         inside = Path(temporary) / folder
         if not inside.is_dir():
             raise DataError(f"holds no folder {folder}", where=str(archive))
+        if (target / folder).is_dir():
+            # An empty one: into it, the new one would be moved.
+            (target / folder).rmdir()
         shutil.move(inside, target / folder)
 
 

@@ -212,3 +212,38 @@ def test_addresses_and_checksums_are_well_formed() -> None:
     for name, entry in DOWNLOADS.items():
         assert entry.base_url.startswith("https://"), name
         assert len(bytes.fromhex(entry.sha256)) == 32
+
+
+def test_an_empty_folder_is_no_finished_download(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch)
+    (tmp_path / "home" / "data" / "set" / "set-py").mkdir(parents=True)
+    folder = get("set", base_url=server.url)
+    assert (folder / "set-py" / "data_batch_1").read_bytes() == NOISE
+    assert not (folder / "set-py" / "set-py").exists()
+
+
+def test_a_link_where_the_partial_file_goes_is_not_followed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch)
+    target = tmp_path / "home" / "data" / "set"
+    target.mkdir(parents=True)
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    (target / "set.tar.gz.part").symlink_to(precious)
+    with pytest.raises(DataError, match="is no plain file, but stands where a download goes"):
+        get("set", base_url=server.url)
+    assert precious.read_bytes() == b"mine"
+
+
+def test_two_downloads_at_a_time_do_not_mix(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch)
+    target = tmp_path / "home" / "data" / "set"
+    target.mkdir(parents=True)
+    with downloads._alone(target), pytest.raises(DataError, match="another process downloads this set"):
+        get("set", base_url=server.url)
+    assert (get("set", base_url=server.url) / "set-py" / "batches.meta").read_bytes() == b"meta"
