@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-all check format schema clean
+.PHONY: quickstart test test-all check format schema clean fuzz
 
 quickstart: $(READY)
 	$(BIN)/clearsight run pipelines/recipes/quickstart.yaml
@@ -14,6 +14,12 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Damaged input of every kind: `make fuzz SECONDS=3600 SEED=1`.
+SECONDS ?= 60
+SEED ?= 0
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 check: $(READY) .typing
 	$(BIN)/ruff check .

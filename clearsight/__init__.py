@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.api.models import export as export
     from clearsight.pipelines.api.models import load as load
     from clearsight.pipelines.api.models import train as train
+    from clearsight.pipelines.api.trust import check as check
     from clearsight.pipelines.evaluation.api import evaluate as evaluate
     from clearsight.pipelines.evaluation.api import open_run as open_run
     from clearsight.pipelines.inference.session import Session as Session
@@ -34,6 +35,7 @@ if (_checkout / "pyproject.toml").is_file() and (_checkout / "pipelines").is_dir
 _HOME = {
     "Session": "clearsight.pipelines.inference.session",
     "chain": "clearsight.pipelines.systems.graph",
+    "check": "clearsight.pipelines.api.trust",
     "corrupt": "clearsight.pipelines.api.images",
     "evaluate": "clearsight.pipelines.evaluation.api",
     "export": "clearsight.pipelines.api.models",
@@ -48,6 +50,7 @@ __all__ = [
     "Session",
     "__version__",
     "chain",
+    "check",
     "corrupt",
     "evaluate",
     "export",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clearsight.data.contract.registry import Registry
 from clearsight.data.corruptions.base import Corruption
 from clearsight.data.home import locate
+from clearsight.data.media.files import subfolders
 from clearsight.data.sources.base import Source
 
 CORRUPTIONS = Registry("corruption", Corruption, "clearsight.data.corruptions")
@@ -25,5 +26,5 @@ def images_at(path: str, size: int | None = None) -> Source:
     fields = {"path": str(place), "size": size}
     if place.is_file() and place.suffix == ".parquet":
         return SOURCES.parse({"kind": "parquet", **fields})
-    classed = place.is_dir() and any(child.is_dir() for child in place.iterdir())
+    classed = place.is_dir() and bool(subfolders(place))
     return SOURCES.parse({"kind": "folder" if classed else "files", **fields})

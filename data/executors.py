@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import Any, Protocol, TypeVar
 
@@ -87,6 +87,7 @@ class ProcessPool:
             RunError: a process died.
         """
         waiting = iter(units)
+        others = set(active_children())
         pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (start, job))
         running: dict[Future[Any], U] = {}
         try:
@@ -102,6 +103,12 @@ class ProcessPool:
             raise RunError(
                 "a worker process died (out of memory, or killed)", where=self.where, hint=self.hint
             ) from None
+        except BaseException as error:
+            # Whoever stops the program does not wait for units to end; what they wrote is whole or not there.
+            if not isinstance(error, Exception):
+                for process in set(active_children()) - others:
+                    process.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from clearsight.data.contract.errors import DataError, RunError
+
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take."""
 
 
 def home() -> Path:
     """Return ``$CLEARSIGHT_HOME``, by default the platform's cache folder."""
     if told := os.environ.get("CLEARSIGHT_HOME"):
-        return Path(told).expanduser()
+        return expanded(told)
     from platformdirs import user_cache_path
 
     return user_cache_path("clearsight")
@@ -29,7 +34,7 @@ def locate(path: str) -> Path:
     given = expanded(path)
     places = [Path.cwd(), home() / "data"]
     if told := os.environ.get("CLEARSIGHT_DATA"):
-        places.insert(1, Path(told).expanduser())
+        places.insert(1, expanded(told))
     for place in places:
         if (place / given).exists():
             return (place / given).resolve()
@@ -41,7 +46,8 @@ def locate(path: str) -> Path:
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` and environment variables (``$HOME``) replaced, as a shell does it."""
-    return Path(os.path.expandvars(path)).expanduser()
+    # Not Path.expanduser, which stops at users that are not there; a shell leaves their names alone.
+    return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
 def writable_folder(path: Path) -> Path:
@@ -67,9 +73,36 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def temporary_path(path: Path, ending: str = "") -> Path:
+    """Return the name under which this process writes a file until it is whole.
+
+    Args:
+        path: the file; its name may be as long as file systems allow (255 bytes).
+        ending: that programs know the format by.
+    """
+    return path.with_name(f"{_beginning(path.name)}{os.getpid()}.tmp{ending}")
+
+
+def _beginning(name: str) -> str:
+    """Return what all temporary names of a file begin with; shortened where the rest would not fit."""
+    bytes_ = os.fsencode(name)
+    if len(bytes_) <= LONGEST_NAME - len(f"..{2**64}.tmp.jpeg"):
+        return f".{name}."
+    return f".{hashlib.sha256(bytes_).hexdigest()}."
+
+
+def remove_half_written(folder: Path, names: Iterable[str]) -> None:
+    """Delete the temporary files of some files of a folder, which a killed process left there."""
+    known = {_beginning(name) for name in names}
+    for path in folder.glob(".*.tmp*"):
+        beginning, dot, _ = path.name.rpartition(".tmp")[0].rpartition(".")
+        if beginning + dot in known:
+            path.unlink(missing_ok=True)
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then move it into place: it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)

@@ -34,6 +34,8 @@ def plain_errors(
 def by_onnxruntime(error: Exception) -> bool:
     """Return whether onnxruntime raised the error: of its own classes, or a plain RuntimeError.
 
-    Failures of providers and of allocations come as plain RuntimeErrors.
+    Failures of providers and of allocations come as plain RuntimeErrors, names that are no text as
+    UnicodeDecodeErrors.
     """
-    return type(error).__module__.startswith("onnxruntime") or isinstance(error, RuntimeError)
+    own = type(error).__module__.startswith("onnxruntime")
+    return own or isinstance(error, (RuntimeError, UnicodeDecodeError))

@@ -15,6 +15,7 @@ from clearsight.data.contract.deployed import KEY, Deployed, Input, read
 from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.spec import Flow
 from clearsight.data.onnx_errors import plain_errors
+from clearsight.data.onnx_run import Stoppable, beside
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -53,19 +54,21 @@ class OnnxNetwork(nn.Module):
         """
         super().__init__()
         self.path = path
-        self._session = _open(path, device)
-        self.provider = self._session.get_providers()[0]
+        session = _open(path, device)
+        self._calls = Stoppable(session)
+        self.provider = session.get_providers()[0]
         if self.provider != PROVIDERS[device]:
             raise ConfigError(
                 f"onnxruntime gives {self.provider}, not {PROVIDERS[device]}",
                 where=str(path),
                 hint="write device: cpu, or install onnxruntime-gpu and its CUDA libraries",
             )
-        told = self._session.get_modelmeta().custom_metadata_map
-        self.deployed: Deployed | None = read(told, str(path)) if KEY in told else None
-        self.input = _input(self._session, path, self.deployed)
         self._gives = gives
-        self._output, shape = _output(self._session, gives, output, path)
+        with plain_errors(path, "it cannot be read", HINT):
+            told = session.get_modelmeta().custom_metadata_map
+            self.deployed: Deployed | None = read(told, str(path)) if KEY in told else None
+            self.input = _input(session, path, self.deployed)
+            self._output, shape = _output(session, gives, output, path)
         self.classes = shape[1] if gives is Flow.LOGITS and isinstance(shape[1], int) else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,8 +113,7 @@ class OnnxNetwork(nn.Module):
 
     def _run(self, images: NDArray[Any]) -> NDArray[Any]:
         with plain_errors(self.path, "onnxruntime cannot run it on these images", HINT):
-            found: NDArray[Any] = self._session.run([self._output], {self.input.name: images})[0]
-        return found
+            return self._calls.run([self._output], {self.input.name: images})[0]
 
 
 def _open(path: Path, device: str) -> ort.InferenceSession:
@@ -123,7 +125,7 @@ def _open(path: Path, device: str) -> ort.InferenceSession:
     options.log_severity_level = 4
     providers = list(dict.fromkeys((PROVIDERS[device], PROVIDERS["cpu"])))
     with plain_errors(path, "onnxruntime cannot open it", HINT):
-        return ort.InferenceSession(str(path), options, providers=providers)
+        return beside(lambda: ort.InferenceSession(str(path), options, providers=providers))
 
 
 def _input(session: ort.InferenceSession, path: Path, deployed: Deployed | None) -> Input:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.data.contract.errors import WeightsError, near_miss
+from clearsight.data.contract.errors import WeightsError, first_line, near_miss
 from clearsight.data.home import home, replace_file
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 MODEL, CARD = "model.safetensors", "card.json"
 ROOMS = ("restore", "defend")
@@ -79,11 +79,16 @@ def find(name: str) -> Weights:
 def _read(folder: Path) -> Weights:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read the card: {error}", where=str(folder / CARD)) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"cannot read the card: {first_line(error)}", where=str(folder / CARD)) from None
     missing = [name for name in REQUIRED if name not in card] if isinstance(card, dict) else list(REQUIRED)
     if missing:
         raise WeightsError(f"the card lacks {', '.join(missing)}", where=str(folder / CARD))
+    if not isinstance(card["spec"], dict) or not isinstance(card["spec"].get("kind"), str):
+        raise WeightsError("'spec' of the card names no kind", where=str(folder / CARD))
+    for name in ("id", "sha256"):
+        if not isinstance(card[name], str):
+            raise WeightsError(f"'{name}' of the card is no text", where=str(folder / CARD))
     return Weights(folder, card)
 
 
@@ -105,16 +110,42 @@ def digest(path: Path) -> str:
 
 
 def state(name: str) -> dict[str, Tensor]:
-    """Return the tensors of the weights called ``name`` (floats as float32), after checking their sha256."""
+    """Return the tensors of the weights called ``name`` (floats as float32), after checking their sha256.
+
+    Raises:
+        WeightsError: there are none, they are damaged, or they are not what their card says.
+    """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     weights = find(name)
     verify(weights)
-    tensors = load_file(weights.folder / MODEL)
+    try:
+        tensors = load_file(weights.folder / MODEL)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"is no whole safetensors file: {first_line(error)}", where=str(weights.folder / MODEL)
+        ) from None
     return {
         key: value.to(torch.float32) if value.is_floating_point() else value for key, value in tensors.items()
     }
+
+
+def load_into(network: nn.Module, name: str) -> None:
+    """Put the weights called ``name`` into a network.
+
+    Raises:
+        WeightsError: as `state`, or tensors are missing, too many, or of other shapes than the network's.
+    """
+    try:
+        network.load_state_dict(state(name), strict=True)
+    except RuntimeError as error:
+        told = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise WeightsError(
+            f"weights '{name}' do not fit the network: {' '.join(told[1:2]) or first_line(error)}",
+            hint="their card describes another network",
+        ) from None
 
 
 def save(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, first_line
 from clearsight.data.contract.part import Part, check_images
-from clearsight.data.weights import state
+from clearsight.data.weights import load_into
 from clearsight.defend.base import ClassifierSpec
 
 FAULTS = (
@@ -46,7 +46,7 @@ class Classifier(Part[ClassifierSpec]):
         self.register_buffer("std", torch.tensor(resolved.std).view(1, 3, 1, 1), persistent=False)
         self.network = resolved.network()
         if resolved.weights is not None:
-            self.network.load_state_dict(state(resolved.weights), strict=True)
+            load_into(self.network, resolved.weights)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

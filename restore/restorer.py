@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part, check_images
-from clearsight.data.weights import state
+from clearsight.data.weights import load_into
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.ops.pad import pad
 
@@ -24,7 +24,7 @@ class Restorer(Part[RestorerSpec]):
         self.facts = resolved.facts
         self.network = resolved.network()
         if self.network is not None and resolved.weights is not None:
-            self.network.load_state_dict(state(resolved.weights), strict=True)
+            load_into(self.network, resolved.weights)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
-from clearsight.data.home import replace_file
+from clearsight.data.home import replace_file, temporary_path
 from clearsight.data.seals import stored
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _assemble(job: CorruptJob, kind: str, report: Report, path: Path) -> str:
     import numpy as np
 
     total, first = sum(report.counts), 0
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     whole = np.lib.format.open_memmap(temporary, "w+", np.uint8, (5 * total, *(report.shape or ())))
     _reserve(temporary)
     for number, count in enumerate(report.counts):

@@ -41,6 +41,7 @@ class Written:
         corruptions: number of (type, severity) pairs.
         made: corrupted images that this call made; the others were there already.
         skipped: images that could not be used, with reasons, in stored order.
+        passed_over: files beside the images that were not used, with reasons.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Written:
     corruptions: int
     made: int
     skipped: tuple[Skipped, ...]
+    passed_over: tuple[Skipped, ...] = ()
 
 
 def expand(
@@ -139,7 +141,7 @@ def write_benchmark(
         discard_damaged(job)
     report = run_all(job, index.entries, digests, workers, on_progress or (lambda done, total: None))
     checksums.close(out, finish_cifar(job, report) if layout == "cifar_c" else report.sums)
-    return _close(out, key, config, report, len(index.entries), len(corruptions))
+    return _close(out, key, config, report, index, len(corruptions))
 
 
 def _check(corruptions: Sequence[Corruption], layout: Layout) -> None:
@@ -261,17 +263,18 @@ def _json(value: Any) -> bytes:
 
 
 def _close(
-    out: Path, key: str, config: dict[str, Any], report: Report, entries: int, corruptions: int
+    out: Path, key: str, config: dict[str, Any], report: Report, index: Index, corruptions: int
 ) -> Written:
     from clearsight.data.home import replace_file
 
-    images = entries - len(report.skipped)
+    images = len(index.entries) - len(report.skipped)
     manifest = {
         "key": key,
         "config": config,
         "images": images,
-        "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in report.skipped],
+        "skipped": [vars(skipped) for skipped in report.skipped],
+        "passed_over": [vars(skipped) for skipped in index.passed_over],
     }
     replace_file(out / MANIFEST, _json(manifest))
     (out / PLAN).unlink(missing_ok=True)
-    return Written(out, images, corruptions, report.made, tuple(report.skipped))
+    return Written(out, images, corruptions, report.made, tuple(report.skipped), index.passed_over)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError, first_line
 
 KEY = "clearsight"
 """Name of the metadata entry that holds all this as JSON."""
@@ -121,12 +121,15 @@ def read(metadata: Mapping[str, str], where: str) -> Deployed:
                 f"it is of format {found}, this clearsight reads up to {FORMAT}", where=where, hint="update"
             )
         told["input"] = _made(Input, told["input"])
+        for name in ("outputs", "classes"):
+            if not isinstance(told[name], list):
+                raise TypeError(f"{name} is {told[name]!r:.60}")
         told["outputs"] = tuple(_made(Output, each) for each in told["outputs"])
         told["classes"] = tuple(told["classes"])
         return _made(Deployed, told)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(
-            f"its description is damaged: {error}", where=where, hint="export it again"
+            f"its description is damaged: {first_line(error)}", where=where, hint="export it again"
         ) from None
 
 

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from enum import StrEnum
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from clearsight.data.contract.errors import near_miss
@@ -21,13 +29,21 @@ if TYPE_CHECKING:
     from clearsight.data.contract.part import Part
 
 
+FRACTION = re.compile(r"\s*([-+]?[0-9]{1,15})\s*/\s*([0-9]{1,15})\s*")
+"""Whole numbers that a float holds exactly."""
+
+
 def _number(value: Any) -> Any:
     """Read ``"8/255"`` as a float; leave everything else to pydantic."""
     if isinstance(value, str):
         try:
-            return float(Fraction(value.replace(" ", "")))
+            parts = FRACTION.fullmatch(value)
+            number = int(parts[1]) / int(parts[2]) if parts else float(value)
         except (ValueError, ZeroDivisionError):
-            raise ValueError(f"'{value}' is not a number (write 0.03, 2e-4 or 8/255)") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"'{value:.40}' is not a number (write 0.03, 2e-4 or 8/255)")
+        return number
     return value
 
 
@@ -51,6 +67,8 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     revision: ClassVar[int] = 1
+    executes: ClassVar[str] = ""
+    """Name of the field that names code of the user's, which using this spec executes."""
     old_names: ClassVar[dict[str, str]] = {}
     """Former names of fields, old -> new: configs, recipes and cards that use them are still read."""
     old_values: ClassVar[dict[str, dict[str, str]]] = {}
@@ -220,7 +238,14 @@ class PartSpec(Spec):
         known = type(self).model_fields
         told = {name: value for name, value in trained.items() if name in known}
         chosen = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).model_validate(told | chosen)
+        try:
+            return type(self).model_validate(told | chosen)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise WeightsError(
+                f"the card of weights '{self.weights}' describes no {self.name}: "
+                f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from None
 
     def ready(self) -> None:
         """Raise `WeightsError` unless the weights are there and fit the fields."""

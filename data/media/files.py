@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 
 from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Skipped
+from clearsight.data.contract.text import printable
 from clearsight.data.media.images import SUFFIXES
+from clearsight.data.media.walk import EVERYTHING, Walked, walk
 
 
-def images(folder: Path, pattern: str = "**/*") -> list[str]:
-    """Return the images below ``folder`` that a glob matches, as sorted relative POSIX paths.
+def images(folder: Path, pattern: str = EVERYTHING) -> Walked:
+    """Return the images below ``folder`` that a glob matches, and what is passed over.
 
-    Files are recognised by their ending; hidden files and folders are left out (some systems put a hidden
+    Files are recognised by their ending; hidden files and folders are not used (some systems put a hidden
     ``._x.jpg`` beside every image).
 
     Raises:
         DataError: the pattern is not a valid glob.
     """
     try:
-        matches = list(folder.glob(pattern))
+        return walk(folder, SUFFIXES, pattern)
     except (ValueError, NotImplementedError) as error:
         raise DataError(f"is not a valid glob: {error}", where=pattern) from None
-    found = (path for path in matches if path.suffix.lower() in SUFFIXES and path.is_file())
-    inside = (path.relative_to(folder) for path in found)
-    return sorted({path.as_posix() for path in inside if not _hidden(path)})
+
+
+def none_found(what: str, where: str, passed_over: Sequence[Skipped]) -> DataError:
+    """Return the error of a place that holds nothing of use, with the first of what was passed over."""
+    hint = "check the path and the file endings"
+    if passed_over:
+        first = passed_over[0]
+        hint = f"{len(passed_over)} passed over, the first: {first.id} {first.reason}"
+    return DataError(f"holds no {what}", where=where, hint=hint)
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -34,12 +45,18 @@ def subfolders(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError("is not a folder", where=str(folder))
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(Path(path.name)))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def printable(name: str) -> str:
-    """Return a file name as valid text: bytes that are not UTF-8 are written as escapes."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+def beside(folder: Path) -> list[Skipped]:
+    """Return what lies directly below ``folder`` and is none of its `subfolders`, with the reason."""
+    return [
+        Skipped(
+            printable(path.name),
+            "is a hidden folder" if path.is_dir() else "lies beside the class folders, in no class",
+        )
+        for path in sorted(set(folder.iterdir()).difference(subfolders(folder)))
+    ]
 
 
 def content(path: Path) -> bytes:
@@ -49,10 +66,9 @@ def content(path: Path) -> bytes:
         DataError: it cannot be read.
     """
     try:
+        # What waits for another program (a pipe, a device) would never come to its end.
+        if not S_ISREG(path.stat().st_mode):
+            raise DataError("is not a file", where=str(path))
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

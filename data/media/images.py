@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clearsight.data.contract.errors import DataError, ShapeError
+from clearsight.data.contract.errors import DataError, ShapeError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,10 +74,9 @@ def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") 
     """
     where = name or (str(data) if isinstance(data, Path) else "")
     if isinstance(data, Path):
-        try:
-            data = data.read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}", where=where) from None
+        from clearsight.data.media.files import content
+
+        data = content(data)
     with opened(data, where) as image:
         return _pixels(image, max_pixels, where)
 
@@ -151,7 +150,7 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
         quality: 1 to 100, libjpeg's scale.
 
     Raises:
-        ShapeError: another type or shape.
+        ShapeError: another type or shape, or a side that is too long for JPEG.
         ValueError: a quality outside 1 to 100.
     """
     if not 1 <= quality <= 100:
@@ -168,7 +167,11 @@ def _encode(image: NDArray[np.uint8], kind: str, **options: int | str) -> bytes:
         )
     pixels = image[:, :, 0] if image.shape[2] == 1 else image
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(out, format=kind, **options)
+    try:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(out, format=kind, **options)
+    except DAMAGE as error:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise ShapeError(f"{size} pixels cannot be stored as {kind}: {first_line(error)}") from None
     return out.getvalue()
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.sample import Skipped
+from clearsight.data.home import expanded
+from clearsight.data.media.files import none_found
 from clearsight.data.media.images import SUFFIXES
 from clearsight.data.media.lossless import REPLACED, WRITTEN
+from clearsight.data.media.walk import EVERYTHING, walk
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """Codec that is written for each ending of videos."""
@@ -30,20 +36,35 @@ def split(given: str) -> tuple[Path, str]:
     Raises:
         DataError: neither is there.
     """
-    path = Path(given).expanduser()
+    path = expanded(given)
     if path.is_dir():
-        return path, "**/*"
+        return path, EVERYTHING
     if not GLOB & set(given):
         raise DataError("no such file or folder", where=given)
     fixed = next(place for place, part in enumerate(path.parts) if GLOB & set(part))
     return Path(*path.parts[:fixed]), str(PurePath(*path.parts[fixed:]))
 
 
-def found(given: str, leave_out: Path | None) -> tuple[Path, tuple[str, ...]]:
-    """Return the folder, and the images and videos below it that ``given`` means, sorted.
+@dataclass(frozen=True)
+class Found:
+    """Images and videos.
+
+    Attributes:
+        root: the folder that they lie below.
+        names: relative to ``root``, sorted.
+        passed_over: files beside them that are not used, with reasons.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    passed_over: tuple[Skipped, ...] = ()
+
+
+def found(given: str, leave_out: Path | None) -> Found:
+    """Return the images and videos that ``given`` means.
 
     Folders are searched to the bottom. Below folders and globs files are known by their ending, and hidden
-    ones are left out; what is named by itself is taken whatever it is called.
+    ones are passed over; what is named by itself is taken whatever it is called.
 
     Args:
         given: a file, a folder, or a glob.
@@ -53,26 +74,17 @@ def found(given: str, leave_out: Path | None) -> tuple[Path, tuple[str, ...]]:
         ConfigError: no glob.
         DataError: nothing is there.
     """
-    path = Path(given).expanduser()
+    path = expanded(given)
     if path.is_file():
-        return path.parent, (path.name,)
+        return Found(path.parent, (path.name,))
     root, pattern = split(given)
     try:
-        names = tuple(sorted(_names(root, pattern, leave_out.resolve() if leave_out else None)))
+        walked = walk(root, KNOWN, pattern, leave_out)
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f"is not a valid glob: {error}", where=pattern) from None
-    if not names:
-        raise DataError("holds no images or videos", where=given)
-    return root, names
-
-
-def _names(root: Path, pattern: str, leave_out: Path | None) -> Iterator[str]:
-    for path in root.glob(pattern):
-        relative = path.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts) or path.suffix.lower() not in KNOWN:
-            continue
-        if path.is_file() and (leave_out is None or leave_out not in path.resolve().parents):
-            yield relative.as_posix()
+    if not walked.names:
+        raise none_found("images or videos", given, walked.passed_over)
+    return Found(root, tuple(walked.names), tuple(walked.passed_over))
 
 
 def written(name: str) -> str:
@@ -86,13 +98,21 @@ def written(name: str) -> str:
     return path.with_suffix(REPLACED[ending]).as_posix() if ending in REPLACED else f"{name}.png"
 
 
+def _places(path: Path) -> Iterator[Path | tuple[int, int]]:
+    """Yield what a file is known by: its path without links and, where it is there, its place on the disk."""
+    yield path.resolve()
+    with suppress(OSError):
+        facts = path.stat()
+        yield facts.st_dev, facts.st_ino
+
+
 def protect(sources: Iterable[Path], targets: Iterable[Path], hint: str) -> None:
     """Refuse results that would overwrite inputs.
 
     Raises:
         ConfigError: the first such result.
     """
-    inputs = {source.resolve() for source in sources}
+    inputs = {place for source in sources for place in _places(source)}
     for target in targets:
-        if target.resolve() in inputs:
+        if inputs.intersection(_places(target)):
             raise ConfigError("would be overwritten, and it is an input", where=str(target), hint=hint)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError, first_line
 from clearsight.data.media.files import content
 from clearsight.data.media.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
 
@@ -45,6 +45,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 DEEP = {"PNG": "I;16", "TIFF": "I;16", "PPM": "I", "JPEG2000": "I;16"}
 """Formats that hold 16 bits a pixel, and Pillow's mode for them."""
+LONGEST = {"WEBP": 16_383, "JPEG": 65_500}
+"""Pixels that a side can have, where formats bound it more than `MAX_PIXELS` does."""
 TRANSPARENT = ("PNG", "TIFF", "WEBP", "JPEG2000")
 KEEPS_EXIF = ("PNG", "JPEG", "MPO", "WEBP")
 ORIENTATION, EXIF_FIELDS, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
@@ -177,7 +179,7 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
     """Return the file that ``path`` is to hold, in the format of its ending, and what could not be kept.
 
     Raises:
-        DataError: the format cannot hold the image's depth or transparency.
+        DataError: the format cannot hold the image's size, depth or transparency.
     """
     from PIL import Image
 
@@ -206,7 +208,14 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
     if exif:
         options["exif"] = exif
     out = io.BytesIO()
-    pillow.save(out, format=form, **options)
+    try:
+        pillow.save(out, format=form, **options)
+    except DAMAGE as error:
+        size, longest = f"{layers.shape[1]}x{layers.shape[0]}", LONGEST.get(form)
+        reason = f"sides have {longest} pixels at most" if longest else first_line(error)
+        raise DataError(
+            f"{size} pixels cannot be stored as {form}: {reason}", where=str(path), hint="write PNG files"
+        ) from None
     return out.getvalue(), tuple(notes)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,11 +38,20 @@ def opened(source: Path) -> Iterator[tuple[Any, int]]:
 
 
 def frames(capture: Any) -> Iterator[NDArray[np.uint8]]:
-    """Yield frames (h, w, 3) in RGB; while one is worked on, the next is decoded."""
+    """Yield frames (h, w, 3) in RGB; while one is worked on, the next is decoded.
+
+    Raises:
+        DataError: OpenCV stops at one, or has not the memory for it.
+    """
+    import cv2
+
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(capture.read)
         while True:
-            found, frame = coming.result()
+            try:
+                found, frame = coming.result()
+            except (cv2.error, MemoryError) as error:
+                raise DataError(f"its frames cannot be decoded: {first_line(error)}") from None
             if not found:
                 return
             coming = pool.submit(capture.read)

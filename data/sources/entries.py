@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clearsight.data.contract.sample import Skipped
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -24,7 +26,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """All images of a source, in stored order, without decoding any."""
+    """All images of a source, in stored order, without decoding any.
+
+    Attributes:
+        entries: the images.
+        classes: name of each class, by label; empty where there are no labels.
+        passed_over: files beside them that are not used, with reasons.
+    """
 
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]
+    passed_over: tuple[Skipped, ...] = ()

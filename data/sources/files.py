@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.home import locate
+from clearsight.data.contract.text import printable
+from clearsight.data.home import expanded, locate
 from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ class Files(Source):
         Raises:
             DataError: there are none.
         """
-        from clearsight.data.media.files import images, printable
+        from clearsight.data.media.files import images, none_found
+        from clearsight.data.media.walk import EVERYTHING, Walked
 
         root, pattern = _parts(self.path)
-        names = [root.name] if root.is_file() else images(root, pattern or "**/*")
-        if not names:
-            raise DataError("holds no images", where=self.path, hint="check the path and the file endings")
-        return Index(tuple(Entry(printable(name), None, printable(name), name) for name in names), ())
+        walked = Walked([root.name]) if root.is_file() else images(root, pattern or EVERYTHING)
+        if not walked.names:
+            raise none_found("images", self.path, walked.passed_over)
+        entries = (Entry(printable(name), None, printable(name), name) for name in walked.names)
+        return Index(tuple(entries), (), tuple(walked.passed_over))
 
     def _file(self, entry: Entry) -> Path:
         root, _ = _parts(self.path)
@@ -60,7 +63,7 @@ class Files(Source):
 
 def _parts(path: str) -> tuple[Path, str]:
     """Split a glob into the folder before its first wild part and the rest; other paths have no rest."""
-    parts = PurePosixPath(Path(path).expanduser().as_posix()).parts
+    parts = PurePosixPath(expanded(path).as_posix()).parts
     wild = next((number for number, part in enumerate(parts) if any(c in part for c in WILD)), None)
     if wild is None:
         return locate(path), ""

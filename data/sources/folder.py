@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Skipped
+from clearsight.data.contract.text import printable
 from clearsight.data.home import locate
 from clearsight.data.sources.base import Entry, Index, Source
 
@@ -31,17 +33,7 @@ class Folder(Source):
         Raises:
             DataError: no such folder, or one without class folders.
         """
-        from clearsight.data.media.files import images, printable
-
-        root = locate(self.path)
-        classes, labels = class_folders(root)
-        names = [
-            (label, f"{folder}/{inside}")
-            for folder, label in labels.items()
-            for inside in images(root / folder)
-        ]
-        entries = tuple(Entry(printable(name), label, printable(name), name) for label, name in names)
-        return Index(entries, classes)
+        return labelled(locate(self.path))
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
@@ -56,6 +48,30 @@ class Folder(Source):
         return content(locate(self.path) / str(entry.place))
 
 
+def labelled(root: Path, head: str = "") -> Index:
+    """List the images in the class folders below a folder.
+
+    Args:
+        root: the folder.
+        head: what ids begin with, before the path relative to ``root``.
+
+    Raises:
+        DataError: as of `class_folders`.
+    """
+    from clearsight.data.media.files import beside, images
+
+    classes, labels = class_folders(root)
+    entries: list[Entry] = []
+    passed_over = beside(root)
+    for folder, label in labels.items():
+        walked = images(root / folder)
+        for place in (f"{folder}/{inside}" for inside in walked.names):
+            name = printable(place)
+            entries.append(Entry(f"{head}{name}", label, name, place))
+        passed_over += (Skipped(f"{printable(folder)}/{it.id}", it.reason) for it in walked.passed_over)
+    return Index(tuple(entries), classes, tuple(passed_over))
+
+
 def class_folders(root: Path) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the classes below a folder, and class folder -> label.
 
@@ -66,7 +82,7 @@ def class_folders(root: Path) -> tuple[tuple[str, ...], dict[str, int]]:
         DataError: no class folders, or one that the manifest does not name.
     """
     from clearsight.data.benchmark.names import MANIFEST, class_order
-    from clearsight.data.media.files import printable, subfolders
+    from clearsight.data.media.files import subfolders
 
     folders = [folder.name for folder in subfolders(root)]
     if not folders:

@@ -38,8 +38,8 @@ class ImageNetC(Source):
         Raises:
             DataError: no such folder, corruption or severity.
         """
-        from clearsight.data.media.files import images, printable, subfolders
-        from clearsight.data.sources.folder import class_folders
+        from clearsight.data.media.files import subfolders
+        from clearsight.data.sources.folder import labelled
 
         corruptions = [folder.name for folder in subfolders(locate(self.path))]
         if self.corruption not in corruptions:
@@ -48,18 +48,7 @@ class ImageNetC(Source):
                 where=self.path,
                 hint=near_miss(self.corruption, corruptions),
             )
-        root = self._root()
-        classes, labels = class_folders(root)
-        names = [
-            (label, f"{folder}/{inside}")
-            for folder, label in labels.items()
-            for inside in images(root / folder)
-        ]
-        head = f"imagenet_c/{self.corruption}/{self.severity}"
-        entries = tuple(
-            Entry(f"{head}/{printable(name)}", label, printable(name), name) for label, name in names
-        )
-        return Index(entries, classes)
+        return labelled(self._root(), f"imagenet_c/{self.corruption}/{self.severity}/")
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""

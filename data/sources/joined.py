@@ -52,7 +52,8 @@ class Joined(Source):
             for number, index in enumerate(indices)
             for entry in index.entries
         )
-        return Index(entries, indices[0].classes)
+        passed_over = tuple(skipped for index in indices for skipped in index.passed_over)
+        return Index(entries, indices[0].classes, passed_over)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one image as its own source does."""

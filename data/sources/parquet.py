@@ -14,6 +14,7 @@ from pydantic import Field
 from clearsight.data.contract.errors import DataError, first_line, near_miss
 from clearsight.data.home import locate
 from clearsight.data.sources.base import Entry, Index, Source
+from clearsight.data.sources.selection import MOST_CLASSES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,7 @@ class Parquet(Source):
         path = locate(self.path)
         table, features = _facts(str(path), *_stamp(path), self.image_column, self.label_column)
         names, labels = table["names"], table["labels"]
-        classes = _class_names(features, self.label_column, labels)
+        classes = _class_names(features, self.label_column, labels, self.path)
         entries = tuple(
             Entry(
                 id=f"{path.stem}/{row:06d}",
@@ -148,13 +149,17 @@ def _features(metadata: dict[bytes, bytes]) -> dict[str, Any]:
 
 
 def _class_names(
-    features: dict[str, Any], column: str | None, labels: list[int | None] | None
+    features: dict[str, Any], column: str | None, labels: list[int | None] | None, where: str
 ) -> tuple[str, ...]:
     declared = features.get(column) if column else None
     if isinstance(declared, dict) and isinstance(declared.get("names"), list):
         return tuple(map(str, declared["names"]))
-    numbers = [label for label in labels or [] if isinstance(label, int)]
-    return tuple(map(str, range(max(numbers, default=-1) + 1)))
+    largest = max((label for label in labels or [] if isinstance(label, int)), default=-1)
+    if largest >= MOST_CLASSES:
+        raise DataError(
+            f"label {largest} is beyond the {MOST_CLASSES} classes that there can be", where=where
+        )
+    return tuple(map(str, range(largest + 1)))
 
 
 def _label(value: Any, classes: int, path: Path, row: int) -> int | None:

@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
+from clearsight.data.contract.patterns import LONGEST_NAME, compiled
 from clearsight.data.contract.spec import Number, Spec, kind_of
+from clearsight.data.media.files import none_found
 from clearsight.data.sources.entries import Entry, Index
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MOST_CLASSES = 1_000_000
+"""A label beyond is a mistake, and would take a name for every number before it."""
 TOKEN = re.compile(r"^(n\d{8})(?:\D|$)|^([^\s,]+)[\s,]")
 """Leading token of a class name: an ImageNet synset, or what stands before the first space or comma."""
 
@@ -80,7 +84,7 @@ class Selection(Spec):
 
 
 def select(source: Selection, index: Index) -> Index:
-    """Return the images that are left after ``hold_out``, ``subset``, ``label_map`` and ``take``, in ``order``.
+    """Return the images left after ``hold_out``, ``subset``, ``label_map`` and ``take``, in ``order``.
 
     Under a ``label_map`` the labels are the mapped ones, and ``classes[label]`` is still the class's name;
     indices that nothing is mapped to are named by their number.
@@ -103,13 +107,11 @@ def select(source: Selection, index: Index) -> Index:
         entries = tuple(sorted(entries, key=lambda entry: _digest("order " + entry.id)))
     elif source.order == "by_class":
         entries = tuple(sorted(entries, key=lambda entry: -1 if entry.truth is None else entry.truth))
+    if not index.entries:
+        raise none_found("images", where, index.passed_over)
     if not entries:
-        raise DataError(
-            "no images are left" if index.entries else "there are no images",
-            where=where,
-            hint="check path, subset and label_map",
-        )
-    return Index(entries, classes)
+        raise DataError("no images are left", where=where, hint="check subset and label_map")
+    return Index(entries, classes, index.passed_over)
 
 
 def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.uint8]:
@@ -187,19 +189,14 @@ def _held_out(rule: HoldOut, entries: tuple[Entry, ...], where: str) -> set[str]
 def _group(pattern: str | None, entry: Entry, where: str) -> str:
     if pattern is None:
         return entry.id
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(
-            f"hold_out.group '{pattern}' is no regular expression: {error}", where=where
-        ) from None
-    if compiled.groups < 1:
+    found = compiled(pattern, f"{where}: hold_out.group")
+    if found.groups < 1:
         raise ConfigError(
             f"hold_out.group '{pattern}' has no group",
             where=where,
             hint="put brackets around the group's name",
         )
-    match = compiled.search(entry.name)
+    match = found.search(entry.name) if len(entry.name) <= LONGEST_NAME else None
     if match is None or match.group(1) is None:
         raise ConfigError(f"hold_out.group '{pattern}' does not match the name '{entry.name}'", where=where)
     return match.group(1)
@@ -219,8 +216,9 @@ def _mapped(
             raise ConfigError(
                 f"label_map names no class '{name}'", where=where, hint=near_miss(name, classes)
             )
-        if new < 0:
-            raise ConfigError(f"label_map gives '{name}' the index {new}", where=where, hint="use 0 or more")
+        if not 0 <= new < MOST_CLASSES:
+            hint = f"use 0 to {MOST_CLASSES - 1}"
+            raise ConfigError(f"label_map gives '{name}' the index {new}", where=where, hint=hint)
         renumber[known[name]] = new
     names = list(map(str, range(max(renumber.values(), default=-1) + 1)))
     for old, new in renumber.items():

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError, first_line
+from clearsight.data.contract.sample import Skipped
+from clearsight.data.contract.text import printable
 from clearsight.data.home import locate
 from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
+    from tarfile import TarInfo
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -34,19 +39,25 @@ class Tar(Source):
         Raises:
             DataError: the file is no tar file, is compressed, or holds no image that matches.
         """
+        from clearsight.data.media.files import none_found
         from clearsight.data.media.images import SUFFIXES
+        from clearsight.data.media.walk import unwanted
 
         path = locate(self.path)
-        found = []
-        for name, offset, size in _members(str(path), path.stat().st_mtime_ns):
-            hidden = any(part.startswith(".") for part in name.split("/"))
-            if not hidden and name.lower().endswith(tuple(SUFFIXES)) and fnmatchcase(name, self.pattern):
-                found.append(Entry(name, None, name, f"{offset}+{size}"))
+        found: list[Entry] = []
+        passed_over: list[Skipped] = []
+        facts = path.stat()
+        for member in _members(str(path), facts.st_mtime_ns, facts.st_size):
+            if member.name and not fnmatchcase(member.name, self.pattern):
+                continue
+            name = printable(member.name)
+            if reason := member.lack or unwanted(member.name, SUFFIXES):
+                passed_over.append(Skipped(name or self.path, reason))
+            else:
+                found.append(Entry(name, None, name, f"{member.start}+{member.size}"))
         if not found:
-            raise DataError(
-                f"holds no images that match '{self.pattern}'", where=self.path, hint="check the pattern"
-            )
-        return Index(tuple(sorted(found, key=lambda entry: entry.id)), ())
+            raise none_found(f"images that match '{self.pattern}'", self.path, passed_over)
+        return Index(tuple(sorted(found, key=lambda entry: entry.id)), (), tuple(passed_over))
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one member."""
@@ -65,16 +76,52 @@ class Tar(Source):
             raise DataError(f"cannot be read: {error.strerror or error}", where=self.path) from None
 
 
+@dataclass(frozen=True)
+class _Member:
+    """What the tar file says of one file inside; ``lack``: why it cannot be used."""
+
+    name: str
+    start: int
+    size: int
+    lack: str
+
+
 @lru_cache(maxsize=16)
-def _members(path: str, changed: int) -> tuple[tuple[str, int, int], ...]:
-    """Return (name, place, size) of the files inside; ``changed`` renews what is remembered."""
+def _members(path: str, _time: int, length: int) -> tuple[_Member, ...]:
+    """List the files inside, up to the first that the file does not hold whole: nothing is found behind it.
+
+    Of several with one name the last counts, as when the archive is unpacked.
+    """
     import tarfile
 
+    found: dict[str, _Member] = {}
     try:
         with tarfile.open(path, "r:") as archive:
-            members = [each for each in archive.getmembers() if each.isfile()]
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(
-            f"is not an uncompressed tar file: {error}", where=path, hint="decompress it first (gunzip)"
-        ) from None
-    return tuple((each.name.removeprefix("./"), each.offset_data, each.size) for each in members)
+            # Not getmembers(): it gives nothing where the last file is cut off, and a negative size leads it
+            # in circles.
+            while (member := archive.next()) is not None:
+                whole = member.size >= 0 and member.offset_data + member.size <= length
+                if not member.isdir():
+                    name = member.name.removeprefix("./")
+                    found[name] = _Member(name, member.offset_data, member.size, _lack(member, whole))
+                if not whole:
+                    break
+    except (tarfile.TarError, OSError, ValueError, ArithmeticError, RecursionError) as error:
+        if not found:
+            raise DataError(
+                f"is not an uncompressed tar file: {first_line(error)}",
+                where=path,
+                hint="decompress it first (gunzip)",
+            ) from None
+        found[""] = _Member("", 0, 0, f"the rest of the file is damaged: {first_line(error)}")
+    return tuple(found.values())
+
+
+def _lack(member: TarInfo, whole: bool) -> str:
+    if not whole:
+        return f"is cut off, or its size of {member.size} bytes is wrong; what is behind it cannot be found"
+    if member.issym() or member.islnk():
+        return "is a link"
+    if not member.isfile():
+        return "is no file"
+    return "is stored sparsely" if member.issparse() else ""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+KEPT = 4
+"""Modules that a process keeps as their callables made them: a call may load gigabytes, and is made once."""
+_MADE: dict[tuple[str, str, tuple[int, ...]], nn.Module] = {}
+
+
 class PythonClassifier(ForeignClassifier):
     """Any ``torch.nn.Module``, made by a function or class of the user's.
 
@@ -31,6 +36,7 @@ class PythonClassifier(ForeignClassifier):
     """
 
     purpose: ClassVar[str] = "a torch module of your own code"
+    executes: ClassVar[str] = "call"
 
     kind: Literal["python"] = "python"
     call: Annotated[str, Field(pattern=r"^.+:[A-Za-z_][\w.]*$")]
@@ -45,6 +51,11 @@ class PythonClassifier(ForeignClassifier):
             raise ValueError("'classes' is needed: how many logits does the module give?")
         return self
 
+    def ready(self) -> None:
+        """Check what the fields name; what the call gave counts no longer: its files may have changed."""
+        super().ready()
+        _MADE.clear()
+
     @property
     def place(self) -> str:
         """Return the kind and the call."""
@@ -56,6 +67,21 @@ class PythonClassifier(ForeignClassifier):
         Raises:
             ConfigError: the module or the callable is missing, the call fails, or gives no ``nn.Module``.
         """
+        from copy import deepcopy
+
+        key = (self.key(), self._code(), self._stamps())
+        if key not in _MADE:
+            _MADE[key] = self._made()
+            if len(_MADE) > KEPT:
+                del _MADE[next(iter(_MADE))]
+        try:
+            return deepcopy(_MADE[key])
+        except Exception:  # noqa: BLE001 (whatever a user's module does when it is copied)
+            # Some modules cannot be copied: then this one is handed over, and the next is made anew.
+            return _MADE.pop(key)
+
+    def _made(self) -> nn.Module:
+        """Call the user's callable."""
         import torch
         from torch import nn
 
@@ -86,14 +112,25 @@ class PythonClassifier(ForeignClassifier):
 
     def fingerprint(self) -> str:
         """Return a key of the fields, of the source file and of every tensor of the module's state."""
+        base, code = super().fingerprint(), self._code()
+        return content_key([base, code, "" if self.weights else _state_digest(self.network())])
+
+    def _code(self) -> str:
+        """Return the sha256 of the source file."""
         from pathlib import Path
 
         from clearsight.data.weights import digest
 
         source = getattr(self._module(), "__file__", None)
-        code = digest(Path(source)) if source else ""
-        base = super().fingerprint()
-        return content_key([base, code, "" if self.weights else _state_digest(self.network())])
+        return digest(Path(source)) if source else ""
+
+    def _stamps(self) -> tuple[int, ...]:
+        """Return what changes when a file that an argument names is replaced."""
+        from pathlib import Path
+
+        named = (Path(value) for value in self.arguments.values() if isinstance(value, str))
+        facts = [path.stat() for path in named if path.is_file()]
+        return tuple(number for fact in facts for number in (fact.st_mtime_ns, fact.st_size))
 
     def _module(self) -> ModuleType:
         name = self.call.rpartition(":")[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.benchmark.write import SEVERITIES, Written, expand, write_benchmark
 from clearsight.data.catalogue import images_at
+from clearsight.data.home import expanded
 from clearsight.data.sources.base import Source
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def restore_images(
     from clearsight.pipelines.restoring.worker import Worker
     from clearsight.pipelines.systems.device import choose_device
 
-    plan = read_plan(fspath(images), Path(out).expanduser())
+    plan = read_plan(fspath(images), expanded(fspath(out)))
     words = steps if isinstance(steps, str) else ",".join(steps)
     chain = read_chain(words, None if sigma is None else str(sigma))
     return restore_files(

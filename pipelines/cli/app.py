@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
+from clearsight.data.contract.text import shown, shown_lines
 from clearsight.pipelines.cli.app_deployed import deployed_app
 from clearsight.pipelines.cli.task import Commands, Config, Device, Fresh, Out, Quiet, Workers
 
@@ -65,11 +66,14 @@ def run_(
 def check(
     config: Config,
     measure: Annotated[bool, typer.Option("--measure", help="Time one chunk of each system too.")] = False,
+    untrusted: Annotated[
+        bool, typer.Option("--untrusted", help="Refuse a config that would execute code of others.")
+    ] = False,
 ) -> None:
     """Check a config and say how many cells it has and what they cost, before anything runs."""
     from clearsight.pipelines.cli.check import command
 
-    command(config, measure=measure)
+    command(config, measure=measure, untrusted=untrusted)
 
 
 @app.command()
@@ -280,15 +284,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=[_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)])
     except ClearsightError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {shown_lines(str(error))}\n")
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     except OSError as error:
         # A disk that fills up, a folder that is taken away: what no command could know before it began.
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
+        sys.stderr.write(f"error: {shown(where)}{error.strerror or shown(str(error))}\n")
         raise SystemExit(1) from None
     except _Stopped:
         sys.stderr.write("stopped; run the same command again to go on\n")
+        if "clearsight.data.onnx_run" in sys.modules:
+            from clearsight.data.onnx_run import stuck
+
+            if stuck():
+                # An operator that does not end: the interpreter would tear down what it works on.
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(130)
         raise SystemExit(130) from None
 
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import Number
+from clearsight.data.contract.text import shown_lines
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
@@ -44,7 +45,7 @@ def command(
         writable_folder(out)
         path, verdict = _audit(config, systems, take, eps, norm, out, workers, device, quiet=quiet)
     except ClearsightError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {shown_lines(str(error))}\n")
         raise typer.Exit(BROKEN) from None
     _print(path, verdict)
     if not verdict.trustworthy:
@@ -90,10 +91,12 @@ def _number(text: str) -> float:
 
 
 def _print(path: Path, audit: AuditSummary) -> None:
+    from rich.text import Text
+
     screen = console()
     for system in audit.systems:
         colour = "green" if system.verdict == "trustworthy" else "red"
-        screen.print(f"[bold]{system.system}[/bold]: [{colour}]{system.verdict}[/{colour}]")
+        screen.print(Text.assemble((system.system, "bold"), ": ", (system.verdict, colour)))
         screen.print(_accuracies(system, audit), markup=False)
         screen.print(_table(system))
     screen.print(f"verdict: {audit.verdict}", markup=False)

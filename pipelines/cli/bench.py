@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, RunError
-from clearsight.data.home import replace_file
+from clearsight.data.contract.text import shown
+from clearsight.data.home import expanded, replace_file
+from clearsight.data.media.listing import protect
 from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.inference.providers import check_provider, lack, short_name
 
@@ -36,7 +38,7 @@ def command(
     from clearsight.pipelines.inference.session import Session
 
     shapes = bench.parse_sizes(sizes)
-    target = None if json is None else _target(json)
+    target = None if json is None else _target(json, models)
     # The load is asked for before opening the files makes some itself.
     machine = bench.here()
     named = zip(bench.labels(models), models, strict=True)
@@ -57,11 +59,12 @@ def command(
         replace_file(target, (json_.dumps(figures, indent=1) + "\n").encode())
 
 
-def _target(json: Path) -> Path:
+def _target(json: Path, models: Sequence[Path]) -> Path:
     """Return where the figures go; minutes of measuring are not lost to a wrong name."""
-    path = json.expanduser()
+    path = expanded(json)
     if path.is_dir() or not path.parent.is_dir():
         raise ConfigError("no file can be written there", where=f"--json {json}", hint="name a file")
+    protect(models, [path], "give another --json")
     return path
 
 
@@ -95,7 +98,7 @@ def _say(line: str) -> None:
 
 
 def _note(line: str) -> None:
-    sys.stderr.write(f"note {line}\n")
+    sys.stderr.write(f"note {shown(line)}\n")
 
 
 def _print(rows: Sequence[Row]) -> None:

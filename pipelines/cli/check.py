@@ -9,6 +9,7 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.cli.configs import read_any
 from clearsight.pipelines.cli.console import console
+from clearsight.pipelines.config.trust import refuse_foreign_code
 from clearsight.pipelines.systems.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ CLASSES = 10
 """Taken where a classifier does not say how many it has."""
 
 
-def command(path: Path, *, measure: bool) -> None:
-    """Check a config of any task and print its cost."""
+def command(path: Path, *, measure: bool, untrusted: bool = False) -> None:
+    """Check a config of any task and print its cost; of an untrusted one, that it executes no code."""
     from clearsight.pipelines.config.evaluate import Evaluate
 
     document, config = read_any(path)
     path = document.path
+    if untrusted:
+        refuse_foreign_code(config, str(path))
     config.ready()
     images = len(config.data.index().entries)
     if not isinstance(config, Evaluate):

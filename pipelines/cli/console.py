@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from clearsight.data.contract.text import shown_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+NAMED = 20
+"""Files of a kind that are named on the terminal; the others are counted."""
+
+
+class Passed(Protocol):
+    """A file that is not used."""
+
+    @property
+    def id(self) -> str:
+        """Return its name."""
+
+    @property
+    def reason(self) -> str:
+        """Return why."""
+
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console; outside a terminal it is wide enough not to fold tables."""
-    from rich.console import Console
+    """Return a console; outside a terminal it is wide enough not to fold tables.
 
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    Names of files, classes and parts come from elsewhere: no markup is read in them, and what would control
+    the terminal is shown as escapes.
+    """
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Guarded(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else shown_lines(text), style, control)
+
+    made = Guarded(stderr=stderr, highlight=False, soft_wrap=False, markup=False)
     if not made.is_terminal:
         made.width = max(made.width, 160)
     return made
+
+
+def tell_passed_over(say: Callable[[str], object], passed_over: Sequence[Passed], rest: str = "") -> None:
+    """Name files that are not used, one a line, and count those beyond `NAMED`.
+
+    Args:
+        say: prints a line.
+        passed_over: the files.
+        rest: where all of them are listed.
+    """
+    for file in passed_over[:NAMED]:
+        say(f"passed over {file.id}: {file.reason}")
+    if (more := len(passed_over) - NAMED) > 0:
+        say(f"... and {more} more passed over" + (f": {rest}" if rest else ""))
 
 
 class Bars:

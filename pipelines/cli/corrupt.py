@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from clearsight.data.benchmark.names import MANIFEST
 from clearsight.data.benchmark.write import expand, write_benchmark
 from clearsight.data.catalogue import images_at
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
-from clearsight.pipelines.cli.console import console, progress
+from clearsight.pipelines.cli.console import console, progress, tell_passed_over
 
 if TYPE_CHECKING:
     from clearsight.data.benchmark.write import ImageFormat, Layout
@@ -50,6 +52,8 @@ def command(
     screen = console()
     for skipped in written.skipped:
         screen.print(f"skipped {skipped.id}: {skipped.reason}", markup=False, soft_wrap=True)
+    say = partial(screen.print, markup=False, soft_wrap=True)
+    tell_passed_over(say, written.passed_over, str(out / MANIFEST))
     screen.print(
         f"{out}: {written.images} images x {written.corruptions} corruptions, {written.made} made now",
         markup=False,

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, DataError
-from clearsight.pipelines.cli.console import Bars, progress
+from clearsight.data.contract.text import shown
+from clearsight.data.home import expanded
+from clearsight.data.media.listing import protect
+from clearsight.pipelines.cli.console import Bars, progress, tell_passed_over
 from clearsight.pipelines.inference.providers import check_provider, lack, short_name
-from clearsight.pipelines.inference.table import Lines, Table, shown
+from clearsight.pipelines.inference.table import Lines, Table, record_of
 
 if TYPE_CHECKING:
     from clearsight.pipelines.inference.infer import Outcome
@@ -50,15 +53,17 @@ def command(
     session = Session(model, provider, threads)
     want = wanted(session.deployed, size)
     top = _top(session, top, csv, restored)
-    items = find(given, restored)
-    goals = {} if restored is None else targets(items, restored.expanduser())
+    items, passed_over = find(given, restored)
+    goals = {} if restored is None else targets(items, expanded(restored))
+    protect([model], goals.values(), "give another DIR")
     with ExitStack() as opened:
         sink: Table | Lines = Lines(sys.stdout)
         if csv is not None:
+            table = expanded(csv)
+            inputs = (model, *(item.source for item in items), *goals.values())
+            protect(inputs, (table, record_of(table)), "give another --csv")
             mode = {None: "new", True: "resume", False: "fresh"}[resume]
-            sink = opened.enter_context(
-                closing(Table(csv.expanduser(), _key(session, size, most), top, mode=mode))
-            )
+            sink = opened.enter_context(closing(Table(table, _key(session, size, most), top, mode=mode)))
         left = [item for item in items if item.name not in sink.held or _missing(goals.get(item.name))]
         began = time.perf_counter()
         with progress(quiet=quiet) as bars:
@@ -66,6 +71,7 @@ def command(
             computer = Computer(session, top=top, batch=most, images=bool(goals))
             outcome = Inference(computer, want, sink, goals, say, bars).all(left)
     say.rest()
+    tell_passed_over(lambda line: sys.stderr.write(f"{shown(line)}\n"), passed_over)
     if not quiet:
         _closing(session, provider, outcome, len(items) - len(left), time.perf_counter() - began)
     if outcome.failed:

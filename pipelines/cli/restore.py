@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, DataError
-from clearsight.pipelines.cli.console import Bars, console, progress
+from clearsight.data.contract.text import shown
+from clearsight.data.home import expanded
+from clearsight.pipelines.cli.console import Bars, console, progress, tell_passed_over
 from clearsight.pipelines.restoring.chain import Chain, read_chain
 from clearsight.pipelines.restoring.plan import read_plan
 
@@ -28,7 +30,7 @@ def command(
 ) -> None:
     """Restore files and name every one that could not be used."""
     side = _side(tile)
-    plan = read_plan(given, out.expanduser())
+    plan = read_plan(given, expanded(out))
     chain = read_chain(words, sigma)
     from clearsight.pipelines.restoring.job import restore_files
 
@@ -40,6 +42,7 @@ def command(
             fresh=fresh,
             on_progress=bars,
         )
+    tell_passed_over(_print, plan.passed_over)
     for name, note in outcome.notes:
         _print(f"note {name}: {note}")
     for name, reason in outcome.failed:
@@ -52,8 +55,7 @@ def command(
 
 def _print(line: str) -> None:
     # Names of files may hold bytes that are not text.
-    shown = line.encode("utf-8", "replace").decode("utf-8")
-    console().print(shown, markup=False, soft_wrap=True)
+    console().print(shown(line), soft_wrap=True)
 
 
 def _worker(chain: Chain, tile: Tile, device: str, bars: Bars, *, quiet: bool) -> Worker:

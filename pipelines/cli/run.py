@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.contract.text import shown_lines
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
-from clearsight.pipelines.cli.console import console, progress
+from clearsight.pipelines.cli.console import NAMED, console, progress, tell_passed_over
 
 
 def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
@@ -42,7 +44,7 @@ def report_command(path: Path, *, markdown: bool) -> None:
         return
     renew_report(path)
     if markdown:
-        sys.stdout.write(tables(read_summary(RunFolder(path))))
+        sys.stdout.write(shown_lines(tables(read_summary(RunFolder(path)))))
     else:
         _print(path)
 
@@ -83,10 +85,12 @@ def _print(path: Path) -> None:
     screen = console()
     screen.print(headline(content))
     skipped = summary.data.skipped
-    for item in skipped[:20]:
+    for item in skipped[:NAMED]:
         screen.print(f"skipped {item.id}: {item.reason}", markup=False)
-    if len(skipped) > 20:
-        screen.print(f"... and {len(skipped) - 20} more: {RunFolder(path).skipped}", markup=False)
+    if len(skipped) > NAMED:
+        screen.print(f"... and {len(skipped) - NAMED} more: {RunFolder(path).skipped}", markup=False)
+    say = partial(screen.print, markup=False, soft_wrap=True)
+    tell_passed_over(say, summary.data.passed_over, str(RunFolder(path).summary))
     for warning in summary.warnings:
         screen.print(f"warning: {warning}", markup=False)
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)

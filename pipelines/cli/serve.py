@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.text import shown
 from clearsight.pipelines.inference.providers import check_provider, lack, short_name
 from clearsight.pipelines.serving.limits import Limits
 
@@ -62,17 +64,19 @@ def command(
                 sys.stderr.write(
                     "warning: other machines reach this server, and it does not ask who they are\n"
                 )
-            deployed = service.session.deployed
-            sys.stderr.write(
-                f"serving {deployed.name} ({_place(service.session, provider)}) on {url(made)}\n"
-            )
+            name = shown(service.session.deployed.name)
+            sys.stderr.write(f"serving {name} ({_place(service.session, provider)}) on {url(made)}\n")
             sys.stderr.flush()
             running = server(create_app(service, top, LOCAL if local else ()), limits.waiting)
             running.run(sockets=[made])
         if not quiet:
             sys.stderr.write("stopped\n")
     finally:
-        service.close()
+        if not service.close():
+            # The interpreter would wait for the thread of an operator that does not end.
+            sys.stderr.write("an image that is computed was given up\n")
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def _place(session: Session, wanted: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,12 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_task
-from clearsight.pipelines.cli.console import console, progress
+from clearsight.pipelines.cli.console import NAMED, console, progress, tell_passed_over
 
 if TYPE_CHECKING:
     from clearsight.pipelines.config.train import TrainConfig
     from clearsight.pipelines.training.loop import StepReport
 
-NAMED = 20
-"""Skipped images of a part that are printed; the file in the run folder has them all."""
 STEPS = 1000
 """Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
 
@@ -48,7 +47,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
     config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
     folder = writable_folder(out) / f"train_{config.name}_{config.key()[:10]}"
     from clearsight.pipelines.training.curve import CHART
-    from clearsight.pipelines.training.loop import SKIPPED, train
+    from clearsight.pipelines.training.loop import PASSED_OVER, SKIPPED, train
 
     screen = console()
     with progress(quiet=quiet) as tell:
@@ -67,6 +66,9 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
         if len(images) > NAMED:
             more = f"... and {len(images) - NAMED} more of the {part} part: {done.folder / SKIPPED}"
             screen.print(more, markup=False, soft_wrap=True)
+    say = partial(screen.print, markup=False, soft_wrap=True)
+    for files in done.passed_over.values():
+        tell_passed_over(say, files, str(done.folder / PASSED_OVER))
     for part, score in done.scores.items():
         screen.print(f"{part}: {score.text()}", markup=False)
     for part, score in done.last.items():

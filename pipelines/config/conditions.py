@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -25,6 +26,8 @@ from clearsight.data.corruptions.base import Corruption, Table
 from clearsight.data.corruptions.mixed import MixedCorruption
 from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
 
+MOST = 1000
+"""Conditions that one ``each`` makes."""
 Severity = Annotated[int, Field(ge=0, le=5)]
 CorruptionChoice = Annotated[Corruption, Choice(CORRUPTIONS)]
 
@@ -34,7 +37,7 @@ class CorruptionSet(Spec):
 
     set: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
     """Which types."""
-    severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
+    severity: Severity | Annotated[tuple[Severity, ...], Field(max_length=6)] = (1, 2, 3, 4, 5)
     """One severity or several."""
     table: Table = "imagenet_c"
     """Which severity constants."""
@@ -89,7 +92,14 @@ class Each(BaseModel):
         return self
 
     def expand(self) -> dict[str, Corruption]:
-        """Return name -> corruption."""
+        """Return name -> corruption.
+
+        Raises:
+            ConfigError: there are more combinations than `MOST`, or a name that is no corruption.
+            ValidationError: a combination is none.
+        """
+        if (count := prod(map(len, self.each.values()))) > MOST:
+            raise ConfigError(f"'each' makes {count:,} conditions, at most {MOST:,} are taken")
         out = {}
         for values in product(*self.each.values()):
             told = dict(zip(self.each, values, strict=True))
@@ -107,7 +117,7 @@ def _steps(node: Any) -> Any:
 InOrder = Annotated[
     tuple[CorruptionChoice, ...],
     BeforeValidator(_steps),
-    Field(min_length=1, description="Corruptions that are applied one after the other."),
+    Field(min_length=1, max_length=50, description="Corruptions that are applied one after the other."),
 ]
 
 

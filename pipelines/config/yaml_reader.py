@@ -16,18 +16,39 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.errors import ConfigError, DataError, first_line, near_miss
+from clearsight.data.media.files import content
 
 Place = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
-MAX_NODES = 100_000
+MAX_BYTES = 2**20
+MAX_NODES = 50_000
 MAX_DEPTH = 60
+MAX_INT = 2**63
+"""Bounds of a file: what is beyond them takes for ever to read, or is a number that nothing can use."""
+LONGEST_INT = 70
+LONGEST_MESSAGE = 1000
+TOO_LARGE = "nested too deeply or too large"
 SCALARS = ("null", "bool", "int", "float", "str")
 KINDS: dict[type[yaml.Node], tuple[str, ...]] = {yaml.MappingNode: ("map",), yaml.SequenceNode: ("seq",)}
 
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.nodes = self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node, within the bounds: PyYAML recurses, and takes seconds for every megabyte."""
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=TOO_LARGE, problem_mark=self.get_mark())
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
@@ -102,7 +123,9 @@ class Document:
         else:
             text += f", got {error['input']!r}" if isinstance(error["input"], (str, int, float)) else ""
         name = ".".join(map(str, place))
-        return f"{self.where(place)}: {name + ': ' if name else ''}{text}"
+        message = f"{name + ': ' if name else ''}{text}"
+        more = "..." if len(message) > LONGEST_MESSAGE else ""
+        return f"{self.where(place)}: {message[:LONGEST_MESSAGE]}{more}"
 
 
 def load(path: str | Path) -> Document:
@@ -113,10 +136,15 @@ def load(path: str | Path) -> Document:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        data = content(path) if path.stat().st_size <= MAX_BYTES else b""
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError("cannot read the configuration: it is not UTF-8 text", where=str(path)) from None
+    except (OSError, DataError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "what", "") or first_line(error)
         raise ConfigError(f"cannot read the configuration: {reason}", where=str(path)) from None
+    if not data and path.stat().st_size:
+        raise ConfigError(f"has more than {MAX_BYTES:,} bytes, which no configuration needs", where=str(path))
     return parse(text, path)
 
 
@@ -127,7 +155,12 @@ def parse(text: str, path: Path) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(str(getattr(error, "problem", error)), where=f"{path}{line}") from None
+        raise ConfigError(
+            getattr(error, "problem", None) or first_line(error), where=f"{path}{line}"
+        ) from None
+    except (ValueError, OverflowError):
+        # PyYAML's own escapes: "\\UFFFFFFFF" is no character.
+        raise ConfigError("holds an escape that stands for no character", where=str(path)) from None
     document = Document(path, None, text, {(): 1})
     document.value = _Builder(document).build(node, (), 0) if node is not None else None
     return document
@@ -144,7 +177,7 @@ class _Builder:
         self.count += 1
         # Aliases can make a small file unfold without end.
         if self.count > MAX_NODES or depth > MAX_DEPTH:
-            raise ConfigError("nested too deeply or too large", where=f"{self.document.path}:{line}")
+            raise ConfigError(TOO_LARGE, where=f"{self.document.path}:{line}")
         kind = node.tag.rpartition(":")[2]
         if kind not in KINDS.get(type(node), SCALARS):
             raise ConfigError(f"tag '{node.tag}' is not supported", where=f"{self.document.path}:{line}")
@@ -152,7 +185,10 @@ class _Builder:
             return self._mapping(node, place, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*place, i), depth + 1) for i, item in enumerate(node.value)]
-        return _scalar(kind, node.value)
+        try:
+            return _scalar(kind, node.value)
+        except ValueError as error:
+            raise ConfigError(str(error), where=f"{self.document.path}:{line}") from None
 
     def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -175,7 +211,16 @@ def _scalar(kind: str, text: str) -> Any:
     if kind == "bool":
         return text.lower() == "true"
     if kind == "int":
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        # Python itself refuses to read thousands of digits.
+        value = int(text, base) if len(text) <= LONGEST_INT else MAX_INT
+        if not -MAX_INT < value < MAX_INT:
+            raise ValueError(f"{text:.20}... is beyond the whole numbers that are read")
+        return value
     if kind == "float":
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if "\0" in text:
+        raise ValueError("text with a zero byte in it")
+    if not text.isascii() and text != text.encode(errors="replace").decode():
+        raise ValueError("text with half a character in it")
     return text

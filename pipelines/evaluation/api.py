@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.corruptions.base import Corruption
+from clearsight.data.home import expanded
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.config.evaluate import Compare, Evaluate
@@ -95,7 +96,7 @@ def open_run(folder: str | PathLike[str]) -> Report:
     Raises:
         RunError: it is no run folder, the run is not finished, or its figures were damaged or changed.
     """
-    place = RunFolder(Path(folder).expanduser())
+    place = RunFolder(expanded(Path(folder)))
     return Report(place.path, read_summary(place))
 
 

@@ -23,6 +23,7 @@ class Intake:
         digests: what each of them holds, as `clearsight.data.sources.base.Source.digests` says.
         fingerprint: key of all that.
         sizes: (height, width) -> how many.
+        passed_over: files beside the images that are not used, with reasons.
     """
 
     entries: tuple[Entry, ...]
@@ -31,6 +32,7 @@ class Intake:
     digests: tuple[str, ...]
     fingerprint: str
     sizes: Mapping[tuple[int, int], int]
+    passed_over: tuple[Skipped, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -76,7 +78,7 @@ def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], N
         raise DataError(f"none of {len(index.entries)} images can be used{first}", where="data")
     digests = source.digests(usable)
     key = source.fingerprint(usable, digests)
-    return Intake(tuple(usable), index.classes, tuple(skipped), digests, key, sizes)
+    return Intake(tuple(usable), index.classes, tuple(skipped), digests, key, sizes, index.passed_over)
 
 
 def _judge(sample: Sample | Skipped, minimum: int) -> Sample | Skipped:

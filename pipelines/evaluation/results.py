@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.spec import PartSpec, kind_of
+from clearsight.data.contract.text import cell as in_cell
 from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
 from clearsight.pipelines.analysis.summary import RunFigures, Summary
@@ -139,6 +140,7 @@ def _data(plan: Plan) -> DataFacts:
         fingerprint=plan.intake.fingerprint,
         classes=list(plan.intake.classes),
         skipped=[SkippedImage(skipped.id, skipped.reason) for skipped in plan.intake.skipped],
+        passed_over=[SkippedImage(skipped.id, skipped.reason) for skipped in plan.intake.passed_over],
     )
 
 
@@ -277,6 +279,6 @@ def _csv(summary: RunSummary) -> str:
     for cell in summary.cells:
         for metric, figure in cell.metrics.items():
             if figure:
-                place = [cell.system, cell.condition, cell.attack, cell.n, metric]
+                place = [*map(in_cell, (cell.system, cell.condition, cell.attack)), cell.n, metric]
                 writer.writerow([*place, figure.value, figure.low, figure.high, figure.method])
     return out.getvalue()

@@ -161,7 +161,7 @@ def _faithful(
     tell("tracing with free sizes")
     try:
         return _attempt(system, made, images, opset, where, tell)
-    except RunError as error:
+    except (ConfigError, RunError) as error:
         if images.size is None or not images.own:
             raise
         reason = error

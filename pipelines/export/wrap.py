@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import gcd, lcm
 from typing import cast
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.data.contract.deployed import Input, Output
-from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.errors import ClearsightError, ConfigError, near_miss
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Flow, PartSpec
 from clearsight.defend.classifier import Classifier
@@ -23,6 +24,8 @@ INPUT, LOGITS, RESTORED = "input", "logits", "image"
 """Names of the input and of the system's own output."""
 PROBE = 32
 """Side of the image that restorers are asked about."""
+SIDES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
+"""Sizes that a user's network is tried with: nothing says from which size on it works."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +193,20 @@ def _minimum(system: System, reaches: dict[str, Reach]) -> int:
     for step in system.graph.steps:
         part = system.part(step.part_name)
         if isinstance(part, Classifier):
-            needs.append(-(-part.minimum // reaches[step.inputs[0]].scale))
+            least = _least_taken(part) if part.spec.foreign else part.minimum
+            needs.append(-(-least // reaches[step.inputs[0]].scale))
     return max(needs)
+
+
+def _least_taken(part: Classifier) -> int:
+    """Return the least size that a user's network takes, by trying; 1 where it takes none of `SIDES`."""
+    for side in SIDES:
+        if side < part.minimum:
+            continue
+        with suppress(ClearsightError), torch.no_grad():
+            part(torch.full((1, 3, side, side + 1), 0.5))
+            return side
+    return part.minimum
 
 
 class Deployable(nn.Module):

@@ -12,7 +12,7 @@ import numpy as np
 from clearsight.data.contract.errors import ClearsightError, RunError
 from clearsight.pipelines.inference.inputs import Arrived
 from clearsight.pipelines.inference.session import Session
-from clearsight.pipelines.inference.tiles import in_tiles, tiled
+from clearsight.pipelines.inference.tiles import in_tiles, seams, tiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +50,7 @@ class Computer:
         self.session, self.top, self.batch = session, top, batch
         self.logits = session.deployed.output("logits")
         self.image = session.deployed.output("image") if images else None
+        self.seamless = False
 
     def __call__(self, block: Sequence[Arrived]) -> list[Computed]:
         """Return what came out, in the order of the images."""
@@ -107,6 +108,14 @@ class Computer:
             return {name: _pixels(self.session.as_given(outputs[name], given))[0] for name in outputs}
 
         try:
+            if not self.seamless:
+                if name := seams(window, self.session.deployed, image):
+                    raise RunError(
+                        f"its description is wrong: a tile of output '{name}' does not equal the whole",
+                        where=str(self.session.path),
+                        hint="export it again",
+                    )
+                self.seamless = True
             outputs = in_tiles(window, self.session.deployed, image)
             return Computed(image=None if self.image is None else outputs[self.image.name])
         except ClearsightError as error:

@@ -93,8 +93,6 @@ def read(path: Path, name: str, want: Want) -> Arrived:
     Raises:
         DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
     """
-    if path.exists() and not path.is_file():
-        raise DataError("is not a file", where=str(path))
     return read_bytes(content(path), str(path), name, want)
 
 

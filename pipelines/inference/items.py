@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.sample import Skipped
 from clearsight.data.media.listing import found, is_video, protect, written
 
 LIST = "-"
@@ -33,12 +34,12 @@ class Item:
         return is_video(self.source)
 
 
-def find(given: str, leave_out: Path | None) -> tuple[Item, ...]:
+def find(given: str, leave_out: Path | None) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
     """Return the images and videos that ``given`` means, in the order of their names, or of the list.
 
-    Folders are searched to the bottom. Below folders and globs files are known by their ending, and hidden
-    ones are left out; what is named by itself is taken whatever it is called. What a list names twice is
-    taken once.
+    Beside them it returns the files that are passed over, with reasons. Folders are searched to the bottom.
+    Below folders and globs files are known by their ending, and hidden ones are not used; what is named by
+    itself is taken whatever it is called. What a list names twice is taken once.
 
     Args:
         given: a file, a folder, a glob, or ``-`` for a list on standard input: one path a line, or divided
@@ -50,17 +51,17 @@ def find(given: str, leave_out: Path | None) -> tuple[Item, ...]:
         DataError: nothing is there.
     """
     if given != LIST:
-        root, names = found(given, leave_out)
-        return tuple(Item(root / name, name) for name in names)
+        files = found(given, leave_out)
+        return tuple(Item(files.root / name, name) for name in files.names), files.passed_over
     if not (items := _listed(sys.stdin.buffer.read())):
         raise DataError("holds no images or videos", where=given)
-    return items
+    return items, ()
 
 
 def _listed(data: bytes) -> tuple[Item, ...]:
     lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     names = dict.fromkeys(os.fsdecode(line) for line in lines if line.strip())
-    return tuple(Item(Path(name).expanduser(), name) for name in names)
+    return tuple(Item(Path(os.path.expanduser(name)), name) for name in names)
 
 
 def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.cores import usable_cores
 from clearsight.data.onnx_errors import by_onnxruntime, plain_errors
+from clearsight.data.onnx_run import beside
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -105,10 +106,9 @@ def _opened(path: Path, providers: list[str], threads: int | None, *, spin: bool
     options.enable_mem_pattern = False
     # Spinning takes the cores from those that decode images: 62 s became 90 s for 120 sizes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    wanted = [(name, OPTIONS[name]) for name in providers]
     # onnxruntime's own way back to the CPU prints to standard output.
-    return ort.InferenceSession(
-        str(path), options, providers=[(name, OPTIONS[name]) for name in providers], enable_fallback=0
-    )
+    return beside(lambda: ort.InferenceSession(str(path), options, providers=wanted, enable_fallback=0))
 
 
 def _has_gpu() -> bool:

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.deployed import Deployed, read
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
+from clearsight.data.home import expanded
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.data.onnx_errors import plain_errors
+from clearsight.data.onnx_run import Stoppable
 from clearsight.pipelines.inference.providers import CPU, open_session
+from clearsight.pipelines.inference.trial import differs, senseless
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -79,16 +82,21 @@ class Session:
                 threads or another session do.
 
         Raises:
-            ConfigError: no such file, one without or with a damaged or newer description, one whose
-                description and graph differ, or an unknown provider.
+            ConfigError: no such file, one without or with a damaged or newer description, one that gives
+                something else than its description says, or an unknown provider.
             WeightsError: a damaged file, or none of ONNX.
+            RunError: it cannot compute images of the least size that it describes.
         """
-        self.path = Path(path).expanduser()
-        self._session = open_session(self.path, provider, threads, spin=spin)
+        self.path = expanded(path)
+        session = open_session(self.path, provider, threads, spin=spin)
         where = str(self.path)
-        self.deployed = read(self._session.get_modelmeta().custom_metadata_map, where)
-        _check(self.deployed, self._session, where)
-        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        with plain_errors(self.path, "it cannot be read", "is it a whole ONNX file?"):
+            self.deployed = read(session.get_modelmeta().custom_metadata_map, where)
+            _check(self.deployed, session, where)
+        self.providers: tuple[str, ...] = tuple(session.get_providers())
+        self._calls = Stoppable(session)
+        if lie := differs(self.deployed, self._computed):
+            raise ConfigError(f"its description is wrong: {lie}", where=where, hint="export it again")
 
     def batch(self, height: int, width: int) -> int:
         """Return how many images of a size are computed in one call."""
@@ -115,17 +123,24 @@ class Session:
         batches: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
         for start in range(0, len(planes), most):
             part = planes[start : start + most]
-            filled = _filled(part, self.deployed.input.batch)
-            with plain_errors(
-                self.path, "onnxruntime cannot compute it", "smaller images or batches", RunError
-            ):
-                values = self._session.run(names, {self.deployed.input.name: filled})
-            for name, value in zip(names, values, strict=True):
-                batches[name].append(value[: len(part)])
+            values = self._computed(_filled(part, self.deployed.input.batch))
+            for name in names:
+                batches[name].append(values[name][: len(part)])
         return {
             name: values[0] if len(values) == 1 else np.concatenate(values)
             for name, values in batches.items()
         }
+
+    def _computed(self, planes: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return every output by its name for one batch, as the file takes it."""
+        names = [each.name for each in self.deployed.outputs]
+        with plain_errors(self.path, "onnxruntime cannot compute it", "smaller images or batches", RunError):
+            values = self._calls.run(names, {self.deployed.input.name: planes})
+        return dict(zip(names, values, strict=True))
+
+    def stop(self) -> None:
+        """End what is computed, in whichever thread: it raises `RunError`, and so does every later call."""
+        self._calls.stop()
 
     def classify(self, images: Images, batch: int | None = None) -> Predictions:
         """Return labels and probabilities, in the order of the images; a list may hold several sizes.
@@ -238,7 +253,7 @@ def _check(deployed: Deployed, session: ort.InferenceSession, where: str) -> Non
     """Compare the description of a file with its graph."""
     inputs = {each.name: each for each in session.get_inputs()}
     outputs = {each.name: each for each in session.get_outputs()}
-    wrong = _input_wrong(deployed, inputs) or _output_wrong(deployed, outputs)
+    wrong = senseless(deployed) or _input_wrong(deployed, inputs) or _output_wrong(deployed, outputs)
     if wrong:
         raise ConfigError(
             f"its description does not fit its graph: {wrong}", where=where, hint="export it again"
@@ -247,13 +262,6 @@ def _check(deployed: Deployed, session: ort.InferenceSession, where: str) -> Non
 
 def _input_wrong(deployed: Deployed, inputs: Mapping[str, Any]) -> str:
     given = deployed.input
-    numbers = (
-        given.channels,
-        given.minimum,
-        *(n for n in (given.batch, given.height, given.width) if n is not None),
-    )
-    if min(numbers) < 1:
-        return "sizes of the input make no sense"
     if list(inputs) != [given.name]:
         return f"it names input '{given.name}', the graph has: {', '.join(inputs) or 'none'}"
     node = inputs[given.name]

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.text import cell, from_cell, shown
 from clearsight.data.home import replace_file
 
 BYTES = "surrogateescape"
@@ -84,6 +84,8 @@ class Lines:
 class Table:
     """A CSV file. Beside it lies a record of where it may be cut off after a kill.
 
+    Names and classes that a spreadsheet would take for a formula have ``'`` before them.
+
     Each block of rows is written at once, then its end is recorded, with the checksum of all before it. Going
     on cuts the file at the last end that was recorded, so that the rows are those of an undisturbed run, in
     the same blocks; a file that is not what it was before that end is refused.
@@ -104,7 +106,7 @@ class Table:
         Raises:
             ConfigError: the file is there, was made otherwise, or was changed since.
         """
-        self.path, self.record = path, path.with_name(f".{path.name}.clearsight")
+        self.path, self.record = path, record_of(path)
         self.held: frozenset[str] = frozenset()
         self.head = columns(top)
         self.key = hashlib.sha256(json.dumps([key, self.head]).encode()).hexdigest()
@@ -148,7 +150,7 @@ class Table:
         whole = data[:size].endswith(b"\n") and rows[:1] == [self.head]
         if not whole or any(len(row) != len(self.head) for row in rows):
             raise ConfigError("was changed since", where=where, hint=FRESH)
-        self.held = frozenset(row[0] for row in rows[1:])
+        self.held = frozenset(from_cell(row[0]) for row in rows[1:])
         return size
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -193,6 +195,11 @@ class Table:
         self.file.close()
 
 
+def record_of(path: Path) -> Path:
+    """Return where the record of a CSV file lies."""
+    return path.with_name(f".{path.name}.clearsight")
+
+
 def columns(top: int) -> list[str]:
     """Return the names of the columns."""
     ranked = [
@@ -203,15 +210,9 @@ def columns(top: int) -> list[str]:
     return ["path", *ranked, "width", "height", "frame"]
 
 
-def shown(text: str) -> str:
-    """Return a name for terminals and logs: bytes that are not text, and control characters, as escapes."""
-    plain = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
-
-
 def _values(row: Row) -> list[object]:
-    ranked = (part for label, p in row.ranked for part in (label, f"{p:.6f}"))
-    return [row.name, *ranked, row.width, row.height, "" if row.frame is None else row.frame]
+    ranked = (part for label, p in row.ranked for part in (cell(label), f"{p:.6f}"))
+    return [cell(row.name), *ranked, row.width, row.height, "" if row.frame is None else row.frame]
 
 
 def _text(rows: Sequence[Sequence[object]]) -> bytes:

@@ -20,6 +20,11 @@ WHOLE_PIXELS = 1024 * 1024
 SIDE = 512
 """Of tiles: halos of 50 pixels add 40 % of work, and 64 channels take 100 MB a layer."""
 
+CORE = 16
+"""Side of the middle that `seams` looks at."""
+TOLERANCE = 0.012
+"""Three of 255 levels: what half precision and int8 may move between two windows."""
+
 
 def tiled(deployed: Deployed, height: int, width: int) -> bool:
     """Return whether an image of this size is computed in tiles.
@@ -30,6 +35,55 @@ def tiled(deployed: Deployed, height: int, width: int) -> bool:
     free = deployed.input.height is None and deployed.input.width is None
     local = all(each.gives == "image" and each.halo is not None for each in deployed.outputs)
     return free and local and height * width > WHOLE_PIXELS
+
+
+def seams(
+    run: Callable[[NDArray[Any]], dict[str, NDArray[Any]]], deployed: Deployed, image: NDArray[Any]
+) -> str:
+    """Return in which output a tile does not equal the whole, or nothing: the description may be wrong.
+
+    Args:
+        run: as of `in_tiles`.
+        deployed: of a file for which `tiled` is true.
+        image: (h, w, c); its middle is computed twice, with the halo around it and with more than that.
+    """
+    outputs = deployed.outputs
+    step, halo = _grid(deployed)
+    # The two windows begin at different places of any coarser grid, too.
+    more = halo + step * (1 if halo // step % 2 == 0 else 2)
+    side = up(CORE, step)
+    corner = [(length - side) // 2 // step * step for length in image.shape[:2]]
+    cores = []
+    for reach in (halo, more):
+        first = [max(0, at - reach) for at in corner]
+        window = image[first[0] : corner[0] + side + reach, first[1] : corner[1] + side + reach]
+        if min(window.shape[:2]) < deployed.input.minimum:
+            return ""
+        found = run(window)
+        starts = [at - begin for at, begin in zip(corner, first, strict=True)]
+        cores.append(
+            {
+                each.name: _core(found[each.name], starts, side * each.scale, each.scale)
+                for each in deployed.outputs
+            }
+        )
+    for each in outputs:
+        narrow, wide = cores[0][each.name], cores[1][each.name]
+        most = TOLERANCE * (255 if narrow.dtype == np.uint8 else 65_535)
+        if narrow.shape != wide.shape or np.abs(narrow.astype(float) - wide).max(initial=0) > most:
+            return each.name
+    return ""
+
+
+def _core(found: NDArray[Any], starts: list[int], side: int, scale: int) -> NDArray[Any]:
+    top, left = (start * scale for start in starts)
+    return found[top : top + side * scale, left : left + side * scale]
+
+
+def _grid(deployed: Deployed) -> tuple[int, int]:
+    """Return the grid of corners and the halo that suit all outputs."""
+    step = math.lcm(*(each.multiple_of for each in deployed.outputs))
+    return step, up(max(each.halo or 0 for each in deployed.outputs), step)
 
 
 def in_tiles(
@@ -46,8 +100,7 @@ def in_tiles(
         image: (h, w, c).
         side: of the tiles that are kept of each window, in pixels of the input.
     """
-    step = math.lcm(*(each.multiple_of for each in deployed.outputs))
-    halo = up(max(each.halo or 0 for each in deployed.outputs), step)
+    step, halo = _grid(deployed)
     least = up(deployed.input.minimum, step)
     height, width = image.shape[:2]
     rows = spans(height, side, halo=halo, step=step, least=least)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from errno import EILSEQ, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.progress import Progress
 from clearsight.data.executors import InProcess
-from clearsight.data.home import replace_file, writable_folder
+from clearsight.data.home import remove_half_written, replace_file, writable_folder
 from clearsight.data.media.lossless import StoredImage, encode, read_image
 from clearsight.data.seals import stored
 from clearsight.pipelines.restoring.chain import Chain
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from clearsight.pipelines.restoring.worker import Worker
 
+THIS_FILE = frozenset({ENAMETOOLONG, EISDIR, ENOTDIR, EINVAL, EILSEQ, ELOOP})
+"""Errors of writing that lie in the name of one file: the others may well be written."""
 AHEAD = 2
 """Images that are read before their turn, and that may wait to be written."""
 
@@ -117,14 +121,12 @@ def _opened(plan: Plan, chain: Chain, *, fresh: bool) -> Journal | None:
 
 def _tidy(items: Sequence[Item]) -> None:
     """Make the folders of the results, and delete what a killed call left half written there."""
-    names: dict[Any, set[str]] = {}
+    names: dict[Path, list[str]] = {}
     for item in items:
-        names.setdefault(item.target.parent, set()).update((item.target.name, item.target.stem))
+        names.setdefault(item.target.parent, []).append(item.target.name)
     for folder, known in names.items():
         writable_folder(folder)
-        for path in folder.glob(".*.tmp*"):
-            if path.name[1:].rpartition(".tmp")[0].rpartition(".")[0] in known:
-                path.unlink(missing_ok=True)
+        remove_half_written(folder, known)
 
 
 class _Run:
@@ -197,6 +199,9 @@ class _Run:
             self._failed(item, error)
             return
         except OSError as error:
+            if error.errno in THIS_FILE:
+                self._failed(item, DataError(f"cannot be written: {error.strerror}"))
+                return
             raise RunError(
                 f"cannot be written: {error.strerror or error}",
                 where=str(item.target),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.sample import Skipped
+from clearsight.data.home import expanded
 from clearsight.data.media.listing import CODECS, KNOWN, found, is_video, protect, split, written
 from clearsight.data.media.lossless import WRITTEN
 
@@ -37,17 +39,19 @@ class Plan:
     Attributes:
         items: sorted by name.
         folder: folder of the results where a folder or glob was given; None for a single file.
+        passed_over: files beside them that are not restored, with reasons.
     """
 
     items: tuple[Item, ...]
     folder: Path | None
+    passed_over: tuple[Skipped, ...] = ()
 
 
 def read_plan(given: str, out: Path) -> Plan:
     """Find the images and videos that ``given`` means, and name their results.
 
-    Names below a folder (or below the fixed part of a glob) are kept. Files are known by their ending;
-    hidden ones and those below ``out`` are left out.
+    Names below a folder (or below the fixed part of a glob) are kept. Files are known by their ending; the
+    others and hidden ones are passed over, and those below ``out`` are left out.
 
     Args:
         given: a file, a folder (searched to the bottom), or a glob.
@@ -57,7 +61,7 @@ def read_plan(given: str, out: Path) -> Plan:
         DataError: nothing is there.
         ConfigError: an input would be overwritten, or ``out`` is of the wrong kind.
     """
-    path = Path(given).expanduser()
+    path = expanded(given)
     plan = _single(path, out) if path.is_file() else _many(given, out)
     protect((item.source for item in plan.items), (item.target for item in plan.items), "give another OUT")
     return plan
@@ -82,14 +86,15 @@ def _many(given: str, out: Path) -> Plan:
     folder, _ = split(given)
     if folder.is_dir() and out.resolve() == folder.resolve():
         raise ConfigError("OUT is the folder of the inputs", where=str(out), hint="give another folder")
-    root, names = found(given, out)
+    files = found(given, out)
     targets: dict[str, str] = {}
-    taken = set(names)
-    for name in names:
+    taken = set(files.names)
+    for name in files.names:
         target = written(name)
         # Two files may differ in nothing but an ending that is replaced.
         if target != name and target in taken:
             target = name + Path(target).suffix
         taken.add(target)
         targets[name] = target
-    return Plan(tuple(Item(root / name, out / targets[name], name) for name in names), out)
+    items = (Item(files.root / name, out / targets[name], name) for name in files.names)
+    return Plan(tuple(items), out, files.passed_over)

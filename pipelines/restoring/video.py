@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import DataError, RunError
+from clearsight.data.home import temporary_path
 from clearsight.data.media.listing import CODECS
 from clearsight.data.media.video import empty, frames, opened
 
@@ -50,7 +51,7 @@ def restore_video(
 
         rate = capture.get(cv2.CAP_PROP_FPS)
         known = bool(np.isfinite(rate)) and rate > 0
-        temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+        temporary = temporary_path(target, target.suffix)
         try:
             with _Writer(temporary, rate if known else USUAL_RATE) as writer:
                 for done, frame in enumerate(frames(capture), start=1):

@@ -115,7 +115,7 @@ class AttackFacts:
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """An image that could not be used."""
+    """An image that could not be used, or a file that was passed over."""
 
     id: str
     reason: str
@@ -131,6 +131,8 @@ class DataFacts:
     fingerprint: str = ""
     classes: list[str] = field(default_factory=list)
     skipped: list[SkippedImage] = field(default_factory=list)
+    passed_over: list[SkippedImage] = field(default_factory=list)
+    """Files beside the images: of other endings, hidden, behind links, in no class."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,13 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import content_key
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.config.conditions import Condition
-from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.config.evaluate import Evaluate, Measure
 from clearsight.pipelines.systems.graph import Graph
 from clearsight.pipelines.systems.threats import is_attack, victim_of
+
+
+MOST_CELLS = 100_000
+"""In one run: each is a folder, and a run of that many takes days."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ class Grid:
         return spec.identity() | ({"source": systems[spec.source]} if spec.source else {})
 
 
+def _size(block: Measure, groups: Mapping[str, tuple[str, ...]], config: Evaluate) -> int:
+    conditions = sum(len(groups[group]) for group in block.conditions)
+    return conditions * len(block.attacks) * len(block.systems or config.systems)
+
+
 def make_grid(config: Evaluate) -> Grid:
     """Expand a config; every product is one that ``measure`` wrote out, and no cell is there twice.
 
@@ -89,6 +98,9 @@ def make_grid(config: Evaluate) -> Grid:
     conditions = {c.name: c for group in expanded.values() for c in group}
     groups = {group: tuple(c.name for c in found) for group, found in expanded.items()}
     triples: dict[tuple[str, str, str], None] = {}
+    wanted = sum(_size(block, groups, config) for block in config.blocks())
+    if wanted > MOST_CELLS:
+        raise ConfigError(f"{wanted:,} cells are to be measured, at most {MOST_CELLS:,} are taken in one run")
     for block in config.blocks():
         for group in block.conditions:
             for condition in groups[group]:

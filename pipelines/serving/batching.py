@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from clearsight.pipelines.inference.compute import Computed, Computer
@@ -53,6 +53,7 @@ class Batching:
         self.queue: deque[Waiting] = deque()
         self.lock = threading.Lock()
         self.worker = ThreadPoolExecutor(1, "compute")
+        self.last: Future[None] | None = None
 
     def submit(self, image: Arrived, *, top: int, wants_image: bool) -> Future[Computed]:
         """Queue an image; its future can be cancelled until it is computed."""
@@ -62,13 +63,16 @@ class Batching:
         self.worker.submit(self._next)
         return waiting.done
 
-    def close(self) -> None:
-        """Finish the running batch; what waits is cancelled."""
+    def close(self, seconds: float) -> bool:
+        """Cancel what waits, and return whether the running batch ended within some seconds."""
         with self.lock:
             for request in self.queue:
                 request.done.cancel()
             self.queue.clear()
-        self.worker.shutdown()
+        if self.last is None:
+            self.last = self.worker.submit(lambda: None)
+            self.worker.shutdown(wait=False)
+        return not wait([self.last], seconds).not_done
 
     def _next(self) -> None:
         batch = self._batch()

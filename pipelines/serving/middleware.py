@@ -47,6 +47,11 @@ def refusal(refused: RefusedError) -> JSONResponse:
     return JSONResponse(content, refused.status, headers)
 
 
+def _elsewhere(origin: str | None, host: str) -> bool:
+    """Return whether an origin is not that of a page of this server, by the name that it is called by."""
+    return origin is not None and origin.lower().partition("://")[2] != host
+
+
 class Middleware:
     """Stands before the application."""
 
@@ -111,7 +116,10 @@ class Middleware:
         if self.hosts and name not in self.hosts:
             known = " or ".join(sorted(self.hosts))
             return RefusedError(421, "the server is not known by that name", hint=f"call it {known}")
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        site = headers.get("sec-fetch-site")
+        # Older browsers do not say where a page is from, but send the origin of what a script asks.
+        elsewhere = site is None and _elsewhere(headers.get("origin"), host)
+        if elsewhere or (site == "cross-site" and headers.get("sec-fetch-mode") != "navigate"):
             return RefusedError(403, "pages of other sites are not answered")
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import logging
 import signal
 import socket
@@ -20,8 +21,9 @@ from clearsight.data.contract.errors import ConfigError
 
 HEAD_SECONDS = 15
 """In which the head of a request must come; an idle connection is closed by uvicorn after 5."""
-CLOSING_SECONDS = 30
-"""For what is running when the server is stopped."""
+CLOSING_SECONDS = 25
+"""For what is running when the server is stopped; with `STOP_SECONDS` for what is then told to end, and some
+for the threads, the process ends within 30."""
 CONNECTIONS = 512
 """Open ones beside those of the requests that wait; more get a plain 503."""
 
@@ -38,6 +40,24 @@ class Connection(H11Protocol):
         """Stop to watch."""
         super().connection_lost(exc)
         self.timer.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as every other failure is answered, where an answer can still begin."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            told = {"error": {"what": f"the request is no HTTP/1.1: {msg}", "hint": "see /docs"}}
+            body = json.dumps(told).encode()
+            headers = [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+                ("Connection", "close"),
+            ]
+            for event in (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _watch(self) -> None:
         self.timer = self.loop.call_later(HEAD_SECONDS, self._look, self.cycle)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clearsight.data.contract.deployed import Deployed
 from clearsight.data.contract.errors import ClearsightError, DataError, ShapeError
+from clearsight.data.contract.text import shown
 from clearsight.data.cores import usable_cores
 from clearsight.data.media.images import opened
 from clearsight.data.media.lossless import encode, restored
+from clearsight.data.onnx_run import STOP_SECONDS
 from clearsight.pipelines.inference.inputs import GIVE_SIZE, Arrived, Want, read_bytes, wanted
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving.batching import Batching
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+MOMENT = 0.5
+"""Seconds that a running batch has to end by itself when the server does."""
 MOST_SCANS = 100
 """Of a progressive JPEG, each of which goes over the whole image again; encoders write ten."""
 SCAN = b"\xff\xda"
@@ -77,10 +81,14 @@ class InferenceService:
         self.coders = ThreadPoolExecutor(min(4, usable_cores()), "coder")
         self.running: set[asyncio.Task[Served]] = set()
 
-    def close(self) -> None:
-        """Finish what is running, and stop the threads."""
-        self.batching.close()
-        self.coders.shutdown(cancel_futures=True)
+    def close(self) -> bool:
+        """End what is running, and stop the threads; return whether they stopped."""
+        stopped = self.batching.close(MOMENT)
+        if not stopped:
+            self.session.stop()
+            stopped = self.batching.close(STOP_SECONDS)
+        self.coders.shutdown(wait=stopped, cancel_futures=True)
+        return stopped
 
     async def serve(self, data: bytes, gone: asyncio.Future[None], *, top: int, image: bool) -> Served:
         """Return what comes out for an encoded image.
@@ -144,7 +152,7 @@ class InferenceService:
             return error
         self.metrics.failed.inc()
         if not isinstance(error, DataError | ShapeError):
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: {shown(str(error))}\n")
             return RefusedError(500, "the image could not be computed", hint="try a smaller one")
         hint = UPLOAD if error.hint == GIVE_SIZE else error.hint
         return RefusedError(422, _sentence(error.what), hint=hint)

@@ -50,7 +50,10 @@ def card(
             | {"kind": kind_of(config.data)},
         }
         | task.facts()
-        | {"skipped": {part: len(images) for part, images in task.skipped.items()}},
+        | {
+            "skipped": {part: len(images) for part, images in task.skipped.items()},
+            "passed_over": {source: len(files) for source, files in task.passed_over.items() if files},
+        },
         "recipe": config.model_dump(mode="json", exclude={"publish"}),
         "config_key": config.key(),
         "seed": config.seed,

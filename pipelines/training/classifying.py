@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Skipped
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.config.train import TrainConfig
@@ -36,7 +37,7 @@ class Classifying(TrainingTask):
         model = model.resolved()
         self.how, self.method, self.device = config.augment, config.method, device
         self.through, self.train_through = config.through, config.train_through
-        self.parts, classes = _parts(config)
+        self.parts, classes, self.passed_over = _parts(config)
         if model.classes not in (None, len(classes)):
             raise ConfigError(
                 f"the model has {model.classes} classes, the data {len(classes)}",
@@ -98,14 +99,19 @@ class Classifying(TrainingTask):
         }
 
 
-def _parts(config: TrainConfig) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
+def _parts(
+    config: TrainConfig,
+) -> tuple[dict[str, ImageSet], tuple[str, ...], dict[str, tuple[Skipped, ...]]]:
+    """Return the decoded parts, the classes, and source -> files that are passed over."""
     sides = split(config.data, config.validation)
+    passed_over = {"data": sides.passed_over}
     parts = {
         "train": decode(config.data, sides.train),
         "validation": decode(config.data, sides.validation),
     }
     if config.test is not None:
         index = config.test.index()
+        passed_over["test"] = index.passed_over
         if index.classes != sides.classes:
             raise ConfigError("its classes differ from those of the training data", where="test")
         parts["test"] = decode(config.test, index.entries)
@@ -116,4 +122,4 @@ def _parts(config: TrainConfig) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
                 where="test",
                 hint="split with hold_out: subset: train for data, subset: held_out for test",
             )
-    return parts, sides.classes
+    return parts, sides.classes, passed_over

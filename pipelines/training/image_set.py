@@ -48,6 +48,7 @@ class Split:
     train: tuple[Entry, ...]
     validation: tuple[Entry, ...]
     classes: tuple[str, ...]
+    passed_over: tuple[Skipped, ...] = ()
 
 
 def split(source: Source, rule: HoldOut) -> Split:
@@ -62,7 +63,7 @@ def split(source: Source, rule: HoldOut) -> Split:
         select(source.model_copy(update=plain | {"subset": side}), Index(whole.entries, whole.classes))
         for side in ("train", "held_out")
     ]
-    return Split(sides[0].entries, sides[1].entries, whole.classes)
+    return Split(sides[0].entries, sides[1].entries, whole.classes, whole.passed_over)
 
 
 def decode(source: Source, entries: Sequence[Entry]) -> ImageSet:

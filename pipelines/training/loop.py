@@ -40,6 +40,8 @@ SAVE_SECONDS = 10.0
 CHECKPOINT = "checkpoint.safetensors"
 SKIPPED = "skipped.json"
 """Images that could not be used, by part; empty where all could."""
+PASSED_OVER = "passed_over.json"
+"""Files beside the images that are not used, by source (``data``, ``test``, ``reference``)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def train(
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
     task = _task(config, where)
     # Written before the first step: who stops the run early knows too what it learned from.
-    replace_file(place / SKIPPED, json.dumps(task.skipped, indent=1, ensure_ascii=False).encode())
+    passed_over = {name: [vars(file) for file in files] for name, files in task.passed_over.items()}
+    for name, told in ((SKIPPED, task.skipped), (PASSED_OVER, passed_over)):
+        replace_file(place / name, json.dumps(told, indent=1, ensure_ascii=False).encode())
     loop = _Loop(config, task, where, place / CHECKPOINT, on_progress)
     loop.run()
     return publish(config, task, loop.state, place, where)
@@ -151,10 +155,9 @@ class _Loop:
         if self.config.compile:
             if layout(model, self.device) is torch.contiguous_format:
                 raise ConfigError(
-                    "torch crashes on a CPU when it compiles strided 1x1 convolutions of fewer than 8"
-                    " channels",
+                    "torch crashes on a CPU when it compiles strided 1x1 convolutions",
                     where="compile",
-                    hint="leave it out, or take a wider network",
+                    hint="leave it out",
                 )
             model.compile()
         averaged = self.config.ema is not None or self.config.swa is not None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clearsight.data.contract.sample import Skipped
 from clearsight.data.weights import Weights, save
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.systems.speed import speed
@@ -34,6 +35,7 @@ class Trained:
         steps: steps done.
         seconds: time in the loop.
         skipped: part -> id and reason of each image that could not be used.
+        passed_over: source -> files beside its images that were not used.
     """
 
     weights: Weights
@@ -43,6 +45,7 @@ class Trained:
     steps: int
     seconds: float
     skipped: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    passed_over: Mapping[str, Sequence[Skipped]] = field(default_factory=dict)
 
 
 def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, device: str) -> Trained:
@@ -72,7 +75,7 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
             "restorers": publish_restorers(model, best, folder, told),
         }
     weights = save(folder, network_of(model, best), told)
-    return Trained(weights, place, scores, last, state.step, state.elapsed, task.skipped)
+    return Trained(weights, place, scores, last, state.step, state.elapsed, task.skipped, task.passed_over)
 
 
 def _scores(task: TrainingTask, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Score]:

@@ -124,16 +124,20 @@ class Restoring(TrainingTask):
         self.config, self.spec, self.channels = config, spec, facts.channels[-1]
         self.method = cast(RestorerMethod, config.method)
         sides = split(config.data, config.validation)
+        self.passed_over = {"data": sides.passed_over}
         judged, source = sides.validation, config.data
         parts = {"train": decode_photos(config.data, sides.train, least=config.patch)}
         if config.reference is not None:
             source = config.reference
             other = split(source, config.validation)
+            self.passed_over["reference"] = other.passed_over
             parts["reference"] = decode_photos(source, other.train, least=config.patch)
             judged = other.validation
         parts["validation"] = decode_photos(source, judged, least=facts.multiple_of * facts.scale)
         if config.test is not None:
-            parts["test"] = decode_photos(config.test, config.test.index().entries)
+            index = config.test.index()
+            self.passed_over["test"] = index.passed_over
+            parts["test"] = decode_photos(config.test, index.entries)
         self.parts = {name: part.to(device) for name, part in parts.items()}
         self.recognisers = frozen(config.recognisers, device)
         self.ids, self.fingerprint = parts["train"].ids, parts["train"].fingerprint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -43,11 +43,13 @@ class TrainingTask(ABC):
         spec: the network's description, with what the data say filled in.
         ids: names of the training images.
         fingerprint: key of what they hold.
+        passed_over: source (``data``, perhaps ``test`` and ``reference``) -> files that are not used.
     """
 
     spec: PartSpec
     ids: tuple[str, ...]
     fingerprint: str
+    passed_over: Mapping[str, Sequence[Skipped]]
 
     @abstractmethod
     def decoded(self) -> Mapping[str, Decoded]:

@@ -51,7 +51,7 @@ def test_endings_that_are_read(ending: str, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 16), (200, 30, 60)).save(buffer, form)
     (tmp_path / f"x.{ending}").write_bytes(buffer.getvalue())
-    assert found(str(tmp_path), None)[1] == (f"x.{ending}",)
+    assert found(str(tmp_path), None).names == (f"x.{ending}",)
     source = SOURCES.parse({"kind": "files", "path": str(tmp_path)})
     (sample,) = source.read(source.index().entries)
     assert isinstance(sample, Sample)

@@ -146,7 +146,7 @@ def test_subset_without_rule_and_empty_results() -> None:
     )
     with pytest.raises(DataError, match="no images are left"):
         Toy(labels=(0, 1), label_map={"plain": 1}).index()
-    with pytest.raises(DataError, match="there are no images"):
+    with pytest.raises(DataError, match="holds no images"):
         Toy().index()
     with pytest.raises(DataError, match="share an id"):
         Toy(labels=(0, 0), ids=("a", "a")).index()

@@ -89,3 +89,50 @@ def test_other_files_are_refused(photos: Path, tmp_path: Path) -> None:
             path.write_text("hello")
         with pytest.raises(DataError, match="not an uncompressed tar file"):
             Tar(path=str(path)).index()
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "how", ["cut in the data", "size too large", "negative size", "noise behind", "cut header"]
+)
+def test_a_damaged_member_leaves_those_before_it(how: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "photos.tar", {"a.png": png(1), "b.png": png(2)})
+    # Without the zero blocks that end a tar file.
+    whole = path.read_bytes()[: 2 * (512 + 512)]
+    tails = {
+        "cut in the data": header("c.png", 5000) + png(3)[:40],
+        "size too large": header("c.png", 2**60) + png(3),
+        "negative size": header("c.png", -1024) + png(3),
+        "noise behind": bytes(range(256)) * 2,
+        "cut header": header("c.png", 100)[:200],
+    }
+    path.write_bytes(whole + tails[how])
+    index = Tar(path=str(path)).index()
+    assert [entry.id for entry in index.entries] == ["a.png", "b.png"]
+    assert all(isinstance(sample, Sample) for sample in Tar(path=str(path)).read(index.entries))
+    if "cut header" not in how and "noise" not in how:
+        assert [(one.id, "what is behind it" in one.reason) for one in index.passed_over] == [("c.png", True)]
+    elif index.passed_over:
+        assert "damaged" in index.passed_over[0].reason
+
+
+def test_links_and_repeated_names_do_not_stop_a_tar(tmp_path: Path) -> None:
+    path = tmp_path / "photos.tar"
+    with tarfile.open(path, "w") as archive:
+        for value in (1, 2):
+            info = tarfile.TarInfo("a.png")
+            info.size = len(png(value))
+            archive.addfile(info, io.BytesIO(png(value)))
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.png"
+        archive.addfile(link)
+    index = Tar(path=str(path)).index()
+    (sample,) = Tar(path=str(path)).read(index.entries)
+    assert isinstance(sample, Sample)
+    assert (sample.image == 2).all()
+    assert [(one.id, one.reason) for one in index.passed_over] == [("b.png", "is a link")]

@@ -225,3 +225,42 @@ def test_python_needs_classes_and_a_call(code: Path) -> None:
         PythonClassifier(call=f"{code}:Toy")
     with pytest.raises(ValidationError, match="call"):
         PythonClassifier(call="mine", classes=4)
+
+
+COUNTED = """
+import torch
+from torch import nn
+
+calls = []
+
+
+class Odd(nn.Sequential):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("cannot be copied")
+
+
+def build(odd=False):
+    calls.append(1)
+    kind = Odd if odd else nn.Sequential
+    return kind(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
+"""
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_python_calls_the_users_code_once(odd: bool, tmp_path: Path) -> None:
+    (tmp_path / "counted.py").write_text(COUNTED)
+    spec = PythonClassifier(call=f"{tmp_path}/counted.py:build", classes=4, arguments={"odd": odd})
+    first, second = spec.build(), spec.build()
+    spec.fingerprint()
+    calls = spec._module().calls
+    assert len(calls) == (3 if odd else 1)
+    weight = first.network[2].weight
+    with torch.no_grad():
+        weight.zero_()
+    assert second.network[2].weight.abs().sum() > 0
+    assert spec.build().network[2].weight.abs().sum() > 0
+    # A new run calls it again: what it reads may have changed.
+    before = len(calls)
+    spec.ready()
+    spec.build()
+    assert len(calls) == before + 1

@@ -520,3 +520,31 @@ def test_a_part_of_one_size_gives_a_file_of_that_size(code, coloured, tmp_path):
     with pytest.raises(RunError, match="torch cannot export"):
         export(graph, tmp_path / "drawn")
     assert not (tmp_path / "drawn").exists()
+
+
+LEAST = """
+import torch
+from torch import nn
+
+
+class Least(nn.Module):
+    def __init__(self, least, fixed=False):
+        super().__init__()
+        self.least, self.fixed, self.head = least, fixed, nn.Linear(3, 3)
+
+    def forward(self, x):
+        sizes = x.shape[-2:]
+        if min(sizes) < self.least or (self.fixed and tuple(sizes) != (32, 32)):
+            raise RuntimeError(f"Calculated padded input size per channel: {tuple(sizes)}")
+        return self.head(x.mean((2, 3)))
+"""
+
+
+@pytest.mark.parametrize("least", [1, 24, 50])
+def test_the_least_size_of_a_users_network_is_found_by_trying(least, tmp_path):
+    (tmp_path / "least.py").write_text(LEAST)
+    spec = part(kind="python", call=f"{tmp_path}/least.py:Least", classes=3, arguments={"least": least})
+    made = form(chain(spec).build(), (), uint8=False, where="toy")
+    assert made.input.minimum == {1: 1, 24: 24, 50: 64}[least]
+    sizes = verify._sizes(made.input)
+    assert min(min(size) for size in sizes) >= least

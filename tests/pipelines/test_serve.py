@@ -507,6 +507,22 @@ def test_only_pages_of_this_server_are_answered(serving):
     assert get(everywhere, "/health", headers={"host": "models.example"}).status == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost:9999", "host": "localhost:8000"}, 403),
+        ({"origin": "http://localhost:8000", "host": "localhost:8000"}, 200),
+        ({"origin": "https://evil.example", "sec-fetch-site": "same-origin"}, 200),
+        ({}, 200),
+    ],
+)
+def test_an_origin_from_elsewhere_is_refused_without_fetch_metadata(serving, headers, status):
+    answer = post(serving(), "/v1/predict", PICTURE, headers={"host": "localhost"} | headers)
+    assert answer.status == status
+
+
 def test_the_schema_describes_what_is_answered(serving):
     app = serving()
     told = get(app, "/openapi.json").json

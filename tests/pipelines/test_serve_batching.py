@@ -35,7 +35,7 @@ def sizes() -> list[int]:
 def batching(session, sizes) -> Iterator[Batching]:
     made = Batching(session, sizes.append)
     yield made
-    made.close()
+    made.close(10)
 
 
 class Held:
@@ -126,7 +126,7 @@ def test_cancelled_images_are_never_computed(session, batching, sizes):
     held = Held(batching)
     last = batching.submit(image(session, "x", 8, 8, 3), top=1, wants_image=False)
     threading.Timer(0.1, held.event.set).start()
-    batching.close()
+    batching.close(10)
     with pytest.raises(CancelledError):
         last.result(0)
 

@@ -11,9 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from asking import pixels, png, stored
 from served import HOUSE, served
+from test_endless import looping
 from test_serve import bomb
 from tiny_onnx import tiny
 
@@ -310,3 +312,44 @@ def _failing(
 ) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-c", script, *map(str, given)]
     return subprocess.run(call, cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"no http\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n"]
+)
+def test_what_is_no_http_is_answered_like_every_failure(raw, model):
+    with served(model) as server:
+        status, body = asyncio.run(exchange(server.url, [raw]))
+        assert status == 400
+        assert json.loads(body)["error"]["what"].startswith("the request is no HTTP/1.1: ")
+        assert server.stop() == 0
+
+
+def test_a_server_ends_in_time_whatever_its_graph_does(tmp_path):
+    with served(looping(tmp_path / "m.onnx", at_once=False)) as server:
+        white = request(stored(np.full((8, 8, 3), 255, np.uint8)))
+
+        async def ask() -> None:
+            host, _, port = server.url.removeprefix("http://").partition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(white)
+            await writer.drain()
+            await asyncio.sleep(2)
+
+        asyncio.run(ask())
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 30
+
+
+def test_memory_of_large_images_is_given_back(tmp_path):
+    with served(tiny(tmp_path / "m.onnx", gives=("image",), halo=None), "--max-megapixels", 40) as server:
+        small, large = (request(png("m", side, side, 3), "/v1/restore") for side in (64, 4000))
+        assert asyncio.run(exchange(server.url, [small]))[0] == 200
+        before = server.memory()
+        for _ in range(2):
+            assert asyncio.run(exchange(server.url, [large]))[0] == 200
+        time.sleep(1)
+        assert asyncio.run(exchange(server.url, [small]))[0] == 200
+        assert server.memory() - before < 300 * 2**20
+        assert server.stop() == 0

@@ -23,7 +23,7 @@ KEYS: dict[str, set[str]] = {
     "": {"schema", "name", "title", "key", "task", "seed", "started", "complete", "data", "systems"}
     | {"conditions", "attacks", "metrics", "warnings", "cells", "worst", "per_class", "pairs", "aggregates"}
     | {"kinds", "comparison", "timing"},
-    "data": {"kind", "description", "samples", "fingerprint", "classes", "skipped"},
+    "data": {"kind", "description", "samples", "fingerprint", "classes", "skipped", "passed_over"},
     "systems": {"name", "baseline", "chain", "parts", "ms_per_image"},
     "systems.parts": {"name", "kind", "spec", "weights", "sha256", "training", "parameters"}
     | {"gradient", "stochastic", "onnx"},

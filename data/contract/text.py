@@ -1,0 +1,45 @@
+"""Names of files and other foreign words as text that can be stored, shown, or put into a table."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What spreadsheets take for the beginning of a formula, and what keeps them from it."""
+
+
+def printable(name: str) -> str:
+    """Return a file name as valid text: bytes that are not UTF-8 are written as escapes."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def shown(text: str) -> str:
+    """Return text for terminals and logs: what is no text, and what would control a terminal, as escapes."""
+    if text.isprintable():
+        return text
+    try:
+        plain = os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        plain = text
+    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in plain)
+
+
+def shown_lines(text: str) -> str:
+    """Do what `shown` does with text of several lines."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def _harmless(character: str) -> bool:
+    # Spaces of other widths are not printable to Python.
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def cell(text: str) -> str:
+    """Return a name as a cell of a CSV file: with ``'`` before it where a spreadsheet would compute it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def from_cell(text: str) -> str:
+    """Return the name that `cell` made a cell of."""
+    return text.removeprefix("'")
