@@ -22,7 +22,7 @@ from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.spec import content_key, kind_of
 from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.sources.base import Source
+from clearsight.data.sources.base import Index, Source
 
 Layout = Literal["imagenet_c", "cifar_c"]
 ImageFormat = Literal["png", "jpeg"]

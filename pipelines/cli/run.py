@@ -68,7 +68,7 @@ def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
         return
     write_report(folder.path, summary=content)
     if markdown:
-        sys.stdout.write(tables(content))
+        sys.stdout.write(shown_lines(tables(content)))
         return
     screen = console()
     screen.print(headline(content))
