@@ -25,6 +25,7 @@ from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.yaml_reader import parse
 from clearsight.pipelines.evaluation import worker
 from clearsight.pipelines.evaluation.api import evaluate
+from clearsight.pipelines.evaluation.job import CellChunk
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.runs.folder import read_json
@@ -94,7 +95,7 @@ def test_a_run_is_killed_and_resumed_and_names_the_steps(
     whole = run(config, root=tmp_path / "whole", workers=1)
     measure, calls = worker.Bench.measure, []
 
-    def stop(bench: worker.Bench, chunk: worker.CellChunk) -> int:
+    def stop(bench: worker.Bench, chunk: CellChunk) -> int:
         calls.append(chunk)
         if len(calls) == 6:
             raise KeyboardInterrupt

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pyarrow import parquet
 
 from clearsight.pipelines.config.evaluate import Evaluate
@@ -46,49 +43,8 @@ def test_every_measured_cell_has_a_place(grid: str, tmp_path: Path) -> None:
     check(config_of(conditions, attacks), tmp_path)
 
 
-@st.composite
-def configs(draw: st.DrawFn) -> Evaluate:
-    """Draw conditions (single, graded, clean or none of it), attacks with and without 'none', and blocks."""
-    conditions: dict[str, Any] = {}
-    kinds = st.sampled_from(["gaussian_noise", "fog", "jpeg_compression", "identity"])
-    for number, kind in enumerate(draw(st.lists(kinds, min_size=1, max_size=3, unique=True))):
-        levels = draw(st.lists(st.integers(0, 5), min_size=1, max_size=2, unique=True))
-        graded = {"severity": levels[0]} if len(levels) == 1 else {"each": {"severity": levels}}
-        conditions[f"group{number}"] = {"kind": kind} | ({} if kind == "identity" else graded)
-    chosen = draw(st.lists(st.sampled_from(sorted(ATTACKS)), max_size=2, unique=True))
-    attacks = {name: ATTACKS[name] for name in chosen}
-    names = chosen or ["none"]
-    measure = None
-    if draw(st.booleans()):
-        pairs = st.lists(st.sampled_from(sorted(conditions)), min_size=1, max_size=2, unique=True)
-        systems = st.sampled_from([None, ["plain"], ["median"]])
-        blocks = [
-            {"conditions": draw(pairs), "attacks": names, "systems": draw(systems)}
-            for _ in range(draw(st.integers(1, 2)))
-        ]
-        measure = [{name: part for name, part in block.items() if part is not None} for block in blocks]
-    return config_of(conditions, attacks, measure)
-
-
-@pytest.mark.slow
-@given(configs())
-@settings(max_examples=12, deadline=None)
-def test_every_cell_of_any_config_has_a_place(config: Evaluate) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        check(config, Path(folder))
-
-
-ATTACKS: dict[str, dict[str, Any]] = {
-    "none": {"kind": "none"},
-    "pgd": PGD,
-    "fgsm": {"kind": "fgsm", "eps": "1/255"},
-}
-
-
-def config_of(
-    conditions: dict[str, Any], attacks: dict[str, Any], measure: list[dict[str, Any]] | None = None
-) -> Evaluate:
-    told = {
+def config_of(conditions: dict[str, Any], attacks: dict[str, Any]) -> Evaluate:
+    told: dict[str, Any] = {
         "task": "evaluate",
         "name": "cells",
         "data": {"kind": "signs", "split": "test", "count": 6, "size": 32},
@@ -103,7 +59,7 @@ def config_of(
     }
     if attacks:
         told["attacks"] = attacks
-    return Evaluate.model_validate(told | ({"measure": measure} if measure else {}))
+    return Evaluate.model_validate(told)
 
 
 def check(config: Evaluate, root: Path) -> None:

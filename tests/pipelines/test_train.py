@@ -552,6 +552,9 @@ def test_a_checkpoint_with_one_wrong_byte_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "other")
 
 
+ODD: list[Any] = ["x", {}, [1], [[]], {"x": 1}, [None, None]]
+
+
 def test_facts_of_odd_types_are_refused(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     train(make(epochs=1), folder=tmp_path, device="cpu")
     path = tmp_path / CHECKPOINT
@@ -561,15 +564,15 @@ def test_facts_of_odd_types_are_refused(make: Callable[..., TrainConfig], tmp_pa
     optimisers: dict[str, torch.optim.Optimizer] = {MODEL: optimiser(model.parameters(), make().optimiser)}
     refused = 0
     for name in ("step", "elapsed", "checked", "best_rank", "curve", "whole", "stretch"):
-        for odd in ("x", {}, [1], [[]], {"x": 1}, [None, None]):
+        for odd in ODD:
             write(path, Checkpoint(whole.tensors, whole.facts | {name: odd}))
             try:
                 State(networks, optimisers, None).resume(path, whole.facts["data"])
             except RunError:
                 refused += 1
     assert refused >= 7 * 4
-    for facts in ({}, [], 3):
-        write(path, Checkpoint(whole.tensors, facts))  # type: ignore[arg-type]
+    for facts in ODD:
+        write(path, Checkpoint(whole.tensors, facts))
         with pytest.raises(RunError, match="data have changed|not a readable checkpoint"):
             State(networks, optimisers, None).resume(path, whole.facts["data"])
 
