@@ -158,11 +158,13 @@ def save(
         tensors: a state dict.
         card: everything of `REQUIRED` but ``sha256``.
         half: keep floats in half precision.
+
+    Raises:
+        WeightsError: a tensor is not finite, as it is or in half precision (beyond 65504).
     """
     import torch
     from safetensors.torch import save as to_bytes
 
-    folder.mkdir(parents=True, exist_ok=True)
     kept = {
         key: value.detach()
         .cpu()
@@ -170,7 +172,17 @@ def save(
         .contiguous()
         for key, value in tensors.items()
     }
+    broken = next((key for key, value in kept.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise WeightsError(
+            f"tensor '{broken}' is not finite in {kept[broken].dtype}; nothing was written",
+            where=str(folder),
+            hint="train with a lower rate or more weight decay",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / MODEL, to_bytes(kept))
     full = dict(card) | {"sha256": digest(folder / MODEL)}
-    replace_file(folder / CARD, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
+    replace_file(
+        folder / CARD, (json.dumps(full, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
     return _read(folder)

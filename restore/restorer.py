@@ -72,4 +72,9 @@ class Restorer(Part[RestorerSpec]):
                 where=self.spec.name,
             )
         out = out[:, :, : height * scale, : width * scale]
-        return out.clamp(0.0, 1.0) if clamp else out
+        if not clamp:
+            return out
+        if not torch.compiler.is_compiling():
+            # The clamp would make a plain white or black of an overflow; NaN stays, and is refused by name.
+            out = out.where(out.isinf().logical_not(), torch.nan)
+        return out.clamp(0.0, 1.0)

@@ -94,7 +94,7 @@ class Deployed:
 
     def to_json(self) -> str:
         """Return the text of the metadata entry."""
-        return json.dumps({"format": FORMAT} | asdict(self), sort_keys=True)
+        return json.dumps({"format": FORMAT} | asdict(self), sort_keys=True, allow_nan=False)
 
 
 def read(metadata: Mapping[str, str], where: str) -> Deployed:

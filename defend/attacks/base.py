@@ -101,12 +101,13 @@ class Attack(Probe):
         return out
 
     def _checked(self, found: Tensor, batch: AttackBatch) -> Tensor:
+        from clearsight.data.finite import refuse_non_finite
         from clearsight.defend.search.balls import size
 
-        if found.shape != batch.images.shape or not found.isfinite().all():
-            raise AttackError(
-                "it returned images of another shape or that are not finite", where=kind_of(self)
-            )
+        if found.shape != batch.images.shape:
+            shapes = f"{tuple(found.shape)} for {tuple(batch.images.shape)}"
+            raise AttackError(f"it returned images of another shape: {shapes}", where=kind_of(self))
+        refuse_non_finite(found, "it returned images that are", batch.ids, where=kind_of(self))
         if found.min() < 0.0 or found.max() > 1.0:
             raise AttackError("it returned pixels outside of [0, 1]", where=kind_of(self))
         if self.radius is not None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.defend.search.balls import project, steepest_direction
 from clearsight.defend.search.losses import margin
 from clearsight.pipelines.audit.derive import Threat, blocked
@@ -83,7 +84,9 @@ def probe(system: System, images: ProbeImages, threat: Threat) -> Probed:
 def _logits(system: System, images: ProbeImages, draw: int = 0) -> Tensor:
     streams = images.streams(draw) if system.stochastic else None
     with torch.no_grad():
-        return system.trace(images.images, streams=streams)[OUT].float()
+        logits = system.trace(images.images, streams=streams)[OUT].float()
+    refuse_non_finite(logits, "the logits are", images.ids)
+    return logits
 
 
 def _probabilities(system: System, images: ProbeImages) -> Check:

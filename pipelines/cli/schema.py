@@ -24,7 +24,11 @@ def schema_of(task: str) -> dict[str, Any]:
 
 def text_of(task: str) -> str:
     """Return the file's text."""
-    return json.dumps(schema_of(task), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return _text(schema_of(task))
+
+
+def _text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def command(task: str | None, out: Path | None) -> None:
@@ -35,7 +39,7 @@ def command(task: str | None, out: Path | None) -> None:
 
         schemas = {name: schema_of(name) for name in chosen}
         shown = schemas if task is None else schemas[chosen[0]]
-        sys.stdout.write(json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        sys.stdout.write(_text(shown))
         return
     writable_folder(out)
     for name in chosen:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.search.balls import size
 from clearsight.defend.target import AttackBatch
@@ -100,10 +101,15 @@ def under_attack(
 
 
 def majority(system: System, images: Tensor, ids: Sequence[str], *, seed: int, draws: int) -> Tensor:
-    """Return the class (n,) that most of ``draws`` fresh draws predict; of equals the lowest."""
+    """Return the class (n,) that most of ``draws`` fresh draws predict; of equals the lowest.
+
+    Raises:
+        DataError: logits of a draw that are not finite.
+    """
     votes: Tensor | None = None
     for draw in range(draws):
         logits = system.trace(images, streams=judge_streams(ids, seed, draw))[OUT]
+        refuse_non_finite(logits, f"the logits of draw {draw} are", ids)
         vote = functional.one_hot(logits.argmax(1), logits.shape[1])
         votes = vote if votes is None else votes + vote
     if votes is None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from torch import Tensor
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
+from clearsight.data.finite import HINT, refuse_non_finite
 from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.evaluation.attack_batch import (
@@ -103,10 +105,10 @@ class Bench:
             if found.attacked:
                 facts.append(found.attacked.facts)
                 kept |= {samples[i].id: found.attacked.images[j] for j, i in enumerate(batch.members)}
-        timing = json.dumps({"images": len(samples), "seconds": clock.seconds})
+        timing = json.dumps({"images": len(samples), "seconds": clock.seconds}, allow_nan=False)
         seal.write(folder.timing(key, number), timing.encode())
         if facts:
-            seal.write(folder.attack(key, number), json.dumps(facts).encode())
+            seal.write(folder.attack(key, number), json.dumps(facts, allow_nan=False).encode())
         if self.job.attacks[cell.attack].keep:
             seal.write(folder.adversarial(key, number), images_to_bytes(kept))
         seal.write(folder.chunk(key, number), rows_to_bytes(rows, self.job.columns))
@@ -153,8 +155,10 @@ class Bench:
                 votes=votes,
             )
             if attacked:
-                before = system.trace(batch.images.to(self.job.device), streams=streams)[OUT]
-                _add(rows, attacked.columns | {"loss_before": loss_before(before, batch)})
+                before = system.trace(batch.images.to(self.job.device), streams=streams)
+                _refuse_non_finite(system.graph, before, ids, cell)
+                _add(rows, attacked.columns | {"loss_before": loss_before(before[OUT], batch)})
+            _refuse_rows(rows, ids, cell)
         shown = {"cell": values[system.graph.restored]} if system.graph.restored else {}
         if attacked:
             shown["adversarial"] = images
@@ -218,14 +222,24 @@ def _refuse_non_finite(graph: Graph, values: Mapping[str, Tensor], ids: Sequence
         DataError: with the image, the part, the system and the condition.
     """
     for step in graph.steps:
-        finite = values[step.name].flatten(1).isfinite().all(1)
-        if not bool(finite.all()):
-            raise DataError(
-                f"part '{step.part_name}' gives values that are not finite for image"
-                f" '{ids[int((~finite).nonzero()[0])]}'",
-                where=f"system '{cell.system}', condition '{cell.condition}'",
-                hint="fix the part (0/0 on a flat image?), or leave the image out",
-            )
+        what = f"part '{step.part_name}' gives values that are"
+        refuse_non_finite(values[step.name], what, ids, where=_place(cell))
+
+
+def _refuse_rows(rows: Sequence[Row], ids: Sequence[str], cell: Cell) -> None:
+    """Stop where a measurement of an image is not finite; None stands for what was not measured.
+
+    Raises:
+        DataError: with the image, the column, the system and the condition.
+    """
+    for name, row in zip(ids, rows, strict=True):
+        for column, value in row.items():
+            if isinstance(value, float) and not isfinite(value):
+                raise DataError(f"'{column}' is not finite for image '{name}'", where=_place(cell), hint=HINT)
+
+
+def _place(cell: Cell) -> str:
+    return f"system '{cell.system}', condition '{cell.condition}'"
 
 
 def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:

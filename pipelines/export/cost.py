@@ -14,6 +14,7 @@ from torch import Tensor
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.statistics import paired_bootstrap, wilson
 from clearsight.pipelines.export.sample_images import CORRUPTIONS, SampleImages, at_size, batch, corrupted
 from clearsight.pipelines.export.verify import Runner
@@ -21,6 +22,7 @@ from clearsight.pipelines.export.wrap import Form
 from clearsight.restore.quality.psnr_ssim import psnr
 
 BATCH = 16
+FP32 = "use --variant fp32"
 
 
 @dataclass
@@ -93,7 +95,10 @@ def _compare(
     *,
     labelled: bool,
 ) -> None:
+    names = [sample.id for sample in samples]
     for output, one, other in zip(form.outputs, *outputs, strict=True):
+        refuse_non_finite(one, f"output '{output.name}' of the fp32 file is", names)
+        refuse_non_finite(other, f"output '{output.name}' of the converted file is", names, hint=FP32)
         if output.gives == "logits":
             predicted = one.argmax(1), other.argmax(1)
             labels = np.array([s.truth for s in samples]) if labelled else predicted[0]

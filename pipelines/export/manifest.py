@@ -80,7 +80,7 @@ def entry(model: bytes, file: str, deployed: Deployed, findings: Mapping[str, An
         "bytes": len(model),
         "opset": next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")),
         "ir_version": proto.ir_version,
-        "deployed": json.loads(json.dumps(asdict(deployed))),
+        "deployed": json.loads(json.dumps(asdict(deployed), allow_nan=False)),
         **findings,
         "run": {
             "command": f"clearsight infer {file} IMAGES",

@@ -88,7 +88,7 @@ class Difference:
         relative: the same, relative to the largest logit of its image, or 1.
         equal: images whose predicted class is the same.
         pixels: output -> largest difference of a pixel in [0, 1], rounding to 8 bits taken off.
-        finite: no value was infinite or not a number.
+        finite: no value of either was infinite or not a number.
         how: how the images were made, where that is not plain.
     """
 
@@ -109,7 +109,10 @@ class Difference:
                 values = values.transpose(0, 3, 1, 2) * LEVEL
             if values.shape != other.shape:
                 raise RunError(f"output '{output.name}' has shape {values.shape} in place of {other.shape}")
-            self.finite = self.finite and bool(np.isfinite(values).all())
+            if not (np.isfinite(values).all() and np.isfinite(other).all()):
+                # A distance to such a value would be none: nothing else of this output is compared.
+                self.finite = False
+                continue
             distance = np.abs(values - other)
             if output.gives == "logits":
                 self._add_logits(values, other, distance)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.errors import ClearsightError, RunError
+from clearsight.data.contract.errors import ClearsightError
 from clearsight.pipelines.inference.inputs import Arrived
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.inference.tiles import in_tiles, seams, tiled
@@ -147,7 +147,5 @@ def _pixels(images: NDArray[Any]) -> NDArray[Any]:
     """Return images as integers: 8 bits stay, floats (from 16 bits) become 16 bits."""
     if images.dtype == np.uint8:
         return images
-    if np.isnan(images).any():
-        raise RunError("the restored image holds values that are not numbers")
     deep: NDArray[np.uint16] = np.rint(images.clip(0, 1) * DEEPEST).astype(np.uint16)
     return deep.transpose(0, 2, 3, 1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.deployed import Deployed, read
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import expanded
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.data.onnx_errors import plain_errors
@@ -114,6 +115,7 @@ class Session:
 
         Raises:
             ShapeError: another number of channels, type, range or size than the file takes.
+            DataError: an output of one of the images is not finite.
             RunError: onnxruntime cannot compute them, for lack of memory for instance.
         """
         planes = self._taken(images)
@@ -126,10 +128,13 @@ class Session:
             values = self._computed(_filled(part, self.deployed.input.batch))
             for name in names:
                 batches[name].append(values[name][: len(part)])
-        return {
+        whole = {
             name: values[0] if len(values) == 1 else np.concatenate(values)
             for name, values in batches.items()
         }
+        for name, value in whole.items():
+            refuse_non_finite(value, f"output '{name}' is", where=str(self.path))
+        return whole
 
     def _computed(self, planes: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return every output by its name for one batch, as the file takes it."""
@@ -148,7 +153,8 @@ class Session:
         Raises:
             ConfigError: the file gives no logits.
             ShapeError: images that the file does not take.
-            RunError: logits that are not numbers, or onnxruntime cannot compute them.
+            DataError: logits that are not finite.
+            RunError: onnxruntime cannot compute them.
         """
         output = self._output("logits")
         groups = [(at, self.run(part, batch)[output]) for at, part in _by_size(images)]
@@ -161,10 +167,9 @@ class Session:
         """Return what logits (n, classes) mean.
 
         Raises:
-            RunError: they are not numbers.
+            DataError: they are not finite.
         """
-        if np.isnan(logits).any():
-            raise RunError("its logits are not numbers", where=str(self.path))
+        refuse_non_finite(logits, "the logits are", where=str(self.path))
         deep = logits.astype(np.float64)
         powers = np.exp(deep - deep.max(axis=1, keepdims=True))
         probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -178,6 +183,7 @@ class Session:
         Raises:
             ConfigError: the file gives no images.
             ShapeError: images that the file does not take.
+            DataError: restored images that are not finite.
             RunError: onnxruntime cannot compute them.
         """
         output = self._output("image")

@@ -109,7 +109,7 @@ class Table:
         self.path, self.record = path, record_of(path)
         self.held: frozenset[str] = frozenset()
         self.head = columns(top)
-        self.key = hashlib.sha256(json.dumps([key, self.head]).encode()).hexdigest()
+        self.key = hashlib.sha256(json.dumps([key, self.head], allow_nan=False).encode()).hexdigest()
         try:
             size = self._kept() if mode == "resume" and path.exists() else self._begun(mode)
             # The record is rewritten: a kill may have left half a line at its end.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clearsight.data.contract.column import Column, Display
-from clearsight.data.contract.errors import ShapeError
+from clearsight.data.contract.errors import DataError, ShapeError
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.spec import Spec, kind_of
 
@@ -57,6 +57,9 @@ class Metric(Spec):
         Args:
             rows: column name -> one float a sample; booleans as 0 and 1, missing as nan.
             rng: stream for resampling.
+
+        Raises:
+            DataError: the figure is not finite.
         """
         import numpy as np
 
@@ -66,7 +69,13 @@ class Metric(Spec):
         present = ~np.any([np.isnan(values) for values in chosen.values()], axis=0)
         if not present.any():
             return None
-        return self.estimate({name: values[present] for name, values in chosen.items()}, rng)
+        found = self.estimate({name: values[present] for name, values in chosen.items()}, rng)
+        if not np.isfinite((found.value, found.low, found.high)).all():
+            raise DataError(
+                f"gives {found.value} [{found.low}, {found.high}], which is not finite",
+                where=f"metric '{kind_of(self)}'",
+            )
+        return found
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Hook: return the estimate over at least one complete sample."""

@@ -197,7 +197,7 @@ def _parts(figures: Figures) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for system in figures.systems:
         for part in system.parts:
-            identity = json.dumps(asdict(part), sort_keys=True, default=str)
+            identity = json.dumps(asdict(part), sort_keys=True, default=str, allow_nan=False)
             entry = found.setdefault(identity, {**_part(part), "systems": []})
             if system.name not in entry["systems"]:
                 entry["systems"].append(system.name)
@@ -223,7 +223,7 @@ def _setting(item: Any) -> str:
     """Return a parameter's value, floats with four digits: the exact ones are in resolved.json."""
     if isinstance(item, float):
         return f"{item:.4g}"
-    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, allow_nan=False)
 
 
 def _weights(figures: Figures) -> list[dict[str, str]]:

@@ -52,7 +52,7 @@ class Journal:
         writable_folder(folder)
         # Rewritten: a kill may have left half a line at the end.
         lines = [head, *self.done.values()]
-        replace_file(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        replace_file(self.path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode())
 
     def _read(self, head: dict[str, Any]) -> None:
         first, *others = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -84,7 +84,7 @@ class Journal:
         """Note a finished result; ``read`` is the checksum of its input, taken before it was read."""
         record = {"name": item.name, "input": read, "result": stored(item.target)}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clearsight.data.contract.errors import DataError
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.pipelines.restoring.chain import Chain, Step
 from clearsight.restore.ops.noise_level import estimate_sigma
@@ -53,7 +53,7 @@ class Worker:
         """Restore one image, uint8 or uint16 (h, w, c) with c = 1 or 3; the type and c stay.
 
         Raises:
-            DataError: a restorer returned values that are not numbers.
+            DataError: a restorer returned values that are not finite.
             RunError: it does not fit into the memory.
         """
         deep = pixels.dtype == np.uint16
@@ -68,8 +68,6 @@ class Worker:
         if not deep:
             shallow: NDArray[np.uint8] = to_uint8(restored)[0]
             return shallow
-        if np.isnan(restored).any():
-            raise DataError("the restored image holds values that are not numbers")
         levels = np.rint(restored[0].clip(0, 1) * DEEPEST).astype(np.uint16)
         return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
@@ -93,4 +91,6 @@ class Worker:
             self.tiles[step] = side
             self.say(line)
 
-        return restore_tiled(restorer, x, self.tiles[step], device=self.device, say=smaller)
+        restored = restore_tiled(restorer, x, self.tiles[step], device=self.device, say=smaller)
+        refuse_non_finite(restored, f"what {step.spec.name} gives is")
+        return restored

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import replace_file
 from clearsight.data.seals import unwrapped, wrapped
 from clearsight.defend.target import GradientOutput, Loss
@@ -126,7 +127,7 @@ class SystemTarget:
         """Keep tensors and counters, so that a killed run continues after this step."""
         if self.memory is None:
             return
-        told = torch.tensor(list(json.dumps(self.members).encode()), dtype=torch.uint8)
+        told = torch.tensor(list(json.dumps(self.members, allow_nan=False).encode()), dtype=torch.uint8)
         counters = (self.queries, self.backwards, self._draws, self.zero, told)
         whole = {name: t.cpu() for name, t in tensors.items()} | {f"#{i}": t for i, t in enumerate(counters)}
         self._kept = {f"{step}/{name}": t.clone().contiguous() for name, t in whole.items()}
@@ -153,13 +154,8 @@ class SystemTarget:
             self._draws[at] += 1
         values = self.system.trace(x, streams=streams, stand_ins=self.stand_ins)
         logits = values[self.system.graph.steps[-1].name].float()
-        if not logits.isfinite().all():
-            bad = int((~logits.isfinite().all(1)).nonzero()[0, 0])
-            raise AttackError(
-                f"gives logits that are not finite (image '{self.ids[int(at[bad])]}')",
-                where=f"system '{self.name}'",
-                hint="look for a division by zero or an overflow in its parts",
-            )
+        names = [self.ids[i] for i in at.tolist()]
+        refuse_non_finite(logits, "gives logits that are", names, where=f"system '{self.name}'")
         return logits
 
     def _with_logits(self, leaf: Tensor, rows: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         for group, values in checkpoint.tensors.items()
         for name, value in values.items()
     }
-    content = to_bytes(flat, metadata={HEAD: json.dumps(checkpoint.facts)})
+    content = to_bytes(flat, metadata={HEAD: json.dumps(checkpoint.facts, allow_nan=False)})
     replace_file(path, wrapped(content, path.name))
 
 

@@ -91,6 +91,6 @@ def write_curve(
             stored.
     """
     told = {"name": name, "checks": [check.facts() for check in checks]} | dict(ends or {})
-    replace_file(folder / NUMBERS, (json.dumps(told, indent=1) + "\n").encode())
+    replace_file(folder / NUMBERS, (json.dumps(told, indent=1, allow_nan=False) + "\n").encode())
     if checks:
         replace_file(folder / CHART, drawn(told).encode())

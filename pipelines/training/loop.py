@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -90,7 +91,7 @@ def train(
     Raises:
         ConfigError: the config does not fit the data, or the device is not there.
         DataError: the images cannot be used.
-        RunError: the checkpoint is damaged or belongs to other data, or the loss is no number.
+        RunError: the checkpoint is damaged or belongs to other data, or the loss is not finite.
     """
     config = config.within(minutes)
     where = choose_device(device)
@@ -101,7 +102,7 @@ def train(
     # Written before the first step: who stops the run early knows too what it learned from.
     passed_over = {name: [vars(file) for file in files] for name, files in task.passed_over.items()}
     for name, told in ((SKIPPED, task.skipped), (PASSED_OVER, passed_over)):
-        replace_file(place / name, json.dumps(told, indent=1, ensure_ascii=False).encode())
+        replace_file(place / name, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False).encode())
     loop = _Loop(config, task, where, place / CHECKPOINT, on_progress)
     loop.run()
     return publish(config, task, loop.state, place, where)
@@ -223,9 +224,9 @@ class _Loop:
                 told.setdefault(network, []).append(float(loss.detach()))
         # A network that learns several times from a batch reports their mean.
         total = sum(sum(each) / len(each) for each in told.values())
-        if total != total:
+        if not isfinite(total):
             raise RunError(
-                f"the loss is not a number at step {state.step}",
+                f"the loss is not finite at step {state.step}",
                 where=str(self.path.parent),
                 hint="lower optimiser.rate",
             )

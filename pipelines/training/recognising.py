@@ -11,12 +11,13 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.statistics import wilson
 from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.device import layout
 from clearsight.pipelines.training.photos import Photos
-from clearsight.pipelines.training.scoring import evaluated
+from clearsight.pipelines.training.scoring import DIVERGED, evaluated
 from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.base import RestorerMethod
@@ -117,14 +118,23 @@ def score_recognition(
     with evaluated(model, state):
         for row, name in enumerate(photos.ids):
             clean = photos.whole(row, channels, side=side, multiple_of=model.facts.scale)
-            answers = [recogniser(clean).argmax(1) for recogniser in recognisers]
+            answers = [_class(recogniser, clean, name) for recogniser in recognisers]
             for condition in method.conditions:
                 pair = method.pair(model, clean, condition, Rng(SEED).at(name, condition))
-                restored = model.restored(pair.degraded).clamp(0.0, 1.0)
+                restored = model.restored(pair.degraded)
+                refuse_non_finite(restored, "what the model gives is", [name], where=condition, hint=DIVERGED)
+                restored = restored.clamp(0.0, 1.0)
                 found.decibels.setdefault(condition, []).append(float(psnr(restored, pair.target)))
                 for images, told in ((restored, found.agreed), (pair.degraded, found.before)):
                     told.setdefault(condition, []).extend(
-                        bool(recogniser(images).argmax(1) == answer)
+                        _class(recogniser, images, name) == answer
                         for recogniser, answer in zip(recognisers, answers, strict=True)
                     )
     return found
+
+
+def _class(recogniser: Classifier, images: Tensor, name: str) -> int:
+    """Return the class of the only image."""
+    logits = recogniser(images)
+    refuse_non_finite(logits, "a recogniser's logits are", [name])
+    return int(logits.argmax(1))

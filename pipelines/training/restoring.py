@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.method import TrainBatch
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.statistics import bootstrap_mean
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
 from clearsight.pipelines.training.recognising import frozen, score_recognition
-from clearsight.pipelines.training.scoring import evaluated
+from clearsight.pipelines.training.scoring import DIVERGED, evaluated
 from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.quality.psnr_ssim import psnr
@@ -91,6 +92,9 @@ def score_restorer(
         photos: clean ones.
         state: weights to measure in place of the model's own.
         side: look at the centre of so many pixels; None: at the whole.
+
+    Raises:
+        DataError: a restored photograph holds values that are not finite.
     """
     found = Restored()
     channels = model.facts.channels[-1]
@@ -99,7 +103,9 @@ def score_restorer(
             clean = photos.whole(row, channels, side=side, multiple_of=model.facts.scale)
             for condition in method.conditions:
                 pair = method.pair(model, clean, condition, Rng(SEED).at(name, condition))
-                restored = model.restored(pair.degraded, pair.sigma).clamp(0.0, 1.0)
+                restored = model.restored(pair.degraded, pair.sigma)
+                refuse_non_finite(restored, "what the model gives is", [name], where=condition, hint=DIVERGED)
+                restored = restored.clamp(0.0, 1.0)
                 found.after.setdefault(condition, []).append(float(psnr(restored, pair.target)))
                 if pair.degraded.shape == pair.target.shape:
                     before = psnr(pair.degraded.clamp(0.0, 1.0), pair.target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,13 @@ from torch.nn.functional import cross_entropy
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.training.augment import as_floats
 from clearsight.pipelines.training.image_set import ImageSet
 
+DIVERGED = "lower optimiser.rate; or look for a division by zero in the network"
+"""What to do where a model in training gives values that are not finite."""
 SEED = 20_000
 """Seed of what a method draws to examine images: the same in every run, so that figures can be compared."""
 
@@ -93,7 +96,7 @@ def score(
         method: measure also the images that it examines; None: only those given.
 
     Raises:
-        DataError: the images have no labels.
+        DataError: the images have no labels, or one of them gets logits that are not finite.
     """
     if part.labels is None:
         raise DataError("a classifier is measured on labelled images", where="training")
@@ -103,19 +106,22 @@ def score(
         for start in range(0, len(part), batch):
             labels = part.labels[start : start + batch].to(device)
             images = as_floats(part.images[start : start + batch].to(device))
-            found = _judged(model, images, labels)
+            ids = part.ids[start : start + batch]
+            found = _judged(model, images, labels, ids)
             right, loss = right + found[0], loss + found[1]
             if method and how:
                 rng = Rng(SEED).at("examined", part.ids[start])
-                found = _judged(model, method.validation_attack(model, images, labels, rng), labels)
+                moved = method.validation_attack(model, images, labels, rng)
+                found = _judged(model, moved, labels, ids)
                 held, hard = held + found[0], hard + found[1]
     n = len(part)
     return Score(right, n, loss / n, Score(held, n, hard / n) if how else None, how)
 
 
-def _judged(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[int, float]:
+def _judged(model: nn.Module, images: Tensor, labels: Tensor, ids: Sequence[str]) -> tuple[int, float]:
     """Return the number of right predictions and the summed cross-entropy."""
     logits = model(images)
+    refuse_non_finite(logits, "the model's logits are", ids, where="validation", hint=DIVERGED)
     loss = cross_entropy(logits.float(), labels, reduction="sum")
     return int((logits.argmax(1) == labels).sum()), float(loss)
 

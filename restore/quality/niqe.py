@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from clearsight.data.contract.errors import DataError, ShapeError
 from clearsight.data.contract.part import check_images
+from clearsight.data.finite import refuse_non_finite
 from clearsight.restore.ops.filtering import extend, separable
 from clearsight.restore.ops.tone import luma
 
@@ -47,6 +48,7 @@ def niqe(x: Tensor) -> Tensor:
 
     Raises:
         ShapeError: other channels, or smaller than 96x96.
+        DataError: an image holds values that are not finite.
     """
     mean, covariance = _parameters()
     found = features(x)[0]
@@ -100,6 +102,7 @@ def features(x: Tensor) -> tuple[Tensor, Tensor]:
         raise ShapeError(
             f"needs at least {PATCH}x{PATCH} pixels, got {x.shape[2]}x{x.shape[3]}", where="niqe"
         )
+    refuse_non_finite(x, "its values are", where="niqe")
     grey = luma(x.double())
     rows, columns = (size // PATCH * PATCH for size in x.shape[2:])
     grey = grey[:, :, :rows, :columns]

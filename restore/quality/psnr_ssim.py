@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from clearsight.data.contract.errors import ShapeError
+from clearsight.data.finite import refuse_non_finite
 from clearsight.restore.ops.filtering import separable
 
 CEILING = 100.0
@@ -29,6 +30,7 @@ def psnr(a: Tensor, b: Tensor, *, border: int = 0) -> Tensor:
 
     Raises:
         ShapeError: the shapes differ, or nothing is left inside the border.
+        DataError: an image holds values that are not finite.
     """
     a, b = _inner(a, b, border, "psnr", 1)
     error = (a - b).square().mean(dim=(1, 2, 3))
@@ -52,6 +54,7 @@ def ssim(a: Tensor, b: Tensor, *, border: int = 0) -> Tensor:
 
     Raises:
         ShapeError: the shapes differ, or fewer than 11x11 pixels are left.
+        DataError: an image holds values that are not finite.
     """
     a, b = _inner(a, b, border, "ssim", WINDOW)
     at = torch.arange(WINDOW, dtype=a.dtype, device=a.device) - WINDOW // 2
@@ -102,6 +105,8 @@ def _inner(a: Tensor, b: Tensor, border: int, name: str, least: int) -> tuple[Te
             f" got {a.shape[2]}x{a.shape[3]} and border {border}",
             where=name,
         )
+    for images in (a, b):
+        refuse_non_finite(images, "its values are", where=name)
     height, width = a.shape[2:]
     inside = (slice(None), slice(None), slice(border, height - border), slice(border, width - border))
     return a[inside], b[inside]

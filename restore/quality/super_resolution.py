@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from clearsight.data.finite import refuse_non_finite
 from clearsight.restore.ops.resize import to_8_bit
 from clearsight.restore.quality.psnr_ssim import luminance, psnr
 
@@ -25,7 +26,11 @@ def y_psnr(restored: Tensor, target: Tensor, scale: int) -> Tensor:
 
     Raises:
         ShapeError: the shapes differ, or nothing is left inside the border.
+        DataError: an image holds values that are not finite.
     """
+    # Rounding to 8 bits would hide an overflow.
+    for images in (restored, target):
+        refuse_non_finite(images, "its values are", where="y_psnr")
     return psnr(luminance(to_8_bit(restored)), luminance(to_8_bit(target)), border=scale)
 
 

@@ -122,7 +122,7 @@ def test_values_that_are_not_finite_end_the_run_with_the_image(what: str, tmp_pa
             if (name, number) == ("b", 3):
                 pixels[:] = 120
             (tmp_path / "in" / name / f"{number}.png").write_bytes(encode_png(pixels))
-    fields = {"data": {"kind": "folder", "path": str(tmp_path / "in")}}
+    fields = {"data": {"kind": "folder", "path": str(tmp_path / "in"), "label_map": {"a": 0, "b": 1}}}
     made = Evaluate.model_validate(config(tmp_path, what).model_dump() | fields)
     with pytest.raises(DataError) as caught:
         run(made, root=tmp_path / "runs", workers=1, device="cpu")

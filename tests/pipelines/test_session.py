@@ -17,7 +17,7 @@ from tiny_onnx import CLASSES, KERNEL, tiny
 
 from clearsight.data import cores as cores_module
 from clearsight.data.contract.deployed import KEY
-from clearsight.data.contract.errors import ConfigError, RunError, ShapeError, WeightsError
+from clearsight.data.contract.errors import ConfigError, DataError, RunError, ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.media.images import to_float
 from clearsight.pipelines.inference import providers, session
@@ -122,7 +122,7 @@ def test_files_of_one_size_and_type_say_so(tmp_path):
         whole.restore(np.zeros((1, 3, 8, 8), np.float32))
     with pytest.raises(ConfigError, match="gives no logits, only: image"):
         whole.classify(noise("a", 1, 8, 8, 3))
-    with pytest.raises(RunError, match="not numbers"):
+    with pytest.raises(DataError, match="logits are not finite"):
         fixed.predictions(np.full((1, 3), np.nan, np.float32))
 
 

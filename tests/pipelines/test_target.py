@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from torch import Tensor
 
-from clearsight.data.contract.errors import AttackError, ConfigError
+from clearsight.data.contract.errors import AttackError, ConfigError, DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
 from clearsight.data.corruptions.identity import Identity
@@ -212,7 +212,7 @@ def test_views_show_no_more_than_they_say() -> None:
 def test_logits_that_are_not_finite_are_named() -> None:
     target, x = target_of(), images(2)
     x[1] = torch.nan
-    with pytest.raises(AttackError, match=r"not finite \(image 'p1'\)"):
+    with pytest.raises(DataError, match="logits that are not finite for image 'p1'"):
         target.logits(x, torch.arange(2))
 
 

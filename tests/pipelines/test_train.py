@@ -308,7 +308,7 @@ def test_damaged_and_foreign_checkpoints_are_named(make: Callable[..., TrainConf
 
 
 def test_a_loss_that_is_no_number_stops_the_run(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"not a number.*lower optimiser.rate"):
+    with pytest.raises(RunError, match=r"not finite.*lower optimiser.rate"):
         train(make(optimiser={"kind": "sgd", "rate": 1e30}), folder=tmp_path, device="cpu")
 
 
