@@ -31,6 +31,11 @@ class Joined(Source):
     of: Annotated[tuple[Annotated[Source, Choice(SOURCES)], ...], Field(min_length=2)]
     """The sources, each written like any other."""
 
+    @property
+    def mapped(self) -> bool:
+        """Return whether a ``label_map``, of this source or of one in it, says what the labels mean."""
+        return self.label_map is not None or any(source.mapped for source in self.of)
+
     def scan(self) -> Index:
         """List the images of all sources.
 

@@ -76,6 +76,11 @@ class Selection(Spec):
         fields = super().identity()
         return {name: value for name, value in fields.items() if name != "order" or value != "stored"}
 
+    @property
+    def mapped(self) -> bool:
+        """Return whether a ``label_map`` says what the labels mean."""
+        return self.label_map is not None
+
     @model_validator(mode="after")
     def _subset_of_a_split(self) -> Self:
         if self.subset != "all" and self.hold_out is None:

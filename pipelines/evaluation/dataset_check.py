@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
-from clearsight.data.sources.base import Entry, Source
+from clearsight.data.sources.base import Entry, Source, middle_side
 
 STEP = 256
 
@@ -38,6 +38,11 @@ class Intake:
     def labelled(self) -> bool:
         """Return whether every image has a label."""
         return all(entry.truth is not None for entry in self.entries)
+
+    @property
+    def side(self) -> float:
+        """Return the median of the images' shorter sides in pixels."""
+        return middle_side(self.sizes)
 
     def describe_size(self) -> str:
         """Return ``64x64`` or ``32x32 to 480x640`` (height x width)."""
@@ -86,36 +91,3 @@ def _judge(sample: Sample | Skipped, minimum: int) -> Sample | Skipped:
         height, width = sample.image.shape[:2]
         return Skipped(sample.id, f"{height}x{width} pixels: the run needs at least {minimum}x{minimum}")
     return sample
-
-
-def check_labels(intake: Intake, system: str, classes: int, names: Sequence[str]) -> str | None:
-    """Check that every label is one of a classifier's classes.
-
-    Args:
-        intake: the images.
-        system: name of the system, for messages.
-        classes: number of its logits.
-        names: their names, where known.
-
-    Returns:
-        A warning where the names of the classes differ, else None.
-
-    Raises:
-        ConfigError: a label is outside, or the same names stand in another order.
-    """
-    for entry in intake.entries:
-        if entry.truth is not None and not 0 <= entry.truth < classes:
-            named = f" ({intake.classes[entry.truth]})" if 0 <= entry.truth < len(intake.classes) else ""
-            raise ConfigError(
-                f"image '{entry.id}' has label {entry.truth}{named}, but system '{system}' knows "
-                f"classes 0 to {classes - 1}",
-                where="data",
-                hint="map the data's classes to the classifier's with 'label_map', or use another classifier",
-            )
-    if not names or not intake.classes or tuple(names) == tuple(intake.classes):
-        return None
-    if sorted(names) == sorted(intake.classes):
-        raise ConfigError(
-            f"system '{system}' has the data's classes in another order", where="data", hint="use 'label_map'"
-        )
-    return f"system '{system}' was trained on classes with other names than the data's: check that they match"

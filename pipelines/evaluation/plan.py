@@ -10,9 +10,10 @@ from clearsight.data.contract.errors import AttackError, ClearsightError, Config
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import content_key
 from clearsight.data.corruptions.base import MINIMUM
+from clearsight.data.sources.base import Source
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
-from clearsight.pipelines.evaluation.dataset_check import Intake, check_labels, take_in
+from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
 from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
 from clearsight.pipelines.metrics.base import Measurement, Metric
@@ -20,6 +21,7 @@ from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
 from clearsight.pipelines.runs.versions import library_versions
 from clearsight.pipelines.systems.device import choose_device
+from clearsight.pipelines.systems.labels import check_labels
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack
 
@@ -89,8 +91,9 @@ def prepare(
         minimum=_smallest(grid, systems, measurements),
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
-    warnings = _check_systems(systems, intake)
-    warnings += behaviour_warnings(systems, config.data, intake.entries)
+    grid = grid.fitted(intake.side)
+    _check_systems(systems, config.data, intake)
+    warnings = behaviour_warnings(systems, config.data, intake.entries)
     _check_attacks(grid, systems, intake)
     metrics = metrics_of(config, grid, labelled=intake.labelled)
     setting = {"device": device, "measured": key_of(measurements), **library_versions()}
@@ -133,14 +136,17 @@ def _smallest(grid: Grid, systems: Mapping[str, System], measurements: Sequence[
     return max([1, *needs] + [MINIMUM] * corrupting)
 
 
-def _check_systems(systems: Mapping[str, System], intake: Intake) -> tuple[str, ...]:
-    warnings = []
+def _check_systems(systems: Mapping[str, System], source: Source, intake: Intake) -> None:
     for name, system in systems.items():
-        if system.classes is None:
-            continue
-        if warning := check_labels(intake, name, system.classes, system.class_names):
-            warnings.append(warning)
-    return tuple(warnings)
+        if system.classes is not None:
+            check_labels(
+                intake.entries,
+                intake.classes,
+                mapped=source.mapped,
+                system=name,
+                classes=system.classes,
+                names=system.class_names,
+            )
 
 
 def _check_attacks(grid: Grid, systems: Mapping[str, System], intake: Intake) -> None:

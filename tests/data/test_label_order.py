@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clearsight.data.benchmark.write import Layout, expand, write_benchmark
 from clearsight.data.catalogue import SOURCES
@@ -92,3 +94,30 @@ def test_a_manifest_of_something_else_is_no_matter(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         SOURCES.parse({"kind": "folder", "path": str(tmp_path)}).index()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(st.text(st.characters(codec="utf-8"), max_size=6), min_size=1, max_size=24, unique=True)
+)
+def test_any_number_and_naming_of_classes_comes_back(
+    names: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every pair of writer and reader: two layouts, and class folders read alone."""
+    place = tmp_path_factory.mktemp("any")
+    source = parquet(place / "set.parquet", tuple(names))
+    clean = levels(source)
+    for layout, severities in (("imagenet_c", [1]), ("cifar_c", [1, 2, 3, 4, 5])):
+        out = place / layout
+        made = expand(["brightness"], severities=severities)
+        write_benchmark(source, out, made, layout=layout, workers=1)  # type: ignore[arg-type]
+        told = {"kind": layout, "path": str(out), "corruption": "brightness", "severity": 1}
+        readers = [SOURCES.parse(told)]
+        if layout == "imagenet_c":
+            readers.append(SOURCES.parse({"kind": "folder", "path": str(out / "brightness" / "1")}))
+        for reader in readers:
+            assert reader.index().classes == source.index().classes
+            written = levels(reader)
+            assert [name for name, _ in written] == [name for name, _ in clean]
+            brighter = {after - before for (_, after), (_, before) in zip(written, clean, strict=True)}
+            assert max(brighter) - min(brighter) <= 1

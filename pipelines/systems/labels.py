@@ -1,0 +1,115 @@
+"""Whether the logits of a classifier mean the classes of the data: asked before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.sources.entries import Entry
+
+SHOWN = 12
+"""Most classes that a hint writes a whole ``label_map`` for."""
+
+
+def check_labels(
+    entries: Iterable[Entry],
+    data: Sequence[str],
+    *,
+    mapped: bool,
+    system: str,
+    classes: int,
+    names: Sequence[str],
+) -> None:
+    """Raise `ConfigError` unless label i of the data is logit i of the classifier.
+
+    Where both sides name their classes, the names must be equal, in order. Where one side has numbers only,
+    their number must be equal if the data's classes have names; data without names may use fewer. Under a
+    ``label_map`` the user has said what means what, and only what contradicts the names is refused.
+
+    Args:
+        entries: the images.
+        data: names of the data's classes, empty where there are none.
+        mapped: whether the data's labels were given by a ``label_map``.
+        system: name of the system, for messages.
+        classes: number of its logits.
+        names: their names, empty where unknown.
+    """
+    where = f"system '{system}'"
+    if names and len(names) != classes:
+        raise ConfigError(f"names {len(names)} of its {classes} classes", where=where, hint="fix class_names")
+    used = _labels(entries, data, system, classes)
+    if mapped:
+        _check_mapped(used, data, names, where)
+        return
+    if not used or not data or _numbers(data):
+        return
+    if not names or _numbers(names):
+        if len(data) != classes:
+            raise ConfigError(
+                f"the data have {len(data)} classes, the classifier has {classes} without names",
+                where=where,
+                hint="say with data.label_map which index each class has, or name the classifier's classes"
+                " with class_names",
+            )
+        return
+    if tuple(names) != tuple(data):
+        raise ConfigError(_difference(data, names), where=where, hint=_hint(data, names))
+
+
+def _labels(entries: Iterable[Entry], data: Sequence[str], system: str, classes: int) -> set[int]:
+    """Return the labels that occur."""
+    used: set[int] = set()
+    for entry in entries:
+        if entry.truth is None:
+            continue
+        if not 0 <= entry.truth < classes:
+            named = f" ({data[entry.truth]})" if 0 <= entry.truth < len(data) else ""
+            raise ConfigError(
+                f"image '{entry.id}' has label {entry.truth}{named}, but system '{system}' knows "
+                f"classes 0 to {classes - 1}",
+                where="data",
+                hint="map the data's classes to the classifier's with 'label_map', or use another classifier",
+            )
+        used.add(entry.truth)
+    return used
+
+
+def _check_mapped(used: set[int], data: Sequence[str], names: Sequence[str], where: str) -> None:
+    places = {name: place for place, name in enumerate(names)}
+    for label in sorted(used):
+        place = places.get(data[label], label)
+        if place != label:
+            raise ConfigError(
+                f"label_map gives '{data[label]}' the index {label}, the classifier calls {place} by that"
+                " name",
+                where=where,
+                hint="fix data.label_map",
+            )
+
+
+def _numbers(names: Sequence[str]) -> bool:
+    """Return whether names only repeat their places: such data or classifiers have no names."""
+    return all(name == str(place) for place, name in enumerate(names))
+
+
+def _difference(data: Sequence[str], names: Sequence[str]) -> str:
+    if sorted(data) == sorted(names):
+        return "has the data's classes in another order"
+    if len(data) != len(names):
+        return f"was trained on {len(names)} classes, the data have {len(data)}"
+    place = next(i for i, (one, other) in enumerate(zip(data, names, strict=True)) if one != other)
+    return (
+        f"was trained on other classes than the data have: number {place} is '{names[place]}' there and"
+        f" '{data[place]}' here"
+    )
+
+
+def _hint(data: Sequence[str], names: Sequence[str]) -> str:
+    shared = {name: place for place, name in enumerate(names) if name in data}
+    if shared and len(shared) <= SHOWN:
+        told = ", ".join(f"'{name}': {place}" for name, place in shared.items())
+        return f"write data.label_map: {{{told}}}"
+    return (
+        "map the data's classes with data.label_map; where only the words differ, give the classifier"
+        " class_names as the data have them"
+    )
