@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clearsight.data.contract.errors import DataError, ShapeError, first_line
+from clearsight.data.media.deep import WHITE, deep, is_deep_grey, to_8_bits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,6 @@ SUFFIXES = frozenset(
 """File name endings that folders are searched for, in lower case."""
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded: a small file can unpack to gigabytes."""
-SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 UNREADABLE = {
     "F": "32-bit float images have no fixed range",
     "I": "32-bit integer images have no fixed range",
@@ -58,8 +58,8 @@ DAMAGE = (
 def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") -> NDArray[np.uint8]:
     """Decode one image.
 
-    EXIF orientation is applied, transparency is composited over white, 16-bit grey is divided by 257, CMYK
-    and palettes are converted, and of an animation the first frame is used.
+    EXIF orientation is applied, transparency is composited over white, 16 bits a channel are divided by 257,
+    CMYK and palettes are converted, and of an animation the first frame is used.
 
     Args:
         data: the encoded bytes, or the file.
@@ -78,7 +78,7 @@ def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") 
 
         data = content(data)
     with opened(data, where) as image:
-        return _pixels(image, max_pixels, where)
+        return _pixels(image, data, max_pixels, where)
 
 
 @contextmanager
@@ -110,27 +110,32 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
         raise DataError(f"is damaged: {reason}", where=where) from None
 
 
-def _pixels(image: Image.Image, max_pixels: int, where: str) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image, data: bytes, max_pixels: int, where: str) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     width, height = image.size
     if width * height > max_pixels:
         raise DataError(f"has {width}x{height} pixels, more than the limit of {max_pixels:,}", where=where)
-    # Pillow scales deep PGM files to 0 to 65535 and calls them 32-bit.
-    deep = image.mode in SIXTEEN_BIT or (image.mode == "I" and image.format in ("PPM", "PNG"))
-    if image.mode in UNREADABLE and not deep:
+    if image.mode in UNREADABLE and not is_deep_grey(image):
         raise DataError(UNREADABLE[image.mode], where=where, hint="convert it to 8 or 16 bits a channel")
+    if (wide := deep(image, data)) is not None:
+        return _over_white(*wide)
     image.load()
     image = ImageOps.exif_transpose(image)
-    if deep:
-        grey = (np.clip(np.asarray(image, np.int64), 0, 65535) + 128) // 257
-        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image.convert("RGB"), np.uint8)
+
+
+def _over_white(pixels: NDArray[np.uint16], alpha: NDArray[np.uint16] | None) -> NDArray[np.uint8]:
+    """Return 16-bit pixels over white as uint8 (h, w, 3)."""
+    if alpha is not None:
+        share = alpha[:, :, None] / WHITE
+        pixels = np.rint(pixels * share + WHITE * (1 - share)).astype(np.uint16)
+    return np.repeat(to_8_bits(pixels), 3 // pixels.shape[2], axis=2)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:

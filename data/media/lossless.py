@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import DataError, first_line
+from clearsight.data.media.deep import deep, depth, encode_deep, is_deep_grey, to_8_bits
 from clearsight.data.media.files import content
-from clearsight.data.media.images import DAMAGE, MAX_PIXELS, SIXTEEN_BIT, UNREADABLE, opened
+from clearsight.data.media.images import DAMAGE, MAX_PIXELS, UNREADABLE, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,14 +45,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True},
 }
 DEEP = {"PNG": "I;16", "TIFF": "I;16", "PPM": "I", "JPEG2000": "I;16"}
-"""Formats that hold 16 bits a pixel, and Pillow's mode for them."""
+"""Formats that hold 16 bits a pixel in grey, and Pillow's mode for them."""
+DEEP_COLOUR = ("PNG", "TIFF", "PPM")
+"""Formats that hold 16 bits a channel in colour."""
 LONGEST = {"WEBP": 16_383, "JPEG": 65_500}
 """Pixels that a side can have, where formats bound it more than `MAX_PIXELS` does."""
 TRANSPARENT = ("PNG", "TIFF", "WEBP", "JPEG2000")
 KEEPS_EXIF = ("PNG", "JPEG", "MPO", "WEBP")
 ORIENTATION, EXIF_FIELDS, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
-BITS = 258
-"""TIFF tag."""
 LONGEST_EXIF = 65_533
 """Bytes that a JPEG file can hold."""
 
@@ -61,27 +62,27 @@ class StoredImage:
     """Pixels and metadata of a file.
 
     Attributes:
-        pixels: uint8 (h, w, 3 or 1), or uint16 (h, w, 1); upright.
-        alpha: uint8 (h, w), or None where the image is opaque.
+        pixels: uint8 or uint16 (h, w, 3 or 1); upright.
+        alpha: (h, w) of the same type, or None where the image is opaque.
         exif: fields of the camera, or None.
         saved: options for Pillow's ``save``: ``icc_profile``, ``dpi``.
         notes: what could not be kept.
     """
 
     pixels: NDArray[Any]
-    alpha: NDArray[np.uint8] | None = None
+    alpha: NDArray[Any] | None = None
     exif: Image.Exif | None = None
     saved: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 def read_image(path: Path) -> StoredImage:
-    """Read one image: grey stays grey, 16-bit grey stays 16-bit, transparency is kept apart.
+    """Read one image: grey stays grey, 16 bits a channel stay 16, transparency is kept apart.
 
     Of an animation or a file with several pages the first image is read, with a note.
 
     Raises:
-        DataError: empty, truncated, damaged, too large, 16-bit colour, or an unsupported format.
+        DataError: empty, truncated, damaged, too large, or an unsupported format or depth.
     """
     return decode_image(content(path), str(path))
 
@@ -103,23 +104,20 @@ def _read(image: Image.Image, data: bytes, where: str) -> StoredImage:
     if width * height > MAX_PIXELS:
         raise DataError(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS:,}", where=where)
     form = image.format or ""
-    deep = image.mode in SIXTEEN_BIT or (image.mode == "I" and form in ("PPM", "PNG"))
-    if not deep and (image.mode in UNREADABLE or _depth(image, data) > 8):
-        raise DataError(
-            UNREADABLE.get(image.mode, "16-bit images are read in grey only"),
-            where=where,
-            hint="convert it to 8 bits a channel",
-        )
+    unreadable = "" if is_deep_grey(image) else UNREADABLE.get(image.mode, "")
+    wide = None if unreadable else deep(image, data)
+    if wide is None and not unreadable and depth(image, data) > 8:
+        unreadable = f"{form} files of this kind are read with 8 bits a channel only"
+    if unreadable:
+        hint = "convert it to 8 bits a channel, or to a 16-bit PNG file"
+        raise DataError(unreadable, where=where, hint=hint)
     several = bool(getattr(image, "is_animated", False))
     image.load()
     saved = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
     image = ImageOps.exif_transpose(image)
     exif = image.getexif() if form in KEEPS_EXIF else None
     notes = ("only the first of its images is restored",) if several else ()
-    if deep:
-        grey = np.clip(np.asarray(image, np.int64), 0, 65535).astype(np.uint16)
-        return StoredImage(grey[:, :, None], None, exif, saved, notes)
-    pixels, alpha = _planes(image)
+    pixels, alpha = wide if wide is not None else _planes(image)
     return StoredImage(pixels, alpha, exif, saved, notes)
 
 
@@ -134,30 +132,14 @@ def _planes(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | 
     return np.ascontiguousarray(layers[:, :, :-1]), np.ascontiguousarray(layers[:, :, -1])
 
 
-def _depth(image: Image.Image, data: bytes) -> int:
-    """Return the bits a channel in the file: Pillow cuts colour images down to 8 without a word."""
-    if image.format == "PNG":
-        return data[24]
-    if image.format == "TIFF":
-        return int(max(getattr(image, "tag_v2", {}).get(BITS, (8,))))
-    if image.format == "PPM" and image.mode == "RGB":
-        # The decoder's arguments are (mode, largest value) where that is not 255.
-        options = getattr(image, "tile")[0][3]  # noqa: B009
-        return 16 if isinstance(options, tuple) and int(options[-1]) > 255 else 8
-    if image.format == "JPEG2000":
-        start = data.find(b"\xff\x4f\xff\x51")
-        return (data[start + 42] & 0x7F) + 1
-    return 8
-
-
 def restored(image: StoredImage, pixels: NDArray[Any]) -> StoredImage:
     """Return an image with new pixels (h, w, c); its transparency is brought to their size."""
     alpha = image.alpha
     if alpha is not None and alpha.shape != pixels.shape[:2]:
-        from PIL import Image
+        import cv2
 
         size = (pixels.shape[1], pixels.shape[0])
-        alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
+        alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_CUBIC))
     return replace(image, pixels=pixels, alpha=alpha)
 
 
@@ -185,18 +167,16 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
 
     check_ending(path)
     form = WRITTEN[path.suffix.lower()]
-    deep = image.pixels.dtype == np.uint16
-    lack = "16 bits a pixel" if deep and form not in DEEP else ""
+    wide = image.pixels.dtype == np.uint16
+    holding = DEEP if image.pixels.shape[2] == 1 and image.alpha is None else DEEP_COLOUR
+    lack = "16 bits a channel" if wide and form not in holding else ""
     lack = "transparency" if image.alpha is not None and form not in TRANSPARENT else lack
     if lack:
         raise DataError(f"{form} files cannot hold {lack}", where=str(path), hint="write PNG files")
     grey = image.pixels.shape[2] == 1
     layers = image.pixels
     if image.alpha is not None:
-        layers = np.concatenate([layers, image.alpha[:, :, None]], axis=2)
-    layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
-    # Pillow takes 32-bit pixels for the deep Netpbm files that it writes.
-    pillow = Image.fromarray(layers.astype(np.int32) if deep and DEEP[form] == "I" else layers)
+        layers = np.concatenate([layers, _as_deep_as(image.pixels, image.alpha)[:, :, None]], axis=2)
     options = dict(OPTIONS.get(form, {})) | image.saved
     profile = options.get("icc_profile", b"")
     space = b"GRAY" if grey and form != "WEBP" else b"RGB "
@@ -207,6 +187,11 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
     exif = _exif(image, form, notes)
     if exif:
         options["exif"] = exif
+    if wide and layers.shape[2] > 1:
+        return encode_deep(layers, form, options, exif), tuple(notes)
+    layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
+    # Pillow takes 32-bit pixels for the deep Netpbm files that it writes.
+    pillow = Image.fromarray(layers.astype(np.int32) if wide and DEEP[form] == "I" else layers)
     out = io.BytesIO()
     try:
         pillow.save(out, format=form, **options)
@@ -217,6 +202,13 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
             f"{size} pixels cannot be stored as {form}: {reason}", where=str(path), hint="write PNG files"
         ) from None
     return out.getvalue(), tuple(notes)
+
+
+def _as_deep_as(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    """Return the transparency in the type of the pixels: a file of 8 bits may have restored a deep image."""
+    if alpha.dtype == pixels.dtype:
+        return alpha
+    return to_8_bits(alpha) if pixels.dtype == np.uint8 else alpha.astype(np.uint16) * np.uint16(257)
 
 
 def _exif(image: StoredImage, form: str, notes: list[str]) -> bytes:

@@ -6,18 +6,16 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from errno import EILSEQ, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.progress import Progress
 from clearsight.data.executors import InProcess
 from clearsight.data.home import remove_half_written, replace_file, writable_folder
-from clearsight.data.media.lossless import StoredImage, encode, read_image
+from clearsight.data.media.lossless import StoredImage, encode, read_image, restored
 from clearsight.data.seals import stored
 from clearsight.pipelines.restoring.chain import Chain
 from clearsight.pipelines.restoring.journal import Journal
@@ -25,8 +23,6 @@ from clearsight.pipelines.restoring.plan import Item, Plan
 from clearsight.pipelines.restoring.video import restore_video
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from clearsight.pipelines.restoring.worker import Worker
 
 THIS_FILE = frozenset({ENAMETOOLONG, EISDIR, ENOTDIR, EINVAL, EILSEQ, ELOOP})
@@ -189,7 +185,7 @@ class _Run:
             return lambda: notes
         image = unit.image.result()
         pixels = worker(image.pixels)
-        return lambda: _write(replace(image, pixels=pixels, alpha=_fitted(image.alpha, pixels)), item)
+        return lambda: _write(restored(image, pixels), item)
 
     def _written(self, unit: Arriving, written: Future[tuple[str, ...]]) -> None:
         item = unit.item
@@ -250,13 +246,3 @@ def _write(image: StoredImage, item: Item) -> tuple[str, ...]:
     data, notes = encode(image, item.target)
     replace_file(item.target, data)
     return notes
-
-
-def _fitted(alpha: NDArray[np.uint8] | None, pixels: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Enlarge the transparency to the restored size."""
-    if alpha is None or alpha.shape == pixels.shape[:2]:
-        return alpha
-    from PIL import Image
-
-    size = (pixels.shape[1], pixels.shape[0])
-    return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
