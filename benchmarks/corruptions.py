@@ -50,7 +50,7 @@ def milliseconds(calls: list[Callable[[], object]], repeats: int, at_least: floa
 
 def ours(kind: str, severity: int, image: NDArray[np.uint8]) -> Callable[[], object]:
     """Return a call of this project's corruption; every call is another sample with its own stream."""
-    corruption = CORRUPTIONS.parse({"kind": kind, "severity": severity})
+    corruption = CORRUPTIONS.parse({"kind": kind, "severity": severity, "table": "imagenet_c"})
     rng, count = Rng(0).at("benchmark", kind), iter(range(1 << 60))
     return lambda: corruption(image, rng.at(next(count)))
 

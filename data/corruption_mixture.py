@@ -38,7 +38,7 @@ class CorruptionMixture(Spec):
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     """Severities that are drawn from."""
     table: Table = "imagenet_c"
-    """Severity constants: those of ImageNet-C (224 pixels) or of CIFAR-C (32 pixels)."""
+    """Severity constants, see any corruption; unlike there, ImageNet-C's where left out."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -52,7 +52,9 @@ class Seal:
     def close(self) -> None:
         """Write the seal."""
         told = {"about": dict(self.about), "files": self.files}
-        replace_file(self.path, (json.dumps(told | {"sha256": _key(told)}, indent=1) + "\n").encode())
+        replace_file(
+            self.path, (json.dumps(told | {"sha256": _key(told)}, indent=1, allow_nan=False) + "\n").encode()
+        )
 
     def opened(self) -> Seal:
         """Read the seal, and return it. The files are looked at by `read` and `check`.
@@ -115,7 +117,7 @@ class Seal:
 
 
 def _key(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def chunk_seal(folder: RunFolder, key: str, number: int, images: str | None = None) -> Seal:
@@ -133,7 +135,9 @@ def chunk_seal(folder: RunFolder, key: str, number: int, images: str | None = No
 
 def images_key(entries: Sequence[Entry]) -> str:
     """Return a key of the ids and labels of images, in their order."""
-    return hashlib.sha256(json.dumps([[e.id, e.truth] for e in entries]).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([[e.id, e.truth] for e in entries], allow_nan=False).encode()
+    ).hexdigest()
 
 
 def stored(path: Path) -> str | None:

@@ -8,7 +8,7 @@ an interrupted run was taken up again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +21,8 @@ from clearsight.data.benchmark.work import run_all, tidy
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.spec import content_key, kind_of
-from clearsight.data.corruptions.base import Corruption, Table
-from clearsight.data.sources.base import Index, Source
+from clearsight.data.corruptions.base import BY_SIZE, SIZES, Corruption, Table
+from clearsight.data.sources.base import Index, Source, middle_side
 
 Layout = Literal["imagenet_c", "cifar_c"]
 ImageFormat = Literal["png", "jpeg"]
@@ -42,6 +42,7 @@ class Written:
         made: corrupted images that this call made; the others were there already.
         skipped: images that could not be used, with reasons, in stored order.
         passed_over: files beside the images that were not used, with reasons.
+        tables: whose severity constants the images were corrupted with.
     """
 
     folder: Path
@@ -50,10 +51,11 @@ class Written:
     made: int
     skipped: tuple[Skipped, ...]
     passed_over: tuple[Skipped, ...] = ()
+    tables: tuple[str, ...] = ()
 
 
 def expand(
-    names: Iterable[str], *, severities: Sequence[int] = SEVERITIES, table: Table = "imagenet_c"
+    names: Iterable[str], *, severities: Sequence[int] = SEVERITIES, table: Table = BY_SIZE
 ) -> list[Corruption]:
     """Return the corruptions that kinds or names of sets (`clearsight.data.benchmark.sets.SETS`) stand for.
 
@@ -100,7 +102,9 @@ def write_benchmark(
     Args:
         source: the clean images. Give it a ``size`` where images differ and the layout is ``cifar_c``.
         out: folder for the benchmark: new, empty, or one that an equal call has begun.
-        corruptions: one object a (type, severity), as from `expand`; all five severities for ``cifar_c``.
+        corruptions: one object a (type, severity), as from `expand`; all five severities for ``cifar_c``. A
+            table that they leave open is CIFAR-C's in its layout, else the one that fits the images' median
+            size.
         layout: of the published data sets.
         seed: of the random streams.
         workers: processes; 0 means one a core, 1 works in this process.
@@ -118,12 +122,19 @@ def write_benchmark(
     """
     _check(corruptions, layout)
     index = source.index()
+    sizes = source.sizes(index.entries)
+    side = SIZES["cifar_c"] if layout == "cifar_c" else middle_side(sizes) if sizes else SIZES["imagenet_c"]
+    corruptions = [corruption.fitted(side) for corruption in corruptions]
     labelled = any(entry.truth is not None for entry in index.entries)
     if layout == "cifar_c" and not labelled:
         raise DataError("layout cifar_c stores labels, and the source has none", hint="use layout imagenet_c")
     digests = source.digests(index.entries)
     images = source.fingerprint(index.entries, digests)
     config = _config(source, images, index.classes, corruptions, layout, seed, image_format)
+    config["tables"] = {
+        table: f"chosen for {SIZES[table]}x{SIZES[table]} pixels" for table in _tables(corruptions)
+    }
+    config["looked_at"] = {f"{height}x{width}": count for (height, width), count in sizes.items()}
     key = content_key(config)
     begun = _open(out, key, config)
     job = CorruptJob(
@@ -141,7 +152,12 @@ def write_benchmark(
         discard_damaged(job)
     report = run_all(job, index.entries, digests, workers, on_progress or (lambda done, total: None))
     checksums.close(out, finish_cifar(job, report) if layout == "cifar_c" else report.sums)
-    return _close(out, key, config, report, index, len(corruptions))
+    written = _close(out, key, config, report, index, len(corruptions))
+    return replace(written, tables=_tables(corruptions))
+
+
+def _tables(corruptions: Sequence[Corruption]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(table for corruption in corruptions for table in corruption.all_tables))
 
 
 def _check(corruptions: Sequence[Corruption], layout: Layout) -> None:
@@ -253,13 +269,13 @@ def _open(out: Path, key: str, config: dict[str, Any]) -> bool:
 def _plain(value: Any) -> Any:
     import json
 
-    return json.loads(json.dumps(value))
+    return json.loads(json.dumps(value, allow_nan=False))
 
 
 def _json(value: Any) -> bytes:
     import json
 
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def _close(

@@ -26,6 +26,7 @@ class Brightness(Corruption):
     ADDED: ClassVar[dict[str, tuple[float, ...]]] = {
         "imagenet_c": (0.1, 0.2, 0.3, 0.4, 0.5),
         "cifar_c": (0.05, 0.1, 0.15, 0.2, 0.3),
+        "tiny_imagenet_c": (0.1, 0.2, 0.3, 0.4, 0.5),
     }
     """What is added to V, as a share of the range."""
 

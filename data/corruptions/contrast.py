@@ -21,6 +21,7 @@ class Contrast(Corruption):
     FACTOR: ClassVar[dict[str, tuple[float, ...]]] = {
         "imagenet_c": (0.4, 0.3, 0.2, 0.1, 0.05),
         "cifar_c": (0.75, 0.5, 0.4, 0.3, 0.15),
+        "tiny_imagenet_c": (0.4, 0.3, 0.2, 0.1, 0.05),
     }
     """What is left of the distance from the mean."""
 

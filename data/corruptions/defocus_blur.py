@@ -28,6 +28,7 @@ class DefocusBlur(Corruption):
     DISKS: ClassVar[dict[Table, tuple[tuple[float, float], ...]]] = {
         "imagenet_c": ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
         "cifar_c": ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
+        "tiny_imagenet_c": ((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
     }
     """Radius of the disk and standard deviation of its rim, in pixels."""
 

@@ -23,6 +23,7 @@ class Fog(Corruption):
     PLASMA: ClassVar[dict[str, tuple[tuple[float, float], ...]]] = {
         "imagenet_c": ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
         "cifar_c": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
+        "tiny_imagenet_c": ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
     }
     """Weight of the fog, and the factor by which its roughness falls from one scale to the next finer."""
 

@@ -12,29 +12,33 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
-"""The overlays of ImageNet-C, as the package ``imagecorruptions`` ships them."""
+PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
+"""The overlays of ImageNet-C, as the package ``imagecorruptions`` ships them. The published scripts list a
+sixth and never draw it; that package does."""
 
 
 class Frost(Corruption):
     """Add a weighted random cut of a frost texture.
 
-    The published sets cut 224 texture pixels for a 224-pixel image, and 160, shrunk to a fifth, for a
-    32-pixel one. Here the cut's short side is that many texture pixels (varied by up to a tenth) whatever the
-    size of the image, so crystals keep their size relative to the image. The drawn textures stand in for
-    the photographs: means and contrast are alike, pixels are not.
+    As in the published scripts a cut lies anywhere in one of the textures: 224 texture pixels for a 224-pixel
+    image, every fifth of 160 for one of 32, three in ten of 213 for one of 64, by linear interpolation
+    without smoothing, so that the ice of small images is coarse. For images of other sizes the cut's short
+    side stays that many texture pixels, so crystals keep their size relative to the image. The drawn textures
+    stand in for the photographs: means and contrast are alike, pixels are not.
     """
 
     kind: Literal["frost"] = "frost"
+    revision: ClassVar[int] = 2
     group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "weather"
     stochastic: ClassVar[bool] = True
     purpose: ClassVar[str] = "ice crystals on the lens"
     WEIGHTS: ClassVar[dict[str, tuple[tuple[float, float], ...]]] = {
         "imagenet_c": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
         "cifar_c": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+        "tiny_imagenet_c": ((1, 0.3), (0.9, 0.4), (0.8, 0.45), (0.75, 0.5), (0.7, 0.55)),
     }
     """Weights of the image and of the texture."""
-    CUT: ClassVar[dict[str, int]] = {"imagenet_c": 224, "cifar_c": 160}
+    CUT: ClassVar[dict[str, float]] = {"imagenet_c": 224, "cifar_c": 32 / 0.2, "tiny_imagenet_c": 64 / 0.3}
     """Short side of the cut in texture pixels."""
 
     textures: Literal["procedural", "imagenet_c"] = "procedural"
@@ -53,16 +57,14 @@ class Frost(Corruption):
         keep, weight = self.WEIGHTS[self.table][self.severity - 1]
         name = self._texture(rng)
         height, width = image.shape[:2]
-        wanted = self.CUT[self.table] * rng.uniform(0.9, 1.1) / min(height, width)
-        # Small images shrink their cut to a fifth or less: most of that is done once, not every time.
-        texture, ahead = (quartered(name), 4) if wanted >= 4 else (texture_of(name), 1)
-        zoom = min(wanted / ahead, texture.shape[0] / height, texture.shape[1] / width)
-        rows, columns = max(1, int(height * zoom)), max(1, int(width * zoom))
+        texture = texture_of(name)
+        wanted = self.CUT[self.table] / min(height, width)
+        zoom = min(wanted, texture.shape[0] / height, texture.shape[1] / width)
+        rows, columns = max(1, round(height * zoom)), max(1, round(width * zoom))
         top = int(rng.integers(texture.shape[0] - rows + 1))
         left = int(rng.integers(texture.shape[1] - columns + 1))
         cut = texture[top : top + rows, left : left + columns]
-        how = cv2.INTER_AREA if zoom > 1.5 else cv2.INTER_LINEAR
-        ice = np.asarray(cv2.resize(cut, (width, height), interpolation=how), np.uint8)
+        ice = np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
         if image.shape[2] == 1:
             ice = np.asarray(cv2.cvtColor(ice, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
         # addWeighted rounds; the offset makes it cut the fraction off, as the published script does.
@@ -70,10 +72,10 @@ class Frost(Corruption):
         return np.asarray(out, np.uint8).reshape(image.shape)
 
     def _texture(self, rng: np.random.Generator) -> int | str:
-        from clearsight.data.corruptions.frost_textures import PANES
+        from clearsight.data.corruptions.frost_textures import STAND_INS
 
         if self.textures == "procedural":
-            return int(rng.integers(len(PANES)))
+            return STAND_INS[int(rng.integers(len(STAND_INS)))]
         return PHOTOGRAPHS[int(rng.integers(len(PHOTOGRAPHS)))]
 
 
@@ -82,19 +84,6 @@ def texture_of(name: int | str) -> NDArray[np.uint8]:
     from clearsight.data.corruptions.frost_textures import procedural
 
     return procedural(name) if isinstance(name, int) else photograph(name)
-
-
-@cache
-def quartered(name: int | str) -> NDArray[np.uint8]:
-    """Return a texture at a quarter of its height and width, made once a process."""
-    import cv2
-    import numpy as np
-
-    whole = texture_of(name)
-    size = (whole.shape[1] // 4, whole.shape[0] // 4)
-    small = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
-    small.setflags(write=False)
-    return small
 
 
 @cache

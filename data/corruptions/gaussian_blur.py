@@ -23,6 +23,7 @@ class GaussianBlur(Corruption):
     SIGMAS: ClassVar[dict[Table, tuple[float, ...]]] = {
         "imagenet_c": (1, 2, 3, 4, 6),
         "cifar_c": (0.4, 0.6, 0.7, 0.8, 1),
+        "tiny_imagenet_c": (0.5, 0.75, 1, 1.25, 1.5),
     }
     """Standard deviation in pixels."""
 

@@ -26,6 +26,7 @@ class GaussianNoise(Corruption):
     SCALES: ClassVar[dict[Table, tuple[float, ...]]] = {
         "imagenet_c": (0.08, 0.12, 0.18, 0.26, 0.38),
         "cifar_c": (0.04, 0.06, 0.08, 0.09, 0.10),
+        "tiny_imagenet_c": (0.04, 0.08, 0.12, 0.15, 0.18),
     }
     """Standard deviation of the noise on pixels in [0, 1]."""
 

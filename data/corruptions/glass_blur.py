@@ -37,6 +37,7 @@ class GlassBlur(Corruption):
     PANES: ClassVar[dict[Table, tuple[tuple[float, int, int], ...]]] = {
         "imagenet_c": ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
         "cifar_c": ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+        "tiny_imagenet_c": ((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
     }
     """Standard deviation of the blur in pixels, reach of the displacement in pixels, number of walks."""
 

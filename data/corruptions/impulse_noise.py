@@ -27,6 +27,7 @@ class ImpulseNoise(Corruption):
     AMOUNTS: ClassVar[dict[Table, tuple[float, ...]]] = {
         "imagenet_c": (0.03, 0.06, 0.09, 0.17, 0.27),
         "cifar_c": (0.01, 0.02, 0.03, 0.05, 0.07),
+        "tiny_imagenet_c": (0.01, 0.02, 0.05, 0.08, 0.14),
     }
     """Probability that a value is replaced."""
 

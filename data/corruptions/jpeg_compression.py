@@ -23,6 +23,7 @@ class JpegCompression(Corruption):
     QUALITY: ClassVar[dict[str, tuple[int, ...]]] = {
         "imagenet_c": (25, 18, 15, 10, 7),
         "cifar_c": (80, 65, 58, 50, 40),
+        "tiny_imagenet_c": (65, 58, 50, 40, 25),
     }
     """Quality on the scale of the Independent JPEG Group (1 to 100)."""
 

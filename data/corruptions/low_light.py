@@ -38,6 +38,7 @@ class LowLight(Corruption):
     FACTORS: ClassVar[dict[Table, tuple[float, ...]]] = {
         "imagenet_c": (16.0, 64.0, 128.0, 256.0, 512.0),
         "cifar_c": (3.0, 6.0, 12.0, 24.0, 48.0),
+        "tiny_imagenet_c": (3.0, 6.0, 12.0, 24.0, 48.0),
     }
     """How many times less light than a well-exposed image gets.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
@@ -53,12 +53,21 @@ class MixedCorruption(Spec):
     @property
     def table(self) -> str:
         """Return the severity constants, joined where they differ."""
-        return " + ".join(dict.fromkeys(choice.table for choice in self.choices))
+        return " + ".join(self.all_tables)
+
+    @property
+    def all_tables(self) -> tuple[str, ...]:
+        """Return the severity constants of the choices that change anything, each once."""
+        return tuple(dict.fromkeys(table for choice in self.choices for table in choice.all_tables))
 
     @property
     def group(self) -> str:
         """Return what the report calls the family of combined corruptions."""
         return "combined"
+
+    def fitted(self, side: float) -> Self:
+        """Return it with every choice's table settled for images of this shorter side."""
+        return self.model_copy(update={"choices": tuple(choice.fitted(side) for choice in self.choices)})
 
     def ready(self) -> None:
         """Raise `ClearsightError` unless what the choices name is there."""

@@ -31,6 +31,7 @@ class MotionBlur(Corruption):
     STREAKS: ClassVar[dict[Table, tuple[tuple[int, float], ...]]] = {
         "imagenet_c": ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
         "cifar_c": ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+        "tiny_imagenet_c": ((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
     }
     """Radius (the streak is 2 radius + 1 pixels long) and standard deviation of its weights, in pixels."""
 

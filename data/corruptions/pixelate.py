@@ -21,6 +21,7 @@ class Pixelate(Corruption):
     SCALE: ClassVar[dict[str, tuple[float, ...]]] = {
         "imagenet_c": (0.6, 0.5, 0.4, 0.3, 0.25),
         "cifar_c": (0.95, 0.9, 0.85, 0.75, 0.65),
+        "tiny_imagenet_c": (0.9, 0.8, 0.7, 0.6, 0.5),
     }
     """Share of the height and width that is left."""
 

@@ -26,6 +26,7 @@ class Saturate(Corruption):
     LINE: ClassVar[dict[str, tuple[tuple[float, float], ...]]] = {
         "imagenet_c": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
         "cifar_c": ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
+        "tiny_imagenet_c": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
     }
     """Factor a and offset b of the saturation."""
 

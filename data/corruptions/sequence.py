@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
@@ -57,12 +57,21 @@ class CorruptionSequence(Spec):
     @property
     def table(self) -> str:
         """Return the severity constants, joined where they differ."""
-        return " + ".join(dict.fromkeys(step.table for step in self.steps))
+        return " + ".join(self.all_tables)
+
+    @property
+    def all_tables(self) -> tuple[str, ...]:
+        """Return the severity constants of the steps that change anything, each once."""
+        return tuple(dict.fromkeys(table for step in self.steps for table in step.all_tables))
 
     @property
     def group(self) -> str:
         """Return what the report calls the family of combined corruptions."""
         return "combined"
+
+    def fitted(self, side: float) -> Self:
+        """Return it with every step's table settled for images of this shorter side."""
+        return self.model_copy(update={"steps": tuple(step.fitted(side) for step in self.steps)})
 
     def ready(self) -> None:
         """Raise `ClearsightError` unless what the steps name is there."""

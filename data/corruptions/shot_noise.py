@@ -29,6 +29,7 @@ class ShotNoise(Corruption):
     PHOTONS: ClassVar[dict[Table, tuple[int, ...]]] = {
         "imagenet_c": (60, 25, 12, 5, 3),
         "cifar_c": (500, 250, 100, 75, 50),
+        "tiny_imagenet_c": (250, 100, 50, 30, 15),
     }
     """Expected photons of a white pixel."""
 

@@ -53,6 +53,13 @@ class Snow(Corruption):
             Fall(0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
             Fall(0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
         ),
+        "tiny_imagenet_c": (
+            Fall(0.1, 0.2, 1, 0.6, 8, 3, 0.8),
+            Fall(0.1, 0.2, 1, 0.5, 10, 4, 0.8),
+            Fall(0.15, 0.3, 1.75, 0.55, 10, 4, 0.7),
+            Fall(0.25, 0.3, 2.25, 0.6, 12, 6, 0.65),
+            Fall(0.3, 0.3, 1.25, 0.65, 14, 12, 0.6),
+        ),
     }
     """Mean and spread of the noise, enlargement, threshold, radius and sigma of the streaks, keep."""
 

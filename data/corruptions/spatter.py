@@ -49,6 +49,13 @@ class Spatter(Corruption):
             Drops(0.65, 0.1, 0.7, 0.69, 0.6, True),
             Drops(0.65, 0.1, 0.5, 0.68, 0.6, True),
         ),
+        "tiny_imagenet_c": (
+            Drops(0.62, 0.1, 0.7, 0.7, 0.6, False),
+            Drops(0.65, 0.1, 0.8, 0.7, 0.6, False),
+            Drops(0.65, 0.3, 1, 0.69, 0.6, False),
+            Drops(0.65, 0.1, 0.7, 0.68, 0.6, True),
+            Drops(0.65, 0.1, 0.5, 0.67, 0.6, True),
+        ),
     }
     """Field, filter, threshold, strength of the water (or sigma of the mud's edge), and whether it is mud."""
     WATER: ClassVar[tuple[int, int, int]] = (175, 238, 238)

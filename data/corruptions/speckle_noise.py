@@ -26,6 +26,7 @@ class SpeckleNoise(Corruption):
     SCALES: ClassVar[dict[Table, tuple[float, ...]]] = {
         "imagenet_c": (0.15, 0.2, 0.35, 0.45, 0.6),
         "cifar_c": (0.06, 0.1, 0.12, 0.16, 0.2),
+        "tiny_imagenet_c": (0.15, 0.2, 0.25, 0.3, 0.35),
     }
     """Standard deviation of the noise relative to the pixel."""
 

@@ -28,6 +28,7 @@ class ZoomBlur(Corruption):
     ZOOMS: ClassVar[dict[Table, tuple[tuple[float, int], ...]]] = {
         "imagenet_c": ((0.01, 12), (0.01, 16), (0.02, 11), (0.02, 13), (0.03, 11)),
         "cifar_c": ((0.01, 7), (0.01, 12), (0.01, 16), (0.01, 21), (0.01, 26)),
+        "tiny_imagenet_c": ((0.01, 7), (0.01, 12), (0.01, 16), (0.01, 21), (0.01, 26)),
     }
     """Step between zoom factors, and how many factors there are from 1 on."""
 

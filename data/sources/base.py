@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, final
 
 from clearsight.data.contract.errors import DataError
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "HoldOut", "Index", "Source"]
 """What the author of a source needs."""
+
+
+LOOKED_AT = 64
+"""Images that `Source.sizes` decodes."""
+
+
+def middle_side(sizes: Mapping[tuple[int, int], int]) -> float:
+    """Return the median of the shorter sides in pixels of images: (height, width) -> how many."""
+    from statistics import median
+
+    return float(median(min(size) for size, count in sizes.items() for _ in range(count)))
 
 
 class Source(Selection):
@@ -61,6 +72,13 @@ class Source(Selection):
             samples.append(Sample(entry.id, image, entry.truth))
         return samples
 
+    def sizes(self, entries: Sequence[Entry]) -> dict[tuple[int, int], int]:
+        """Return (height, width) -> how many, of up to 64 usable images, evenly spread."""
+        count = min(len(entries), LOOKED_AT)
+        chosen = [entries[i * len(entries) // count] for i in range(count)]
+        found = [sample.image.shape[:2] for sample in self.read(chosen) if isinstance(sample, Sample)]
+        return {size: found.count(size) for size in sorted(set(found))}
+
     @final
     def digests(self, entries: Sequence[Entry]) -> tuple[str, ...]:
         """Return the sha256 of each image's content; that of nothing where it cannot be read."""
@@ -85,10 +103,10 @@ class Source(Selection):
         """
         total = hashlib.sha256()
         head = {"size": self.size, "crop": self.crop, "label_map": self.label_map}
-        total.update(json.dumps(head, sort_keys=True).encode())
+        total.update(json.dumps(head, sort_keys=True, allow_nan=False).encode())
         found = self.digests(entries) if digests is None else digests
         for entry, content in zip(entries, found, strict=True):
-            total.update(json.dumps([entry.id, entry.truth, content]).encode())
+            total.update(json.dumps([entry.id, entry.truth, content], allow_nan=False).encode())
         return total.hexdigest()
 
     def content(self, entry: Entry) -> bytes:

@@ -77,7 +77,7 @@ def corrupt(
     *,
     severities: Sequence[int] = SEVERITIES,
     layout: Layout = "imagenet_c",
-    table: Table = "imagenet_c",
+    table: Table = "by_size",
     size: int | None = None,
     image_format: ImageFormat = "png",
     seed: int = 0,
@@ -95,7 +95,8 @@ def corrupt(
         kinds: kinds of corruption or names of sets.
         severities: which of 1 to 5.
         layout: ``imagenet_c`` (files) or ``cifar_c`` (arrays, all five severities).
-        table: severity constants of ImageNet-C (224 px) or CIFAR-C (32 px).
+        table: severity constants of ImageNet-C (224 px), CIFAR-C (32 px) or Tiny-ImageNet-C (64 px);
+            ``by_size``: CIFAR-C's in its layout, else those chosen for images of the nearest size.
         size: resize the short side to so many pixels and cut the centre square; only where ``images`` is a
             path.
         image_format: ``png`` or ``jpeg``.

@@ -184,7 +184,13 @@ def corrupt(
     ] = "imagenet_c_15",
     severity: Annotated[str, typer.Option(help="3, or 1-5, or 1,3,5.")] = "1-5",
     layout: Annotated[str, typer.Option(help="imagenet_c or cifar_c.")] = "imagenet_c",
-    table: Annotated[str, typer.Option(help="Severity constants: imagenet_c or cifar_c.")] = "imagenet_c",
+    table: Annotated[
+        str,
+        typer.Option(
+            help="Severity constants: imagenet_c (for 224 pixels), cifar_c (32), tiny_imagenet_c (64); "
+            "by_size: cifar_c in its layout, else the nearest."
+        ),
+    ] = "by_size",
     size: Annotated[
         int | None, typer.Option(min=1, help="Resize and centre-crop to this size first.")
     ] = None,

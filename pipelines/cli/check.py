@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clearsight.data.corruptions.base import constants_in_words
+from clearsight.data.sources.base import middle_side
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.cli.configs import read_any
@@ -30,17 +33,27 @@ def command(path: Path, *, measure: bool, untrusted: bool = False) -> None:
     if untrusted:
         refuse_foreign_code(config, str(path))
     config.ready()
-    images = len(config.data.index().entries)
+    entries = config.data.index().entries
+    images = len(entries)
     if not isinstance(config, Evaluate):
         console().print(f"{path}: fine; {config.command}s '{config.name}' on {images} images", markup=False)
         return
     from clearsight.pipelines.runs.grid import make_grid
 
     grid = make_grid(config)
-    _print(path, config, grid, images, _seconds_per_image(config) if measure else {})
+    if sizes := config.data.sizes(entries):
+        grid = grid.fitted(middle_side(sizes))
+    _print(path, config, grid, images, sizes, _seconds_per_image(config) if measure else {})
 
 
-def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[str, float]) -> None:
+def _print(
+    path: Path,
+    config: Evaluate,
+    grid: Grid,
+    images: int,
+    sizes: Mapping[tuple[int, int], int],
+    seconds: dict[str, float],
+) -> None:
     from rich.table import Table
 
     table = Table(title=None, box=None, pad_edge=False)
@@ -66,12 +79,22 @@ def _print(path: Path, config: Evaluate, grid: Grid, images: int, seconds: dict[
         f"conditions x {len(grid.attacks)} attacks as measured, {images} images each",
         markup=False,
     )
+    if tables := {each for condition in grid.conditions.values() for each in condition.corruption.all_tables}:
+        screen.print(f"{_sizes(sizes)}; {constants_in_words(tables)}", markup=False, soft_wrap=True)
     screen.print(table)
     if seconds:
         corrupting = seconds[""] * images
         screen.print(f"corrupting the images: {_time(corrupting)}; all: {_time(total + corrupting)}")
     else:
         screen.print("add --measure to time one chunk of each system")
+
+
+def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
+    """Return the sizes of the images that were looked at, in words."""
+    if not sizes:
+        return "no image could be read"
+    low, high = (f"{height}x{width}" for height, width in (min(sizes), max(sizes)))
+    return f"images of {low} pixels" if low == high else f"images of {low} to {high} pixels"
 
 
 def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:

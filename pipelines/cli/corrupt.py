@@ -10,6 +10,7 @@ from clearsight.data.benchmark.names import MANIFEST
 from clearsight.data.benchmark.write import expand, write_benchmark
 from clearsight.data.catalogue import images_at
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
+from clearsight.data.corruptions.base import BY_SIZE, TABLES, constants_in_words
 from clearsight.pipelines.cli.console import console, progress, tell_passed_over
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def command(
 ) -> None:
     """Write a benchmark and name every image that was skipped."""
     _one_of("layout", layout, ("imagenet_c", "cifar_c"))
-    _one_of("table", table, ("imagenet_c", "cifar_c"))
+    _one_of("table", table, (BY_SIZE, *TABLES))
     _one_of("format", image_format, ("png", "jpeg"))
     names = [name.strip() for name in kinds.split(",")]
     corruptions = expand(names, severities=_levels(severity), table=cast("Table", table))
@@ -55,7 +56,8 @@ def command(
     say = partial(screen.print, markup=False, soft_wrap=True)
     tell_passed_over(say, written.passed_over, str(out / MANIFEST))
     screen.print(
-        f"{out}: {written.images} images x {written.corruptions} corruptions, {written.made} made now",
+        f"{out}: {written.images} images x {written.corruptions} corruptions, {written.made} made now"
+        + (f"; {constants_in_words(written.tables)}" if written.tables else ""),
         markup=False,
         soft_wrap=True,
     )

@@ -22,7 +22,7 @@ from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import Spec
-from clearsight.data.corruptions.base import Corruption, Table
+from clearsight.data.corruptions.base import BY_SIZE, Corruption, Table
 from clearsight.data.corruptions.mixed import MixedCorruption
 from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
 
@@ -39,8 +39,8 @@ class CorruptionSet(Spec):
     """Which types."""
     severity: Severity | Annotated[tuple[Severity, ...], Field(max_length=6)] = (1, 2, 3, 4, 5)
     """One severity or several."""
-    table: Table = "imagenet_c"
-    """Which severity constants."""
+    table: Table = BY_SIZE
+    """Which severity constants, see any corruption."""
 
     def expand(self) -> dict[str, Corruption]:
         """Return name -> corruption."""
@@ -59,8 +59,8 @@ class MixedSet(Spec):
     """Which types."""
     severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
     """One severity or several."""
-    table: Table = "imagenet_c"
-    """Which severity constants."""
+    table: Table = BY_SIZE
+    """Which severity constants, see any corruption."""
 
     def corruption(self) -> MixedCorruption:
         """Return what draws for each image."""

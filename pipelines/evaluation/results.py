@@ -13,6 +13,7 @@ import numpy as np
 
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.contract.text import cell as in_cell
+from clearsight.data.corruptions.base import constants_in_words
 from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
 from clearsight.pipelines.analysis.summary import RunFigures, Summary
@@ -150,7 +151,9 @@ def _describe(plan: Plan) -> str:
     words = [str(said[name]).rpartition("/")[2] for name in ("path", "split", "subset") if name in said]
     synthetic = " (synthetic)" if source.kind == "signs" else ""
     name = ", ".join([f"{source.kind}{synthetic}", *words])
-    return f"{name}: {len(plan.intake.entries)} images, {plan.intake.describe_size()}"
+    tables = {t for each in plan.grid.conditions.values() for t in each.corruption.all_tables}
+    constants = f"; {constants_in_words(tables)}" if tables else ""
+    return f"{name}: {len(plan.intake.entries)} images, {plan.intake.describe_size()}{constants}"
 
 
 def _system(plan: Plan, name: str, baseline: str | None) -> SystemFacts:

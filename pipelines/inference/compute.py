@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.errors import ClearsightError
+from clearsight.data.contract.errors import ClearsightError, RunError
 from clearsight.pipelines.inference.inputs import Arrived
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.inference.tiles import in_tiles, seams, tiled

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from errno import EILSEQ, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.progress import Progress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clearsight.data.contract.errors import ConfigError
@@ -49,6 +49,14 @@ class Grid:
         """Return the systems that have cells; others are only there to make attacks on."""
         used = {system for system, _, _ in self.triples}
         return tuple(name for name in self.graphs if name in used)
+
+    def fitted(self, side: float) -> Grid:
+        """Return it with the severity constants settled for images of this shorter side, where left open."""
+        conditions = {
+            name: condition.model_copy(update={"corruption": condition.corruption.fitted(side)})
+            for name, condition in self.conditions.items()
+        }
+        return replace(self, conditions=conditions)
 
     def cells(self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]) -> tuple[Cell, ...]:
         """Return the cells with their keys.

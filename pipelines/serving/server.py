@@ -45,7 +45,7 @@ class Connection(H11Protocol):
         """Answer what is no HTTP as every other failure is answered, where an answer can still begin."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             told = {"error": {"what": f"the request is no HTTP/1.1: {msg}", "hint": "see /docs"}}
-            body = json.dumps(told).encode()
+            body = json.dumps(told, allow_nan=False).encode()
             headers = [
                 ("Content-Type", "application/json"),
                 ("Content-Length", str(len(body))),

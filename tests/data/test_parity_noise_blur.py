@@ -43,7 +43,7 @@ def stream() -> np.random.Generator:
 def compare(kind: str, severity: int, name: str, *, share: float = 0.02, **options) -> None:
     """At most one grey level apart, and apart at all in a small share of values."""
     image = photo(name)
-    ours = CORRUPTIONS[kind](severity=severity).apply(image, stream()).astype(int)
+    ours = CORRUPTIONS[kind](severity=severity, table="imagenet_c").apply(image, stream()).astype(int)
     theirs = corrupt(image, severity, kind, **options).astype(int)
     apart = np.abs(ours - theirs)
     assert apart.max() <= 1
@@ -102,7 +102,7 @@ def test_impulse_noise_with_an_equal_field(severity, name):
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_impulse_noise_replaces_as_many_values(severity):
     image = np.full((224, 224, 3), 100, np.uint8)
-    ours = CORRUPTIONS["impulse_noise"](severity=severity).apply(image, stream())
+    ours = CORRUPTIONS["impulse_noise"](severity=severity, table="imagenet_c").apply(image, stream())
     theirs = corrupt(image, severity, "impulse_noise", seed=1)
     for value in (0, 255):
         a, b = np.mean(ours == value), np.mean(theirs == value)
@@ -115,7 +115,7 @@ def test_shot_noise_has_an_equal_distribution(severity, monkeypatch):
     monkeypatch.setattr(peer.np.random, "poisson", generator.poisson)
     for level in (0, 5, 60, 128, 200, 255):
         image = np.full((128, 128, 3), level, np.uint8)
-        ours = CORRUPTIONS["shot_noise"](severity=severity).apply(image, stream())
+        ours = CORRUPTIONS["shot_noise"](severity=severity, table="imagenet_c").apply(image, stream())
         theirs = corrupt(image, severity, "shot_noise")
         both = np.stack([np.bincount(out.ravel(), minlength=256) for out in (ours, theirs)])
         both = both[:, both.sum(axis=0) >= 10]
@@ -146,7 +146,7 @@ def test_glass_blur_with_equal_displacements(severity, name, monkeypatch):
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_glass_blur_does_as_much_damage(severity):
-    image, corruption = photo("astronaut"), CORRUPTIONS["glass_blur"](severity=severity)
+    image, corruption = photo("astronaut"), CORRUPTIONS["glass_blur"](severity=severity, table="imagenet_c")
     ours, theirs = [], []
     for seed in range(8):
         ours.append(np.mean((corruption(image, Rng(seed)) - image.astype(float)) ** 2))

@@ -15,8 +15,8 @@ from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.rng import Rng
 from clearsight.data.corruptions.elastic_transform import ElasticTransform, smooth_field
 from clearsight.data.corruptions.fields import normal, words
-from clearsight.data.corruptions.frost import PHOTOGRAPHS, photograph
-from clearsight.data.corruptions.frost_textures import PANES, procedural
+from clearsight.data.corruptions.frost import PHOTOGRAPHS, Frost, photograph
+from clearsight.data.corruptions.frost_textures import STAND_INS, procedural
 from clearsight.data.corruptions.snow import Snow
 
 peer = pytest.importorskip("imagecorruptions", reason="the peer imagecorruptions is not installed")
@@ -32,7 +32,7 @@ def photo(name, size):
 def difference(kind, severity, image, generator=None):
     """Return |ours - peer's| for one image."""
     generator = generator or Rng(0).at("unused").numpy()
-    ours = CORRUPTIONS[kind](severity=severity).apply(image, generator)
+    ours = CORRUPTIONS[kind](severity=severity, table="imagenet_c").apply(image, generator)
     return np.abs(ours.astype(int) - peer.corrupt(image, severity, kind))
 
 
@@ -115,30 +115,47 @@ def test_spatter_agrees_for_an_equal_field(monkeypatch, severity, size):
     assert off.mean() < 0.5
 
 
+SCALES = {"imagenet_c": (224, 1.0), "cifar_c": (32, 0.2), "tiny_imagenet_c": (64, 0.3)}
+"""Side of the images and scale of the textures in the published scripts."""
+
+
 @pytest.mark.parametrize("severity", [1, 3, 5])
-def test_frost_photographs_give_equal_statistics(severity):
-    image = photo("coffee", (224, 224))
-    ours, theirs = [], []
-    np_state = np.random.RandomState(0)
-    for number in range(48):
-        frost = CORRUPTIONS.parse({"kind": "frost", "severity": severity, "textures": "imagenet_c"})
-        ours.append(frost(image, Rng(number)).astype(float))
-        theirs.append(_peer_frost(image, severity, np_state))
-    levels = [np.mean([one.mean() for one in made]) for made in (ours, theirs)]
-    spreads = [np.mean([(one - image).std() for one in made]) for made in (ours, theirs)]
-    assert levels[0] == pytest.approx(levels[1], abs=8)
-    assert spreads[0] == pytest.approx(spreads[1], rel=0.15)
+@pytest.mark.parametrize("table", sorted(SCALES))
+def test_frost_has_the_statistics_of_the_published_scripts(table, severity):
+    """Level, contrast and coarseness of what is added, over many cuts of the five photographs."""
+    side, _ = SCALES[table]
+    image = photo("coffee", (side, side))
+    frost = CORRUPTIONS.parse(
+        {"kind": "frost", "severity": severity, "table": table, "textures": "imagenet_c"}
+    )
+    generator = Rng(7).at(table, severity).numpy()
+    made: dict[str, list[np.ndarray]] = {"ours": [], "published": []}
+    for number in range(60):
+        made["ours"].append(frost(image, Rng(number)).astype(float) - image)
+        made["published"].append(_published_frost(image, severity, table, generator) - image)
+
+    def figures(changes):
+        rough = [np.abs(np.diff(change, axis=1)).mean() for change in changes]
+        return np.array([[c.mean() for c in changes], [c.std() for c in changes], rough])
+
+    ours, published = figures(made["ours"]), figures(made["published"])
+    error = np.sqrt((ours.var(1) + published.var(1)) / ours.shape[1])
+    assert (np.abs(ours.mean(1) - published.mean(1)) < 4 * error + 0.02 * np.abs(published.mean(1))).all()
 
 
-def _peer_frost(image, severity, state):
-    """Call the peer with a generator of its own in place of the global one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(np.random, "randint", state.randint)
-        return peer.corrupt(image, severity, "frost").astype(float)
+def _published_frost(image, severity, table, generator):
+    """The published procedure: shrink a photograph, cut anywhere, add."""
+    side, scale = SCALES[table]
+    keep, weight = Frost.WEIGHTS[table][severity - 1]
+    texture = photograph(PHOTOGRAPHS[int(generator.integers(5))])
+    shrunk = cv2.resize(texture, (0, 0), fx=scale, fy=scale) if scale < 1 else texture
+    top, left = (int(generator.integers(length - side)) for length in shrunk.shape[:2])
+    cut = shrunk[top : top + side, left : left + side]
+    return np.clip(keep * image.astype(float) + weight * cut, 0, 255).astype(np.uint8).astype(float)
 
 
 def test_drawn_frost_is_as_bright_and_rough_as_the_photographs():
-    drawn = [procedural(number).astype(float) for number in range(len(PANES))]
+    drawn = [procedural(number).astype(float) for number in STAND_INS]
     taken = [photograph(name).astype(float) for name in PHOTOGRAPHS]
     colours = [np.mean([texture.mean((0, 1)) for texture in made], 0) for made in (drawn, taken)]
     np.testing.assert_allclose(colours[0], colours[1], atol=15)
@@ -152,12 +169,12 @@ def test_drawn_frost_is_as_bright_and_rough_as_the_photographs():
 
 @pytest.mark.parametrize(
     ("table", "row"),
-    # The weakest severity of CIFAR-C has no field, only the affine map.
+    # The weakest severity of CIFAR-C and Tiny-ImageNet-C has no field, only the affine map.
     [
         (table, row)
-        for table in ("imagenet_c", "cifar_c")
+        for table in ("imagenet_c", "cifar_c", "tiny_imagenet_c")
         for row in range(5)
-        if (table, row) != ("cifar_c", 0)
+        if (table == "imagenet_c") or row > 0
     ],
 )
 def test_elastic_field_has_the_published_statistics(table, row):
@@ -180,24 +197,27 @@ def test_elastic_field_has_the_published_statistics(table, row):
 
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
-def test_elastic_bends_as_far_as_the_published_procedure(severity):
+@pytest.mark.parametrize(("table", "side"), [("imagenet_c", 96), ("cifar_c", 32), ("tiny_imagenet_c", 64)])
+def test_elastic_bends_as_far_as_the_published_procedure(table, side, severity):
     """The published procedure, written out with scipy: the mean change of a photograph must be equal."""
-    image = photo("coffee", (96, 96))
+    image = photo("coffee", (side, side))
     generator = Rng(5).at(severity).numpy()
     changes: dict[str, list[float]] = {"ours": [], "published": []}
     for number in range(40):
-        ours = ElasticTransform(severity=severity)(image, Rng(number))
+        ours = ElasticTransform(severity=severity, table=table)(image, Rng(number))
         changes["ours"].append(np.abs(ours.astype(float) - image).mean())
-        changes["published"].append(np.abs(_published_elastic(image, severity, generator) - image).mean())
+        changes["published"].append(
+            np.abs(_published_elastic(image, table, severity, generator) - image).mean()
+        )
     ours, published = np.array(changes["ours"]), np.array(changes["published"])
     error = np.sqrt(ours.var() / ours.size + published.var() / published.size)
     assert abs(ours.mean() - published.mean()) < 4 * error
 
 
-def _published_elastic(image, severity, generator):
+def _published_elastic(image, table, severity, generator):
     side = image.shape[0]
-    scale = 244 / 224 * side
-    factor, sigma, reach = (scale * share for share in ElasticTransform.BEND["imagenet_c"][severity - 1])
+    scale = 244 / 224 * side if table == "imagenet_c" else side
+    factor, sigma, reach = (scale * share for share in ElasticTransform.BEND[table][severity - 1])
     middle, arm = np.array([side, side], np.float32) // 2, side // 3
     corners = [middle + arm, [middle[0] + arm, middle[1] - arm], middle - arm]
     points = np.array(corners, np.float32)

@@ -41,7 +41,7 @@ def test_the_steps_are_applied_one_after_the_other() -> None:
     dark, packed = LowLight(severity=3), JpegCompression(severity=2)
     both = CorruptionSequence(steps=(dark, packed))
     assert np.array_equal(both(IMAGE, STREAM), packed(dark(IMAGE, STREAM), STREAM))
-    assert (both.kind, both.severity, both.table) == ("low_light + jpeg_compression", 3, "imagenet_c")
+    assert (both.kind, both.severity, both.table) == ("low_light + jpeg_compression", 3, "by_size")
     assert CorruptionSequence(steps=(packed, dark)).key() != both.key()
 
 

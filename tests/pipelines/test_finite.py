@@ -107,7 +107,7 @@ def dividing(path: Path, gives: str) -> Path:
     return path
 
 
-def pictures(folder: Path) -> Path:
+def stored_images(folder: Path) -> Path:
     folder.mkdir()
     bright = np.full((16, 16, 3), 200, np.uint8)
     for name, image in (("a", bright), ("black", 0 * bright), ("c", bright // 2)):
@@ -119,7 +119,7 @@ def pictures(folder: Path) -> Path:
 def test_infer_refuses_the_image_and_goes_on(tmp_path: Path, gives: str) -> None:
     model = dividing(tmp_path / "m.onnx", gives)
     table = tmp_path / "t.csv"
-    done = runner.invoke(app, ["infer", str(model), str(pictures(tmp_path / "in")), "--csv", str(table)])
+    done = runner.invoke(app, ["infer", str(model), str(stored_images(tmp_path / "in")), "--csv", str(table)])
     assert done.exit_code == 1
     assert "black.png: output 'logits' is not finite" in " ".join(done.stderr.split())
     lines = table.read_text().splitlines()
@@ -133,7 +133,7 @@ def test_infer_writes_no_image_of_such_values(tmp_path: Path, gives: str) -> Non
     model = dividing(tmp_path / "m.onnx", gives)
     out = tmp_path / "out"
     done = runner.invoke(
-        app, ["infer", str(model), str(pictures(tmp_path / "in")), "--save-restored", str(out)]
+        app, ["infer", str(model), str(stored_images(tmp_path / "in")), "--save-restored", str(out)]
     )
     assert done.exit_code == 1, done.output
     assert "black.png: output 'restored' is not finite" in " ".join(done.stderr.split())

@@ -40,7 +40,7 @@ def test_the_share_is_corrupted_as_an_evaluation_does_it() -> None:
     for row in changed:
         for kind in mixture.kinds:
             for severity in (1, 2, 3, 4, 5):
-                corruption = CORRUPTIONS[kind](severity=severity)
+                corruption = CORRUPTIONS[kind](severity=severity, table="imagenet_c")
                 if np.array_equal(corruption(images[row].numpy(), rng.at(IDS[row])), mixed[row].numpy()):
                     found.add((kind, severity))
     assert found == {(kind, severity) for kind in mixture.kinds for severity in (2, 5)}
