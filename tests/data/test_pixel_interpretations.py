@@ -227,7 +227,7 @@ def test_orientation(orientation: int, dtype: str, form: str, channels: int) -> 
     check(data, upright(values, orientation))
     if form == "TIFF" and channels == 3:
         out = io.BytesIO()
-        told = {"photometric": "rgb", "planarconfig": "separate", "metadata": None}
+        told: dict[str, Any] = {"photometric": "rgb", "planarconfig": "separate", "metadata": None}
         apart = np.ascontiguousarray(np.moveaxis(values, -1, 0))
         tifffile.imwrite(out, apart, extratags=[(274, "H", 1, orientation, True)], **told)
         check(out.getvalue(), upright(values, orientation))
@@ -298,6 +298,6 @@ def test_colour_is_restored_in_16_bits(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     made = [decode_image((tmp_path / "out" / name).read_bytes(), name).pixels for name in ("a.png", "b.tif")]
     assert made[0].dtype == np.uint16
-    assert np.array_equal(*made)
+    assert np.array_equal(made[0], made[1])
     assert np.isin(made[0], values).all()
     assert np.unique(made[0] % 257).size > 100

@@ -140,7 +140,7 @@ def test_a_strided_shortcut_has_the_gradient_of_a_convolution(
     channels: tuple[int, int], stride: int | tuple[int, int], size: tuple[int, int, int]
 ) -> None:
     """With channels last, where torch itself corrupts the heap (`Conv2d(8, 16, 1, 2)` of 16 x 64 x 64)."""
-    generator = Rng(0).at("shortcut", channels, size).torch()
+    generator = Rng(0).at("shortcut", *channels, *size).torch()
     count, height, width = size
     plain = nn.Conv2d(*channels, 1, stride, bias=False)
     ours = Shortcut(*channels, 1, stride, bias=False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -57,7 +57,7 @@ def looping(path: Path, *, at_once: bool) -> Path:
         "looping",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, "h", "w"])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(np.float32(-1 if at_once else 0.9), "bright")],
+        [numpy_helper.from_array(np.array(-1 if at_once else 0.9, np.float32), "bright")],
     )
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
     told = Deployed(

@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from clearsight.data.contract.column import Column
 from clearsight.data.contract.deployed import KEY, Deployed, Input, Output
 from clearsight.data.contract.errors import ClearsightError, DataError, RunError, WeightsError
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.finite import first_non_finite, refuse_non_finite
 from clearsight.data.media.images import encode_png
@@ -34,7 +35,7 @@ from clearsight.defend.target import AttackBatch, Target
 from clearsight.pipelines.cli.app import app
 from clearsight.pipelines.export.verify import Difference
 from clearsight.pipelines.inference.session import Session
-from clearsight.pipelines.metrics.base import Estimate, Metric
+from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.serving.app import create_app
 from clearsight.pipelines.serving.limits import Limits
 from clearsight.pipelines.serving.middleware import LOCAL
@@ -81,10 +82,10 @@ def dividing(path: Path, gives: str) -> Path:
     if image:
         nodes.insert(0, helper.make_node("Mul", ["images", "zero"], ["zeros"]))
     constants = [
-        numpy_helper.from_array(np.float32(1), "one"),
-        numpy_helper.from_array(np.float32(0), "zero"),
+        numpy_helper.from_array(np.array(1, np.float32), "one"),
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
     ]
-    shape = ["n", 3, "h", "w"]
+    shape: list[str | int | None] = ["n", 3, "h", "w"]
     output = (
         helper.make_tensor_value_info("restored", TensorProto.FLOAT, shape)
         if image

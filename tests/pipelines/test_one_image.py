@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +116,7 @@ def test_images_that_are_deleted_under_way(
     (folder / "m.png").write_bytes(PLAIN)
     listed = job._tidy
 
-    def gone(items: object) -> None:
+    def gone(items: Sequence[Any]) -> None:
         (folder / "m.png").unlink()
         listed(items)
 

@@ -84,7 +84,7 @@ def test_a_checkpoint_that_was_pickled_whole_is_refused(mark: Path, tmp_path: Pa
     import pickle  # noqa: TID251 (what a stranger does)
 
     class Bad:
-        def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
             return Path.write_text, (mark, "executed")
 
     (tmp_path / "x.pth").write_bytes(pickle.dumps(Bad()))
