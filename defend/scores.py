@@ -76,6 +76,18 @@ def ece(confidence: ArrayLike, correct: ArrayLike, bins: int = 15, *, adaptive: 
     Raises:
         DataError: no samples, lengths that differ, or values outside [0, 1].
     """
+    counts, sure, right = calibration_bins(confidence, correct, bins, adaptive=adaptive)
+    return float((counts * np.abs(right - sure)).sum() / counts.sum())
+
+
+def calibration_bins(
+    confidence: ArrayLike, correct: ArrayLike, bins: int = 15, *, adaptive: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """Return number of samples, mean confidence and accuracy of every bin that holds any: see `ece`.
+
+    Raises:
+        DataError: no samples, lengths that differ, or values outside [0, 1].
+    """
     sure, right = _unit_interval(confidence, "confidence"), _unit_interval(correct, "correct")
     if sure.shape != right.shape:
         raise DataError(f"{sure.size} confidences and {right.size} outcomes do not match", where="ece")
@@ -84,8 +96,12 @@ def ece(confidence: ArrayLike, correct: ArrayLike, bins: int = 15, *, adaptive: 
     # Bins are open on the left and closed on the right, as in the paper; 0 belongs to the first.
     inner = _equal_mass(sure, bins) if adaptive else np.linspace(0.0, 1.0, bins + 1)[1:-1]
     index = np.searchsorted(inner, sure, side="left")
-    gap = np.bincount(index, weights=right - sure, minlength=bins)
-    return float(np.abs(gap).sum() / sure.size)
+    counts = np.bincount(index, minlength=bins)
+    held = counts > 0
+    total_sure, total_right = (
+        np.bincount(index, weights=values, minlength=bins)[held] for values in (sure, right)
+    )
+    return counts[held].astype(np.float64), total_sure / counts[held], total_right / counts[held]
 
 
 def _equal_mass(values: Floats, bins: int) -> Floats:

@@ -1,54 +1,132 @@
-"""Paired comparisons of systems with the baseline on the same images."""
+"""Paired comparisons of systems with the baseline on the same images: one family a system, one rule."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.rng import Rng
-from clearsight.data.statistics import holm, mcnemar_exact, paired_bootstrap, significant
-from clearsight.pipelines.runs.summary import CellFigures, Comparison, Verdict, WorstCase
+from clearsight.data.paired_family import judge
+from clearsight.data.statistics import mcnemar_exact, significant
+from clearsight.pipelines.analysis.worst_case import survivors, unions
+from clearsight.pipelines.runs.columns import RunColumns
+from clearsight.pipelines.runs.summary import Comparison, Difference, Verdict
 
-Compared = TypeVar("Compared", CellFigures, WorstCase)
-LEVEL = 0.05
-"""Corrected p below which a difference is clear."""
+Numbers = NDArray[np.float64]
+Place = tuple[str, ...]
+"""What is compared: ``cell``, ``worst``, ``group`` or ``kind``, then where."""
+CONFIDENCE = 0.95
+"""Of all intervals; of those of a system's differences together."""
 
 
-def compare(mine: NDArray[np.float64], theirs: NDArray[np.float64], rng: Rng) -> Comparison:
-    """Return the comparison of two systems, not yet corrected: see `corrected`.
+@dataclass(frozen=True)
+class Versus:
+    """The verdicts of a run.
+
+    Attributes:
+        single: comparisons of right with wrong: cells and worst cases.
+        means: comparisons of means over conditions: groups and kinds.
+    """
+
+    single: Mapping[Place, Comparison]
+    means: Mapping[Place, Difference]
+
+    def __len__(self) -> int:
+        """Return how many comparisons were made."""
+        return len(self.single) + len(self.means)
+
+
+def versus(
+    measured: RunColumns,
+    groups: Mapping[str, Sequence[str]],
+    kinds: Mapping[str, Sequence[str]],
+) -> Versus:
+    """Compare every system with the baseline: cells, worst cases over attacks, means over conditions.
+
+    All comparisons of a system are one family: ``helps`` and ``hurts`` are said where the interval leaves
+    out 0, and where the system is as good as the baseline everywhere, the probability that this happens
+    even once is 5 %. Other systems of the run change nothing.
 
     Args:
-        mine: (n,) 1 where the system is right, 0 where it is wrong.
-        theirs: the same of the baseline.
-        rng: stream for resampling.
+        measured: the rows.
+        groups: name -> conditions that a mean is taken over.
+        kinds: corruption -> its severities.
     """
+    single: dict[Place, Comparison] = {}
+    means: dict[Place, Difference] = {}
+    for system in dict.fromkeys(triple[0] for triple in measured.grid.triples):
+        if measured.baseline is None or system == measured.baseline:
+            continue
+        family = dict(_family(measured, system, measured.baseline, groups, kinds))
+        rng = Rng(measured.seed).at("summary", "versus", system)
+        judged = judge([mine - theirs for mine, theirs in family.values()], rng, confidence=CONFIDENCE)
+        for (place, pair), found in zip(family.items(), judged, strict=True):
+            low, high = significant(found.low), significant(found.high)
+            difference = Difference(
+                difference=significant(found.difference),
+                low=low,
+                high=high,
+                verdict=_verdict(low, high),
+                p_adjusted=significant(found.p),
+            )
+            if place[0] in ("group", "kind"):
+                means[place] = difference
+            else:
+                single[place] = _counted(difference, *pair)
+    return Versus(single, means)
+
+
+def per_image(
+    measured: RunColumns, system: str, names: Sequence[str], attack: str, column: str
+) -> Numbers | None:
+    """Return the mean over conditions for each image; None where one of the values is missing."""
+    found = [measured.columns.get((system, name, attack)) for name in names]
+    if any(columns is None for columns in found):
+        return None
+    stack = np.stack([columns[column] for columns in found if columns is not None])
+    return None if np.isnan(stack).any() else stack.mean(0)
+
+
+def _family(
+    measured: RunColumns,
+    system: str,
+    baseline: str,
+    groups: Mapping[str, Sequence[str]],
+    kinds: Mapping[str, Sequence[str]],
+) -> Iterator[tuple[Place, tuple[Numbers, Numbers]]]:
+    """Yield what is compared, with the right answers of the system and of the baseline (n,)."""
+
+    def pair(
+        place: Place, mine: Numbers | None, theirs: Numbers | None
+    ) -> Iterator[tuple[Place, tuple[Numbers, Numbers]]]:
+        if mine is not None and theirs is not None:
+            yield place, (mine, theirs)
+
+    for triple in measured.grid.triples:
+        if triple[0] == system:
+            _, condition, attack = triple
+            both = (per_image(measured, name, [condition], attack, "correct") for name in (system, baseline))
+            yield from pair(("cell", *triple), *both)
+    for union in unions(measured):
+        if union.system == system:
+            both = (survivors(measured.columns, union, system=name) for name in (system, baseline))
+            yield from pair(union.place, *both)
+    for word, named in (("group", groups), ("kind", kinds)):
+        for name, conditions in named.items():
+            for attack in measured.grid.attacks:
+                both = (per_image(measured, s, conditions, attack, "correct") for s in (system, baseline))
+                yield from pair((word, system, name, attack), *both)
+
+
+def _counted(difference: Difference, mine: Numbers, theirs: Numbers) -> Comparison:
     gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
-    low, high = paired_bootstrap(mine, theirs, rng)
     p = significant(mcnemar_exact(gained, lost))
-    difference = significant((mine - theirs).mean())
-    return Comparison(difference, significant(low), significant(high), "unclear", p, p, gained, lost)
+    return Comparison(**asdict(difference), p=p, gained=gained, lost=lost)
 
 
-def corrected(entries: Sequence[Compared]) -> list[Compared]:
-    """Return the entries with Holm's correction over all their comparisons, and the verdicts that follow."""
-    adjusted = iter(holm([entry.versus.p for entry in entries if entry.versus]))
-    return [
-        replace(entry, versus=_corrected(entry.versus, next(adjusted))) if entry.versus else entry
-        for entry in entries
-    ]
-
-
-def _corrected(versus: Comparison, adjusted: float) -> Comparison:
-    verdict = verdict_of(versus.difference, clear=adjusted < LEVEL)
-    return replace(versus, p_adjusted=significant(adjusted), verdict=verdict)
-
-
-def verdict_of(difference: float, *, clear: bool) -> Verdict:
+def _verdict(low: float, high: float) -> Verdict:
     """Return whether a difference helps or hurts; ``unclear`` where it may be chance."""
-    if not clear or difference == 0:
-        return "unclear"
-    return "helps" if difference > 0 else "hurts"
+    return "helps" if low > 0 else "hurts" if high < 0 else "unclear"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
-from clearsight.data.statistics import bootstrap_mean, paired_bootstrap, significant
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
-from clearsight.pipelines.analysis.paired import compare, corrected, verdict_of
+from clearsight.pipelines.analysis.paired import CONFIDENCE, Versus, per_image, versus
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
 from clearsight.pipelines.analysis.worst_case import worst_cases
@@ -27,8 +24,6 @@ from clearsight.pipelines.runs.facts import ComparisonMethod
 from clearsight.pipelines.runs.summary import (
     CellFigures,
     Check,
-    Comparison,
-    Difference,
     GroupFigures,
     PairedScenario,
     PerClass,
@@ -81,28 +76,32 @@ class Summary:
             triple: attack_record_of(self.measured, triple, facts) for triple, facts in self.facts.items()
         }
         checks = {triple: self._checks(triple, records) for triple in records}
-        cells = corrected([self._cell(cell, records, checks) for cell in self.cells])
+        compared = versus(self.measured, self._groups, self._kinds)
         comparison = ComparisonMethod(
             baseline=self.baseline,
-            confidence=0.95,
-            test="exact McNemar",
-            correction="Holm",
-            comparisons=sum(cell.versus is not None for cell in cells),
-            interval="paired bootstrap over images",
+            confidence=CONFIDENCE,
+            test="random signs of each image's differences",
+            correction="the largest statistic of a system's comparisons (max-T)",
+            comparisons=len(compared),
+            interval="score intervals that hold for all comparisons of a system at once",
         )
         condemned = {triple for triple, said in checks.items() if not reliable(said)}
         return RunFigures(
-            cells=cells,
-            worst=worst_cases(self.measured, condemned),
+            cells=[self._cell(cell, records, checks, compared) for cell in self.cells],
+            worst=worst_cases(self.measured, condemned, compared.single),
             per_class=per_class(self.measured),
             pairs=pairs(self.measured),
-            aggregates=self._aggregates(),
-            kinds=self._kinds(),
+            aggregates=self._over("group", self._groups, compared),
+            kinds=self._over("kind", self._kinds, compared),
             comparison=comparison,
         )
 
     def _cell(
-        self, cell: Cell, records: Mapping[Triple, AttackRecord], checks: Mapping[Triple, Sequence[Check]]
+        self,
+        cell: Cell,
+        records: Mapping[Triple, AttackRecord],
+        checks: Mapping[Triple, Sequence[Check]],
+        compared: Versus,
     ) -> CellFigures:
         triple = (cell.system, cell.condition, cell.attack)
         columns = self.measured.columns[triple]
@@ -116,7 +115,7 @@ class Summary:
             attack=cell.attack,
             n=len(columns["correct"]),
             metrics={name: estimate.rounded() if estimate else None for name, estimate in estimates.items()},
-            versus=self._versus(triple, rng.at("versus")),
+            versus=compared.single.get(("cell", *triple)),
             attacked=cost(records[triple]) if attacked else None,
             checks=[check.rounded() for check in checks[triple]] if attacked else [],
             reliable=reliable(checks[triple]) if attacked else None,
@@ -132,80 +131,58 @@ class Summary:
         )
         return checks_of(records[triple], others, next(unattacked, None))
 
-    def _versus(self, triple: Triple, rng: Rng) -> Comparison | None:
-        system, condition, attack = triple
-        other = self.measured.columns.get((self.baseline or "", condition, attack))
-        if other is None or system == self.baseline:
-            return None
-        mine, theirs = self.measured.columns[triple]["correct"], other["correct"]
-        return None if np.isnan(mine).any() or np.isnan(theirs).any() else compare(mine, theirs, rng)
-
-    def _aggregates(self) -> list[GroupFigures]:
-        groups = {name: found for name, found in self.measured.grid.groups.items() if len(found) > 1}
+    @cached_property
+    def _groups(self) -> dict[str, Sequence[str]]:
+        """Return the conditions of every mean over a group, and over all that corrupt."""
+        groups: dict[str, Sequence[str]] = {
+            name: found for name, found in self.measured.grid.groups.items() if len(found) > 1
+        }
         corrupted = [name for name, c in self.measured.grid.conditions.items() if not c.corruption.clean]
         if len(corrupted) > 1 and set(corrupted) not in [set(found) for found in groups.values()]:
-            groups[ALL] = tuple(corrupted)
-        return self._over(groups)
+            groups[ALL] = corrupted
+        return groups
 
-    def _kinds(self) -> list[GroupFigures]:
-        """Return a mean over the severities of each corruption, where it is there at several."""
+    @cached_property
+    def _kinds(self) -> dict[str, Sequence[str]]:
+        """Return the severities of each corruption, where it is there at several."""
         kinds: dict[str, list[str]] = {}
         for name, condition in self.measured.grid.conditions.items():
             if not condition.corruption.clean:
                 kinds.setdefault(kind_of(condition.corruption), []).append(name)
-        return self._over({kind: names for kind, names in kinds.items() if len(names) > 1})
+        return {kind: names for kind, names in kinds.items() if len(names) > 1}
 
-    def _over(self, groups: Mapping[str, Sequence[str]]) -> list[GroupFigures]:
+    def _over(self, word: str, groups: Mapping[str, Sequence[str]], compared: Versus) -> list[GroupFigures]:
         out: list[GroupFigures] = []
-        for group, conditions in groups.items():
+        for group, names in groups.items():
             for attack in self.measured.grid.attacks:
-                made = (self._aggregate(s, group, conditions, attack) for s in self.measured.grid.graphs)
-                out.extend(found for found in made if found)
+                for system in self.measured.grid.graphs:
+                    metrics = self._means(system, group, names, attack)
+                    if not metrics:
+                        continue
+                    errors = corruption_errors(self.measured, system, names, attack)
+                    out.append(
+                        GroupFigures(
+                            system=system,
+                            group=group,
+                            attack=attack,
+                            conditions=len(names),
+                            metrics=metrics,
+                            versus=compared.means.get((word, system, group, attack)),
+                            mce=errors.mce,
+                            relative_mce=errors.relative_mce,
+                        )
+                    )
         return out
 
-    def _aggregate(self, system: str, group: str, names: Sequence[str], attack: str) -> GroupFigures | None:
+    def _means(
+        self, system: str, group: str, names: Sequence[str], attack: str
+    ) -> dict[str, Estimate | None]:
+        """Return the metrics that are means, over conditions: images are resampled, not their versions."""
         rng = Rng(self.measured.seed).at("summary", "group", system, group, attack)
         metrics: dict[str, Estimate | None] = {}
         for metric in self.metrics:
-            if (
-                metric.mean_of
-                and (means := self._per_image(system, names, attack, metric.mean_of)) is not None
-            ):
-                low, high = bootstrap_mean(means, rng.at(metric.mean_of))
-                estimate = Estimate(float(means.mean()), low, high, "bootstrap over images")
-                metrics[kind_of(metric)] = estimate.rounded()
-        if not metrics:
-            return None
-        errors = corruption_errors(self.measured, system, names, attack)
-        return GroupFigures(
-            system=system,
-            group=group,
-            attack=attack,
-            conditions=len(names),
-            metrics=metrics,
-            versus=self._group_versus(system, names, attack, rng.at("versus")),
-            mce=errors.mce,
-            relative_mce=errors.relative_mce,
-        )
-
-    def _group_versus(self, system: str, names: Sequence[str], attack: str, rng: Rng) -> Difference | None:
-        if self.baseline is None or system == self.baseline:
-            return None
-        mine = self._per_image(system, names, attack, "correct")
-        theirs = self._per_image(self.baseline, names, attack, "correct")
-        if mine is None or theirs is None:
-            return None
-        low, high = paired_bootstrap(mine, theirs, rng)
-        difference = float((mine - theirs).mean())
-        verdict = verdict_of(difference, clear=low > 0 or high < 0)
-        return Difference(significant(difference), significant(low), significant(high), verdict)
-
-    def _per_image(
-        self, system: str | None, names: Sequence[str], attack: str, column: str
-    ) -> NDArray[np.float64] | None:
-        """Return the mean over conditions for each image; None where one of the values is missing."""
-        found = [self.measured.columns.get((system or "", name, attack)) for name in names]
-        if any(columns is None for columns in found):
-            return None
-        stack = np.stack([columns[column] for columns in found if columns is not None])
-        return None if np.isnan(stack).any() else stack.mean(0)
+            column = metric.mean_of
+            means = per_image(self.measured, system, names, attack, column) if column else None
+            if column and means is not None:
+                metrics[kind_of(metric)] = metric.mean(means, rng.at(column)).rounded()
+        return metrics

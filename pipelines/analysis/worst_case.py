@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.estimate import Estimate
-from clearsight.data.contract.rng import Rng
 from clearsight.data.statistics import wilson
-from clearsight.pipelines.analysis.paired import compare, corrected
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.runs.summary import Comparison, WorstCase
 from clearsight.pipelines.systems.threats import is_attack
@@ -36,6 +34,11 @@ class Union:
     radius: Radius
     attacks: tuple[str, ...]
     clean: str | None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Return what names its comparison with the baseline."""
+        return ("worst", self.system, self.condition, *map(str, self.radius))
 
 
 def unions(measured: RunColumns) -> list[Union]:
@@ -70,18 +73,25 @@ def survivors(
     return np.min(np.stack([values for values in found if values is not None]), axis=0)  # type: ignore[no-any-return]
 
 
-def worst_cases(measured: RunColumns, unreliable: Collection[Triple]) -> list[WorstCase]:
+def worst_cases(
+    measured: RunColumns,
+    unreliable: Collection[Triple],
+    versus: Mapping[tuple[str, ...], Comparison],
+) -> list[WorstCase]:
     """Return the figures ``worst`` of the summary.
 
     Args:
         measured: the rows.
         unreliable: attacked cells that a truth check condemned.
+        versus: comparisons with the baseline, by `Union.place`.
     """
-    figures = [figure for union in unions(measured) if (figure := _figure(measured, union, unreliable))]
-    return corrected(figures)
+    found = (_figure(measured, union, unreliable, versus.get(union.place)) for union in unions(measured))
+    return [figure for figure in found if figure]
 
 
-def _figure(measured: RunColumns, union: Union, unreliable: Collection[Triple]) -> WorstCase | None:
+def _figure(
+    measured: RunColumns, union: Union, unreliable: Collection[Triple], versus: Comparison | None
+) -> WorstCase | None:
     right = survivors(measured.columns, union, system=union.system)
     if right is None:
         return None
@@ -98,21 +108,10 @@ def _figure(measured: RunColumns, union: Union, unreliable: Collection[Triple]) 
         clean=union.clean is not None,
         accuracy=proportion(right),
         majority=None if votes is None else proportion(votes),
-        versus=_versus(measured, union, right),
+        versus=versus,
         reliable=not condemned,
         unreliable=condemned,
     )
-
-
-def _versus(measured: RunColumns, union: Union, mine: NDArray[np.float64]) -> Comparison | None:
-    """Return the paired comparison with the baseline under the same attacks."""
-    if measured.baseline in (None, union.system):
-        return None
-    theirs = survivors(measured.columns, union, system=measured.baseline or "")
-    if theirs is None:
-        return None
-    place = (union.system, union.condition, *map(str, union.radius))
-    return compare(mine, theirs, Rng(measured.seed).at("summary", "worst", *place))
 
 
 def proportion(right: NDArray[np.float64] | Sequence[float]) -> Estimate:

@@ -85,8 +85,9 @@ def audit(
     with one_thread():
         probed = _probe_all(config, subjects, threat, on_progress)
     passable = [name for name, found in probed.items() if found.path is not None]
+    classes = min(found.classes for found in probed.values())
     folder = run(
-        derive(config, subjects, threat, take=take, passable=passable),
+        derive(config, subjects, threat, take=take, passable=passable, classes=classes),
         root=root,
         workers=workers,
         device=device,

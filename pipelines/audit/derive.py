@@ -21,6 +21,10 @@ NORMS = tuple(SURE)
 QUERIES = 300
 """Queries of the black-box attack: it need not be strong, only not be stronger than those that see more. A
 third where every query is many draws."""
+MARGIN, TARGETED = "margin-40", "targeted-20"
+"""Names of the attacks on other losses than the cross-entropy, which a decoy class can lead astray."""
+TARGETS = 5
+"""Wrong classes that the targeted attack tries."""
 FIRM = 1000.0
 """A margin that is never reached: the attack on random parts goes on to the end of its steps. One that stops
 at the first success stops where a fresh draw often sees the true class again."""
@@ -125,7 +129,13 @@ def _condition(config: Evaluate) -> Condition:
 
 
 def derive(
-    config: Evaluate, subjects: Subjects, threat: Threat, *, take: int, passable: Collection[str]
+    config: Evaluate,
+    subjects: Subjects,
+    threat: Threat,
+    *,
+    take: int,
+    passable: Collection[str],
+    classes: int | None = None,
 ) -> Evaluate:
     """Return the config that the audit runs.
 
@@ -135,11 +145,12 @@ def derive(
         threat: norm and radius.
         take: number of images at most.
         passable: names of the systems that let gradients through, as the probes found.
+        classes: number of classes where it is known; the targeted attack needs four.
     """
     attacks: dict[str, Any] = {}
     measure: dict[str, list[str]] = {}
     for name in subjects.graphs:
-        wanted = _attacks(name, subjects, threat)
+        wanted = _attacks(name, subjects, threat, classes)
         can = {n: a for n, a in wanted.items() if _can(a, name, subjects, passable)}
         measure[name] = list(can)
         attacks |= can
@@ -169,7 +180,9 @@ def derive(
     return Evaluate.model_validate(told)
 
 
-def _attacks(system: str, subjects: Subjects, threat: Threat) -> dict[str, dict[str, Any]]:
+def _attacks(
+    system: str, subjects: Subjects, threat: Threat, classes: int | None
+) -> dict[str, dict[str, Any]]:
     """Return the attacks on one system; equal names mean equal attacks."""
     ball = {"norm": threat.norm, "eps": threat.eps}
     graph, bare = subjects.graphs[system], subjects.undefended.get(system)
@@ -183,6 +196,10 @@ def _attacks(system: str, subjects: Subjects, threat: Threat) -> dict[str, dict[
         attacks["cw-40-firm"] = {"kind": "cw", "steps": 40, "kappa": FIRM, **ball}
     queries = QUERIES // 3 if random else QUERIES
     attacks[f"square-{queries}"] = {"kind": "square", "queries": queries, "threat": "scores", **ball}
+    attacks[MARGIN] = {"kind": "apgd", "loss": "margin", "steps": 40, **ball}
+    if classes is not None and classes >= 4:
+        goals = {"loss": "dlr_targeted", "targets": min(TARGETS, classes - 1)}
+        attacks[TARGETED] = {"kind": "apgd", "steps": 20, **goals, **ball}
     if system not in subjects.names:
         return attacks
     for eps in threat.curve()[-1:] if random else threat.curve():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.statistics import wilson
-from clearsight.pipelines.audit.derive import Subjects, Threat
+from clearsight.pipelines.audit.derive import MARGIN, TARGETED, Subjects, Threat
 from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.runs.audit import SCHEMA, AuditCheck, AuditedSystem, AuditSummary
 from clearsight.pipelines.runs.summary import CellFigures, Check, RunSummary, WorstCase
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 GAP = 0.1
 """Share of images that an attacker who knows less may leave more, before it is called false security."""
+LOSSES = ("pgd-40", MARGIN, TARGETED)
+"""Attacks on the cross-entropy, on the margin and towards one class after the other. On honest networks they
+differ by less than `GAP`: a few points on adversarially trained ones."""
 REACH = 0.02
 """Share of images within which a system counts as no better than without its restorers."""
 
@@ -85,7 +88,8 @@ def _system(figures: _Figures, subjects: Subjects, probed: Probed) -> AuditedSys
     checks = [AuditCheck(**asdict(check.rounded())) for check in probed.checks]
     for name, cell in figures.cells.items():
         checks += [AuditCheck(**asdict(check), attack=name) for check in cell.checks]
-    own = [_curve(figures, probed.classes), _false_security(figures, worst, alone), _gain(worst, alone, bare)]
+    own = [_curve(figures, probed.classes), _losses_agree(figures)]
+    own += [_false_security(figures, worst, alone), _gain(worst, alone, bare)]
     checks += [AuditCheck(**asdict(check.rounded())) for check in own if check]
     condemned = any(check.verdict == "unreliable" for check in checks)
     ignorant = figures.ignorant()
@@ -119,6 +123,20 @@ def _curve(figures: _Figures, classes: int) -> Check | None:
         return Check("eps_curve", "fine", value, f"{where}: the curve reaches chance.")
     words = f"{where}, where nothing can be: the attacks are fooled; look for hidden gradients."
     return Check("eps_curve", "unreliable", value, words)
+
+
+def _losses_agree(figures: _Figures) -> Check | None:
+    """A decoy class, or a flat cross-entropy, fools one loss and not the others."""
+    told = {name: figures.accuracy(figures.cells[name]) for name in LOSSES if name in figures.cells}
+    if len(told) < 2:
+        return None
+    strong, weak = (choose(told, key=lambda name: told[name].value) for choose in (min, max))
+    gap = told[weak].value - told[strong].value
+    words = f"'{strong}' leaves {points(told[strong].value)} right, '{weak}' {points(told[weak].value)}"
+    if gap <= GAP:
+        return Check("losses_agree", "fine", gap, f"{words}: the losses agree.")
+    words += ": a loss is masked (a decoy class, flat outputs), so the strongest may be masked too."
+    return Check("losses_agree", "unreliable", gap, words)
 
 
 def _false_security(figures: _Figures, worst: WorstCase | None, alone: WorstCase | None) -> Check | None:

@@ -48,10 +48,12 @@ def add_up(batches: Sequence[Mapping[str, Any]]) -> Facts:
     """Sum up the facts of batches; members keep the order in which they first came."""
     through: dict[str, str] = {}
     broken: dict[str, None] = {}
+    false: dict[str, None] = {}
     members: dict[str, dict[str, Any]] = {}
     for batch in batches:
         through |= batch["through"]
         broken |= dict.fromkeys(batch["broken"])
+        false |= dict.fromkeys(batch.get("false", ()))  # Chunks of an older version did not look.
         for told in batch["members"]:
             name = told["member"]
             member = members.setdefault(name, {"member": name, **dict.fromkeys(COUNTS, 0)})
@@ -60,7 +62,7 @@ def add_up(batches: Sequence[Mapping[str, Any]]) -> Facts:
     # A part may look alive on one batch and dead on another; what an attacker had to go around is the latter.
     for name in broken:
         through[name] = next((b["through"][name] for b in batches if name in b["broken"]), through[name])
-    return Facts(through, tuple(broken), tuple(members.values()))
+    return Facts(through, tuple(broken), tuple(false), tuple(members.values()))
 
 
 def attack_record_of(measured: RunColumns, triple: Triple, facts: Facts) -> AttackRecord:

@@ -25,11 +25,13 @@ class Facts:
     Attributes:
         through: part of the victim -> how the gradient went through it.
         broken: parts that claim an exact gradient and have none.
+        false: parts whose gradient is there and is not their slope.
         members: what each member of a composition did and cost.
     """
 
     through: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
+    false: tuple[str, ...] = ()
     members: tuple[Mapping[str, Any], ...] = ()
 
 

@@ -25,6 +25,10 @@ UNTESTED = 0.02
 """Share of images that may count as robust untested before the figure is worth nothing."""
 
 
+BLIND = "square"
+"""The member of a composition that sees scores alone."""
+
+
 def checks_of(cell: AttackRecord, others: Sequence[AttackRecord], clean: Columns | None) -> list[Check]:
     """Return what all checks that apply to an attacked cell find.
 
@@ -34,7 +38,16 @@ def checks_of(cell: AttackRecord, others: Sequence[AttackRecord], clean: Columns
         clean: rows of the same system and condition without an attack, where they were measured.
     """
     alone: tuple[Callable[[AttackRecord], Check | None], ...]
-    alone = (_zero_gradients, _untested, _broken_gradient, _loss_rises, _eot, _chance)
+    alone = (
+        _zero_gradients,
+        _untested,
+        _broken_gradient,
+        _false_gradient,
+        _blind_member,
+        _loss_rises,
+        _eot,
+        _chance,
+    )
     against: tuple[Callable[[AttackRecord, Columns], Check | None], ...]
     against = (_above_clean, _random_outputs, _probabilities)
     found = [check(cell) for check in alone]
@@ -90,6 +103,38 @@ def _broken_gradient(cell: AttackRecord) -> Check | None:
         "but declare a surrogate, for only a good one tells how robust the system is."
     )
     return Check("broken_gradient", "suspect", float(len(broken)), words)
+
+
+def _false_gradient(cell: AttackRecord) -> Check | None:
+    if not cell.sees_gradient:
+        return None
+    false = cell.facts.false
+    if not false:
+        return Check("false_gradient", "fine", 0.0, "Gradients agree with finite differences.")
+    names = ", ".join(f"'{name}'" for name in false)
+    words = (
+        f"The gradient of {names} is not its slope by finite differences: it points elsewhere, so attacks "
+        "that follow it prove nothing; declare gradient: surrogate with a stand-in, and add square."
+    )
+    return Check("false_gradient", "unreliable", float(len(false)), words)
+
+
+def _blind_member(cell: AttackRecord) -> Check | None:
+    """A composition ends with an attack on scores: what it breaks, the gradients should have found."""
+    blind = [member for member in cell.facts.members if member["member"] == BLIND]
+    if not blind or not cell.sees_gradient or not any(member["tried"] for member in blind):
+        return None
+    broken = sum(int(member["broken"]) for member in blind)
+    share = broken / len(cell.right)
+    if share <= LEAD:
+        words = "Its closing Square found nothing that its gradients had missed."
+        return Check("blind_member", "fine", share, words)
+    words = (
+        f"Its closing Square, which sees scores alone, broke {broken} of {len(cell.right)} images that its "
+        "gradients had left: they are masked or mislead, so others than those may fall too."
+    )
+    # Where draws are random, an image may fall to a second look alone.
+    return Check("blind_member", "suspect" if cell.random else "unreliable", share, words)
 
 
 def _loss_rises(cell: AttackRecord) -> Check | None:

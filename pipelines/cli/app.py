@@ -139,11 +139,15 @@ def schema(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables instead.")] = False,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="With --markdown: write them into this document, between the run's comments."),
+    ] = None,
 ) -> None:
     """Print the table of a finished run and write its report.html again."""
     from clearsight.pipelines.cli.run import report_command
 
-    report_command(folder, markdown=markdown)
+    report_command(folder, markdown=markdown, into=into)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.text import shown_lines
 from clearsight.data.home import writable_folder
@@ -32,19 +33,36 @@ def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, 
     _print(folder.path)
 
 
-def report_command(path: Path, *, markdown: bool) -> None:
-    """Write ``report.html`` of a run folder again and print its table."""
+def report_command(path: Path, *, markdown: bool, into: Path | None = None) -> None:
+    """Write ``report.html`` of a run folder again and print its table.
+
+    Args:
+        path: the run folder.
+        markdown: print Markdown tables instead.
+        into: write those into this document, between the comments of the run.
+
+    Raises:
+        ConfigError: ``into`` without ``markdown``.
+        RunError: the run cannot be read, or the document has no place for it.
+    """
     from clearsight.pipelines.report.markdown import markdown as tables
     from clearsight.pipelines.report.page import renew_report
+    from clearsight.pipelines.report.provenance import write_into
     from clearsight.pipelines.runs.sealed import read_summary
 
+    if into is not None and not markdown:
+        raise ConfigError("--into writes Markdown", where="--into", hint="add --markdown")
     folder = RunFolder(path)
     if folder.resolved.is_file() and not folder.done.is_file():
+        if into is not None:
+            raise RunError("is not finished", where=str(path), hint="run the same config again to go on")
         _unfinished(folder, markdown=markdown)
         return
     renew_report(path)
-    if markdown:
-        sys.stdout.write(shown_lines(tables(read_summary(RunFolder(path)))))
+    if into is not None:
+        write_into(into, folder, read_summary(folder))
+    elif markdown:
+        sys.stdout.write(shown_lines(tables(read_summary(folder))))
     else:
         _print(path)
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.registry import Choice
-from clearsight.data.contract.spec import PartSpec, Spec
+from clearsight.data.contract.spec import PartSpec, Spec, content_key
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
@@ -19,6 +19,9 @@ from clearsight.pipelines.config.registries import METRICS, PARTS
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
+
+DIGITS = 12
+"""Digits of a digest that a reader may compare by eye."""
 
 
 class Measure(Spec):
@@ -152,6 +155,14 @@ class Evaluate(Task):
                 conditions.append(Condition(name=name, group=group, corruption=corruption))
             groups[group] = tuple(conditions)
         return groups
+
+    def digest(self) -> str:
+        """Return what changes with the config, any default in it and the revision of any of its parts.
+
+        What changes no figure (title, images that are shown) is left out. Documents carry it beside tables.
+        """
+        fields = {name: entry for name, entry in self.identity().items() if name not in ("title", "images")}
+        return content_key(fields)[:DIGITS]
 
     def ready(self) -> None:
         """Raise `ClearsightError` unless everything that the config names is there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import torch
@@ -17,8 +17,9 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.search.balls import size
 from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.evaluation.rows import Batch
-from clearsight.pipelines.systems.gradient_paths import find_path
+from clearsight.pipelines.systems.gradient_paths import Path, find_path
 from clearsight.pipelines.systems.graph import OUT
+from clearsight.pipelines.systems.slopes import slopes
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
 from clearsight.pipelines.utility.classification import CLASSES
@@ -33,7 +34,8 @@ class Attacked:
     Attributes:
         images: (n, c, h, w), adversarial, on the device.
         columns: what the rows say of the attack: perturbation, budget, gradient, loss before.
-        facts: how the gradient went through the parts, and the members of a composition.
+        facts: how the gradient went through the parts, which of them falsify it, and the members of a
+            composition.
     """
 
     images: Tensor
@@ -50,7 +52,7 @@ def under_attack(
     name: str,
     seed: int,
     device: str,
-    memory: Path | None = None,
+    memory: FilePath | None = None,
 ) -> Attacked:
     """Attack a batch.
 
@@ -95,6 +97,7 @@ def under_attack(
     facts = {
         "through": dict(path.how) if path else {},
         "broken": list(path.broken) if path else [],
+        "false": _false(victim, images, ids, path) if path else [],
         "members": target.members,
     }
     return Attacked(found, columns, facts)
@@ -126,6 +129,12 @@ def loss_before(logits: Tensor, batch: Batch) -> Column:
     """Return the loss of the images that the attack began with."""
     losses: Column = CLASSES.loss(logits.cpu(), _labels(batch)).tolist()
     return losses
+
+
+def _false(victim: System, images: Tensor, ids: Sequence[str], path: Path) -> list[str]:
+    """Return the parts whose gradient is there and is not their slope."""
+    streams = [Rng(0).at("slope", name) for name in ids]
+    return [name for name, slope in slopes(victim, images, streams, path).items() if not slope.true]
 
 
 def _labels(batch: Batch) -> Tensor:

@@ -101,6 +101,7 @@ def _write_down(plan: Plan, text: str | None) -> None:
     shown = text if text is not None else yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     folder.config.write_text(shown, encoding="utf-8")
     told = {
+        "digest": config.digest(),
         "config": resolved,
         "cells": [vars(cell) for cell in plan.cells],
         "chunks": plan.job.chunks,

@@ -15,6 +15,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.finite import refuse_non_finite
+from clearsight.data.paired_family import score_interval
 from clearsight.data.statistics import paired_bootstrap, wilson
 from clearsight.pipelines.export.sample_images import CORRUPTIONS, SampleImages, at_size, batch, corrupted
 from clearsight.pipelines.export.verify import Runner
@@ -127,25 +128,26 @@ def _mean_loss(pairs: Sequence[tuple[list[float], list[float]]]) -> float | None
 def _told(name: str, cost: Cost) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if cost.right[0]:
-        out["accuracy"] = _paired(cost.right, Rng(0).at("deploy", name, "accuracy"))
+        before, after = (np.asarray(right, dtype=np.float64) for right in cost.right)
+        out["accuracy"] = _paired(cost.right, score_interval(after - before))
         low, high = wilson(int(sum(cost.same)), len(cost.same))
         out["same_class"] = {"share": _round(float(np.mean(cost.same))), "of": len(cost.same)}
         out["same_class"]["between"] = [_round(low), _round(high)]
     for output, pair in cost.psnr.items():
-        out[f"psnr of {output}"] = _paired(pair, Rng(0).at("deploy", name, output))
+        ends = paired_bootstrap(pair[1], pair[0], Rng(0).at("deploy", name, output))
+        out[f"psnr of {output}"] = _paired(pair, ends)
     for output, values in cost.between.items():
         out[f"dB between {output}"] = _round(float(np.mean(values)))
     return out
 
 
-def _paired(pair: tuple[list[float], list[float]], rng: Rng) -> dict[str, Any]:
+def _paired(pair: tuple[list[float], list[float]], interval: tuple[float, float]) -> dict[str, Any]:
     before, after = pair
-    low, high = paired_bootstrap(after, before, rng)
     return {
         "before": _round(float(np.mean(before))),
         "after": _round(float(np.mean(after))),
         "difference": _round(float(np.mean(after) - np.mean(before))),
-        "interval": [_round(low), _round(high)],
+        "interval": [_round(end) for end in interval],
     }
 
 

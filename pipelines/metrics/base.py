@@ -51,6 +51,19 @@ class Metric(Spec):
         """Return the column that it is the plain mean of, if any: means are taken over conditions too."""
         return None
 
+    def mean(self, values: NDArray[np.float64], rng: Rng) -> Estimate:
+        """Return the mean over conditions of what it is `mean_of`.
+
+        Args:
+            values: (n,) the mean of each image over the conditions.
+            rng: stream for resampling.
+        """
+        from clearsight.data.statistics import bootstrap_mean, clustered_wilson
+
+        if self.columns[0].dtype == "bool":
+            return Estimate(float(values.mean()), *clustered_wilson(values), "clustered wilson")
+        return Estimate(float(values.mean()), *bootstrap_mean(values, rng), "bootstrap")
+
     def __call__(self, rows: Rows, rng: Rng) -> Estimate | None:
         """Return the estimate, or None where no sample has the columns.
 
@@ -83,7 +96,7 @@ class Metric(Spec):
 
 
 class MeanMetric(Metric):
-    """Base of metrics that are the mean of their column, with a bootstrap interval."""
+    """Base of metrics that are the mean of their column, with a studentised bootstrap interval."""
 
     @property
     def mean_of(self) -> str | None:
@@ -91,12 +104,8 @@ class MeanMetric(Metric):
         return self.columns[0].name
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
-        """Return the mean with a percentile-bootstrap interval over samples."""
-        from clearsight.data.statistics import bootstrap_mean
-
-        values = rows[self.columns[0].name]
-        low, high = bootstrap_mean(values, rng)
-        return Estimate(float(values.mean()), low, high, "bootstrap")
+        """Return the mean with its interval over samples."""
+        return self.mean(rows[self.columns[0].name], rng)
 
 
 class Measurement(MeanMetric):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clearsight.pipelines.report.attack_findings import under_attack
 from clearsight.pipelines.report.figures import ALL, Column, Figures, value, versus
-from clearsight.pipelines.report.words import count, listed, number, point_span, points, quantity, span
+from clearsight.pipelines.report.words import count, listed, number, plain, point_span, points, quantity, span
 from clearsight.pipelines.runs.summary import Difference
 
 FEW = 2
-"""Up to so many compared systems each get sentences of their own."""
+"""Up to so many compared systems are told with accuracies, intervals and counts of conditions."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ def findings(figures: Figures) -> list[str]:
         sentences = _levels(figures, start, attack)
         if len(figures.names) > 1:
             sentences.append("No baseline is named, so the differences between systems are not tested.")
-    elif len(figures.others) <= FEW:
-        sentences = [s for name in figures.others for s in _portrait(figures, name, attack, start)]
     else:
-        sentences = _survey(figures, start, attack)
+        sentences = _accounts(figures, start, attack) or _levels(figures, start, attack)
     return sentences + under_attack(figures)
 
 
@@ -69,89 +67,103 @@ def tallies(figures: Figures) -> list[Tally]:
     return found
 
 
-def _portrait(figures: Figures, name: str, attack: str, start: str) -> list[str]:
-    """Return the sentences on one system: how often it helps, the mean, clean images, the extremes."""
-    subject = _subject(figures, name)
-    opening = f"{start}, " if name == figures.others[0] else ""
-    counted = _counted(figures, name, attack, subject)
-    sentences = [
-        line
-        for line in (
-            counted,
-            _mean(figures, name, attack),
-            _on_clean(figures, name, attack, "it" if counted else subject),
-            *([] if len(figures.others) > 1 else _details(figures, name, attack)),
-        )
-        if line
-    ]
-    if not sentences:
-        sentences = [f"{subject} was not measured together with \u2018{figures.baseline}\u2019."]
+def _accounts(figures: Figures, start: str, attack: str) -> list[str]:
+    """Return what each system gains and costs, clean images first; of few systems with all the numbers."""
+    few = len(figures.others) <= FEW
+    told = [(name, _account(figures, name, attack, whole=few)) for name in figures.others]
+    if not any(text for _, text in told):
+        return []
+    sentences = []
+    for name, text in told:
+        if not text:
+            sentences.append(
+                f"{_quoted(name)} was not measured together with {_quoted(str(figures.baseline))}."
+            )
+            continue
+        sentences.append(text[0].upper() + text[1:])
+        if few:
+            sentences += filter(None, [_counted(figures, name, attack)])
+        if len(figures.others) == 1:
+            sentences += filter(None, [_extremes(figures, name, attack), _images(figures, name, attack)])
     first = sentences[0]
-    whole = f"{opening}{first[0].lower() if opening else first[0].upper()}{first[1:]}"
-    return [whole, *sentences[1:]]
+    if told[0][1] and figures.restores(told[0][0]):
+        first = first[0].lower() + first[1:]
+    return [f"{start}, compared with {_quoted(str(figures.baseline))}, {first}", *sentences[1:]]
 
 
-def _details(figures: Figures, name: str, attack: str) -> list[str]:
-    """Return what is said only where one system is compared: the extremes and the images."""
-    return [_extremes(figures, name, attack), _images(figures, name, attack)]
+def _account(figures: Figures, name: str, attack: str, *, whole: bool) -> str:
+    """Return one system's gains and costs: clean images, all corruptions, then the groups that are clear."""
+    overall = _overall(figures, attack)
+    places = [(_column(figures, "clean", attack), "on clean images")]
+    if overall:
+        places.append(
+            (overall, "over all corruptions" if overall.conditions > 1 else "under the one corruption")
+        )
+    phrases, hurt = [], []
+    for column, place in places:
+        gap = versus(figures.entry(name, column)) if column else None
+        if column is None or gap is None:
+            continue
+        phrases.append(_phrase(figures, name, column, place, whole=whole))
+        hurt += [place] if gap.verdict == "hurts" else []
+    known = [column for column, _ in places]
+    for verdict, verb in (("helps", "gains"), ("hurts", "loses")):
+        found = _groups(figures, name, attack, known, verdict)
+        if found:
+            phrases.append(f"{verb} {listed([f'{gap} in {group}' for group, gap in found])}")
+            hurt += [f"in {group}" for group, _ in found if verdict == "hurts"]
+    if not phrases:
+        return ""
+    text = f"{_subject(figures, name)} {listed(phrases)}."
+    return f"{text} Restoration hurts here: {listed(hurt)}." if hurt and figures.restores(name) else text
+
+
+def _phrase(figures: Figures, name: str, column: Column, place: str, *, whole: bool) -> str:
+    gap = versus(figures.entry(name, column))
+    if gap is None:
+        return ""
+    lost = number(abs(100 * gap.difference))
+    words = {"helps": f"gains {lost} points {place}", "hurts": f"costs {lost} points {place}"}
+    text = words.get(gap.verdict, f"makes no clear difference {place}")
+    if whole:
+        before, after = (_accuracy(figures, who, column) for who in (figures.baseline, name))
+        return f"{text} ({before} to {after}; {_gap(gap)})"
+    return text if gap.verdict in words else f"{text} ({points(gap.difference)} points)"
+
+
+def _groups(
+    figures: Figures, name: str, attack: str, known: Sequence[Column | None], verdict: str
+) -> list[tuple[str, str]]:
+    """Return the groups with a clear verdict and what is gained or lost in them, the most first."""
+    columns = [column for column in figures.columns() if column.attack == attack and column not in known]
+    gaps = [(column.group, gap) for column in columns if (gap := versus(figures.entry(name, column)))]
+    found = [(abs(100 * gap.difference), plain(group)) for group, gap in gaps if gap.verdict == verdict]
+    return [(group, number(size)) for size, group in sorted(found, reverse=True)]
+
+
+def _overall(figures: Figures, attack: str) -> Column | None:
+    """Return the column that stands for everything that corrupts: of one group alone it is that group's."""
+    if column := _column(figures, ALL, attack):
+        return column
+    columns = [column for column in figures.columns() if column.attack == attack and column.group != "clean"]
+    return columns[0] if len(columns) == 1 else None
 
 
 def _subject(figures: Figures, name: str) -> str:
     return f"restoration with \u2018{name}\u2019" if figures.restores(name) else f"\u2018{name}\u2019"
 
 
-def _counted(figures: Figures, name: str, attack: str, subject: str) -> str:
+def _counted(figures: Figures, name: str, attack: str) -> str:
     tally = next((t for t in tallies(figures) if (t.system, t.attack) == (name, attack)), None)
-    if tally is None:
+    if tally is None or tally.total == 1:
         return ""
     what = "corrupted conditions" if len(figures.severities()) > 1 else "corruptions"
-    if tally.total == 1:
-        word = "helps" if tally.helps else "hurts" if tally.hurts else "makes no clear difference"
-        return f"{subject} {word} under the one corruption measured."
     parts = [f"helps under {tally.helps} of {tally.total} {what}"]
     if tally.hurts:
         parts.append(f"hurts under {tally.hurts}")
     if tally.unclear:
         parts.append(f"makes no clear difference under {tally.unclear}")
-    return f"{subject} {listed(parts)}."
-
-
-def _mean(figures: Figures, name: str, attack: str) -> str:
-    column = _column(figures, ALL, attack)
-    gap = versus(figures.entry(name, column)) if column else None
-    if column is None or gap is None:
-        return ""
-    before, after = (_accuracy(figures, who, column) for who in (figures.baseline, name))
-    text = f"Mean accuracy over all corruptions goes from {before} to {after} ({_gap(gap)})"
-    ending = {
-        "helps": "a clear gain.",
-        "hurts": f"{_hurting(figures, name)} hurts here.",
-        "unclear": "not a clear difference.",
-    }
-    return f"{text}: {ending[gap.verdict]}"
-
-
-def _on_clean(figures: Figures, name: str, attack: str, subject: str) -> str:
-    column = _column(figures, "clean", attack)
-    gap = versus(figures.entry(name, column)) if column else None
-    if column is None or gap is None:
-        return ""
-    before, after = (_accuracy(figures, who, column) for who in (figures.baseline, name))
-    change = f"({before} to {after}; {_gap(gap)})"
-    first, last = ("On clean images it", "") if subject == "it" else (subject, " on clean images")
-    if gap.verdict == "hurts":
-        lost = number(-100 * gap.difference)
-        culprit = _hurting(figures, name)
-        return f"{first} costs {lost} points of accuracy{last} {change}: {culprit} hurts here."
-    if gap.verdict == "helps":
-        return f"{first} gains {number(100 * gap.difference)} points{last} {change}."
-    if subject == "it":
-        return f"On clean images the difference is not clear {change}."
-    return f"{subject} makes no clear difference on clean images {change}."
-
-
-def _hurting(figures: Figures, name: str) -> str:
-    return "restoration" if figures.restores(name) else f"\u2018{name}\u2019"
+    return f"It {listed(parts)}."
 
 
 def _extremes(figures: Figures, name: str, attack: str) -> str:
@@ -175,7 +187,7 @@ def _extremes(figures: Figures, name: str, attack: str) -> str:
 
 def _images(figures: Figures, name: str, attack: str) -> str:
     """Return whether images came nearer to the clean ones, which need not help the classifier."""
-    column = _column(figures, ALL, attack)
+    column = _overall(figures, attack)
     entry = figures.entry(name, column) if column else None
     before, after = value(entry, "psnr_in"), value(entry, "psnr")
     if not before or not after:
@@ -185,47 +197,14 @@ def _images(figures: Figures, name: str, attack: str) -> str:
     return f"Mean PSNR to the clean image {verb} from {first} to {quantity(after.value, 'psnr')}."
 
 
-def _survey(figures: Figures, start: str, attack: str) -> list[str]:
-    """Return sentences that sum up many systems."""
-    sentences: list[str] = []
-    for group, place in ((ALL, "over all corruptions"), ("clean", "on clean images")):
-        column = _column(figures, group, attack)
-        gaps = {
-            name: gap for name in figures.others if column and (gap := versus(figures.entry(name, column)))
-        }
-        if not gaps:
-            continue
-        lead = f"{start}, compared with {_quoted(str(figures.baseline))}" if not sentences else ""
-        lead = f"{lead} and {place}" if lead else place[0].upper() + place[1:]
-        sentences.append(f"{lead}, {_sorted_out(gaps)}.")
-        losers = [name for name, gap in gaps.items() if gap.verdict == "hurts"]
-        if losers and any(figures.restores(name) for name in losers):
-            sentences.append(f"Restoration hurts here with {listed([_quoted(n) for n in losers])}.")
-    return sentences or _levels(figures, start, attack)
-
-
-def _sorted_out(gaps: Mapping[str, Difference]) -> str:
-    phrases = []
-    for verdict, verb in (("helps", "gain"), ("hurts", "lose")):
-        group = {name: gap.difference for name, gap in gaps.items() if gap.verdict == verdict}
-        if group:
-            most = max(group, key=lambda n: abs(group[n]))
-            which = f"{_quoted(most)}{' most' if len(group) > 1 else ''}, {points(group[most])} points"
-            ending = "" if len(group) > 1 else "s"
-            phrases.append(f"{len(group)} of {len(gaps)} systems {verb}{ending} accuracy ({which})")
-    unclear = sum(gap.verdict == "unclear" for gap in gaps.values())
-    if unclear:
-        phrases.append(f"{unclear} show{'s' if unclear == 1 else ''} no clear difference")
-    return listed(phrases)
-
-
 def _levels(figures: Figures, start: str, attack: str) -> list[str]:
     """Return what the systems reach, without any comparison."""
     metric = figures.primary or "accuracy"
     name = "accuracy" if metric == "accuracy" else f"mean {metric.replace('_', ' ').upper()}"
     sentences: list[str] = []
-    for group, place in (("clean", "on clean images"), (ALL, "over all corruptions")):
-        column = _column(figures, group, attack)
+    places = [(_column(figures, "clean", attack), "on clean images")]
+    places.append((_overall(figures, attack), "over all corruptions"))
+    for column, place in places:
         levels = {n: v for n in figures.names if column and (v := value(figures.entry(n, column), metric))}
         if not levels:
             continue

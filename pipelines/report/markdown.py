@@ -10,15 +10,15 @@ from clearsight.pipelines.report.attack_tables import worst_entries
 from clearsight.pipelines.report.figures import Entry, Figures, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from clearsight.pipelines.report.words import SYMBOLS, marked, radius
-from clearsight.pipelines.runs.summary import Difference
+from clearsight.pipelines.runs.summary import Difference, GroupFigures
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """Return tables: systems x groups, corruptions x systems, conditions x systems, attacks x systems.
 
     A cell holds the accuracy in percent with its 95 % interval, and the difference from the baseline in
-    points with its verdict. Figures under attack that a check speaks against are marked ``!`` (unreliable)
-    or ``?`` (suspect), and a gain that proves nothing has a cross.
+    points with its verdict; corruption errors follow. Figures under attack that a check speaks against are
+    marked ``!`` (unreliable) or ``?`` (suspect), and a gain that proves nothing has a cross.
 
     The last table has the systems of a run with attacks side by side, with the cost of their training; the
     best of a column is bold with a full dot, what is not clearly worse than the best has an empty one.
@@ -53,7 +53,32 @@ def _unattacked(figures: Figures) -> list[str]:
     tables = [_table(["system", "clean", *group_names], first)]
     if second:
         tables.append(_table(["mean over severities", *names], second))
-    return [*tables, _table(["condition", *names], third)]
+    whole = _table(["condition", *names], third)
+    tables.append(f"<details><summary>Every condition</summary>\n\n{whole}\n</details>\n")
+    return [*tables, *_ratios(figures, groups)]
+
+
+def _ratios(figures: Figures, groups: Sequence[GroupFigures]) -> list[str]:
+    """Return the corruption errors, with what they were divided by."""
+    source = "; ".join(dict.fromkeys(group.mce.source for group in groups if group.mce))
+    rows = [
+        [name, group.group, _ratio(group.mce), _ratio(group.relative_mce)]
+        for name in figures.names
+        for group in groups
+        if group.system == name and group.mce
+    ]
+    if not rows:
+        return []
+    lead = (
+        f"Mean corruption error (normalised by {source}) and relative mCE, in percent. mCE divides errors, "
+        "relative mCE the rise of the error from the system's own clean images: read it beside the clean "
+        "accuracy.\n\n"
+    )
+    return [lead + _table(["system", "group", "mCE", "relative mCE"], rows)]
+
+
+def _ratio(found: Estimate | None) -> str:
+    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found else "–"
 
 
 def _attacked(figures: Figures, condition: str) -> str:

@@ -29,7 +29,7 @@ from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.facts import PartFacts, SystemFacts
 from clearsight.pipelines.runs.sealed import complete, revouch
 
-METHODS = {"wilson": "Wilson score", "bootstrap": "bootstrap over images"}
+METHODS = {"wilson": "Wilson score", "bootstrap": "studentised bootstrap over images"}
 
 
 def renew_report(run: Path) -> Path:

@@ -7,7 +7,12 @@ from clearsight.pipelines.config.registries import METRICS
 
 FIGURES = {
     "mce": Display(
-        label="mCE", unit="%", better="lower", scale=100.0, digits=1, meaning="mean corruption error"
+        label="mCE",
+        unit="%",
+        better="lower",
+        scale=100.0,
+        digits=1,
+        meaning="mean corruption error: errors divided by those of a reference",
     ),
     "relative_mce": Display(
         label="Relative mCE",
@@ -15,7 +20,8 @@ FIGURES = {
         better="lower",
         scale=100.0,
         digits=1,
-        meaning="mean corruption error against a system of this run",
+        meaning="rise of the error from the system's own clean images, divided by that of the baseline: a system "
+        "that is worse everywhere may rise less, so read it beside mCE and the clean accuracy",
     ),
 }
 """Figures that are no metric of a cell."""

@@ -35,27 +35,34 @@ class Ratio(Estimate):
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A paired difference of accuracies from the baseline (shares), with its interval."""
+    """A paired difference of accuracies from the baseline (shares).
+
+    Attributes:
+        difference: the mean over images.
+        low: lower end of its interval, ``high`` the upper one; all intervals of a system hold at once.
+        verdict: ``unclear`` where the interval holds 0.
+        p_adjusted: for all comparisons of the system; None in means over conditions of an older version.
+    """
 
     difference: float
     low: float
     high: float
     verdict: Verdict
+    p_adjusted: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison(Difference):
-    """A difference with its exact test.
+    """A difference of right and wrong under one condition.
 
     Attributes:
-        p: of McNemar's test; ``p_adjusted`` after Holm's correction.
+        p: of McNemar's exact test, for this comparison alone.
         gained: images that the system gets right and the baseline wrong; ``lost`` the other way round.
     """
 
     p: float
-    p_adjusted: float
     gained: int
     lost: int
 

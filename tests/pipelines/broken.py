@@ -61,6 +61,12 @@ class Misled(nn.Module):
             return logits + 0.01 * torch.randn(logits.shape, generator=self.draws)
         if self.way == "falsified":
             return logits.detach() + 30.0 * (logits - logits.detach())
+        if self.way == "half_hidden":
+            return logits.detach() + 0.05 * x[:, :, ::2].mean((2, 3))
+        if self.way == "alike":
+            # What is hidden is orthogonal to what is shown: along the shown gradient nothing is missing.
+            signs = torch.ones(x.shape[3]).index_fill(0, torch.arange(0, x.shape[3], 2), -1.0)
+            return 4.0 * (x * signs).mean((2, 3)).detach() + 0.05 * logits
         return logits.detach()
 
 

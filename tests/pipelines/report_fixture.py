@@ -182,9 +182,9 @@ def summary(
         "comparison": {
             "baseline": baseline,
             "confidence": 0.95,
-            "test": "exact McNemar",
-            "correction": "Holm",
-            "interval": "paired bootstrap over images",
+            "test": "random signs of each image's differences",
+            "correction": "the largest statistic of a system's comparisons (max-T)",
+            "interval": "score intervals that hold for all comparisons of a system at once",
         },
         "metrics": ["accuracy", "ece", "psnr"],
         "timing": {"seconds": 92.1, "workers": 2},
@@ -242,7 +242,7 @@ def _aggregate(
     compared = baseline is not None and name != baseline
     versus = gap(mean(name) - mean(baseline or name), n * 6) if compared else None
     if versus:
-        versus = {k: v for k, v in versus.items() if k not in ("p", "p_adjusted", "gained", "lost")}
+        versus = {k: v for k, v in versus.items() if k not in ("p", "gained", "lost")}
     whole = group == "all corruptions"
     entry = _metrics(mean(name), index, {"severity": 3}, n * 6)
     return {

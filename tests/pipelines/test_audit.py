@@ -13,16 +13,27 @@ import torch
 import yaml
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.pipelines.audit.audit import audit
 from clearsight.pipelines.audit.careless import OneDraw
-from clearsight.pipelines.audit.derive import Threat, derive, subjects_of, without_restorers
+from clearsight.pipelines.audit.derive import (
+    MARGIN,
+    TARGETED,
+    Threat,
+    derive,
+    subjects_of,
+    without_restorers,
+)
 from clearsight.pipelines.audit.probes import ProbeImages, probe
+from clearsight.pipelines.audit.verdict import _Figures, _losses_agree
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.runs.audit import parse_audit
+from clearsight.pipelines.runs.facts import DataFacts
 from clearsight.pipelines.runs.folder import read_json
+from clearsight.pipelines.runs.summary import CellFigures, RunSummary
 from clearsight.pipelines.systems.graph import chain, wire
 from clearsight.restore.catalogue import RESTORERS
 
@@ -74,7 +85,8 @@ def test_probes_find_nothing_in_an_honest_system() -> None:
         ("probabilities", "outputs_probabilities", "suspect"),
         ("batchy", "batch_dependent", "unreliable"),
         ("noisy", "random_outputs", "unreliable"),
-        ("falsified", "part_gradients", "suspect"),
+        ("falsified", "part_gradients", "unreliable"),
+        ("half_hidden", "part_gradients", "unreliable"),
         ("detached", "part_gradients", "unreliable"),
     ],
 )
@@ -176,6 +188,41 @@ def test_bad_questions_are_refused(make_config: Make, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to attack"):
         subjects_of(images_only, ["only"])
     assert subjects_of(images_only, []).names == ("plain",)
+
+
+def figures_of(**right: float) -> _Figures:
+    """Return the figures of one system from the share that each attack leaves right."""
+    cells = [
+        CellFigures(
+            "0" * 64, "it", "clean", name.replace("_", "-"), 64, {"accuracy": Estimate(v, v, v, "wilson")}
+        )
+        for name, v in right.items()
+    ]
+    data = DataFacts("signs", "signs", 64)
+    return _Figures(RunSummary(schema=1, name="it", data=data, systems=[], cells=cells), "it", LINF)
+
+
+def test_losses_that_disagree_are_said() -> None:
+    """A decoy class draws the cross-entropy and the margin; only going for each class finds the way."""
+    check = _losses_agree(figures_of(none=0.95, pgd_40=0.69, margin_40=0.66, targeted_20=0.0))
+    assert check is not None
+    assert check.verdict == "unreliable"
+    assert check.value == pytest.approx(0.69)
+    assert "'targeted-20' leaves 0.0 % right, 'pgd-40' 69.0 %" in check.words
+    honest = _losses_agree(figures_of(none=0.6, pgd_40=0.40, margin_40=0.36, targeted_20=0.35))
+    assert honest is not None
+    assert honest.verdict == "fine", "what adversarially trained networks show"
+    assert _losses_agree(figures_of(none=0.95, square_300=0.5)) is None, "no gradient comes through"
+
+
+def test_the_targeted_attack_needs_four_classes(make_config: Make) -> None:
+    config = make_config()
+    subjects = subjects_of(config, ["restored"])
+    for classes, there in ((None, False), (3, False), (10, True)):
+        run = derive(config, subjects, LINF, take=5, passable=("restored", "plain"), classes=classes)
+        names = {name for block in run.blocks() for name in block.attacks}
+        assert MARGIN in names
+        assert (TARGETED in names) is there
 
 
 def written(config: Evaluate, folder: Path) -> str:

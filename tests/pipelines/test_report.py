@@ -21,7 +21,7 @@ from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.findings import findings, tallies
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.report.terminal import headline
-from clearsight.pipelines.report.words import number, point_span, points, probability, quantity
+from clearsight.pipelines.report.words import point_span, points, probability, quantity
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -85,7 +85,7 @@ def test_every_section_is_there(usual: tuple[dict[str, Any], str, Page]) -> None
     ):
         assert f'<section id="{section}">' in source
         assert f'href="#{section}"' in source
-    for words in ("small_convnet", "signs-standard-v1", "truncated file", "exact McNemar", "Holm", "2.13.0"):
+    for words in ("small_convnet", "signs-standard-v1", "truncated file", "random signs", "max-T", "2.13.0"):
         assert words in page.text
 
 
@@ -147,41 +147,71 @@ def test_tallies_count_the_verdicts() -> None:
     assert tally.total == len(verdicts) == 95
 
 
-def test_findings_say_plainly_where_it_hurts() -> None:
+def set_gap(entry: dict[str, Any], difference: float, verdict: str) -> None:
+    entry["versus"] |= {"difference": difference, "low": difference - 0.01, "high": difference + 0.01}
+    entry["versus"] |= {"verdict": verdict}
+
+
+def test_findings_say_plainly_where_it_hurts_clean_first() -> None:
     made = fixture.summary(kinds=["zoom_blur"], severities=(1, 2, 3, 4, 5))
     for cell in made["cells"]:
         if cell["condition"] == "clean" and cell["versus"]:
-            cell["versus"] |= {"difference": -0.031, "low": -0.05, "high": -0.012, "verdict": "hurts"}
+            set_gap(cell, -0.031, "hurts")
     text = " ".join(findings(Figures(made)))
-    assert text.startswith("On 300 images, restoration with \u2018restored\u2019 helps under 0 of 5")
-    assert "On clean images it costs 3.1 points" in text
-    assert "restoration hurts here" in text
+    assert text.startswith(
+        "On 300 images, compared with \u2018plain\u2019, restoration with \u2018restored\u2019 costs 3.1 points on "
+        "clean images ("
+    )
+    assert "Restoration hurts here: on clean images" in text
+    assert "It helps under 0 of 5 corrupted conditions" in text
+
+
+def test_findings_of_one_group_alone_speak_of_corruptions() -> None:
+    made = fixture.summary(kinds=["zoom_blur", "motion_blur"], severities=(1, 3))
+    assert {a["group"] for a in made["aggregates"]} >= {"blur"}
+    made["aggregates"] = [a for a in made["aggregates"] if a["group"] == "blur"]
+    for entry in made["aggregates"]:
+        if entry["versus"]:
+            set_gap(entry, 0.052, "helps")
+    first = findings(Figures(made))[0]
+    assert "gains 5.2 points over all corruptions (" in first
+    alone = fixture.summary(kinds=["fog"], severities=(3,))
+    assert "under the one corruption (" in findings(Figures(alone))[0]
 
 
 def test_findings_do_not_speak_of_restoration_where_nothing_is_restored() -> None:
-    made = fixture.summary(kinds=["zoom_blur"])
-    for cell in made["cells"] + made["aggregates"]:
-        cell["metrics"]["psnr"] = None
-        if cell["versus"]:
-            cell["versus"]["verdict"] = "hurts"
-    text = " ".join(findings(Figures(made)))
-    assert "\u2018restored\u2019 hurts here" in text
-    assert "restoration" not in text
+    made = fixture.summary(("plain", "restored", "augmix", "third"), kinds=["zoom_blur", "fog"])
+    for entry in made["cells"] + made["aggregates"]:
+        if entry["system"] == "augmix":
+            entry["metrics"]["psnr"] = None
+        if entry["versus"]:
+            set_gap(entry, -0.02, "hurts")
+    told = {name: next(t for t in findings(Figures(made)) if name in t) for name in ("restored", "augmix")}
+    assert told["augmix"].startswith("\u2018augmix\u2019 costs 2.0 points on clean images")
+    assert "estoration" not in told["augmix"]
+    assert "Restoration hurts here: on clean images, over all corruptions" in told["restored"]
 
 
-def test_findings_of_many_systems_name_the_extremes() -> None:
+def test_findings_say_of_each_system_what_it_gains_and_costs() -> None:
     made = fixture.summary(("plain", "a", "b", "c", "d"), kinds=["fog", "shot_noise"])
-    verdicts = {"a": 0.05, "b": 0.09, "c": -0.04, "d": 0.0}
-    for entry in made["aggregates"]:
-        if entry["group"] == "all corruptions" and entry["versus"]:
-            gap = verdicts[entry["system"]]
-            verdict = "helps" if gap > 0 else "hurts" if gap < 0 else "unclear"
-            entry["versus"] |= {"difference": gap, "verdict": verdict}
-    text = findings(Figures(made))[0]
-    assert "2 of 4 systems gain accuracy (\u2018b\u2019 most, +9.0 points)" in text
-    assert (
-        f"1 of 4 systems loses accuracy (\u2018c\u2019, {number(-4.0)} points) and 1 shows no clear" in text
-    )
+    gaps = {"a": 0.09, "b": 0.09, "c": -0.04, "d": 0.0}
+    for entry in made["aggregates"] + made["cells"]:
+        if not entry["versus"]:
+            continue
+        verdict = {0.09: "helps", -0.04: "hurts"}.get(gaps[entry["system"]], "unclear")
+        set_gap(entry, gaps[entry["system"]], verdict)
+        if entry["system"] == "a" and entry.get("group") == "weather":
+            set_gap(entry, -0.14, "hurts")
+    told = findings(Figures(made))
+    assert len(told) == 4, "one a system"
+    for name, text in zip("abcd", told, strict=True):
+        assert f"\u2018{name}\u2019" in text
+    assert "gains 9.0 points on clean images, gains 9.0 points over all corruptions" in told[0]
+    assert "loses 14.0 in weather" in told[0], "the loss in a column is not left out for a gain elsewhere"
+    assert "costs" not in told[1], "what ties for the best gain is no villain"
+    assert "Restoration hurts" not in told[1]
+    assert "costs 4.0 points on clean images" in told[2]
+    assert "makes no clear difference on clean images (0.0 points)" in told[3]
 
 
 def test_same_run_gives_the_same_bytes(tmp_path: Path) -> None:

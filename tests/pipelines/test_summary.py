@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from clearsight.data.benchmark.sets import ALEXNET_ERRORS, SETS
 from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.rng import Rng
-from clearsight.data.statistics import holm
+from clearsight.data.statistics import mcnemar_exact
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
+from clearsight.pipelines.analysis.paired import versus
 from clearsight.pipelines.analysis.scenarios import clean_condition
 from clearsight.pipelines.analysis.summary import Summary
 from clearsight.pipelines.config.conditions import Condition
@@ -19,6 +20,7 @@ from clearsight.pipelines.metrics.ece import ECE
 from clearsight.pipelines.metrics.psnr import PSNR
 from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.grid import Cell, Grid
+from clearsight.pipelines.runs.summary import Difference
 
 Rows = Mapping[tuple[str, str], Sequence[float] | NDArray[np.float64]]
 FIVE = (1, 2, 3, 4, 5)
@@ -66,33 +68,88 @@ def test_comparisons_are_paired_and_corrected() -> None:
         conditions,
     )
     figures = Summary(measured, cells(measured), [Accuracy()]).figures()
-    versus = {(c.system, c.condition): c.versus for c in figures.cells}
-    assert versus["plain", "clean"] is None
-    assert versus["restored", "fog-3"].difference == pytest.approx(0.15)
-    assert (versus["restored", "fog-3"].gained, versus["restored", "fog-3"].lost) == (30, 0)
-    assert versus["restored", "fog-3"].verdict == "helps"
-    assert versus["restored", "clean"].verdict == "unclear"
-    assert versus["worse", "fog-3"].verdict == "hurts"
-    raw = [v.p for v in versus.values() if v]
-    assert [v.p_adjusted for v in versus.values() if v] == pytest.approx(list(holm(raw)))
-    assert versus["restored", "fog-3"].low > 0
+    gaps = {(c.system, c.condition): c.versus for c in figures.cells}
+    assert gaps["plain", "clean"] is None
+    assert gaps["restored", "fog-3"].difference == pytest.approx(0.15)
+    assert (gaps["restored", "fog-3"].gained, gaps["restored", "fog-3"].lost) == (30, 0)
+    assert gaps["restored", "fog-3"].verdict == "helps"
+    assert gaps["restored", "clean"].verdict == "unclear"
+    assert gaps["worse", "fog-3"].verdict == "hurts"
+    assert gaps["restored", "fog-3"].p == pytest.approx(mcnemar_exact(30, 0))
+    assert gaps["restored", "fog-3"].low > 0
     assert figures.comparison.comparisons == 3
 
 
-def test_many_comparisons_of_equal_systems_seldom_find_anything() -> None:
-    generator = Rng(5).at("null").numpy()
+def made_up(systems: Sequence[str], seed: int = 5) -> RunColumns:
+    """Return a run of equally good systems under 30 conditions in groups, with means over severities."""
+    generator = Rng(seed).at("null").numpy()
     conditions = [condition(kind, s) for kind in SETS["imagenet_c_15"] for s in (1, 3)]
+    hard = {c.name: generator.random(150) for c in conditions}
+    # Drawn by system, so that one more system changes nothing of the others.
     rows = {
-        (system, c.name): (generator.random(150) < 0.7).astype(float)
-        for system in ("plain", "other", "third")
+        (system, c.name): (0.7 * hard[c.name] + 0.3 * Rng(seed).at(system, c.name).numpy().random(150) < 0.7)
+        for system in systems
         for c in conditions
     }
-    measured = make(rows, conditions)
-    found = Summary(measured, cells(measured), [Accuracy()]).figures().cells
-    assert all(c.versus.verdict == "unclear" for c in found if c.versus)
+    return make({place: right.astype(float) for place, right in rows.items()}, conditions)
 
 
-def test_a_mean_over_conditions_resamples_images() -> None:
+def every_verdict(measured: RunColumns) -> dict[tuple[str, ...], Difference | None]:
+    figures = Summary(measured, cells(measured), [Accuracy()]).figures()
+    found: dict[tuple[str, ...], Difference | None] = {
+        (c.system, c.condition): c.versus for c in figures.cells
+    }
+    found |= {(g.system, "mean", g.group): g.versus for g in (*figures.aggregates, *figures.kinds)}
+    return found
+
+
+def test_a_verdict_is_what_its_interval_says_everywhere() -> None:
+    generator = Rng(2).at("mixed").numpy()
+    conditions = [condition(kind, s) for kind in SETS["imagenet_c_15"] for s in (1, 3)]
+    rows: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for i, c in enumerate(conditions):
+        rows["plain", c.name] = base = (generator.random(150) < 0.7).astype(float)
+        changed = generator.random(150) < 0.02 * i
+        rows["mine", c.name] = np.where(changed, float(i % 2), base)
+    verdicts = [v for v in every_verdict(make(rows, conditions)).values() if v]
+    assert len(verdicts) == 30 + 15 + 1
+    assert {v.verdict for v in verdicts} == {"helps", "hurts", "unclear"}
+    for v in verdicts:
+        assert (v.low > 0, v.high < 0) == (v.verdict == "helps", v.verdict == "hurts")
+        assert v.p_adjusted is not None
+        assert (v.p_adjusted < 0.05) == (v.verdict != "unclear")
+
+
+def test_a_verdict_does_not_depend_on_unrelated_systems() -> None:
+    alone, among = (
+        every_verdict(made_up(["plain", "mine"])),
+        every_verdict(made_up(["plain", "x", "mine", "y"])),
+    )
+    assert {place: v for place, v in among.items() if place[0] == "mine"} == {
+        place: v for place, v in alone.items() if place[0] == "mine"
+    }
+
+
+def test_means_over_severities_and_groups_are_in_the_family() -> None:
+    alarms = 0
+    for seed in range(12):
+        measured = made_up(["plain", "mine"], seed)
+        kinds: dict[str, list[str]] = {}
+        for name in measured.grid.conditions:
+            kinds.setdefault(name.rsplit("-", 1)[0], []).append(name)
+        found = versus(measured, measured.grid.groups, kinds)
+        assert (len(found.single), len(found.means)) == (30, 16)
+        verdicts = [v.verdict for v in (*found.single.values(), *found.means.values())]
+        alarms += set(verdicts) != {"unclear"}
+    assert alarms <= 3, "separate intervals of 95 % would give one in nine of ten runs"
+
+
+def test_many_comparisons_of_equal_systems_seldom_find_anything() -> None:
+    found = every_verdict(made_up(["plain", "other", "third"]))
+    assert all(v.verdict == "unclear" for v in found.values() if v)
+
+
+def test_a_mean_over_conditions_counts_images() -> None:
     # Every image has one fate under all conditions: 15 conditions then say no more than one.
     fate = (Rng(1).at("fate").numpy().random(100) < 0.5).astype(float)
     conditions = [condition(kind, 3) for kind in SETS["imagenet_c_15"]]

@@ -43,7 +43,7 @@ KEYS: dict[str, set[str]] = {
     "pairs": SCENARIO | {"pairs"},
     "pairs.pairs": {"first", "second", "p"},
     "aggregates": {"system", "group", "attack", "conditions", "metrics", "versus", "mce", "relative_mce"},
-    "aggregates.versus": {"difference", "low", "high", "verdict"},
+    "aggregates.versus": {"difference", "low", "high", "p_adjusted", "verdict"},
     "kinds": {"system", "group", "attack", "conditions", "metrics", "versus", "mce", "relative_mce"},
     "comparison": {"baseline", "confidence", "test", "correction", "comparisons", "interval"},
     "timing": {"seconds", "workers"},

@@ -10,6 +10,7 @@ from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.pgd import PGD
 from clearsight.defend.attacks.replay import Replay
+from clearsight.defend.attacks.swift import Swift
 from clearsight.defend.probe import Strength
 from clearsight.pipelines.checks.attack_facts import add_up, cost
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
@@ -68,6 +69,7 @@ def test_an_honest_attack_passes_every_check() -> None:
         "zero_gradients",
         "untested",
         "broken_gradient",
+        "false_gradient",
         "loss_rises",
         "one_step",
         "black_box",
@@ -105,6 +107,26 @@ def test_a_broken_gradient_claim_is_named() -> None:
     check = found(cell(PGD(), facts=Facts({"denoise": "identity"}, ("denoise",))))["broken_gradient"]
     assert check.verdict == "suspect"
     assert "'denoise' (passed by identity)" in check.words
+
+
+def test_a_gradient_that_is_not_the_slope_is_named() -> None:
+    check = found(cell(PGD(), facts=Facts(false=("classify",))))["false_gradient"]
+    assert check.verdict == "unreliable"
+    assert "'classify'" in check.words
+    assert found(cell(PGD()))["false_gradient"].verdict == "fine"
+
+
+@pytest.mark.parametrize(("broken", "verdict"), [(0, "fine"), (3, "unreliable")])
+def test_what_the_closing_square_breaks_condemns_the_gradients(broken: int, verdict: str) -> None:
+    sieve = {"member": "sieve", "tried": N, "broken": 30, "queries": 900, "backwards": 800}
+    square = {"member": "square", "tried": 60, "broken": broken, "queries": 9000, "backwards": 0}
+    facts = Facts(members=(sieve, square))
+    check = found(cell(Swift(), facts=facts))["blind_member"]
+    assert check.verdict == verdict
+    assert check.value == pytest.approx(broken / N)
+    chance = found(cell(Swift(), facts=facts, random=True))["blind_member"]
+    assert chance.verdict == ("suspect" if broken else "fine"), "random draws may break an image by luck"
+    assert "blind_member" not in found(cell(PGD()))
 
 
 def test_a_loss_that_does_not_rise() -> None:
@@ -223,11 +245,17 @@ def test_checks_become_plain_data() -> None:
 def test_facts_of_batches_are_added_up() -> None:
     member = {"member": "apgd", "tried": 4, "broken": 1, "queries": 40, "backwards": 30}
     batches: list[dict[str, Any]] = [
-        {"through": {"a": "exact"}, "broken": [], "members": [member]},
-        {"through": {"a": "identity"}, "broken": ["a"], "members": [member, member | {"member": "fab"}]},
+        {"through": {"a": "exact"}, "broken": [], "false": [], "members": [member]},
+        {
+            "through": {"a": "identity"},
+            "broken": ["a"],
+            "false": ["b"],
+            "members": [member, member | {"member": "fab"}],
+        },
         {"through": {"a": "exact"}, "broken": [], "members": []},
     ]
     facts = add_up(batches)
+    assert facts.false == ("b",), "one batch is enough"
     assert facts.broken == ("a",)
     assert facts.through == {"a": "identity"}, "the batch on which it was broken counts"
     assert [m["member"] for m in facts.members] == ["apgd", "fab"]

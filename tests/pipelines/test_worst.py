@@ -13,13 +13,14 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.fgsm import FGSM
 from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.attacks.pgd import PGD
+from clearsight.pipelines.analysis.paired import versus
 from clearsight.pipelines.analysis.worst_case import survivors, unions, worst_cases
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.runs.columns import RunColumns
 from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.runs.grid import Grid
-from clearsight.pipelines.runs.summary import parse_summary
+from clearsight.pipelines.runs.summary import WorstCase, parse_summary
 
 ATTACKS: dict[str, Attack] = {
     "none": NoAttack(),
@@ -49,7 +50,7 @@ def test_an_image_is_right_only_under_every_attack_of_the_radius() -> None:
             ("plain", "round"): [0, 0, 0, 0, 0],
         }
     )
-    (found,) = worst_cases(measured, set())
+    (found,) = worst_cases(measured, set(), {})
     assert found.accuracy.value == pytest.approx(2 / 5), "wrong without an attack counts too"
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(2, 5))
     assert found.attacks == ["fgsm", "pgd"], "other radii and norms stay out"
@@ -60,15 +61,19 @@ def test_an_image_is_right_only_under_every_attack_of_the_radius() -> None:
 
 
 def test_one_attack_alone_has_no_worst_case() -> None:
-    assert worst_cases(make({("plain", "none"): [1], ("plain", "pgd"): [0]}), set()) == []
+    assert worst_cases(make({("plain", "none"): [1], ("plain", "pgd"): [0]}), set(), {}) == []
 
 
 def test_an_unreliable_attack_makes_the_worst_case_unreliable() -> None:
     measured = make({("plain", "fgsm"): [1, 0], ("plain", "pgd"): [1, 1]})
-    (found,) = worst_cases(measured, {("plain", "clean", "pgd")})
+    (found,) = worst_cases(measured, {("plain", "clean", "pgd")}, {})
     assert not found.reliable
     assert found.unreliable == ["pgd"]
     assert not found.clean
+
+
+def compared(measured: RunColumns) -> list[WorstCase]:
+    return worst_cases(measured, set(), versus(measured, {}, {}).single)
 
 
 def test_comparison_is_paired_and_corrected() -> None:
@@ -79,20 +84,20 @@ def test_comparison_is_paired_and_corrected() -> None:
     rows = {("plain", "fgsm"): one, ("plain", "pgd"): np.ones(n)}
     rows |= {("mine", "fgsm"): np.ones(n), ("mine", "pgd"): two}
     rows |= {("same", "fgsm"): one, ("same", "pgd"): np.ones(n)}
-    found = {f.system: f for f in worst_cases(make(rows, "plain"), set())}
+    found = {f.system: f for f in compared(make(rows, "plain"))}
     assert found["plain"].versus is None
-    versus = found["mine"].versus
-    assert versus.difference == pytest.approx(20 / 60)
-    assert (versus.gained, versus.lost) == (30, 10)
-    assert versus.low < 20 / 60 < versus.high
-    assert versus.p_adjusted == pytest.approx(min(1.0, 2 * versus.p))
-    assert versus.verdict == "helps"
+    gap = found["mine"].versus
+    assert gap.difference == pytest.approx(20 / 60)
+    assert (gap.gained, gap.lost) == (30, 10)
+    assert gap.low < 20 / 60 < gap.high
+    assert gap.p < gap.p_adjusted < 0.05, "the cells of the system are in the same family"
+    assert gap.verdict == "helps"
     assert found["same"].versus.verdict == "unclear"
 
 
 def test_other_attacks_on_the_baseline_cannot_be_compared() -> None:
     rows = {("plain", "fgsm"): [1, 0], ("mine", "fgsm"): [1, 1], ("mine", "pgd"): [1, 0]}
-    (found,) = worst_cases(make(rows, "plain"), set())
+    (found,) = compared(make(rows, "plain"))
     assert found.system == "mine"
     assert found.versus is None
 
