@@ -77,6 +77,32 @@ def check(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run before the change.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the run after it.")],
+    pair: Annotated[
+        list[str] | None, typer.Option(help="before=after: systems of other names, again and again.")
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if",
+            help='What must not happen, again and again: "accuracy < -1.0", or "accuracy < -1.0 clearly".',
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every-condition", help="Show and judge single conditions too.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page too.")] = None,
+) -> None:
+    """Compare two runs on the same images, image by image; exit code 1 if a rule is broken."""
+    from clearsight.pipelines.cli.compare import command
+
+    if not command(first, second, pair=pair or (), fail_if=fail_if or (), every=every, html=html):
+        raise typer.Exit(1)
+
+
+@app.command()
 def audit(
     config: Config,
     system: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from clearsight.pipelines.runs.grid import Cell, Grid
+    from clearsight.pipelines.runs.grid import Grid
 
 Columns = Mapping[str, NDArray[np.float64]]
 Triple = tuple[str, str, str]
@@ -38,7 +38,20 @@ class RunColumns:
     classes: int | None = None
 
 
-def columns_of(table: pa.Table, cells: Sequence[Cell]) -> dict[Triple, Columns]:
+class Placed(Protocol):
+    """What names a cell: its system, condition and attack."""
+
+    @property
+    def system(self) -> str: ...  # noqa: D102
+
+    @property
+    def condition(self) -> str: ...  # noqa: D102
+
+    @property
+    def attack(self) -> str: ...  # noqa: D102
+
+
+def columns_of(table: pa.Table, cells: Sequence[Placed]) -> dict[Triple, Columns]:
     """Return the columns of ``results.parquet``, whose rows stand in the order of the cells."""
     n = table.num_rows // len(cells)
     found: dict[Triple, Columns] = {}

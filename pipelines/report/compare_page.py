@@ -1,0 +1,42 @@
+"""Writes the page of a comparison of two runs: one file that a browser shows without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clearsight.data.home import replace_file
+from clearsight.pipelines.report.words import number
+from clearsight.pipelines.runs.across import Across, Line
+
+WORDS = {"better": "helps", "worse": "hurts", "unclear": "unclear"}
+"""Class of a change in the style sheet that the report has too."""
+SYMBOLS = {"better": "▲", "worse": "▼", "unclear": "○"}
+
+
+def write_comparison(
+    path: Path, found: Across, lines: Sequence[Line], rules: Sequence[tuple[str, bool]]
+) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        found: the comparison.
+        lines: those that are shown.
+        rules: text of each rule, and whether it was broken.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    engine = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.filters["number"] = number
+    page = engine.get_template("compare.html").render(
+        found=found, lines=lines, rules=rules, words=WORDS, symbols=SYMBOLS
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, page.encode("utf-8"))
