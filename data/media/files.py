@@ -9,7 +9,6 @@ from stat import S_ISREG
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.text import printable
-from clearsight.data.media.images import SUFFIXES
 from clearsight.data.media.walk import EVERYTHING, Walked, walk
 
 
@@ -23,6 +22,9 @@ def images(folder: Path, pattern: str = EVERYTHING) -> Walked:
         DataError: the pattern is not a valid glob.
     """
     try:
+        # Imported here: listing kinds of sources needs no numpy.
+        from clearsight.data.media.images import SUFFIXES
+
         return walk(folder, SUFFIXES, pattern)
     except (ValueError, NotImplementedError) as error:
         raise DataError(f"is not a valid glob: {error}", where=pattern) from None

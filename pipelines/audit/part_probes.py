@@ -12,7 +12,7 @@ from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.checks.single import SPARSE
 from clearsight.pipelines.runs.summary import Check, CheckVerdict
 from clearsight.pipelines.systems.gradient_paths import Path
-from clearsight.pipelines.systems.slopes import Slope, slopes
+from clearsight.pipelines.systems.slopes import GradientAgreement, slopes
 from clearsight.pipelines.systems.system import System
 
 
@@ -40,7 +40,7 @@ def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path:
     return out
 
 
-def _exact(name: str, slope: Slope) -> Check:
+def _exact(name: str, slope: GradientAgreement) -> Check:
     if not slope.true:
         words = (
             f"The gradient of part '{name}' is not its slope (measured / claimed = {slope.ratio:.2f} along "

@@ -26,15 +26,21 @@ def list_command() -> None:
 
 
 def headline(figure: Mapping[str, Any]) -> str:
-    """Return the figures of one part of a card in words: accuracy, or PSNR in each condition."""
+    """Return the figures of one part of a card in words: accuracy, or what each condition measured."""
     if "accuracy" in figure:
-        return f"{100 * figure['accuracy']:.1f} % [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+        return _share(figure, "accuracy")
     # A figure may hold others beside the conditions: robust accuracy, the best and the last weights.
-    conditions = {name: each for name, each in figure.items() if isinstance(each, dict) and "psnr" in each}
-    return ", ".join(
-        f"{name} {each['psnr']:.2f} dB [{each['low']:.2f}, {each['high']:.2f}]"
-        for name, each in conditions.items()
-    )
+    told = []
+    for name, entry in figure.items():
+        if isinstance(entry, dict) and "agreement" in entry:
+            told.append(f"{name} {_share(entry, 'agreement')} agreement")
+        elif isinstance(entry, dict) and "psnr" in entry:
+            told.append(f"{name} {entry['psnr']:.2f} dB [{entry['low']:.2f}, {entry['high']:.2f}]")
+    return ", ".join(told)
+
+
+def _share(figure: Mapping[str, Any], name: str) -> str:
+    return f"{100 * figure[name]:.1f} % [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
 
 
 def verify_command(names: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ FAINT = {"cpu": 1e-5, "cuda": 2e-3}
 
 
 @dataclass(frozen=True)
-class Slope:
+class GradientAgreement:
     """What finite differences say of a part's gradient.
 
     Attributes:
@@ -49,7 +49,9 @@ class Slope:
         return WITHIN[0] <= self.ratio <= WITHIN[1] and self.apart <= APART
 
 
-def slopes(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -> Mapping[str, Slope]:
+def slopes(
+    system: System, images: Tensor, streams: Sequence[Rng], path: Path
+) -> Mapping[str, GradientAgreement]:
     """Return part -> slope, of the parts that claim an exact gradient, take one input and have a gradient.
 
     Args:
@@ -64,7 +66,7 @@ def slopes(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -
     few = 0.02 + 0.96 * (few + 2.0 * DITHER * noise).clamp(0, 1)
     with torch.no_grad():
         values = system.trace(few, streams=own if system.stochastic else None)
-    found: dict[str, Slope] = {}
+    found: dict[str, GradientAgreement] = {}
     for step in system.graph.steps:
         exact = step.spec.gradient is Gradient.EXACT and step.part_name not in path.broken
         if exact and len(step.inputs) == 1 and step.part_name not in found:
@@ -73,7 +75,7 @@ def slopes(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -
     return found
 
 
-def _slope(part: Part[Any], x: Tensor, streams: Sequence[Rng]) -> Slope:
+def _slope(part: Part[Any], x: Tensor, streams: Sequence[Rng]) -> GradientAgreement:
     weights: Tensor | None = None
 
     def value(at: Tensor) -> Tensor:
@@ -109,4 +111,4 @@ def _slope(part: Part[Any], x: Tensor, streams: Sequence[Rng]) -> Slope:
     floor = FAINT.get(x.device.type, FAINT["cuda"]) * level.detach().abs().mean() / reach
     size = (seen**2).mean().sqrt()
     apart = ((seen - told) ** 2).mean().sqrt() / size if size > floor else torch.zeros(())
-    return Slope(float(ratio), float(apart), float((gradient == 0).float().mean()))
+    return GradientAgreement(float(ratio), float(apart), float((gradient == 0).float().mean()))

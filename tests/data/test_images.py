@@ -117,7 +117,7 @@ def test_empty_missing_and_folder(tmp_path: Path) -> None:
         decode(b"")
     with pytest.raises(DataError, match=r"gone\.png: cannot be read"):
         decode(tmp_path / "gone.png")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is not a file"):
         decode(tmp_path)
 
 

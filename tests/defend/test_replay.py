@@ -210,5 +210,5 @@ def test_images_come_by_id_and_missing_ones_are_named(first: Path, tmp_path: Pat
         shown(attack, ids[:1], 3, 8, 8)
     moved = shutil.copytree(first, tmp_path / "moved")
     sorted(cell_of(moved, "pgd").glob("adversarial-*"))[0].write_bytes(b"no tensors")
-    with pytest.raises(RunError, match="adversarial-00000.safetensors: damaged"):
+    with pytest.raises(RunError, match="adversarial-00000.safetensors: is damaged"):
         shown(Replay(path=str(moved), system="plain", attack="pgd"), ids, 3, 12, 14)

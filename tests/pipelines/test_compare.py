@@ -79,7 +79,9 @@ def test_every_line_is_the_difference_of_the_means(first: Path, tmp_path: Path) 
     assert group.low <= group.difference < group.high < 0
 
 
-def test_the_command_breaks_a_users_build(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_command_breaks_a_users_build(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     second = changed(
         first, tmp_path / "second", lambda c: (c["system"] == "plain") & (c["condition"] == "clean")
     )
@@ -134,6 +136,6 @@ def test_what_cannot_be_compared_is_named(first: Path, make_config: Make, tmp_pa
         across(first, second, pairs={"plain": "nobody"})
 
 
-def test_a_folder_without_a_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_folder_without_a_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code("compare", str(tmp_path), str(tmp_path)) == 1
     assert "holds no finished run" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from clearsight.data.contract.deployed import KEY, read
-from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.errors import ConfigError, DataError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.sources.folder import Folder
@@ -226,7 +226,7 @@ def test_fp16_that_overflows_is_refused(ready, traced, graph, coloured, tmp_path
             weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1e7, weight.name))
     broken = half(proto.SerializeToString())
     monkeypatch.setattr("clearsight.pipelines.export.quantise.half", lambda _: broken)
-    with pytest.raises(RunError, match=r"fp16 (breaks|loses)"):
+    with pytest.raises((RunError, DataError), match=r"fp16 (breaks|loses)|is not finite"):
         export(graph, tmp_path / "deploy", source=coloured, options=replace(OPTIONS, variant="fp16"))
     assert not (tmp_path / "deploy").exists()
 
@@ -435,7 +435,8 @@ def test_int8_is_near_and_measured_in_pairs(traced, coloured):
     assert cost["conditions"]["clean"]["same_class"]["of"] == 16
     same = costs(before, before, made, images)
     assert same["lost"] == 0.0
-    assert same["conditions"]["clean"]["accuracy"]["interval"] == [0.0, 0.0]
+    low, high = same["conditions"]["clean"]["accuracy"]["interval"]
+    assert low == -high < 0, "16 equal answers do not prove that the next one is"
     assert same["conditions"]["clean"]["dB between both"] == 100.0
 
 

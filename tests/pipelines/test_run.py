@@ -76,7 +76,8 @@ def test_summary_agrees_with_the_rows(finished: Path) -> None:
     noisy = next(
         c for c in summary["cells"] if c["condition"] == "gaussian_noise-5" and c["system"] == "plain"
     )
-    assert noisy["metrics"]["psnr_in"]["value"] < 12
+    # The constants that fit images of 24x20 pixels, CIFAR-C's: a standard deviation of 0.1.
+    assert 19 < noisy["metrics"]["psnr_in"]["value"] < 22
     group = next(a for a in summary["aggregates"] if a["system"] == "restored")
     each = [
         c["metrics"]["accuracy"]["value"]

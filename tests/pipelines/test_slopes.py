@@ -17,7 +17,7 @@ from clearsight.pipelines.runs.folder import read_json
 from clearsight.pipelines.runs.summary import parse_summary
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import chain
-from clearsight.pipelines.systems.slopes import Slope, slopes
+from clearsight.pipelines.systems.slopes import GradientAgreement, slopes
 from clearsight.restore.catalogue import RESTORERS
 
 HIDING = {"kind": "python", "call": "broken:misled", "classes": 3}
@@ -31,7 +31,9 @@ def images(*, flat: bool = False) -> Tensor:
     return (x * 255).round() / 255
 
 
-def measured(classifier: dict[str, object], *restorers: str, flat: bool = False) -> dict[str, Slope]:
+def measured(
+    classifier: dict[str, object], *restorers: str, flat: bool = False
+) -> dict[str, GradientAgreement]:
     system = chain(*(RESTORERS.parse({"kind": k}) for k in restorers), CLASSIFIERS.parse(classifier)).build()
     x, streams = images(flat=flat), [Rng(0).at(i) for i in range(4)]
     return dict(slopes(system, x, streams, find_path(system, x)))

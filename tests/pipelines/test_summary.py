@@ -27,7 +27,9 @@ FIVE = (1, 2, 3, 4, 5)
 
 
 def condition(kind: str, severity: int) -> Condition:
-    told = {"kind": kind} if kind == "identity" else {"kind": kind, "severity": severity}
+    told: dict[str, object] = {"kind": kind}
+    if kind != "identity":
+        told |= {"severity": severity, "table": "imagenet_c"}
     name = "clean" if kind == "identity" else f"{kind}-{severity}"
     return Condition(name=name, group="g", corruption=CORRUPTIONS.parse(told))
 

@@ -20,8 +20,19 @@ COMPARISON = {"difference", "low", "high", "p", "p_adjusted", "gained", "lost", 
 PLACE = {"system", "condition", "attack"}
 SCENARIO = {"attack", "norm", "eps", "attacks"}
 KEYS: dict[str, set[str]] = {
-    "": {"schema", "name", "title", "key", "task", "seed", "started", "complete", "data", "systems"}
-    | {"conditions", "attacks", "metrics", "warnings", "cells", "worst", "per_class", "pairs", "aggregates"}
+    "": {"schema", "name", "title", "key", "task", "seed", "started", "complete", "planned", "data"}
+    | {
+        "systems",
+        "conditions",
+        "attacks",
+        "metrics",
+        "warnings",
+        "cells",
+        "worst",
+        "per_class",
+        "pairs",
+        "aggregates",
+    }
     | {"kinds", "comparison", "timing"},
     "data": {"kind", "description", "samples", "fingerprint", "classes", "skipped", "passed_over"},
     "systems": {"name", "baseline", "chain", "parts", "ms_per_image"},
