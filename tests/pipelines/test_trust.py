@@ -87,7 +87,7 @@ def test_a_checkpoint_that_was_pickled_whole_is_refused(mark: Path, tmp_path: Pa
         def __reduce__(self) -> tuple[object, tuple[object, ...]]:
             return Path.write_text, (mark, "executed")
 
-    (tmp_path / "x.pth").write_bytes(pickle.dumps(Bad()))
+    (tmp_path / "x.pth").write_bytes(pickle.dumps(Bad(), protocol=2))
     (tmp_path / "c.yaml").write_text(EVALUATE.format(part=f"{{kind: spandrel, path: {tmp_path}/x.pth}}"))
     with pytest.raises(ClearsightError, match="cannot read it"):
         clearsight.check(tmp_path / "c.yaml")
