@@ -60,6 +60,7 @@ def test_false_alarms_of_a_whole_family() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_false_alarms_over_a_grid() -> None:
     runs = 200
     shares = {
@@ -123,6 +124,7 @@ def _tango(gained: int, lost: int, n: int) -> tuple[float, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_interval_covers_over_a_grid() -> None:
     low_cases = {}
     for n, conditions, share, tied in itertools.product((50, 150), (1, 3, 15), (0.5, 0.9, 0.995), (0.2, 0.8)):

@@ -171,6 +171,7 @@ def test_a_mean_near_the_edge_covers() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_means_over_conditions_cover_over_a_grid() -> None:
     runs = 400
     covered = {
@@ -184,6 +185,7 @@ def test_means_over_conditions_cover_over_a_grid() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_mean_of_losses_covers_what_its_docs_say() -> None:
     covered = {}
     for easy, spread, n in itertools.product((1.0, 5.0), (2.5,), (50, 150, 500)):

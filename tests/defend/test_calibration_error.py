@@ -78,6 +78,7 @@ def test_a_calibrated_network_on_few_images_is_not_told_an_error() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_covers_and_is_little_biased_over_a_grid() -> None:
     found = {
         place: simulated(*place[:3], 150, adaptive=place[3])

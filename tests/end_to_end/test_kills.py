@@ -7,6 +7,7 @@ from kills import COMMANDS, kill_and_compare
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("place", "name"), list(enumerate(COMMANDS)))
 def test_a_killed_command_ends_the_same(place: int, name: str) -> None:

@@ -49,6 +49,7 @@ def all_threads():
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_dncnn_on_bsd68(shared_data, all_threads):
     """Zhang et al. (2017) give 29.23 dB for sigma 25.
