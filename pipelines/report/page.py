@@ -68,18 +68,28 @@ def write_report(run: Path, seal: Seal | None = None, summary: dict[str, Any] | 
         summary = _json(folder.summary)
     if summary is None:
         raise RunError("has no summary.json", where=str(run), hint="let the run finish, or summarise it")
-    text = folder.config.read_text(encoding="utf-8") if folder.config.is_file() else ""
+    text = _text(folder.config) or ""
     context = _context(folder, Figures(summary), text, _json(folder.environment) or {}, seal)
     page = _render(context, audit_of(_json(folder.audit)))
     replace_file(folder.report, page.encode("utf-8"))
     return folder.report
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _text(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"is damaged: {error}", where=str(path), hint="run the same config again") from None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
     except ValueError as error:
         raise RunError(f"cannot be read: {error}", where=str(path)) from None
     if not isinstance(content, dict):

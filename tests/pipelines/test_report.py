@@ -391,3 +391,11 @@ def test_a_corruption_at_severity_0_is_clean() -> None:
     assert [column.group for column in by_severity.columns()][:2] == ["clean", "all corruptions"]
     assert by_severity.rows() == by_identity.rows()
     assert tables.headline(by_severity) == tables.headline(by_identity)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "summary.json", "audit.json"])
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, name: str) -> None:
+    run = fixture.write_run(tmp_path / "run", fixture.summary(kinds=["fog"], severities=(1,)))
+    (run / name).write_bytes(b"na\xffme: toy")
+    with pytest.raises(RunError, match=rf"{re.escape(name)}: is damaged"):
+        write_report(run)
