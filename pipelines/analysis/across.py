@@ -12,12 +12,13 @@ from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.paired_family import judge
+from clearsight.pipelines.analysis.paired import per_image
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.runs.across import Across, Change, Line
 from clearsight.pipelines.runs.columns import Columns, Triple, columns_of
 from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.facts import ConditionFacts, SystemFacts
-from clearsight.pipelines.runs.folder import read_json
+from clearsight.pipelines.runs.sealed import complete, read_summary
 from clearsight.pipelines.runs.summary import RunSummary, parse_summary
 from clearsight.pipelines.systems.threats import NONE
 
@@ -83,7 +84,7 @@ def _summary(run: Path) -> RunSummary:
     folder = RunFolder(run)
     if not folder.summary.is_file():
         raise RunError("holds no finished run", where=str(run), hint="give a folder below runs/")
-    summary = parse_summary(read_json(folder.summary))
+    summary = parse_summary(read_summary(folder))
     if not summary.complete:
         raise RunError("the run is not complete", where=str(run), hint="run its config again to finish it")
     return summary
@@ -93,14 +94,13 @@ def _columns(run: Path, summary: RunSummary) -> dict[Triple, Columns]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    path = RunFolder(run).results
-    try:
-        table = parquet.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"damaged: {error}", where=str(path), hint="run its config again") from None
+    folder = RunFolder(run)
+    table = parquet.read_table(pa.BufferReader(complete(folder).read(folder.results)))
     if table.num_rows != summary.data.samples * len(summary.cells):
         raise RunError(
-            "holds other rows than summary.json tells of", where=str(path), hint="run its config again"
+            "holds other rows than summary.json tells of",
+            where=str(folder.results),
+            hint="run its config again",
         )
     return columns_of(table, summary.cells)
 
@@ -209,7 +209,7 @@ def _values(
     for spot in spots:
         _, attack, _, names = spot
         both = [
-            _mean(table, system, names, attack, column)
+            per_image(table, system, names, attack, column)
             for table, system in zip(tables, (mine, theirs), strict=True)
         ]
         if both[0] is not None and both[1] is not None:
@@ -243,18 +243,6 @@ def _lines(
             digits=shown.digits,
             unit=shown.unit,
         )
-
-
-def _mean(
-    table: Mapping[Triple, Columns], system: str, names: Sequence[str], attack: str, column: str
-) -> Numbers | None:
-    """Return the mean over conditions of each image's value; None where one is missing."""
-    values = [table[system, name, attack].get(column) for name in names]
-    present = [each for each in values if each is not None]
-    if len(present) < len(values):
-        return None
-    stack = np.stack(present)
-    return None if np.isnan(stack).any() else stack.mean(0)
 
 
 def _change(low: float, high: float, better: str | None) -> Change:

@@ -12,7 +12,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.paired_family import judge
 from clearsight.data.statistics import mcnemar_exact, significant
 from clearsight.pipelines.analysis.worst_case import survivors, unions
-from clearsight.pipelines.runs.columns import RunColumns
+from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.runs.summary import Comparison, Difference, Verdict
 
 Numbers = NDArray[np.float64]
@@ -80,13 +80,14 @@ def versus(
 
 
 def per_image(
-    measured: RunColumns, system: str, names: Sequence[str], attack: str, column: str
+    cells: Mapping[Triple, Columns], system: str, names: Sequence[str], attack: str, column: str
 ) -> Numbers | None:
-    """Return the mean over conditions for each image; None where one of the values is missing."""
-    found = [measured.columns.get((system, name, attack)) for name in names]
-    if any(columns is None for columns in found):
+    """Return the mean over conditions for each image; None where a cell or one of the values is missing."""
+    values = [cells.get((system, name, attack), {}).get(column) for name in names]
+    present = [value for value in values if value is not None]
+    if len(present) < len(values):
         return None
-    stack = np.stack([columns[column] for columns in found if columns is not None])
+    stack = np.stack(present)
     return None if np.isnan(stack).any() else stack.mean(0)
 
 
@@ -98,6 +99,7 @@ def _family(
     kinds: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[Place, tuple[Numbers, Numbers]]]:
     """Yield what is compared, with the right answers of the system and of the baseline (n,)."""
+    cells = measured.columns
 
     def pair(
         place: Place, mine: Numbers | None, theirs: Numbers | None
@@ -108,7 +110,7 @@ def _family(
     for triple in measured.grid.triples:
         if triple[0] == system:
             _, condition, attack = triple
-            both = (per_image(measured, name, [condition], attack, "correct") for name in (system, baseline))
+            both = (per_image(cells, name, [condition], attack, "correct") for name in (system, baseline))
             yield from pair(("cell", *triple), *both)
     for union in unions(measured):
         if union.system == system:
@@ -117,7 +119,7 @@ def _family(
     for word, named in (("group", groups), ("kind", kinds)):
         for name, conditions in named.items():
             for attack in measured.grid.attacks:
-                both = (per_image(measured, s, conditions, attack, "correct") for s in (system, baseline))
+                both = (per_image(cells, s, conditions, attack, "correct") for s in (system, baseline))
                 yield from pair((word, system, name, attack), *both)
 
 

@@ -182,7 +182,7 @@ class Summary:
         metrics: dict[str, Estimate | None] = {}
         for metric in self.metrics:
             column = metric.mean_of
-            means = per_image(self.measured, system, names, attack, column) if column else None
+            means = per_image(self.measured.columns, system, names, attack, column) if column else None
             if column and means is not None:
                 metrics[kind_of(metric)] = metric.mean(means, rng.at(column)).rounded()
         return metrics

@@ -13,11 +13,13 @@ import pytest
 from pyarrow import parquet
 
 from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.analysis.across import across
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.runs.across import Line, Rule
+from clearsight.pipelines.runs.sealed import mark_complete
 
 Make = Callable[..., Evaluate]
 NOISE = {"kind": "gaussian_noise", "each": {"severity": [1, 3]}}
@@ -48,6 +50,7 @@ def changed(run_folder: Path, to: Path, flip: Callable[[dict[str, np.ndarray]], 
     right = columns["correct"].astype(bool) ^ flip(columns)
     place = table.column_names.index("correct")
     parquet.write_table(table.set_column(place, "correct", pa.array(right)), to / "results.parquet")
+    mark_complete(RunFolder(to))
     return to
 
 
@@ -115,6 +118,7 @@ def test_other_images_are_refused(first: Path, tmp_path: Path) -> None:
     summary = json.loads((second / "summary.json").read_text())
     summary["data"]["fingerprint"] = "0" * 64
     (second / "summary.json").write_text(json.dumps(summary))
+    mark_complete(RunFolder(second))
     with pytest.raises(RunError, match="the runs saw other images"):
         across(first, second)
 
@@ -139,3 +143,12 @@ def test_what_cannot_be_compared_is_named(first: Path, make_config: Make, tmp_pa
 def test_a_folder_without_a_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code("compare", str(tmp_path), str(tmp_path)) == 1
     assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_figures_that_were_changed_behind_the_runs_back_are_refused(first: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(first, second)
+    with (second / "results.parquet").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(RunError, match=r"results\.parquet: is damaged"):
+        across(first, second)
