@@ -14,7 +14,7 @@ import torch
 
 from clearsight.data.home import replace_file
 from clearsight.data.weights import CARD, find, shipped
-from clearsight.pipelines.config.registries import PARTS
+from clearsight.pipelines.config.registries import BUILDABLE
 from clearsight.pipelines.systems.speed import speed
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     torch.set_num_threads(told.threads)
     found = [find(name) for name in told.ids] or [w for w in shipped() if w.folder.parts[-3] == "restore"]
     for weights in found:
-        model = PARTS.parse(weights.card["spec"] | {"weights": str(weights.folder)}).build()  # type: ignore[attr-defined]
+        model = BUILDABLE.parse(weights.card["spec"] | {"weights": str(weights.folder)}).build()  # type: ignore[attr-defined]
         measured = speed(model, channels=model.facts.channels[-1])
         card = weights.card | {"speed": measured}
         text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"

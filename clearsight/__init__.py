@@ -12,6 +12,8 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clearsight.pipelines.advice.api import advise as advise
+    from clearsight.pipelines.advice.api import sense_images as sense_images
     from clearsight.pipelines.api.images import corrupt as corrupt
     from clearsight.pipelines.api.images import restore_images as restore_images
     from clearsight.pipelines.api.kinds import list_kinds as list_kinds
@@ -34,6 +36,7 @@ if (_checkout / "pyproject.toml").is_file() and (_checkout / "pipelines").is_dir
 # `restore_images` and not `restore`: that is the sub-package with the restorers.
 _HOME = {
     "Session": "clearsight.pipelines.inference.session",
+    "advise": "clearsight.pipelines.advice.api",
     "chain": "clearsight.pipelines.systems.graph",
     "check": "clearsight.pipelines.api.trust",
     "corrupt": "clearsight.pipelines.api.images",
@@ -43,12 +46,14 @@ _HOME = {
     "load": "clearsight.pipelines.api.models",
     "open_run": "clearsight.pipelines.evaluation.api",
     "restore_images": "clearsight.pipelines.api.images",
+    "sense_images": "clearsight.pipelines.advice.api",
     "train": "clearsight.pipelines.api.models",
 }
 
 __all__ = [
     "Session",
     "__version__",
+    "advise",
     "chain",
     "check",
     "corrupt",
@@ -58,6 +63,7 @@ __all__ = [
     "load",
     "open_run",
     "restore_images",
+    "sense_images",
     "train",
 ]
 

@@ -38,8 +38,9 @@ class Restorer(Part[RestorerSpec]):
             return self._run(x, spec.restore)
         return self._run(x, lambda padded, net: spec.randomized(padded, net, self.generators(len(padded))))
 
-    def surrogate(self, x: Tensor) -> Tensor:
+    def surrogate(self, *inputs: Tensor) -> Tensor:
         """Return the declared differentiable stand-in for ``forward``, with the same shape."""
+        (x,) = inputs
         return self._run(x, self.spec.surrogate)
 
     def restored(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:

@@ -44,8 +44,8 @@ class Part(nn.Module, Generic[S]):
             raise ShapeError(what, where=self.spec.name)
         return [stream.torch() for stream in self.streams]
 
-    def surrogate(self, x: Tensor) -> Tensor:
-        """Return the differentiable stand-in that BPDA uses (Athalye et al. 2018).
+    def surrogate(self, *inputs: Tensor) -> Tensor:
+        """Return the differentiable stand-in that BPDA uses (Athalye et al. 2018), for the part's inputs.
 
         Raises:
             NotImplementedError: the part declares no surrogate.

@@ -163,6 +163,8 @@ class Flow(StrEnum):
     """float (n, c, h, w) in [0, 1]."""
     LOGITS = "logits"
     """float (n, classes)."""
+    DAMAGE = "damage"
+    """float (n, numbers): what a sense says is wrong with each image."""
 
 
 class PartSpec(Spec):
@@ -250,6 +252,13 @@ class PartSpec(Spec):
     def ready(self) -> None:
         """Raise `WeightsError` unless the weights are there and fit the fields."""
         self.resolved()
+
+    def weights_inside(self) -> tuple[str, ...]:
+        """Return the weights that this part uses: its own and those of the parts inside it."""
+        own = () if self.weights is None else (self.weights,)
+        inner = (getattr(self, name) for name in type(self).model_fields)
+        inside = (part.weights_inside() for part in inner if isinstance(part, PartSpec))
+        return own + tuple(weights for each in inside for weights in each)
 
     def build(self) -> Part[Any]:
         """Hook: return the module that runs this spec, with its weights loaded, in eval mode."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Joined(Source):
     """All images of several sources with the same classes, one source after the other.
 
+    With ``labels: false`` the classes may differ: the images come without labels.
+
     Images keep their ids; where two sources share one, all ids begin with the number of their source. The
     sources' own ``hold_out``, ``take`` and ``label_map`` are applied first, then those of this one; resizing
     (``size``, ``crop``) is this one's alone.
@@ -30,6 +32,12 @@ class Joined(Source):
 
     of: Annotated[tuple[Annotated[Source, Choice(SOURCES)], ...], Field(min_length=2)]
     """The sources, each written like any other."""
+    labels: bool = True
+    """False drops the labels, for training without them on sources whose classes differ."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the images; with labels the key is what it was before they could be dropped."""
+        return {name: value for name, value in super().identity().items() if name != "labels" or not value}
 
     @property
     def mapped(self) -> bool:
@@ -44,21 +52,26 @@ class Joined(Source):
         """
         indices = [source.index() for source in self.of]
         for number, index in enumerate(indices):
-            if index.classes != indices[0].classes:
+            if self.labels and index.classes != indices[0].classes:
                 raise DataError(
                     f"its source {number} has other classes than its source 0",
                     where="source joined",
-                    hint="give each of them a label_map",
+                    hint="give each of them a label_map, or drop the labels with labels: false",
                 )
         ids = [entry.id for index in indices for entry in index.entries]
         shared = len(set(ids)) < len(ids)
         entries = tuple(
-            replace(entry, id=f"{number}/{entry.id}" if shared else entry.id, place=f"{number}:{entry.place}")
+            replace(
+                entry,
+                id=f"{number}/{entry.id}" if shared else entry.id,
+                place=f"{number}:{entry.place}",
+                truth=entry.truth if self.labels else None,
+            )
             for number, index in enumerate(indices)
             for entry in index.entries
         )
         passed_over = tuple(skipped for index in indices for skipped in index.passed_over)
-        return Index(entries, indices[0].classes, passed_over)
+        return Index(entries, indices[0].classes if self.labels else (), passed_over)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one image as its own source does."""

@@ -11,7 +11,7 @@ from clearsight.data.contract.errors import ConfigError, WeightsError, near_miss
 from clearsight.data.contract.spec import PartSpec
 from clearsight.data.sources.base import Source
 from clearsight.data.weights import find, shipped
-from clearsight.pipelines.config.registries import PARTS
+from clearsight.pipelines.config.registries import BUILDABLE
 from clearsight.pipelines.systems.graph import Graph, chain
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def load(name: str, **fields: Any) -> Part[Any]:
         WeightsError: weights that are damaged or do not fit the fields.
         pydantic.ValidationError: a field that the kind does not have, or a value that does not fit.
     """
-    if name in PARTS.kinds:
+    if name in BUILDABLE.kinds:
         return _build({"kind": name} | fields)
     try:
         card = find(name).card
     except WeightsError as error:
         if Path(name).is_dir():
             raise
-        known = [*PARTS.kinds, *(weights.folder.name for weights in shipped())]
+        known = [*BUILDABLE.kinds, *(weights.folder.name for weights in shipped())]
         raise ConfigError(
             f"neither weights nor a kind is called '{name}'", hint=near_miss(name, known)
         ) from error
@@ -53,7 +53,7 @@ def load(name: str, **fields: Any) -> Part[Any]:
 
 
 def _build(node: dict[str, Any]) -> Part[Any]:
-    return PARTS.parse(node).build()
+    return BUILDABLE.parse(node).build()
 
 
 def train(

@@ -13,6 +13,7 @@ import typer
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.text import shown, shown_lines
+from clearsight.pipelines.cli.app_advice import advice_app
 from clearsight.pipelines.cli.app_deployed import deployed_app
 from clearsight.pipelines.cli.task import Commands, Config, Device, Fresh, Out, Quiet, Workers
 
@@ -28,6 +29,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
 app.add_typer(deployed_app)
+app.add_typer(advice_app)
 
 
 def _version(wanted: bool) -> None:

@@ -34,6 +34,10 @@ def headline(figure: Mapping[str, Any]) -> str:
     for name, entry in figure.items():
         if isinstance(entry, dict) and "agreement" in entry:
             told.append(f"{name} {_share(entry, 'agreement')} agreement")
+        elif isinstance(entry, dict) and "named" in entry:
+            told.append(f"{name} named {_share(entry, 'named')}")
+        elif isinstance(entry, dict) and "left_alone" in entry:
+            told.append(f"{name} left alone {_share(entry, 'left_alone')}")
         elif isinstance(entry, dict) and "psnr" in entry:
             told.append(f"{name} {entry['psnr']:.2f} dB [{entry['low']:.2f}, {entry['high']:.2f}]")
     return ", ".join(told)
@@ -63,9 +67,9 @@ def verify_command(names: Sequence[str]) -> None:
 
 
 def _load(folder: str, spec: dict[str, object]) -> None:
-    from clearsight.pipelines.config.registries import PARTS
+    from clearsight.pipelines.config.registries import BUILDABLE
 
     try:
-        PARTS.parse(spec | {"weights": folder}).build()
+        BUILDABLE.parse(spec | {"weights": folder}).build()
     except (RuntimeError, ValueError) as error:
         raise WeightsError(f"does not load: {first_line(error)}", where=folder) from None

@@ -11,19 +11,28 @@ from clearsight.data.contract.spec import PartSpec
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.fusion.base import FusionSpec
-from clearsight.restore.catalogue import RESTORERS
+from clearsight.pipelines.systems.gates.base import GateSpec
+from clearsight.restore.catalogue import RESTORERS, SENSES
 
 FUSIONS = Registry("fusion", FusionSpec, "clearsight.pipelines.systems.fusion")
+GATES = Registry("gate", GateSpec, "clearsight.pipelines.systems.gates")
 METRICS = Registry("metric", Metric, "clearsight.pipelines.metrics")
 METHODS = Registry("training method", Method, "clearsight.defend.training", "clearsight.restore.training")
-PARTS = Registry("part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *FUSIONS.packages)
+PARTS = Registry(
+    "part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *FUSIONS.packages, *GATES.packages
+)
+
+BUILDABLE = Registry("part", PartSpec, *PARTS.packages, *SENSES.packages)
+"""All that has a torch module: the parts of systems, and the senses inside gates."""
 
 GROUPS: dict[str, Registry[Any]] = {
     "sources": SOURCES,
     "corruptions": CORRUPTIONS,
     "restorers": RESTORERS,
     "classifiers": CLASSIFIERS,
+    "senses": SENSES,
     "fusions": FUSIONS,
+    "gates": GATES,
     "attacks": ATTACKS,
     "methods": METHODS,
     "metrics": METRICS,

@@ -19,12 +19,20 @@ from clearsight.defend.training.standard import Standard
 from clearsight.pipelines.config.registries import METHODS
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.restore.base import RestorerSpec
-from clearsight.restore.catalogue import RESTORERS
+from clearsight.restore.catalogue import RESTORERS, SENSES
+from clearsight.restore.sense_base import SenseSpec
 
 TRAINABLE = Registry(
-    "network", PartSpec, *CLASSIFIERS.packages, *RESTORERS.packages, only=lambda kind: kind.trainable
+    "network",
+    PartSpec,
+    *CLASSIFIERS.packages,
+    *RESTORERS.packages,
+    *SENSES.packages,
+    only=lambda kind: kind.trainable,
 )
 
+WHAT = {Flow.IMAGES: "restorer", Flow.LOGITS: "classifier", Flow.DAMAGE: "sense"}
+"""What a network is called, by what it gives."""
 Share = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 
@@ -123,8 +131,9 @@ class TrainConfig(Task):
     checkpoint."""
     test: Annotated[Source, Choice(SOURCES)] | None = None
     """Images that decide nothing: measured once, at the end, for the card."""
-    model: Annotated[ClassifierSpec | RestorerSpec, Choice(TRAINABLE)]
-    """The network, a classifier or a restorer. With ``weights`` it starts from them, else from fresh ones."""
+    model: Annotated[ClassifierSpec | RestorerSpec | SenseSpec, Choice(TRAINABLE)]
+    """The network: a classifier, a restorer or a sense. With ``weights`` it starts from them, else from fresh
+    ones."""
     init: str | None = None
     """Weights (id or folder) whose tensors of equal name and shape are taken over; the others start fresh."""
     method: Annotated[Method, Choice(METHODS)] = Standard()
@@ -188,7 +197,7 @@ class TrainConfig(Task):
             fit = [kind for kind, each in METHODS.kinds.items() if each.trains is self.model.gives]
             raise ValueError(
                 f"method '{kind_of(self.method)}' does not train a"
-                f" {'restorer' if self.restores else 'classifier'}; these do: {', '.join(fit)}"
+                f" {WHAT[self.model.gives]}; these do: {', '.join(fit)}"
             )
         if self.method.needs_reference != (self.reference is not None):
             needs = "needs" if self.method.needs_reference else "takes no"
@@ -200,7 +209,7 @@ class TrainConfig(Task):
 
     @model_validator(mode="after")
     def _chain_fits(self) -> Self:
-        if self.restores:
+        if self.model.gives is not Flow.LOGITS:
             changes = ("corruptions", "degrees", "zoom", "brightness")
             unfit = ["through"] if self.through else []
             unfit += [f"augment.{name}" for name in changes if getattr(self.augment, name) is not None]

@@ -29,7 +29,7 @@ RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 
 def described(graph: Graph, name: str, form: Form, variant: Variant) -> Deployed:
     """Return the description of a file."""
-    ids = sorted({spec.weights for spec in graph.parts.values() if spec.weights is not None})
+    ids = sorted({weights for spec in graph.parts.values() for weights in spec.weights_inside()})
     return Deployed(
         name=name,
         chain=graph.describe().replace("→", "->"),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 Around = Callable[[str, Callable[[], Tensor]], Tensor]
-StandIn = Callable[[Tensor], Tensor]
+StandIn = Callable[..., Tensor]
+"""Takes what the part takes: one input, or several where branches meet."""
 
 
 class Fusion(Part[FusionSpec]):
@@ -111,7 +112,7 @@ class System(nn.Module):
             def compute(
                 module: Part[Any] = module, inputs: list[Tensor] = inputs, stand_in: StandIn | None = stand_in
             ) -> Tensor:
-                out: Tensor = module(*inputs) if stand_in is None else _straight(module, inputs[0], stand_in)
+                out: Tensor = module(*inputs) if stand_in is None else _straight(module, inputs, stand_in)
                 return out
 
             if step.spec.stochastic and streams is not None:
@@ -122,11 +123,11 @@ class System(nn.Module):
         return values
 
 
-def _straight(module: Part[Any], x: Tensor, stand_in: StandIn) -> Tensor:
+def _straight(module: Part[Any], inputs: list[Tensor], stand_in: StandIn) -> Tensor:
     with torch.no_grad():
-        out: Tensor = module(x)
+        out: Tensor = module(*inputs)
     if not torch.is_grad_enabled():
         return out
-    away = stand_in(x)
+    away = stand_in(*inputs)
     # The bracket is exactly zero, so the value is the part's own to the last bit.
     return out + (away - away.detach())

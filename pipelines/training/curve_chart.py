@@ -28,13 +28,14 @@ def drawn(curve: Mapping[str, Any]) -> str:
 
     checks = curve["checks"]
     lines = _lines(checks)
-    label = "PSNR in dB" if "metric" in checks[0]["validation"] else "accuracy"
+    measured = _figures(checks[0]["validation"])[0][2]
+    label = {"psnr": "PSNR in dB", "accuracy": "accuracy"}.get(measured, "share of images")
     with drawing_settings():
         canvas = Figure(figsize=SIZE, facecolor=PAPER)
         axes = canvas.add_axes((LEFT, 0.17, 0.98 - LEFT, 0.66))
         for index, (name, line) in enumerate(lines.items()):
             _series(axes, line, COLOURS[index % len(COLOURS)], name, index)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(lines), frameon=False)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=min(len(lines), 4), frameon=False)
         _frame(axes, checks[-1]["epoch"])
         for epoch in [check["epoch"] for check in checks if check["best"]][-1:]:
             _best(axes, epoch)
@@ -94,8 +95,12 @@ def _best(axes: Axes, epoch: float) -> None:
     )
 
 
+MEASURED = ("agreement", "named", "left_alone", "psnr")
+"""What the interval of a condition belongs to: the first of these that is there."""
+
+
 def _lines(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
-    """Return name -> points: natural and robust accuracy, or the PSNR of every condition."""
+    """Return name -> points: natural and robust accuracy, or the figure of every condition."""
     lines: dict[str, list[Point]] = {}
     for check in checks:
         for name, told, key in _figures(check["validation"]):
@@ -105,7 +110,8 @@ def _lines(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
 
 def _figures(told: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], str]]:
     if "accuracy" not in told:
-        return [(name, each, "psnr") for name, each in told.items() if isinstance(each, Mapping)]
+        conditions = [(name, each) for name, each in told.items() if isinstance(each, Mapping)]
+        return [(name, each, next(key for key in MEASURED if key in each)) for name, each in conditions]
     found = [("natural", told, "accuracy")]
     if robust := told.get("robust"):
         found.append((str(robust["how"]), robust, "accuracy"))

@@ -32,9 +32,11 @@ from clearsight.pipelines.training.curve import Check, Counts, write_curve
 from clearsight.pipelines.training.optimiser import factor, optimiser, set_rate
 from clearsight.pipelines.training.publishing import Trained, publish
 from clearsight.pipelines.training.restoring import Restoring
+from clearsight.pipelines.training.sensing import Sensing
 from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.base import RestorerSpec
+from clearsight.restore.sense_base import SenseSpec
 
 SAVE_SECONDS = 10.0
 """Between checkpoints, beside those after checks; longer where writing one takes over a fifth of a second."""
@@ -113,6 +115,8 @@ def _task(config: TrainConfig, device: str) -> TrainingTask:
     model = config.model
     if isinstance(model, RestorerSpec):
         return Restoring(config, model, device)
+    if isinstance(model, SenseSpec):
+        return Sensing(config, model, device)
     return Classifying(config, model, device)
 
 

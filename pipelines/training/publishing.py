@@ -20,6 +20,7 @@ from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.pipelines.training.through import RestoreThenClassify, network_of, publish_restorers
 from clearsight.restore.restorer import Restorer
+from clearsight.restore.sense import Sense
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
     time = None
     if isinstance(model, Restorer):
         time = speed(model, channels=model.facts.channels[-1], device=device)
+    elif isinstance(model, Sense):
+        time = speed(model, device=device)
     told = card(config, task, scores, last=last, state=state, device=device, time=time)
     folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
     if isinstance(model, RestoreThenClassify):

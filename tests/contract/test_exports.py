@@ -26,6 +26,8 @@ def _distinct() -> dict[str, Weights]:
     """Return one set of weights a network, for its weights do not change how it is traced."""
     networks: dict[str, Weights] = {}
     for weights in sorted(shipped(), key=lambda each: each.folder.name in FAST):
+        if weights.card["spec"]["kind"] not in PARTS.kinds:
+            continue  # A sense is exported inside a gate.
         spec = {k: v for k, v in weights.card["spec"].items() if k not in ("classes", "class_names")}
         networks[json.dumps(spec, sort_keys=True)] = weights
     return {weights.folder.name: weights for weights in networks.values()}
@@ -114,6 +116,11 @@ def fused(name: str) -> Graph:
     if name == "images meet":
         nodes |= {"c": Node(use="mean", of=("a", "b")), "out": Node(use="classify", of="c")}
         return wire(nodes, parts | {"mean": PARTS.parse({"kind": "mean_images"})})
+    if name == "a gate":
+        gate = PARTS.parse({"kind": "noise_gate", "threshold": 0.05})
+        nodes = {"a": Node(use="first"), "b": Node(use="gate", of=("image", "a"))}
+        nodes["out"] = Node(use="classify", of="b")
+        return wire(nodes, {"first": parts["first"], "gate": gate, "classify": tiny})
     parts["first"] = PARTS.parse({"kind": "gamma", "gamma": 1.3})
     nodes |= {"c": Node(use="classify", of="a"), "d": Node(use="classify", of="b")}
     nodes |= {"out": Node(use="vote", of=("c", "d"))}
@@ -123,8 +130,8 @@ def fused(name: str) -> Graph:
 @pytest.mark.parametrize(
     "name",
     marked(
-        ["denoise", "deblur", "enlighten", "low_light", "enlarge", "images meet", "logits meet"],
-        {"logits meet"},
+        ["denoise", "deblur", "enlighten", "low_light", "enlarge", "images meet", "logits meet", "a gate"],
+        {"logits meet", "a gate"},
     ),
 )
 def test_fused_systems(name, tmp_path):

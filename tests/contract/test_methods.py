@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.spec import Flow
 from clearsight.data.initial import initialise
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.training.base import BallMethod, ClassifierMethod
 from clearsight.defend.training.weight_perturbation import WeightPerturbation
 from clearsight.pipelines.config.registries import METHODS
-from clearsight.restore.training.base import RestorerMethod
 
 CLASSES, SIDE = 5, 8
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -40,7 +40,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 """Small settings of each kind; a kind that is not here is tried as it stands."""
 WITHOUT_SWITCHES = {"free"}
 """Kinds that take neither awp nor local_linearity."""
-KINDS = [kind for kind, entry in METHODS.kinds.items() if not issubclass(entry, RestorerMethod)]
+KINDS = [kind for kind, entry in METHODS.kinds.items() if entry.trains is Flow.LOGITS]
 
 
 def cases() -> Iterator[Any]:

@@ -63,3 +63,20 @@ def test_a_file_that_changes_changes_the_fingerprint(tmp_path: Path) -> None:
     before = joined.fingerprint(joined.index().entries)
     (tmp_path / "two" / "a" / "2.png").write_bytes(encode_png(np.full((8, 9, 3), 99, np.uint8)))
     assert joined.fingerprint(joined.index().entries) != before
+
+
+def test_without_labels_the_classes_may_differ(tmp_path: Path) -> None:
+    nodes = [folder(tmp_path / "one", ("a", "b"), 10), folder(tmp_path / "two", ("c",), 100)]
+    joined = SOURCES.parse({"kind": "joined", "of": nodes, "labels": False})
+    index = joined.index()
+    assert index.classes == ()
+    assert len(index.entries) == 9
+    assert {entry.truth for entry in index.entries} == {None}
+    with pytest.raises(DataError, match="drop the labels with labels: false"):
+        SOURCES.parse({"kind": "joined", "of": nodes}).index()
+
+
+def test_keeping_labels_changes_no_key(tmp_path: Path) -> None:
+    node = {"kind": "joined", "of": [folder(tmp_path / name, ("a", "b"), 10) for name in ("one", "two")]}
+    assert "labels" not in SOURCES.parse(node).identity()
+    assert SOURCES.parse(node | {"labels": False}).key() != SOURCES.parse(node).key()
