@@ -31,13 +31,17 @@ from tiny_onnx import tiny
 from clearsight.data.contract.deployed import KEY
 from clearsight.data.contract.errors import ClearsightError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.media.images import decode
 from clearsight.data.media.lossless import decode_image
 from clearsight.data.onnx_run import stuck
 from clearsight.pipelines.cli import check
 from clearsight.pipelines.cli.configs import RECIPES
 from clearsight.pipelines.cli.run import report_command
+from clearsight.pipelines.evaluation.unfinished import so_far
 from clearsight.pipelines.inference.session import Session
+from clearsight.pipelines.runs.sealed import read_summary
+from clearsight.pipelines.runs.summary import parse_summary
 
 CPU_SECONDS = 30
 """Of one case: what takes longer hangs. Of the processor, so that a busy machine changes nothing."""
@@ -203,30 +207,54 @@ class Fuzz:
             raise WrongError("probabilities that are no numbers")
 
     def run_folder(self, rng: np.random.Generator) -> None:
-        """Damage a file of a finished run, and report on it."""
-        if self.run is None:
-            self.run = self._run()
-        place = self.folder / "damaged"
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(self.run, place)
+        """Damage files of a finished run and report on it, or run it again; what is said is still true."""
+        whole = self.run = self.run or self._run()
+        place = self.folder / "damaged" / whole.name
+        shutil.rmtree(place.parent, ignore_errors=True)
+        shutil.copytree(whole, place)
+        for _ in range(1 if rng.integers(3) else 2):
+            self._damage(place, rng)
+        if rng.integers(12) == 0:
+            self._run(place.parent)
+            _same(place, whole, "results.parquet", "summary.csv")
+            return
+        finished = RunFolder(place).done.is_file()
+        report_command(place, markdown=bool(rng.integers(2)))
+        if not finished:
+            told, known = so_far(RunFolder(place)).summary, parse_summary(read_summary(RunFolder(whole)))
+            cells = {(cell.system, cell.condition, cell.attack): cell.metrics for cell in known.cells}
+            for cell in told.cells:
+                if cells[cell.system, cell.condition, cell.attack] != cell.metrics:
+                    raise WrongError(f"other figures for {cell.system} under {cell.condition}")
+        elif "Some image files are missing" not in RunFolder(place).report.read_text(encoding="utf-8"):
+            _same(place, whole, "report.html")
+
+    def _damage(self, place: Path, rng: np.random.Generator) -> None:
         files = sorted(path for path in place.rglob("*") if path.is_file())
-        victim = files[int(rng.integers(len(files)))]
-        how = rng.integers(4)
+        victim, other = (files[int(at)] for at in rng.integers(len(files), size=2))
+        how = rng.integers(6)
         if how == 0:
             victim.unlink()
         elif how == 1:
             victim.write_bytes(json.dumps(ODD[int(rng.integers(len(ODD)))]).encode())
+        elif how == 2:
+            victim.write_bytes(other.read_bytes())
         else:
             victim.write_bytes(mutated(victim.read_bytes(), rng))
-        report_command(place, markdown=bool(rng.integers(2)))
 
-    def _run(self) -> Path:
+    def _run(self, root: Path | None = None) -> Path:
         from clearsight.pipelines.config.evaluate import Evaluate
         from clearsight.pipelines.config.yaml_reader import parse
         from clearsight.pipelines.evaluation.run import run
 
         config = parse(RUN, Path("fuzz.yaml")).parse(Evaluate)
-        return run(config, text=RUN, root=self.folder / "runs", workers=1, device="cpu").path
+        return run(config, text=RUN, root=root or self.folder / "runs", workers=1, device="cpu").path
+
+
+def _same(place: Path, whole: Path, *names: str) -> None:
+    for name in names:
+        if (place / name).read_bytes() != (whole / name).read_bytes():
+            raise WrongError(f"another {name}, without a word")
 
 
 KINDS = ("config", "image", "deployed", "run_folder")

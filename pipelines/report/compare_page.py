@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clearsight.data.home import replace_file
-from clearsight.pipelines.report.words import number
+from clearsight.pipelines.report.templates import engine
 from clearsight.pipelines.runs.across import Across, Line
 
 WORDS = {"better": "helps", "worse": "hurts", "unclear": "unclear"}
@@ -25,18 +25,10 @@ def write_comparison(
         lines: those that are shown.
         rules: text of each rule, and whether it was broken.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    engine = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    engine.filters["number"] = number
-    page = engine.get_template("compare.html").render(
-        found=found, lines=lines, rules=rules, words=WORDS, symbols=SYMBOLS
+    page = (
+        engine()
+        .get_template("compare.html")
+        .render(found=found, lines=lines, rules=rules, words=WORDS, symbols=SYMBOLS)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, page.encode("utf-8"))

@@ -96,16 +96,22 @@ class Figures:
 
     def entry(self, system: str, column: Column) -> Entry | None:
         """Return the figures of a system in a column of the headline table."""
-        if column.group == "clean" and (cell := self.cell(system, self.clean, column.attack)):
+        unchanged = self.clean if column.group == "clean" else column.group
+        if unchanged in self._twins(clean=True) and (cell := self.cell(system, unchanged, column.attack)):
             return cell
         if group := self._aggregates.get((system, column.group, column.attack)):
             return group
         single = self._single(column.group)
         return self.cell(system, single, column.attack) if single else None
 
+    def _twins(self, *, clean: bool = False) -> list[str]:
+        """Return the conditions that change nothing, but for the first; with it if ``clean``."""
+        names = [condition.name for condition in self.conditions.values() if condition.clean]
+        return names if clean else names[1:]
+
     def _single(self, group: str) -> str | None:
-        """Return the one condition of a group; None where it has several, which have a mean of their own."""
-        members = self.members(group)
+        """Return the one corrupted condition of a group; None where several have a mean of their own."""
+        members = [condition for condition in self.members(group) if not condition.clean]
         return members[0].name if len(members) == 1 else None
 
     @property
@@ -174,6 +180,7 @@ class Figures:
                 sizes.setdefault(group, aggregate.conditions)
         if any(self.cell(name, self.clean, attack) for name in self.names):
             sizes["clean"] = 1
+        twins = [n for n in self._twins() if any(self.cell(name, n, attack) for name in self.names)]
         for group in dict.fromkeys(condition.group for condition in self.corrupted()):
             single = self._single(group)
             if group not in sizes and single and any(self.cell(name, single, attack) for name in self.names):
@@ -183,7 +190,8 @@ class Figures:
         groups.sort(key=lambda group: places.index(group) if group in places else len(places))
         if len(groups) == 1 and sizes[groups[0]] == sizes.get(ALL):
             groups = []
-        order = [group for group in ("clean", ALL) if group in sizes] + groups
+        sizes |= dict.fromkeys(twins, 1)
+        order = [name for name in ("clean", *twins, ALL) if name in sizes] + groups
         threat = self.threat(attack)
         knowledge = f" ({threat})" if threat not in ("", "adaptive") else ""
         suffix = "" if attack in self.unattacked else f", {attack}{knowledge}"

@@ -24,7 +24,8 @@ from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
 from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
-from clearsight.pipelines.report.words import FLAGS, SYMBOLS, count, plain
+from clearsight.pipelines.report.templates import engine
+from clearsight.pipelines.report.words import SYMBOLS, count, plain
 from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.facts import PartFacts, SystemFacts
 from clearsight.pipelines.runs.sealed import complete, revouch
@@ -42,7 +43,8 @@ def renew_report(run: Path) -> Path:
     """
     folder = RunFolder(run)
     seal = complete(folder)
-    for path in (folder.summary, folder.audit, folder.images_index, folder.gradients_index):
+    shown = (folder.summary, folder.config, folder.environment, folder.audit)
+    for path in (*shown, folder.images_index, folder.gradients_index):
         if seal.checksum(path):
             seal.read(path)
     return revouch(folder, write_report(run, seal))
@@ -98,22 +100,7 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    engine = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    engine.filters["plain"] = plain
-    engine.filters["svg"] = (
-        Markup  # only for what clearsight.pipelines.report.charts drew: labels in it are escaped
-    )
-    engine.globals["flags"] = FLAGS
-    return engine.get_template("page.html").render(**context, audit=audit)
+    return engine().get_template("page.html").render(**context, audit=audit)
 
 
 def _context(

@@ -68,6 +68,11 @@ def busy(what: str) -> RefusedError:
     return RefusedError(503, what, hint="try again in a moment")
 
 
+def crowd() -> RefusedError:
+    """Return the answer on a connection that is one too many; it is closed."""
+    return RefusedError(503, "too many connections at a time", hint="try again in a moment", close=True)
+
+
 class Counter:
     """Counts up to a limit; belongs to one event loop."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearsight.pipelines.serving.bodies import discard
-from clearsight.pipelines.serving.limits import Place, RefusedError, busy
+from clearsight.pipelines.serving.limits import Place, RefusedError, busy, crowd
 from clearsight.pipelines.serving.service import InferenceService
 
 CHUNK = 2**16
@@ -53,7 +53,13 @@ def _elsewhere(origin: str | None, host: str) -> bool:
 
 
 class Middleware:
-    """Stands before the application."""
+    """Stands before the application.
+
+    Attributes:
+        crowded: whether more connections are open than the server takes; set by who knows them.
+    """
+
+    crowded: Callable[[], bool]
 
     def __init__(
         self, app: ASGIApp, service: InferenceService, hosts: Collection[str], known: Collection[str]
@@ -68,6 +74,7 @@ class Middleware:
             known: paths that are counted by name.
         """
         self.app, self.service, self.hosts, self.known = app, service, hosts, known
+        self.crowded = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,7 +100,7 @@ class Middleware:
             self.service.metrics.answered(endpoint, status, time.perf_counter() - began)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._stranger(Headers(scope=scope))
+        refused = crowd() if self.crowded() else self._stranger(Headers(scope=scope))
         if refused is not None:
             await refusal(refused)(scope, receive, send)
         elif scope["path"] not in WORK or scope["method"] != "POST":

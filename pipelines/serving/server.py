@@ -14,10 +14,10 @@ from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.serving.middleware import Middleware
 
 HEAD_SECONDS = 15
 """In which the head of a request must come; an idle connection is closed by uvicorn after 5."""
@@ -25,7 +25,7 @@ CLOSING_SECONDS = 25
 """For what is running when the server is stopped; with `STOP_SECONDS` for what is then told to end, and some
 for the threads, the process ends within 30."""
 CONNECTIONS = 512
-"""Open ones beside those of the requests that wait; more get a plain 503."""
+"""Open ones beside those of the requests that wait; on more, every request is answered with 503."""
 
 
 class Connection(H11Protocol):
@@ -87,7 +87,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def server(app: ASGIApp, waiting: int) -> Server:
+def server(app: Middleware, waiting: int) -> Server:
     """Return a server that is not started.
 
     Args:
@@ -97,7 +97,7 @@ def server(app: ASGIApp, waiting: int) -> Server:
     # It logs what does not concern the operator, and repeats what strangers send.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    return Server(
+    made = Server(
         uvicorn.Config(
             app,
             loop="asyncio",
@@ -108,10 +108,13 @@ def server(app: ASGIApp, waiting: int) -> Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=waiting + CONNECTIONS,
             timeout_graceful_shutdown=CLOSING_SECONDS,
         )
     )
+    # In place of limit_concurrency, whose answer is plain text.
+    connections, most = made.server_state.connections, waiting + CONNECTIONS
+    app.crowded = lambda: len(connections) > most
+    return made
 
 
 def listening(host: str, port: int) -> socket.socket:

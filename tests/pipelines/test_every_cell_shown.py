@@ -20,11 +20,17 @@ from clearsight.pipelines.runs.summary import CellFigures
 
 NOISE: dict[str, Any] = {"kind": "gaussian_noise", "severity": 3}
 FOG: dict[str, Any] = {"kind": "fog", "severity": 2}
+RISING: dict[str, Any] = {"kind": "fog", "each": {"severity": [0, 2]}}
 CLEAN: dict[str, Any] = {"kind": "identity"}
 LEVELS: dict[str, Any] = {"kind": "jpeg_compression", "each": {"severity": [1, 5]}}
 PGD: dict[str, Any] = {"kind": "pgd", "eps": "2/255", "steps": 1}
 
 GRIDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "clean alone": ({"clean": CLEAN}, {}),
+    "clean alone, attacked": ({"clean": CLEAN}, {"pgd": PGD}),
+    "clean twice": ({"clean": CLEAN, "fog": FOG | {"severity": 0}}, {}),
+    "clean and a severity of 0": ({"clean": CLEAN, "fog": RISING}, {}),
+    "severities from 0": ({"fog": RISING | {"each": {"severity": [0, 2, 4]}}}, {"pgd": PGD}),
     "one": ({"noise": NOISE}, {}),
     "two": ({"noise": NOISE, "fog": FOG}, {}),
     "clean and one": ({"clean": CLEAN, "noise": NOISE}, {}),
@@ -76,7 +82,11 @@ def check(config: Evaluate, root: Path) -> None:
         lines = {(line["system"], line["condition"], line["attack"]) for line in csv.DictReader(file)}
     assert lines == wanted
     assert {(row["system"], row["condition"], row["attack"]) for row in every_cell(figures)} == wanted
-    assert f"Every cell as a table ({len(wanted)})" in folder.report.read_text(encoding="utf-8")
+    page = folder.report.read_text(encoding="utf-8")
+    assert f"Every cell as a table ({len(wanted)})" in page
+    for system, condition, attack in wanted:
+        row = f'<tr><th scope="row">{condition}</th><td>{system}</td><td>{attack}</td><td class="num">6</td>'
+        assert page.count(row) == 1
     tables = markdown(summary)
     shown = set()
     for column in figures.columns():
@@ -93,4 +103,4 @@ def check(config: Evaluate, root: Path) -> None:
     for system, condition, _ in wanted:
         assert system in tables
         assert condition in tables
-    assert "No figures were measured" not in folder.report.read_text(encoding="utf-8")
+    assert "No figures were measured" not in page

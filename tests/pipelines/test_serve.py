@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import struct
 import threading
 import zlib
@@ -20,6 +21,7 @@ from clearsight.data.contract.errors import RunError
 from clearsight.data.media.images import decode
 from clearsight.pipelines.inference.inputs import read_bytes
 from clearsight.pipelines.inference.session import Session
+from clearsight.pipelines.serving import server as server_module
 from clearsight.pipelines.serving import service as service_module
 from clearsight.pipelines.serving.app import create_app
 from clearsight.pipelines.serving.limits import Limits
@@ -571,3 +573,44 @@ def test_the_file_is_shown_by_no_path(serving, tmp_path):
     for target in ("/health", "/openapi.json", "/metrics", "/"):
         assert str(tmp_path) not in get(app, target).body.decode()
     assert Path(app.service.session.path).name == "secret-place.onnx"
+
+
+async def answers(url: tuple[str, int], path: str, count: int) -> list[tuple[bytes, bytes]]:
+    """Return head and body for a request on each of many connections that are all open at once."""
+    opened = [await asyncio.open_connection(*url) for _ in range(count)]
+    found = []
+    for reader, writer in opened:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        found.append((head, await reader.readexactly(int(length.partition(b":")[2]))))
+    for _, writer in opened:
+        writer.close()
+    return found
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/predict", "/nowhere"])
+def test_one_connection_too_many_is_told_so_in_json(serving, monkeypatch, path):
+    monkeypatch.setattr(server_module, "CONNECTIONS", 1)
+    app = serving()
+
+    async def work() -> None:
+        with server_module.listening("127.0.0.1", 0) as listens:
+            running = server_module.server(app, 2)
+            serves = asyncio.create_task(running.serve(sockets=[listens]))
+            url = listens.getsockname()[:2]
+            few = await answers(url, path, 3)
+            assert not any(b" 503 " in head for head, _ in few)
+            # The first is answered while all are open; then it is closed.
+            head, body = (await answers(url, path, 4))[0]
+            assert head.startswith(b"HTTP/1.1 503 ")
+            for line in (b"content-type: application/json", b"retry-after: 1", b"connection: close"):
+                assert line in head.lower()
+            assert json.loads(body)["error"]["what"] == "too many connections at a time"
+            running.should_exit = True
+            await serves
+
+    asyncio.run(work())
+    told = app.service.metrics.registry.get_sample_value
+    endpoint = path if path in app.known else "other"
+    assert told("clearsight_requests_total", {"endpoint": endpoint, "status": "503"})
