@@ -43,7 +43,9 @@ class Judged:
     p: float
 
 
-def judge(differences: Sequence[Floats], rng: Rng, *, confidence: float = 0.95) -> list[Judged]:
+def judge(
+    differences: Sequence[Floats], rng: Rng, *, confidence: float = 0.95, prefixes: bool = False
+) -> list[Judged]:
     """Return every mean of a family of paired differences, with intervals that hold all at once.
 
     Each statistic is z = sum(d) / sqrt(sum(d^2)), for differences of right and wrong the root of McNemar's.
@@ -57,15 +59,18 @@ def judge(differences: Sequence[Floats], rng: Rng, *, confidence: float = 0.95) 
         differences: (n,) each, in [-1, 1], of the same n images in order.
         rng: stream of the signs.
         confidence: probability that no interval leaves out a difference of 0 that is true.
+        prefixes: some may be of the first of these images only.
 
     Raises:
         DataError: the lengths differ, or a difference is not in [-1, 1].
     """
     if not differences:
         return []
-    if len({len(d) for d in differences}) > 1 or not len(differences[0]):
-        raise DataError(f"lengths {sorted({len(d) for d in differences})} are no pairs", where="judge")
-    table = np.stack(differences)
+    lengths = sorted({len(d) for d in differences})
+    if not lengths[0] or (len(lengths) > 1 and not prefixes):
+        raise DataError(f"lengths {lengths} are no pairs", where="judge")
+    # An image that was not measured adds nothing to a statistic, as one that did not change.
+    table = np.stack([np.pad(d, (0, lengths[-1] - len(d))) for d in differences])
     if not (np.abs(table) <= 1.0).all():
         raise DataError("a difference is not in [-1, 1]", where="judge", hint="leave out what is missing")
     scale = np.sqrt((table**2).sum(1))
@@ -75,7 +80,7 @@ def judge(differences: Sequence[Floats], rng: Rng, *, confidence: float = 0.95) 
     allowed = int(np.ceil((1.0 - confidence) * (len(largest) + 1) - EQUAL)) - 2
     critical = float(largest[len(largest) - 1 - allowed]) * (1.0 + EQUAL)
     found = []
-    for d, z in zip(table, statistic, strict=True):
+    for d, z in zip(differences, statistic, strict=True):
         reached = len(largest) - int(np.searchsorted(largest, z * (1.0 - EQUAL)))
         low, high = score_interval(d, critical)
         found.append(Judged(float(d.mean()), low, high, (1 + reached) / (1 + len(largest))))

@@ -12,10 +12,11 @@ from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.paired_family import judge
+from clearsight.data.sequential import each_look
 from clearsight.pipelines.analysis.paired import per_image
 from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.runs.across import Across, Change, Line
-from clearsight.pipelines.runs.columns import Columns, Triple, columns_of
+from clearsight.pipelines.runs.columns import CONFIDENCE, Columns, Triple, aligned, columns_of
 from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.facts import ConditionFacts, SystemFacts
 from clearsight.pipelines.runs.sealed import complete, read_summary
@@ -55,6 +56,8 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
     tables = [_columns(folder, summary) for folder, summary in zip((first, second), summaries, strict=True)]
     found = Across(before.name, after.name, before.data.samples)
     conditions = _shared_conditions(before, after, found)
+    # Each run may have ended a condition at one of its looks; what they share ended at one of either.
+    looks = sum(len(summary.stop.looks) for summary in summaries if summary.stop) or 1
     compared = 0
     for mine, theirs in _shared_systems(before, after, pairs or {}, found):
         found.changed.extend(_changes(_system(before, mine), _system(after, theirs)))
@@ -65,7 +68,7 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
             if values and all(np.array_equal(old, new) for _, old, new in values):
                 found.left_out.append(f"{theirs}: '{metric}' is equal, image by image")
             elif values:
-                found.lines.extend(_lines(values, theirs, metric, after.seed or 0))
+                found.lines.extend(_lines(values, theirs, metric, after.seed or 0, looks))
     for metric in sorted({*before.metrics, *after.metrics}):
         if metric not in before.metrics or metric not in after.metrics:
             found.left_out.append(f"metric '{metric}': only one run has it")
@@ -96,13 +99,14 @@ def _columns(run: Path, summary: RunSummary) -> dict[Triple, Columns]:
 
     folder = RunFolder(run)
     table = parquet.read_table(pa.BufferReader(complete(folder).read(folder.results)))
-    if table.num_rows != summary.data.samples * len(summary.cells):
+    counts = [cell.n for cell in summary.cells]
+    if table.num_rows != sum(counts):
         raise RunError(
             "holds other rows than summary.json tells of",
             where=str(folder.results),
             hint="run its config again",
         )
-    return columns_of(table, summary.cells)
+    return columns_of(table, summary.cells, counts)
 
 
 def _shared_conditions(before: RunSummary, after: RunSummary, found: Across) -> dict[str, ConditionFacts]:
@@ -213,17 +217,28 @@ def _values(
             for table, system in zip(tables, (mine, theirs), strict=True)
         ]
         if both[0] is not None and both[1] is not None:
-            kept.append((spot, both[0], both[1]))
+            kept.append((spot, *_cut(both[0], both[1])))
     return kept
 
 
+def _cut(first: Numbers, second: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the values of the images that both have: a condition may have ended earlier in one run."""
+    one, other = aligned([first, second])
+    return one, other
+
+
 def _lines(
-    values: Sequence[tuple[Spot, Numbers, Numbers]], system: str, metric: str, seed: int
+    values: Sequence[tuple[Spot, Numbers, Numbers]], system: str, metric: str, seed: int, looks: int
 ) -> Iterator[Line]:
     shown = display_of(metric)
     # The statistic wants differences in [-1, 1]: any scale does, for signs do not change it.
     largest = max(float(np.abs(new - old).max()) for _, old, new in values)
-    judged = judge([(new - old) / largest for _, old, new in values], Rng(seed).at("across", system, metric))
+    judged = judge(
+        [(new - old) / largest for _, old, new in values],
+        Rng(seed).at("across", system, metric),
+        confidence=each_look(CONFIDENCE, looks),
+        prefixes=looks > 1,
+    )
     for ((place, attack, single, _), old, new), verdict in zip(values, judged, strict=True):
         factor = shown.scale
         low, high = verdict.low * largest * factor, verdict.high * largest * factor
@@ -238,7 +253,7 @@ def _lines(
             difference=float((new - old).mean()) * factor,
             low=low,
             high=high,
-            p=verdict.p,
+            p=min(1.0, looks * verdict.p),
             change=_change(low, high, shown.better),
             digits=shown.digits,
             unit=shown.unit,

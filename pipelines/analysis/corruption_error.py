@@ -13,6 +13,7 @@ from clearsight.data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import percentiles, resampled_counts
+from clearsight.pipelines.runs.columns import aligned
 from clearsight.pipelines.runs.summary import Ratio
 
 if TYPE_CHECKING:
@@ -52,29 +53,32 @@ def corruption_errors(
     if mine is None:
         return CorruptionErrors(None, None)
     rng = Rng(measured.seed).at("summary", "mce", system, attack, *names)
+    confidence = measured.confidence
     named = f"errors of system '{measured.baseline}' on the same images"
     if _is_imagenet_c(measured, mine.kinds, names):
         rows = np.array([[ALEXNET_ERRORS[kind]] for kind in mine.kinds])
         weights = np.repeat(rows, mine.mine.shape[1], axis=1)
-        mce = _ratio(mine.mine, weights, rng, ALEXNET_SOURCE, 0.0)
+        mce = _ratio(mine.mine, weights, rng, ALEXNET_SOURCE, 0.0, confidence)
     else:
-        mce = _ratio(mine.mine, base.mine, rng, named, 0.0) if base else None
+        mce = _ratio(mine.mine, base.mine, rng, named, 0.0, confidence) if base else None
     relative = None
     if base and mine.clean is not None and base.clean is not None:
-        rises = mine.mine - mine.clean, base.mine - base.clean
-        relative = _ratio(*rises, rng.at("relative"), f"rise of {named}", SMALLEST_RISE)
+        n = min(mine.mine.shape[1], len(mine.clean))
+        rises = mine.mine[:, :n] - mine.clean[:n], base.mine[:, :n] - base.clean[:n]
+        relative = _ratio(*rises, rng.at("relative"), f"rise of {named}", SMALLEST_RISE, confidence)
     return CorruptionErrors(mce, relative)
 
 
 def _errors(measured: RunColumns, system: str | None, names: Sequence[str], attack: str) -> _Errors | None:
     by_kind: dict[str, list[NDArray[np.float64]]] = {}
-    for name in names:
-        columns = measured.columns.get((system or "", name, attack))
-        if columns is None or np.isnan(columns["correct"]).any():
-            return None
+    found_of = {name: measured.columns.get((system or "", name, attack), {}).get("correct") for name in names}
+    right = [values for values in found_of.values() if values is not None]
+    if len(right) < len(names) or any(np.isnan(values).any() for values in right):
+        return None
+    for name, values in zip(names, aligned(right), strict=True):
         corruption = measured.grid.conditions[name].corruption
         if not corruption.clean:
-            by_kind.setdefault(kind_of(corruption), []).append(1.0 - columns["correct"])
+            by_kind.setdefault(kind_of(corruption), []).append(1.0 - values)
     if not by_kind:
         return None
     clean = next((n for n, c in measured.grid.conditions.items() if c.corruption.clean), None)
@@ -96,7 +100,12 @@ def _is_imagenet_c(measured: RunColumns, kinds: Sequence[str], names: Sequence[s
 
 
 def _ratio(
-    over: NDArray[np.float64], under: NDArray[np.float64], rng: Rng, source: str, least: float
+    over: NDArray[np.float64],
+    under: NDArray[np.float64],
+    rng: Rng,
+    source: str,
+    least: float,
+    confidence: float,
 ) -> Ratio | None:
     """Return mean over types of (mean of ``over`` / mean of ``under``), with a bootstrap over images."""
     if (under.mean(1) <= least).any():
@@ -106,6 +115,6 @@ def _ratio(
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios.append((counts @ over.T / (counts @ under.T)).mean(1))
     values = np.concatenate(ratios)
-    low, high = percentiles(values[np.isfinite(values)])
+    low, high = percentiles(values[np.isfinite(values)], confidence)
     value = float((over.mean(1) / under.mean(1)).mean())
     return Ratio(value, low, high, "bootstrap over images", source).rounded()

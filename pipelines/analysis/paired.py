@@ -12,14 +12,12 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.paired_family import judge
 from clearsight.data.statistics import mcnemar_exact, significant
 from clearsight.pipelines.analysis.worst_case import survivors, unions
-from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
+from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple, aligned
 from clearsight.pipelines.runs.summary import Comparison, Difference, Verdict
 
 Numbers = NDArray[np.float64]
 Place = tuple[str, ...]
 """What is compared: ``cell``, ``worst``, ``group`` or ``kind``, then where."""
-CONFIDENCE = 0.95
-"""Of all intervals; of those of a system's differences together."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,8 @@ def versus(
             continue
         family = dict(_family(measured, system, measured.baseline, groups, kinds))
         rng = Rng(measured.seed).at("summary", "versus", system)
-        judged = judge([mine - theirs for mine, theirs in family.values()], rng, confidence=CONFIDENCE)
+        differences = [mine - theirs for mine, theirs in family.values()]
+        judged = judge(differences, rng, confidence=measured.confidence, prefixes=measured.looks > 1)
         for (place, pair), found in zip(family.items(), judged, strict=True):
             low, high = significant(found.low), significant(found.high)
             difference = Difference(
@@ -70,24 +69,27 @@ def versus(
                 low=low,
                 high=high,
                 verdict=_verdict(low, high),
-                p_adjusted=significant(found.p),
+                p_adjusted=significant(min(1.0, measured.looks * found.p)),
             )
             if place[0] in ("group", "kind"):
                 means[place] = difference
             else:
-                single[place] = _counted(difference, *pair)
+                single[place] = _counted(difference, *pair, looks=measured.looks)
     return Versus(single, means)
 
 
 def per_image(
     cells: Mapping[Triple, Columns], system: str, names: Sequence[str], attack: str, column: str
 ) -> Numbers | None:
-    """Return the mean over conditions for each image; None where a cell or one of the values is missing."""
+    """Return the mean over conditions for each image that all of them have.
+
+    None where a cell or one of the values is missing.
+    """
     values = [cells.get((system, name, attack), {}).get(column) for name in names]
     present = [value for value in values if value is not None]
     if len(present) < len(values):
         return None
-    stack = np.stack(present)
+    stack = np.stack(aligned(present))
     return None if np.isnan(stack).any() else stack.mean(0)
 
 
@@ -123,9 +125,9 @@ def _family(
                 yield from pair((word, system, name, attack), *both)
 
 
-def _counted(difference: Difference, mine: Numbers, theirs: Numbers) -> Comparison:
+def _counted(difference: Difference, mine: Numbers, theirs: Numbers, *, looks: int) -> Comparison:
     gained, lost = int(((mine == 1) & (theirs == 0)).sum()), int(((mine == 0) & (theirs == 1)).sum())
-    p = significant(mcnemar_exact(gained, lost))
+    p = significant(min(1.0, looks * mcnemar_exact(gained, lost)))
     return Comparison(**asdict(difference), p=p, gained=gained, lost=lost)
 
 

@@ -43,7 +43,7 @@ def per_class(measured: RunColumns) -> PerClass | None:
     if len(counts) > MOST_CLASSES:
         return None
     entries = [
-        _entry(measured.seed, system, scenario, right, labels, counts)
+        _entry(measured, system, scenario, right, labels, counts)
         for scenario in scenarios(measured)
         for system, right in scenario.right.items()
     ]
@@ -61,7 +61,7 @@ def _labels(measured: RunColumns, triple: tuple[str, str, str]) -> NDArray[np.in
 
 
 def _entry(
-    seed: int,
+    measured: RunColumns,
     system: str,
     scenario: Scenario,
     right: Numbers,
@@ -74,10 +74,13 @@ def _entry(
     hits = np.bincount(labels[known], weights=right[known], minlength=len(counts))
     there = counts > 0
     share = np.divide(hits, counts, out=np.full(len(counts), np.nan), where=there)
-    ends = [wilson(round(k), int(n)) if n else (None, None) for k, n in zip(hits, counts, strict=True)]
+    ends = [
+        wilson(round(k), int(n), measured.confidence) if n else (None, None)
+        for k, n in zip(hits, counts, strict=True)
+    ]
     worst, best = int(np.nanargmin(share)), int(np.nanargmax(share))
     place = (system, scenario.attack or "worst", scenario.norm or "", str(scenario.eps))
-    rng = Rng(seed).at("summary", "per_class", *place)
+    rng = Rng(measured.seed).at("summary", "per_class", *place)
     return ClassFigures(
         system=system,
         attack=scenario.attack,

@@ -69,11 +69,11 @@ def pairs(measured: RunColumns) -> list[PairedScenario]:
     return [
         PairedScenario(scenario.attack, scenario.norm, scenario.eps, list(scenario.attacks), compared)
         for scenario in scenarios(measured)
-        if (compared := _pairs(scenario))
+        if (compared := _pairs(scenario, measured.looks))
     ]
 
 
-def _pairs(scenario: Scenario) -> list[Pair]:
+def _pairs(scenario: Scenario, looks: int) -> list[Pair]:
     known = {name: right for name, right in scenario.right.items() if not np.isnan(right).any()}
     names = list(known)
     compared = []
@@ -81,5 +81,6 @@ def _pairs(scenario: Scenario) -> list[Pair]:
         for second in names[i + 1 :]:
             one, two = known[first], known[second]
             gained, lost = int(((one == 1) & (two == 0)).sum()), int(((one == 0) & (two == 1)).sum())
-            compared.append(Pair(first, second, significant(mcnemar_exact(gained, lost), 4)))
+            p = min(1.0, looks * mcnemar_exact(gained, lost))
+            compared.append(Pair(first, second, significant(p, 4)))
     return compared

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
-from clearsight.pipelines.analysis.paired import CONFIDENCE, Versus, per_image, versus
+from clearsight.pipelines.analysis.paired import Versus, per_image, versus
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
-from clearsight.pipelines.analysis.worst_case import worst_cases
+from clearsight.pipelines.analysis.worst_case import proportion, worst_cases
 from clearsight.pipelines.checks.attack_facts import attack_record_of, cost
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
 from clearsight.pipelines.metrics.base import Metric
-from clearsight.pipelines.runs.columns import RunColumns, Triple
+from clearsight.pipelines.runs.columns import CONFIDENCE, Columns, RunColumns, Triple
 from clearsight.pipelines.runs.facts import ComparisonMethod
 from clearsight.pipelines.runs.summary import (
     CellFigures,
@@ -83,7 +85,7 @@ class Summary:
             test="random signs of each image's differences",
             correction="the largest statistic of a system's comparisons (max-T)",
             comparisons=len(compared),
-            interval="score intervals that hold for all comparisons of a system at once",
+            interval="score intervals that hold for all comparisons of a system at once" + self._at_looks,
         )
         condemned = {triple for triple, said in checks.items() if not reliable(said)}
         return RunFigures(
@@ -106,7 +108,10 @@ class Summary:
         triple = (cell.system, cell.condition, cell.attack)
         columns = self.measured.columns[triple]
         rng = Rng(self.measured.seed).at("summary", *triple)
-        estimates = {kind_of(metric): metric(columns, rng.at(kind_of(metric))) for metric in self.metrics}
+        estimates = {
+            kind_of(metric): self._estimate(metric, columns, rng.at(kind_of(metric)))
+            for metric in self.metrics
+        }
         attacked = triple in records
         return CellFigures(
             key=cell.key,
@@ -121,6 +126,18 @@ class Summary:
             reliable=reliable(checks[triple]) if attacked else None,
         )
 
+    def _estimate(self, metric: Metric, columns: Columns, rng: Rng) -> Estimate | None:
+        """Return the figure of a cell, with an interval that holds at whichever look the cell ended."""
+        found = metric(columns, rng)
+        if found is None or self.measured.looks == 1:
+            return found
+        values = columns[metric.mean_of][~np.isnan(columns[metric.mean_of])] if metric.mean_of else None
+        if values is None or float(values.mean()) != found.value:
+            return replace(found, method=f"{found.method}, as if the number of images were fixed")
+        if metric.columns[0].dtype == "bool":
+            return proportion(values, self.measured.looks)
+        return metric.mean(values, rng, self.measured.confidence)
+
     def _checks(self, triple: Triple, records: Mapping[Triple, AttackRecord]) -> list[Check]:
         place, attacks = triple[:2], self.measured.grid.attacks
         others = [record for other, record in records.items() if other[:2] == place and other != triple]
@@ -130,6 +147,11 @@ class Summary:
             if (*place, name) in self.measured.columns and (*place, name) not in self.facts
         )
         return checks_of(records[triple], others, next(unattacked, None))
+
+    @property
+    def _at_looks(self) -> str:
+        looks = self.measured.looks
+        return f", and for each at every one of {looks} looks" if looks > 1 else ""
 
     @cached_property
     def _groups(self) -> dict[str, Sequence[str]]:
@@ -184,5 +206,7 @@ class Summary:
             column = metric.mean_of
             means = per_image(self.measured.columns, system, names, attack, column) if column else None
             if column and means is not None:
-                metrics[kind_of(metric)] = metric.mean(means, rng.at(column)).rounded()
+                metrics[kind_of(metric)] = metric.mean(
+                    means, rng.at(column), self.measured.confidence
+                ).rounded()
         return metrics

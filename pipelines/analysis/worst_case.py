@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.estimate import Estimate
+from clearsight.data.sequential import repeated_interval
 from clearsight.data.statistics import wilson
 from clearsight.pipelines.runs.columns import Columns, RunColumns, Triple
 from clearsight.pipelines.runs.summary import Comparison, WorstCase
@@ -106,17 +107,26 @@ def _figure(
         attacks=list(union.attacks),
         n=len(right),
         clean=union.clean is not None,
-        accuracy=proportion(right),
-        majority=None if votes is None else proportion(votes),
+        accuracy=proportion(right, measured.looks),
+        majority=None if votes is None else proportion(votes, measured.looks),
         versus=versus,
         reliable=not condemned,
         unreliable=condemned,
     )
 
 
-def proportion(right: NDArray[np.float64] | Sequence[float]) -> Estimate:
-    """Return the share of ones with its Wilson interval, as the metrics give it."""
+def proportion(right: NDArray[np.float64] | Sequence[float], looks: int = 1) -> Estimate:
+    """Return the share of ones with its Wilson interval, as the metrics give it.
+
+    Args:
+        right: (n,) zeros and ones.
+        looks: at which n may have been chosen by the figures; above 1 the interval is that of
+            `clearsight.data.sequential`.
+    """
     values = np.asarray(right)
     count, n = int(values.sum()), len(values)
+    if looks > 1:
+        ends = repeated_interval(count, n, looks)
+        return Estimate(count / n, *ends, f"clopper-pearson, {looks} looks").rounded()
     low, high = wilson(count, n)
     return Estimate(count / n, low, high, "wilson").rounded()

@@ -82,6 +82,11 @@ def _print(
     if tables := {each for condition in grid.conditions.values() for each in condition.corruption.all_tables}:
         screen.print(f"{_sizes(sizes)}; {constants_in_words(tables)}", markup=False, soft_wrap=True)
     screen.print(table)
+    if config.stop:
+        screen.print(
+            f"at most: a condition ends where its accuracies are known to {config.stop.half_width:g} points",
+            markup=False,
+        )
     if seconds:
         corrupting = seconds[""] * images
         screen.print(f"corrupting the images: {_time(corrupting)}; all: {_time(total + corrupting)}")

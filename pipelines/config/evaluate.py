@@ -16,6 +16,7 @@ from clearsight.defend.attacks.none import NoAttack
 from clearsight.defend.catalogue import ATTACKS
 from clearsight.pipelines.config.conditions import Condition, ConditionNode, Corrupting, expand
 from clearsight.pipelines.config.registries import METRICS, PARTS
+from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
@@ -95,6 +96,8 @@ class Evaluate(Task):
     """Left out: no comparison."""
     images: Annotated[int, Field(ge=0, le=20)] = 4
     """Images per condition that are kept for the report."""
+    stop: Stop | None = None
+    """End each condition as soon as its accuracies are known well enough; left out: never."""
 
     @field_validator("attacks", mode="after")
     @classmethod
@@ -109,7 +112,21 @@ class Evaluate(Task):
             raise ValueError(str(error)) from None
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures; without ``stop``, that of configs that could not have it."""
+        return {name: value for name, value in super().identity().items() if name != "stop" or value}
+
+    def source(self) -> Source:
+        """Return the images in the order in which they are measured: drawn, where one may stop early."""
+        return self.data if self.stop is None else self.data.model_copy(update={"order": "shuffled"})
+
     def _check(self) -> None:
+        if self.stop and self.data.order == "by_class":
+            raise ConfigError(
+                "needs images in random order: class by class, the first of them are no sample of all",
+                where="stop",
+                hint="leave data.order out",
+            )
         for name in self.systems:
             self._graph(name)
         if self.compare:

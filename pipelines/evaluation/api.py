@@ -15,6 +15,7 @@ from clearsight.data.home import expanded
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.pipelines.config.evaluate import Compare, Evaluate
+from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.runs.sealed import complete, read_summary
 from clearsight.pipelines.systems.graph import Graph, chain
 
@@ -110,6 +111,7 @@ def evaluate(
     baseline: str | None = None,
     name: str = "evaluation",
     chunk: int = 64,
+    stop: Stop | None = None,
     root: str | PathLike[str] = "runs",
     workers: int = 0,
     device: str = "auto",
@@ -128,6 +130,7 @@ def evaluate(
         baseline: name of the system that the others are compared with.
         name: part of the name of the run folder.
         chunk: images computed together.
+        stop: when a condition has seen enough images; all of them where left out.
         root: where run folders are kept.
         workers: processes; 0 is one a core. Results do not depend on it. More than one needs the usual
             ``if __name__ == "__main__":`` guard in a script.
@@ -157,6 +160,7 @@ def evaluate(
         "parts": parts,
         "systems": wiring,
         "conditions": conditions if isinstance(conditions, Mapping) else _named(conditions),
+        "stop": stop,
         "compare": Compare(baseline=baseline) if baseline else None,
     }
     if attacks:

@@ -16,6 +16,7 @@ from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
 from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
 from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
+from clearsight.pipelines.evaluation.stopping import Ends, check_stop
 from clearsight.pipelines.metrics.base import Measurement, Metric
 from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
@@ -44,6 +45,7 @@ class Plan:
     warnings: tuple[str, ...]
     classes: int | None
     parameters: Mapping[str, int]
+    ends: Ends
 
     def missing(self) -> list[CellChunk]:
         """Return what is not computed yet, condition by condition."""
@@ -57,6 +59,12 @@ class Plan:
                 if lacking:
                     chunks.append(CellChunk(condition, number, lacking))
         return chunks
+
+    def ended(self) -> bool:
+        """Return whether everything that the figures need is measured."""
+        return all(self.ends.of(condition) is not None for condition in self.grid.conditions) and not any(
+            chunk.number < (self.ends.of(chunk.condition) or 0) for chunk in self.missing()
+        )
 
     def discard_damaged(self) -> list[str]:
         """Take the seals off chunks whose files are not what they say; return what is wrong with each."""
@@ -86,22 +94,26 @@ def prepare(
     device = choose_device(device)
     systems = {name: graph.build() for name, graph in grid.graphs.items()}
     measurements = measurements_of(metrics_of(config, grid, labelled=True))
+    source = config.source()
     intake = take_in(
-        config.data,
+        source,
         minimum=_smallest(grid, systems, measurements),
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
     grid = grid.fitted(intake.side)
-    _check_systems(systems, config.data, intake)
-    warnings = behaviour_warnings(systems, config.data, intake.entries)
+    _check_systems(systems, source, intake)
+    warnings = behaviour_warnings(systems, source, intake.entries)
     _check_attacks(grid, systems, intake)
+    check_stop(config, grid, intake)
     metrics = metrics_of(config, grid, labelled=intake.labelled)
     setting = {"device": device, "measured": key_of(measurements), **library_versions()}
     cells = grid.cells(data=intake.fingerprint, seed=config.seed, chunk=config.chunk, setting=setting)
     key = content_key([config.identity(), [cell.key for cell in cells]])
+    folder = open_folder(root, config.name, key, fresh=fresh)
+    ends = Ends(folder, cells, len(intake.entries), config.chunk, config.stop)
     job = Job(
-        folder=open_folder(root, config.name, key, fresh=fresh),
-        source=config.data,
+        folder=folder,
+        source=source,
         entries=intake.entries,
         digests=intake.digests,
         graphs=dict(grid.graphs),
@@ -112,11 +124,11 @@ def prepare(
         chunk=config.chunk,
         device=device,
         measurements=measurements,
-        shown=_shown(len(intake.entries), config.images),
+        shown=_shown(ends.looks[0], config.images),
     )
     known = {system.classes for system in systems.values()}
     classes = known.pop() if len(known) == 1 else None
-    return Plan(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems))
+    return Plan(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems), ends)
 
 
 def _count(systems: Mapping[str, System]) -> dict[str, int]:

@@ -61,15 +61,20 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
         RunError: a file of a chunk is not what its seal says.
     """
     folder = plan.job.folder
-    numbers = range(plan.job.chunks)
-    chunks = {cell.key: [plan.job.seal(cell, n).opened() for n in numbers] for cell in plan.cells}
+    chunks = {
+        cell.key: [plan.job.seal(cell, n).opened() for n in range(plan.ends.of(cell.condition) or 0)]
+        for cell in plan.cells
+    }
     table = assemble(folder, plan.cells, chunks, plan.job.columns)
     replace_file(folder.results, table_to_bytes(table))
     timings = _timings(plan, chunks)
     write_table(folder.timings, timings)
-    columns, facts = columns_of(table, plan.cells), load_facts(folder, plan.cells, plan.grid.attacks, chunks)
+    counts = [plan.ends.images_of(cell.condition) for cell in plan.cells]
+    columns = columns_of(table, plan.cells, counts)
+    facts = load_facts(folder, plan.cells, plan.grid.attacks, chunks)
     baseline = plan.config.compare.baseline if plan.config.compare else None
-    measured = RunColumns(plan.grid, columns, baseline, plan.config.seed, plan.classes)
+    looks = len(plan.ends.looks)
+    measured = RunColumns(plan.grid, columns, baseline, plan.config.seed, plan.classes, looks)
     figures = Summary(measured, plan.cells, plan.metrics, facts).figures()
     summary = replace(_summary(plan, figures, timings, damaged), timing=Timing(round(seconds, 1), workers))
     write_json(folder.summary, summary.to_json())
@@ -102,6 +107,7 @@ def begun(plan: Plan) -> RunSummary:
         attacks=[describe(name, attack) for name, attack in grid.attacks.items()],
         metrics=[kind_of(metric) for metric in plan.metrics],
         warnings=list(plan.warnings),
+        stop=plan.ends.facts,
     )
 
 
@@ -146,7 +152,7 @@ def _data(plan: Plan) -> DataFacts:
 
 
 def _describe(plan: Plan) -> str:
-    source: Any = plan.config.data
+    source: Any = plan.job.source
     said = source.model_dump(mode="json", exclude_defaults=True)
     words = [str(said[name]).rpartition("/")[2] for name in ("path", "split", "subset") if name in said]
     synthetic = " (synthetic)" if source.kind == "signs" else ""
@@ -270,7 +276,8 @@ def _shot(plan: Plan, cell: Cell, image: int) -> Row:
 
 
 def _said(plan: Plan, table: pa.Table, cell: int, image: int) -> Row:
-    row = table.slice(cell * len(plan.intake.entries) + image, 1).to_pylist()[0]
+    before = sum(plan.ends.images_of(other.condition) for other in plan.cells[:cell])
+    row = table.slice(before + image, 1).to_pylist()[0]
     return {"prediction": row["prediction"], "confidence": row["confidence"]}
 
 

@@ -20,7 +20,7 @@ from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.cores import usable_cores
 from clearsight.data.executors import executor_for
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation.job import CellChunk, Job
+from clearsight.pipelines.evaluation.job import CellChunk
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.results import begun, finish
 from clearsight.pipelines.evaluation.worker import start_measuring
@@ -64,33 +64,38 @@ def run(
         for line in damaged:
             log.warning("measured again: %s", line)
         chunks = plan.missing()
-        if not chunks and is_complete(folder):
+        if (not chunks or plan.ended()) and is_complete(folder):
             log.info("already complete")
             return folder
         folder.done.unlink(missing_ok=True)
         _write_down(plan, text)
         total = len(plan.cells) * plan.job.chunks
         left = sum(len(chunk.cells) for chunk in chunks)
-        log.info("%d of %d chunks to compute, %d images skipped", left, total, len(plan.intake.skipped))
-        count = workers or (1 if plan.job.device != "cpu" else usable_cores())
-        _measure_all(
-            plan.job, chunks, count, lambda n: on_progress and on_progress("measure", n, total), total - left
+        most = "at most " if config.stop else ""
+        log.info(
+            "%s%d of %d chunks to compute, %d images skipped", most, left, total, len(plan.intake.skipped)
         )
+        count = workers or (1 if plan.job.device != "cpu" else usable_cores())
+        _measure_all(plan, chunks, count, lambda n: on_progress and on_progress("measure", n, total))
         finish(plan, seconds=perf_counter() - begin, workers=count, damaged=damaged)
         log.info("complete")
     return folder
 
 
 def _measure_all(
-    job: Job, chunks: Sequence[CellChunk], workers: int, done: Callable[[int], object], already: int
+    plan: Plan, chunks: Sequence[CellChunk], workers: int, done: Callable[[int], object]
 ) -> None:
-    finished = already
+    total = len(plan.cells) * plan.job.chunks
+    finished = total - sum(len(chunk.cells) for chunk in chunks)
     done(finished)
-    executor = executor_for(chunks, workers, where=str(job.folder.path), hint=DIED)
-    with closing(executor.map(start_measuring, job, chunks)) as measured:
+    executor = executor_for(chunks, workers, where=str(plan.job.folder.path), hint=DIED)
+    units = chunks if plan.config.stop is None else plan.ends.open_units()
+    with closing(executor.map(start_measuring, plan.job, units)) as measured:
         for _, cells in measured:
             finished += cells
             done(finished)
+    if finished < total:
+        done(total)
 
 
 def _write_down(plan: Plan, text: str | None) -> None:

@@ -16,6 +16,7 @@ from clearsight.pipelines.checks.attack_facts import load_facts
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.measuring import measurements_of, metrics_of
 from clearsight.pipelines.evaluation.results import with_figures
+from clearsight.pipelines.evaluation.stopping import Ends
 from clearsight.pipelines.runs.columns import RunColumns, columns_of
 from clearsight.pipelines.runs.folder import assemble, read_json
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
@@ -56,11 +57,13 @@ def so_far(folder: RunFolder) -> SoFar:
             hint="run the same config again",
         ) from None
     grid = make_grid(config)
-    found = {cell.key: _whole(folder, cell, count) for cell in cells}
-    done = [cell for cell in cells if len(found[cell.key]) == count]
+    ends = Ends(folder, cells, begun.data.samples, config.chunk, config.stop)
+    wanted = {cell.key: ends.of(cell.condition) for cell in cells}
+    found = {cell.key: _whole(folder, cell, wanted[cell.key] or count) for cell in cells}
+    done = [cell for cell in cells if len(found[cell.key]) == wanted[cell.key]]
     measured = sum(len(found[cell.key]) for cell in cells)
-    summary = _figures(folder, config, _reduced(grid, done), done, found, _named(begun, done), classes)
-    return SoFar(summary, len(cells), measured, count * len(cells))
+    summary = _figures(folder, config, _reduced(grid, done), done, found, _named(begun, done), classes, ends)
+    return SoFar(summary, len(cells), measured, sum(chunks or count for chunks in wanted.values()))
 
 
 def _whole(folder: RunFolder, cell: Cell, count: int) -> list[Seal]:
@@ -106,6 +109,7 @@ def _figures(
     chunks: Mapping[str, Sequence[Seal]],
     begun: RunSummary,
     classes: Any,
+    ends: Ends,
 ) -> RunSummary:
     if not done:
         return begun
@@ -115,7 +119,8 @@ def _figures(
     table = assemble(folder, done, chunks, columns)
     labelled = table.column("label").null_count == 0
     baseline = config.compare.baseline if config.compare else None
-    measured = RunColumns(grid, columns_of(table, done), baseline, config.seed, classes)
+    rows = columns_of(table, done, [ends.images_of(cell.condition) for cell in done])
+    measured = RunColumns(grid, rows, baseline, config.seed, classes, len(ends.looks))
     facts = load_facts(folder, done, grid.attacks, chunks)
     metrics = metrics_of(config, whole, labelled=labelled)
     return with_figures(begun, Summary(measured, done, metrics, facts).figures())

@@ -51,18 +51,20 @@ class Metric(Spec):
         """Return the column that it is the plain mean of, if any: means are taken over conditions too."""
         return None
 
-    def mean(self, values: NDArray[np.float64], rng: Rng) -> Estimate:
+    def mean(self, values: NDArray[np.float64], rng: Rng, confidence: float = 0.95) -> Estimate:
         """Return the mean over conditions of what it is `mean_of`.
 
         Args:
             values: (n,) the mean of each image over the conditions.
             rng: stream for resampling.
+            confidence: coverage of the interval.
         """
         from clearsight.data.statistics import bootstrap_mean, clustered_wilson
 
         if self.columns[0].dtype == "bool":
-            return Estimate(float(values.mean()), *clustered_wilson(values), "clustered wilson")
-        return Estimate(float(values.mean()), *bootstrap_mean(values, rng), "bootstrap")
+            return Estimate(float(values.mean()), *clustered_wilson(values, confidence), "clustered wilson")
+        ends = bootstrap_mean(values, rng, confidence=confidence)
+        return Estimate(float(values.mean()), *ends, "bootstrap")
 
     def __call__(self, rows: Rows, rng: Rng) -> Estimate | None:
         """Return the estimate, or None where no sample has the columns.

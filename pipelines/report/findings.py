@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clearsight.pipelines.report.attack_findings import under_attack
+from clearsight.pipelines.report.ending import ending, images_of
 from clearsight.pipelines.report.figures import ALL, Column, Figures, value, versus
 from clearsight.pipelines.report.words import count, listed, number, plain, point_span, points, quantity, span
 from clearsight.pipelines.runs.summary import Difference
@@ -32,7 +33,7 @@ class Tally:
 
 def findings(figures: Figures) -> list[str]:
     """Return the sentences of the opening paragraph, the most important first."""
-    start = f"On {count(figures.run.data.samples, 'image')}"
+    start = f"On {images_of(figures.run)}"
     if figures.primary is None:
         return [f"{start}, no metric has a value: there is nothing to report."]
     attack = next((a for a in figures.attacks if a in figures.unattacked), None)
@@ -48,7 +49,7 @@ def findings(figures: Figures) -> list[str]:
             sentences.append("No baseline is named, so the differences between systems are not tested.")
     else:
         sentences = _accounts(figures, start, attack) or _levels(figures, start, attack)
-    return sentences + under_attack(figures)
+    return [*sentences, *under_attack(figures), *filter(None, [ending(figures.run)])]
 
 
 def tallies(figures: Figures) -> list[Tally]:

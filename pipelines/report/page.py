@@ -16,6 +16,7 @@ from clearsight.pipelines.report import attack_tables, charts, tables
 from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import Audit, audit_of
 from clearsight.pipelines.report.class_tables import by_class
+from clearsight.pipelines.report.ending import ending, images_of
 from clearsight.pipelines.report.eps_chart import MOST, curves
 from clearsight.pipelines.report.figures import Figures, groups_of, value, versus
 from clearsight.pipelines.report.findings import findings, tallies
@@ -136,6 +137,7 @@ def _context(
         ),
         "weights": _weights(figures),
         "methods": _methods(figures),
+        "ending": ending(run),
         "environment": _flat(environment),
         "config": config,
         "symbols": SYMBOLS,
@@ -172,7 +174,7 @@ def _facts(figures: Figures) -> list[str]:
     skipped = len(run.data.skipped)
     facts = [
         run.started,
-        count(run.data.samples, "image") + (f", {skipped} skipped" if skipped else ""),
+        images_of(run) + (f", {skipped} skipped" if skipped else ""),
         count(len(figures.systems), "system"),
         count(len(figures.conditions), "condition"),
         count(len(figures.attacks), "attack") if set(figures.attacks) - figures.unattacked else "",

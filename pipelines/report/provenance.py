@@ -12,6 +12,7 @@ from typing import Any
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import replace_file
+from clearsight.pipelines.report.ending import images_of
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.findings import findings
 from clearsight.pipelines.report.markdown import markdown
@@ -107,7 +108,7 @@ def write_into(document: Path, folder: RunFolder, summary: Mapping[str, Any]) ->
 
 def _facts(run: RunSummary) -> str:
     facts = [
-        f"{run.data.description}: {count(run.data.samples, 'image')}",
+        f"{run.data.description}: {images_of(run)}",
         f"{len(run.data.skipped)} skipped",
         count(len(run.cells), "cell"),
         f"run key `{run.key[:8]}`",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from clearsight.pipelines.report.attack_tables import worst
+from clearsight.pipelines.report.ending import images_of
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.tables import Box
 from clearsight.pipelines.report.tables import headline as blocks
@@ -90,7 +91,8 @@ def _caption(figures: Figures) -> str:
     text = f"{levels}; differences in points from '{figures.baseline}'" if figures.others else levels
     found = {figures.flag(cell) for cell in figures.cells} - {""}
     notes = [f"{FLAGS[flag]} {flag}" for flag in FLAGS if flag in found]
-    return f"{text}; {', '.join(notes)}: report.html says why" if notes else text
+    told = f"{text}; {', '.join(notes)}: report.html says why" if notes else text
+    return told if figures.run.stop is None else f"{told}; {images_of(figures.run)}"
 
 
 def _text(cell: Box | None) -> Text:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clearsight.data.sequential import each_look
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from clearsight.pipelines.runs.grid import Grid
 
+CONFIDENCE = 0.95
+"""Of all intervals; of those of a system's differences together."""
 Columns = Mapping[str, NDArray[np.float64]]
 Triple = tuple[str, str, str]
 """System, condition, attack."""
@@ -29,6 +34,7 @@ class RunColumns:
         baseline: system that the others are compared with.
         seed: root of the resampling streams.
         classes: number of classes of the systems, None where they give images or differ.
+        looks: after how many numbers of images a cell may have ended; 1 where that was not left to the figures.
     """
 
     grid: Grid
@@ -36,6 +42,12 @@ class RunColumns:
     baseline: str | None
     seed: int
     classes: int | None = None
+    looks: int = 1
+
+    @property
+    def confidence(self) -> float:
+        """Return the confidence of one interval, with which those of all looks hold at 95 %."""
+        return each_look(CONFIDENCE, self.looks)
 
 
 class Placed(Protocol):
@@ -51,15 +63,26 @@ class Placed(Protocol):
     def attack(self) -> str: ...  # noqa: D102
 
 
-def columns_of(table: pa.Table, cells: Sequence[Placed]) -> dict[Triple, Columns]:
-    """Return the columns of ``results.parquet``, whose rows stand in the order of the cells."""
-    n = table.num_rows // len(cells)
+def columns_of(table: pa.Table, cells: Sequence[Placed], counts: Sequence[int]) -> dict[Triple, Columns]:
+    """Return the columns of ``results.parquet``, whose rows stand in the order of the cells.
+
+    Args:
+        table: the rows.
+        cells: what they are of.
+        counts: rows of each cell.
+    """
     found: dict[Triple, Columns] = {}
-    for i, cell in enumerate(cells):
-        rows = table.slice(i * n, n)
+    for cell, start, n in zip(cells, accumulate(counts, initial=0), counts, strict=False):
+        rows = table.slice(start, n)
         numbers = {name: _floats(rows.column(name)) for name in rows.column_names if name not in _WORDS}
         found[cell.system, cell.condition, cell.attack] = numbers
     return found
+
+
+def aligned(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Return columns of cells that ended after other numbers of images, cut to the images that all have."""
+    shortest = min(len(each) for each in values)
+    return [each[:shortest] for each in values]
 
 
 _WORDS = ("system", "condition", "attack", "id")

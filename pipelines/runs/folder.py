@@ -135,6 +135,16 @@ def _rows(content: bytes, measured: Iterable[Column]) -> pa.Table:
     return parquet.read_table(pa.BufferReader(content), schema=row_schema(measured))
 
 
+def correct_of(content: bytes) -> list[bool | None]:
+    """Return which rows of a chunk file are right; None where nobody knows."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(pa.BufferReader(content), columns=["correct"])
+    right: list[bool | None] = table.column("correct").to_pylist()
+    return right
+
+
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Write plain rows as parquet, with the types that pyarrow infers."""
     import pyarrow as pa

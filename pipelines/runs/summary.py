@@ -35,6 +35,19 @@ class Ratio(Estimate):
     source: str
 
 
+@dataclass(frozen=True)
+class StopFacts:
+    """When the conditions of a run ended.
+
+    Attributes:
+        half_width: of a 95 % interval of an accuracy, in percentage points, that was narrow enough.
+        looks: after how many images one looked; the last is all of them.
+    """
+
+    half_width: float
+    looks: list[int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """A paired difference of accuracies from the baseline (shares).
@@ -250,6 +263,8 @@ class RunSummary:
     kinds: list[GroupFigures] = field(default_factory=list)
     comparison: ComparisonMethod = field(default_factory=ComparisonMethod)
     timing: Timing | None = None
+    stop: StopFacts | None = None
+    """None where every condition saw all images."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, as the file holds it."""
