@@ -23,17 +23,12 @@ INNER = Registry(
 AS_IT_IS, BY_ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-class Adapted(ClassifierSpec):
-    """Test-time batch normalisation: the cheapest rival of restoration (Schneider et al. 2020).
+class AroundAnother(ClassifierSpec):
+    """Base of classifiers that adapt another one to a batch. A subclass adds ``kind`` and `around`.
 
-    The statistics of the batch at hand, weighed against ``prior`` images' worth of the stored ones, take the
-    place of the stored ones. It helps where a batch holds many images of one corruption and of all classes,
-    little where every image is damaged in its own way, and it harms where a batch holds few classes, clean
-    images too. **Outputs depend on the batch**: on ``chunk`` of a run, and on the order of its images.
+    Outputs depend on the batch: on ``chunk`` of a run, and on the order of its images.
     """
 
-    kind: Literal["adapted"] = "adapted"
-    purpose: ClassVar[str] = "another classifier whose batch normalisation adapts to each batch"
     trainable: ClassVar[bool] = False
     onnx: ClassVar[str] = "its outputs depend on the batch, which a deployed file must not"
     batch_dependent: ClassVar[bool] = True
@@ -63,10 +58,6 @@ class Adapted(ClassifierSpec):
         """Raise `ClearsightError` unless the inner classifier can be built."""
         self.classifier.ready()
 
-    def fingerprint(self) -> str:
-        """Return a key of the prior and of the inner classifier with its weights."""
-        return content_key([self.kind, self.revision, self.prior, self.classifier.fingerprint()])
-
     def build(self) -> Classifier:
         """Return the module, which takes what the inner classifier takes."""
         classifier = super().build()
@@ -74,7 +65,7 @@ class Adapted(ClassifierSpec):
         return classifier
 
     def network(self) -> nn.Module:
-        """Return the inner classifier with its normalisation replaced.
+        """Return the inner classifier with its normalisation replaced, in what `around` makes of it.
 
         Raises:
             ConfigError: it has no batch normalisation with stored statistics.
@@ -86,6 +77,27 @@ class Adapted(ClassifierSpec):
             raise ConfigError(
                 f"'{self.classifier.name}' has no batch normalisation that could adapt",
                 where=self.place,
-                hint="leave 'adapted' out",
+                hint=f"leave '{self.name}' out",
             )
+        return self.around(classifier)
+
+    def around(self, classifier: Classifier) -> nn.Module:
+        """Hook: return the network that is called in place of the classifier."""
         return classifier
+
+
+class Adapted(AroundAnother):
+    """Test-time batch normalisation: the cheapest rival of restoration (Schneider et al. 2020).
+
+    The statistics of the batch at hand, weighed against ``prior`` images' worth of the stored ones, take the
+    place of the stored ones. It helps where a batch holds many images of one corruption and of all classes,
+    little where every image is damaged in its own way, and it harms where a batch holds few classes, clean
+    images too. **Outputs depend on the batch**: on ``chunk`` of a run, and on the order of its images.
+    """
+
+    kind: Literal["adapted"] = "adapted"
+    purpose: ClassVar[str] = "another classifier whose batch normalisation adapts to each batch"
+
+    def fingerprint(self) -> str:
+        """Return a key of the prior and of the inner classifier with its weights."""
+        return content_key([self.kind, self.revision, self.prior, self.classifier.fingerprint()])

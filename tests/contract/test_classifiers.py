@@ -30,6 +30,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "wide_resnet": {"classes": 5, "depth": 10, "widen": 1},
     "efficientnet_lite0": {"only": (0, 217, 482, 491, 497)},
     "adapted": {"classifier": {"kind": "preact_resnet", "classes": 5, "depth": 10, "width": 4}},
+    "tent": {"classifier": {"kind": "preact_resnet", "classes": 5, "depth": 10, "width": 4}},
 }
 """A small network of each kind; a kind that is not here is tried with ``classes: 5`` alone."""
 FAST_EXPORT = "small_convnet"
