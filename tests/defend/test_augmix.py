@@ -11,9 +11,10 @@ from torch import Tensor
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.method import MODEL, TrainBatch
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.training.augmix import AugMix, jensen_shannon
+from clearsight.defend.training.augmix import AugMix
 from clearsight.defend.training.chains.mixing import draw, mixed
 from clearsight.defend.training.chains.operations import OPERATIONS, apply_operations
+from clearsight.defend.training.versions import jensen_shannon
 
 
 def random_images(n: int = 6, size: int = 32, seed: int = 0) -> Tensor:
