@@ -30,8 +30,8 @@ class Joined(Source):
     kind: Literal["joined"] = "joined"
     purpose: ClassVar[str] = "several sources with the same classes, read as one"
 
-    of: Annotated[tuple[Annotated[Source, Choice(SOURCES)], ...], Field(min_length=2)]
-    """The sources, each written like any other."""
+    of: Annotated[tuple[Annotated[Source, Choice(SOURCES)], ...], Field(min_length=1)]
+    """The sources, each written like any other; one alone is split once more by this one's ``hold_out``."""
     labels: bool = True
     """False drops the labels, for training without them on sources whose classes differ."""
 

@@ -208,6 +208,20 @@ def train(
 
 
 @app.command()
+def tune(
+    config: Config,
+    out: Out = Path("runs"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Search the chain of restorers that helps a classifier most, and write its recipe; resumes."""
+    from clearsight.pipelines.cli.tune import command
+
+    command(config, out, workers=workers, device=device, quiet=quiet)
+
+
+@app.command()
 def corrupt(
     source: Annotated[str, typer.Argument(metavar="IN", help="Folder of images, or a parquet file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the benchmark into.")],

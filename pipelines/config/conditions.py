@@ -53,10 +53,16 @@ class CorruptionSet(Spec):
 
 
 class MixedSet(Spec):
-    """A stream: every image gets one type of a named set, drawn for it alone, at one of some severities."""
+    """A stream: every image gets one type of a named set, drawn for it alone, at one of some severities.
 
-    mixed: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
-    """Which types."""
+    Of a list of corruptions in place of the set's name, every image gets one of them as it is written.
+    """
+
+    mixed: (
+        Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"]
+        | Annotated[tuple[CorruptionChoice, ...], Field(min_length=2, max_length=MOST)]
+    )
+    """Which types, or corruptions."""
     severity: Severity | tuple[Severity, ...] = (1, 2, 3, 4, 5)
     """One severity or several."""
     table: Table = BY_SIZE
@@ -64,6 +70,8 @@ class MixedSet(Spec):
 
     def corruption(self) -> MixedCorruption:
         """Return what draws for each image."""
+        if not isinstance(self.mixed, str):
+            return MixedCorruption(choices=self.mixed)
         told = CorruptionSet(set=self.mixed, severity=self.severity, table=self.table)
         return MixedCorruption(choices=tuple(told.expand().values()))
 

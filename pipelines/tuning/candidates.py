@@ -1,0 +1,87 @@
+"""The search space: every chain of restorers that a config allows, without and with each gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any
+
+from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import Flow
+from clearsight.pipelines.config.tune import CLASSIFIER, Tune
+from clearsight.pipelines.systems.graph import IMAGE, OUT
+
+ALONE = "alone"
+"""The classifier without anything in front: what every candidate is compared with."""
+MOST = 2000
+"""Candidates of one search."""
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One system of the search space.
+
+    Attributes:
+        name: in the tables.
+        chain: names of the restorers, in order.
+        gate: name of the part that joins the untouched and the restored image; None for none.
+        nodes: the wiring, as a config has it.
+        place: in the order of the search space, which decides between equals.
+    """
+
+    name: str
+    chain: tuple[str, ...]
+    gate: str | None
+    nodes: dict[str, dict[str, Any]]
+    place: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the names of the parts, each as often as an image goes through it."""
+        return tuple(node["use"] for node in self.nodes.values())
+
+
+def candidates(config: Tune) -> list[Candidate]:
+    """Return the search space: nothing in front, then chains by length, each without and with every gate.
+
+    Raises:
+        ConfigError: there are too many.
+    """
+    variants = {name: tuple(few) for name, few in config.variants().items()}
+    found = [candidate(config, (), None, place=0)]
+    for length in range(1, min(config.longest, len(variants)) + 1):
+        for order in permutations(variants, length):
+            for chain in product(*(variants[name] for name in order)):
+                for gate in (None, *config.gates):
+                    found.append(candidate(config, chain, gate, place=len(found)))
+                if len(found) > MOST:
+                    raise ConfigError(
+                        f"the search space has more than {MOST:,} candidates",
+                        where="restorers",
+                        hint="shorter chains ('longest'), fewer restorers or values",
+                    )
+    return found
+
+
+def candidate(
+    config: Tune, chain: tuple[str, ...], gate: str | None, *, place: int, name: str = ""
+) -> Candidate:
+    """Return the candidate of a chain and a gate."""
+    nodes: dict[str, dict[str, Any]] = {}
+    last = IMAGE
+    for restorer in chain:
+        nodes[restorer] = {"use": restorer, "of": last}
+        last = restorer
+    if gate is None:
+        nodes[OUT] = {"use": CLASSIFIER, "of": last}
+    elif config.gates[gate].gives is Flow.IMAGES:
+        nodes[gate] = {"use": gate, "of": (IMAGE, last)}
+        nodes[OUT] = {"use": CLASSIFIER, "of": gate}
+    else:
+        nodes["untouched"] = {"use": CLASSIFIER, "of": IMAGE}
+        nodes["restored"] = {"use": CLASSIFIER, "of": last}
+        nodes[OUT] = {"use": gate, "of": ("untouched", "restored")}
+    joined = "+".join(chain) or ALONE
+    told = name or (joined if gate is None else f"{gate}.{joined}")
+    return Candidate(told if len(told) <= LONGEST_NAME else f"chain-{place}", chain, gate, nodes, place)
