@@ -19,6 +19,7 @@ from clearsight.pipelines.checks.attack_record import points
 from clearsight.pipelines.checks.single import DEAD, SPARSE
 from clearsight.pipelines.runs.summary import Check, CheckVerdict
 from clearsight.pipelines.systems.behaviour import (
+    EQUAL,
     Compute,
     are_probabilities,
     change_between_calls,
@@ -29,9 +30,6 @@ from clearsight.pipelines.systems.gradient_paths import Path, find_path
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget
-
-EQUAL = 1e-4
-"""Difference of logits, relative to the largest one, that sums in another order explain."""
 
 
 @dataclass(frozen=True)

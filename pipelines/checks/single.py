@@ -92,31 +92,32 @@ def _untested(cell: AttackRecord) -> Check | None:
 
 
 def _broken_gradient(cell: AttackRecord) -> Check | None:
-    if not cell.sees_gradient:
-        return None
-    broken = cell.facts.broken
-    if not broken:
-        return Check("broken_gradient", "fine", 0.0, "Every part has the gradient that it claims.")
-    ways = ", ".join(f"'{name}' (passed by {cell.facts.through.get(name, 'identity')})" for name in broken)
+    ways = ", ".join(
+        f"'{name}' (passed by {cell.facts.through.get(name, 'identity')})" for name in cell.facts.broken
+    )
     words = (
         f"{ways} claims an exact gradient and has none: the attack went around it, "
         "but declare a surrogate, for only a good one tells how robust the system is."
     )
-    return Check("broken_gradient", "suspect", float(len(broken)), words)
+    found = Check("broken_gradient", "suspect", float(len(cell.facts.broken)), words)
+    return _of_parts(cell, found, "Every part has the gradient that it claims.")
 
 
 def _false_gradient(cell: AttackRecord) -> Check | None:
-    if not cell.sees_gradient:
-        return None
-    false = cell.facts.false
-    if not false:
-        return Check("false_gradient", "fine", 0.0, "Gradients agree with finite differences.")
-    names = ", ".join(f"'{name}'" for name in false)
+    names = ", ".join(f"'{name}'" for name in cell.facts.false)
     words = (
         f"The gradient of {names} is not its slope by finite differences: it points elsewhere, so attacks "
         "that follow it prove nothing; declare gradient: surrogate with a stand-in, and add square."
     )
-    return Check("false_gradient", "unreliable", float(len(false)), words)
+    found = Check("false_gradient", "unreliable", float(len(cell.facts.false)), words)
+    return _of_parts(cell, found, "Gradients agree with finite differences.")
+
+
+def _of_parts(cell: AttackRecord, found: Check, fine: str) -> Check | None:
+    """Return a check whose value counts parts: fine where there is none, no check without gradients."""
+    if not cell.sees_gradient:
+        return None
+    return found if found.value else Check(found.check, "fine", 0.0, fine)
 
 
 def _blind_member(cell: AttackRecord) -> Check | None:

@@ -10,8 +10,6 @@ from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.runs.across import Across, Line, Rule
 from clearsight.pipelines.systems.threats import NONE
 
-SYMBOLS = {"better": "▲", "worse": "▼", "unclear": "○"}
-
 
 def command(
     first: Path,
@@ -73,6 +71,8 @@ def _place(line: Line) -> str:
 def _print(found: Across, lines: Sequence[Line]) -> None:
     from rich.table import Table
 
+    from clearsight.pipelines.report.words import CHANGES, SYMBOLS
+
     screen = console()
     screen.print(f"{found.first} -> {found.second}, {found.images} images, paired", markup=False)
     for text in found.changed:
@@ -88,7 +88,7 @@ def _print(found: Across, lines: Sequence[Line]) -> None:
             _place(line),
             f"{line.before:.{digits}f}",
             f"{line.after:.{digits}f}",
-            f"{SYMBOLS[line.change]} {line.difference:+.{digits}f}",
+            f"{SYMBOLS[CHANGES[line.change]]} {line.difference:+.{digits}f}",
             f"{line.low:+.{digits}f} to {line.high:+.{digits}f}",
         )
     screen.print(table)

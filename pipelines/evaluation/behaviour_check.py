@@ -13,6 +13,7 @@ from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.foreign import ForeignClassifier
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.systems.behaviour import (
+    EQUAL,
     are_probabilities,
     change_between_calls,
     change_in_company,
@@ -22,8 +23,6 @@ from clearsight.pipelines.systems.system import System
 
 LOOKED_AT = 4
 """Images that systems are tried with before a run."""
-EQUAL = 1e-3
-"""Relative difference below which outputs are equal: batches of other sizes are summed in another order."""
 
 
 def behaviour_warnings(

@@ -22,7 +22,7 @@ from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
 from clearsight.pipelines.runs.versions import library_versions
 from clearsight.pipelines.systems.device import choose_device
-from clearsight.pipelines.systems.labels import check_labels
+from clearsight.pipelines.systems.labels import check_system
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack
 
@@ -150,15 +150,7 @@ def _smallest(grid: Grid, systems: Mapping[str, System], measurements: Sequence[
 
 def _check_systems(systems: Mapping[str, System], source: Source, intake: Intake) -> None:
     for name, system in systems.items():
-        if system.classes is not None:
-            check_labels(
-                intake.entries,
-                intake.classes,
-                mapped=source.mapped,
-                system=name,
-                classes=system.classes,
-                names=system.class_names,
-            )
+        check_system(name, system, intake.entries, intake.classes, mapped=source.mapped)
 
 
 def _check_attacks(grid: Grid, systems: Mapping[str, System], intake: Intake) -> None:

@@ -23,7 +23,7 @@ from clearsight.pipelines.export.sample_images import SampleImages, gather
 from clearsight.pipelines.export.verify import Agreement, Runner, check, check_finite, compare
 from clearsight.pipelines.export.wrap import Deployable, Form, form, refuse_unexportable
 from clearsight.pipelines.systems.graph import Graph
-from clearsight.pipelines.systems.labels import check_labels
+from clearsight.pipelines.systems.labels import check_system
 from clearsight.pipelines.systems.system import System
 
 OPSET = 20
@@ -115,16 +115,9 @@ def export(
             where=where,
             hint="set CLEARSIGHT_DATA, or use --variant fp32 or fp16",
         )
-    if source is not None and wanted and images.labelled and system.classes is not None:
+    if source is not None and wanted and images.labelled:
         index = source.index()
-        check_labels(
-            index.entries,
-            index.classes,
-            mapped=source.mapped,
-            system=name,
-            classes=system.classes,
-            names=system.class_names,
-        )
+        check_system(name, system, index.entries, index.classes, mapped=source.mapped)
     model, made, agreement = _faithful(system, made, images, how.opset, where, tell)
     findings: dict[str, Any] = {"verification": agreement.to_json()}
     if wanted:

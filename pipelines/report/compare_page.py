@@ -9,10 +9,6 @@ from clearsight.data.home import replace_file
 from clearsight.pipelines.report.templates import engine
 from clearsight.pipelines.runs.across import Across, Line
 
-WORDS = {"better": "helps", "worse": "hurts", "unclear": "unclear"}
-"""Class of a change in the style sheet that the report has too."""
-SYMBOLS = {"better": "▲", "worse": "▼", "unclear": "○"}
-
 
 def write_comparison(
     path: Path, found: Across, lines: Sequence[Line], rules: Sequence[tuple[str, bool]]
@@ -25,10 +21,6 @@ def write_comparison(
         lines: those that are shown.
         rules: text of each rule, and whether it was broken.
     """
-    page = (
-        engine()
-        .get_template("compare.html")
-        .render(found=found, lines=lines, rules=rules, words=WORDS, symbols=SYMBOLS)
-    )
+    page = engine().get_template("compare.html").render(found=found, lines=lines, rules=rules)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, page.encode("utf-8"))

@@ -14,7 +14,7 @@ from clearsight.data.home import replace_file
 from clearsight.data.seals import Seal
 from clearsight.pipelines.report import attack_tables, charts, tables
 from clearsight.pipelines.report.attack_strips import attack_album
-from clearsight.pipelines.report.audit import Audit, audit_of
+from clearsight.pipelines.report.audit import audit_of
 from clearsight.pipelines.report.class_tables import by_class
 from clearsight.pipelines.report.ending import ending, images_of
 from clearsight.pipelines.report.eps_chart import MOST, curves
@@ -26,7 +26,7 @@ from clearsight.pipelines.report.method_table import MARKS, method_table
 from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.templates import engine
-from clearsight.pipelines.report.words import SYMBOLS, count, plain
+from clearsight.pipelines.report.words import count, plain
 from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.facts import PartFacts, SystemFacts
 from clearsight.pipelines.runs.sealed import complete, revouch
@@ -44,8 +44,7 @@ def renew_report(run: Path) -> Path:
     """
     folder = RunFolder(run)
     seal = complete(folder)
-    shown = (folder.summary, folder.config, folder.environment, folder.audit)
-    for path in (*shown, folder.images_index, folder.gradients_index):
+    for path in (folder.summary, folder.audit, folder.images_index, folder.gradients_index):
         if seal.checksum(path):
             seal.read(path)
     return revouch(folder, write_report(run, seal))
@@ -73,7 +72,7 @@ def write_report(run: Path, seal: Seal | None = None, summary: dict[str, Any] | 
         raise RunError("has no summary.json", where=str(run), hint="let the run finish, or summarise it")
     text = _text(folder.config) or ""
     context = _context(folder, Figures(summary), text, _json(folder.environment) or {}, seal)
-    page = _render(context, audit_of(_json(folder.audit)))
+    page = engine().get_template("page.html").render(context, audit=audit_of(_json(folder.audit)))
     replace_file(folder.report, page.encode("utf-8"))
     return folder.report
 
@@ -98,10 +97,6 @@ def _json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise RunError("is not a JSON object", where=str(path))
     return content
-
-
-def _render(context: Mapping[str, Any], audit: Audit | None) -> str:
-    return engine().get_template("page.html").render(**context, audit=audit)
 
 
 def _context(
@@ -140,7 +135,6 @@ def _context(
         "ending": ending(run),
         "environment": _flat(environment),
         "config": config,
-        "symbols": SYMBOLS,
         **_attacks(folder, figures, seal),
     }
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.pipelines.report.words import FLAGS, number, plain
+from clearsight.pipelines.report.words import CHANGES, FLAGS, SYMBOLS, number, plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,5 +29,5 @@ def engine() -> Environment:
     made.filters["number"] = number
     # Only for what clearsight.pipelines.report.charts drew: labels in it are escaped.
     made.filters["svg"] = Markup
-    made.globals["flags"] = FLAGS
+    made.globals.update(changes=CHANGES, flags=FLAGS, symbols=SYMBOLS)
     return made

@@ -10,6 +10,8 @@ MINUS = "\u2212"
 NONE = "\u2013"
 SYMBOLS = {"helps": "\u25b2", "hurts": "\u25bc", "unclear": "\u25cb", "void": "\u00d7"}
 """Marks of the verdicts: a shape each, so that colour is never the only carrier."""
+CHANGES = {"better": "helps", "worse": "hurts", "unclear": "unclear"}
+"""Verdict that a change between two runs is marked as."""
 VERDICTS = {"void": "proves nothing"}
 """Words of the verdicts that are not their own name."""
 FLAGS = {"unreliable": "!", "suspect": "?"}

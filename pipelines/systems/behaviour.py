@@ -7,6 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+EQUAL = 1e-4
+"""Difference of outputs, relative to the largest one, below which they count as equal: batches of other sizes
+are summed in another order. The check before a run and the audit share it."""
+
 Compute = Callable[[Sequence[int]], Tensor]
 """Places of images, to the system's outputs (m, ...) of these images as one batch."""
 

@@ -6,9 +6,25 @@ from collections.abc import Iterable, Sequence
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.sources.entries import Entry
+from clearsight.pipelines.systems.system import System
 
 SHOWN = 12
 """Most classes that a hint writes a whole ``label_map`` for."""
+
+
+def check_system(
+    name: str, system: System, entries: Iterable[Entry], data: Sequence[str], *, mapped: bool
+) -> None:
+    """Raise `ConfigError` where a system's classes are not those of the data, as `check_labels` does."""
+    if system.classes is not None:
+        check_labels(
+            entries,
+            data,
+            mapped=mapped,
+            system=name,
+            classes=system.classes,
+            names=system.class_names,
+        )
 
 
 def check_labels(

@@ -17,13 +17,10 @@ from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.device import layout
 from clearsight.pipelines.training.photos import Photos
-from clearsight.pipelines.training.scoring import DIVERGED, evaluated
+from clearsight.pipelines.training.scoring import DIVERGED, SEED, evaluated
 from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.base import RestorerMethod
-
-SEED = 20_000
-"""Seed of the degradations: the same in every run, so that figures can be compared."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
 from clearsight.pipelines.training.recognising import frozen, score_recognition
-from clearsight.pipelines.training.scoring import DIVERGED, evaluated
+from clearsight.pipelines.training.scoring import DIVERGED, SEED, evaluated
 from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.quality.psnr_ssim import psnr
@@ -27,8 +27,6 @@ from clearsight.restore.training.base import RestorerMethod
 
 SIDE = 192
 """Pixels a side of what validation looks at: the centre of each photograph; divisible by 8 and by 3."""
-SEED = 20_000
-"""Seed of the degradations: the same in every run, so that figures can be compared."""
 
 
 @dataclass(frozen=True)

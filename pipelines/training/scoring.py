@@ -22,7 +22,7 @@ from clearsight.pipelines.training.image_set import ImageSet
 DIVERGED = "lower optimiser.rate; or look for a division by zero in the network"
 """What to do where a model in training gives values that are not finite."""
 SEED = 20_000
-"""Seed of what a method draws to examine images: the same in every run, so that figures can be compared."""
+"""Seed of what validation draws (degradations, attacks): the same in every run, so that figures compare."""
 
 
 @dataclass(frozen=True)

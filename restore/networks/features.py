@@ -81,13 +81,15 @@ class Watched:
 
     Args:
         classifier: any network of convolutions, in eval mode.
-        depths: shares in [0, 1] of its depth: 0 is the first convolution that it runs, 1 the last.
+        depths: shares in [0, 1] of its depth: 0 is the first convolution that it runs, 1 the last. Without
+            any the classifier is left as it is.
     """
 
     def __init__(self, classifier: nn.Module, depths: Sequence[float]) -> None:
-        """Look for its convolutions."""
+        """Look for its convolutions, where features are asked for."""
         self.classifier, self.depths = classifier, tuple(depths)
-        self.convolutions = [layer for layer in classifier.modules() if isinstance(layer, nn.Conv2d)]
+        layers = classifier.modules() if self.depths else ()
+        self.convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
 
     def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits (n, classes) of images, and one feature map (n, c, h, w) a depth.

@@ -245,6 +245,10 @@ def test_onnx_claim(kind: str, make: Callable[[str], ClassifierSpec], tmp_path: 
         with torch.no_grad():
             expected = model(batch).numpy()
         assert np.allclose(found, expected, atol=1e-4, rtol=1e-3)
+    again = CLASSIFIERS.parse({"kind": "onnx", "path": str(tmp_path / "model.onnx")}).build()
+    with torch.no_grad():
+        for batch in (images(1, 64, 96), images(3, 97, 75), images(2, 224, 224)):
+            torch.testing.assert_close(again(batch), model(batch), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,6 @@ from torch import nn
 
 from clearsight.data.contract.errors import ConfigError, ShapeError, WeightsError
 from clearsight.data.contract.rng import Rng
-from clearsight.defend.classifiers.efficientnet_lite0 import EfficientNetLite0
 from clearsight.defend.classifiers.onnx_file import OnnxFile
 
 
@@ -56,16 +55,6 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path
         "fixed": (export(one, folder / "fixed.onnx", x, dynamic=False), one),
         "two": (export(two, folder / "two.onnx", x), two),
     }
-
-
-@pytest.mark.slow
-def test_lite0_exports_with_free_axes(tmp_path: Path) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
-    lite0 = EfficientNetLite0(only=(0, 217, 482)).build()
-    path = export(lite0, tmp_path / "lite0.onnx", images(2, 3, 64, 96))
-    again = OnnxFile(path=str(path)).build()
-    for x in (images(1, 3, 64, 96), images(3, 3, 97, 75), images(2, 3, 224, 224)):
-        torch.testing.assert_close(again(x), lite0(x), rtol=1e-4, atol=1e-4)
 
 
 def test_onnx_gives_the_logits_of_the_network(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:

@@ -26,7 +26,7 @@ def block(language: str) -> str:
 def test_the_readmes_yaml_runs(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(block("yaml").replace("count: 200", "count: 34"))
     done = subprocess.run(
-        [sys.executable, "-m", "clearsight", "run", "my.yaml", "-q"], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-m", "clearsight", "run", "my.yaml", "-q", "--workers", "1"], cwd=tmp_path, capture_output=True, text=True,
         timeout=240, check=False, env=__import__("os").environ | {"PYTHONPATH": str(HOUSE)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_onnx import tiny
+from training_toy import recipe
 
 from clearsight.data.media.images import encode_png
 from clearsight.data.sources.files import Files
@@ -35,19 +36,6 @@ data: {{kind: {kind}, path: {path}}}
 parts: {{net: {{kind: small_convnet, width: 4, classes: 2}}}}
 systems: {{plain: [net]}}
 conditions: {{clean: {{kind: identity}}}}
-"""
-TRAIN = """
-task: train
-name: t
-data: {{kind: {kind}, path: {path}}}
-validation: {{fraction: 0.3}}
-model: {model}
-method: {method}
-epochs: 1
-batch: 4
-checks: 1
-patch: 16
-augment: {{crop: 0}}
 """
 
 
@@ -159,15 +147,7 @@ def test_training_names_it_and_counts_it_on_the_card(
     kind: str, flat: Path, classed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     classifies = kind == "folder"
-    text = TRAIN.format(
-        kind=kind,
-        path=classed if classifies else flat,
-        model="{kind: small_convnet, width: 4, blocks: 1}"
-        if classifies
-        else "{kind: ffdnet, width: 8, depth: 3}",
-        method="{kind: standard}" if classifies else "{kind: denoise}",
-    )
-    (tmp_path / "t.yaml").write_text(text)
+    (tmp_path / "t.yaml").write_text(recipe(kind, classed if classifies else flat))
     command("train", tmp_path / "t.yaml", "--out", tmp_path / "runs")
     named(capsys.readouterr().out, "a/" if classifies else "")
     (run,) = (tmp_path / "runs").iterdir()

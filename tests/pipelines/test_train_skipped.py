@@ -7,27 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_toy import recipe
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.loop import SKIPPED, train
-
-RECIPE = """
-task: train
-name: t
-data: {{kind: {kind}, path: {path}}}
-validation: {{fraction: 0.3}}
-model: {model}
-method: {method}
-epochs: 1
-batch: 4
-checks: 1
-ema: null
-patch: 16
-augment: {{crop: 0}}
-"""
 
 
 @pytest.fixture
@@ -48,17 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def test_damaged_images_are_counted_and_named(
     kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    classifies = kind == "folder"
-    (tmp_path / "t.yaml").write_text(
-        RECIPE.format(
-            kind=kind,
-            path=folder,
-            model="{kind: small_convnet, width: 4, blocks: 1}"
-            if classifies
-            else "{kind: ffdnet, width: 8, depth: 3}",
-            method="{kind: standard}" if classifies else "{kind: denoise}",
-        )
-    )
+    (tmp_path / "t.yaml").write_text(recipe(kind, folder))
     with pytest.raises(SystemExit) as done:
         main(["train", str(tmp_path / "t.yaml"), "--out", str(tmp_path / "runs"), "-q"])
     assert not done.value.code

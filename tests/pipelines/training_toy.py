@@ -49,6 +49,33 @@ def signs(**changes: Any) -> TrainConfig:
     return TrainConfig.model_validate({name: value for name, value in merged.items() if value is not ...})
 
 
+def recipe(kind: str, images: Path) -> str:
+    """Return the YAML of an epoch of a tiny network: a classifier on class folders, else a denoiser.
+
+    Args:
+        kind: of the source: ``folder`` or ``files``.
+        images: its path.
+    """
+    classifies = kind == "folder"
+    model = (
+        "{kind: small_convnet, width: 4, blocks: 1}" if classifies else "{kind: ffdnet, width: 8, depth: 3}"
+    )
+    return f"""
+task: train
+name: t
+data: {{kind: {kind}, path: {images}}}
+validation: {{fraction: 0.3}}
+model: {model}
+method: {{kind: {"standard" if classifies else "denoise"}}}
+epochs: 1
+batch: 4
+checks: 1
+ema: null
+patch: 16
+augment: {{crop: 0}}
+"""
+
+
 def denoiser(folder: Path, **fields: Any) -> dict[str, Any]:
     """Write weights of a tiny denoiser and return the part that uses them."""
     spec = UNetDenoiser(**({"width": 4, "sigma": 8 / 255} | fields))

@@ -66,6 +66,7 @@ def test_watched_counts_convolutions_in_the_order_they_run() -> None:
     assert torch.equal(first, looker.body[0](images()))
     assert last.shape == (6, 5, 12, 12)
     assert not looker.body[0]._forward_hooks
+    assert not Watched(looker, ()).convolutions
 
 
 def test_undamaged_images_cost_an_identity_nothing(loss_of: Callable[..., Tensor]) -> None:
