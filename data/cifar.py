@@ -169,10 +169,10 @@ def _python(path: Path, column: str) -> tuple[NDArray[np.uint8], list[int]]:
 
 
 def _list(batch: dict[str, Any], key: str, kind: type, path: Path) -> list[Any]:
-    found = batch.get(key)
-    if not isinstance(found, list) or not found:
+    value = batch.get(key)
+    if not isinstance(value, list) or not value:
         raise DataError(f"holds no list '{key}'", where=str(path))
-    items = [item.decode("latin-1") if isinstance(item, bytes) else item for item in found]
+    items = [item.decode("latin-1") if isinstance(item, bytes) else item for item in value]
     if not all(isinstance(item, kind) for item in items):
         raise DataError(f"its list '{key}' does not hold {kind.__name__}s only", where=str(path))
     return items

@@ -77,22 +77,22 @@ def beside(work: Callable[[], R], stop: Callable[[], None] = lambda: None) -> R:
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
-    found: Future[R] = Future()
+    future: Future[R] = Future()
 
     def call() -> None:
         try:
-            found.set_result(work())
+            future.set_result(work())
         except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
-            found.set_exception(error)
+            future.set_exception(error)
 
     # A daemon: what does not end when it is told to would keep the process alive.
     threading.Thread(target=call, name=THREAD, daemon=True).start()
     try:
-        return found.result()
+        return future.result()
     except BaseException:
-        if not found.done():
+        if not future.done():
             stop()
-            wait([found], STOP_SECONDS)
+            wait([future], STOP_SECONDS)
         raise
 
 

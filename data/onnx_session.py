@@ -65,8 +65,8 @@ class OnnxNetwork(nn.Module):
             )
         self._gives = gives
         with plain_errors(path, "it cannot be read", HINT):
-            told = session.get_modelmeta().custom_metadata_map
-            self.deployed: Deployed | None = read(told, str(path)) if KEY in told else None
+            metadata = session.get_modelmeta().custom_metadata_map
+            self.deployed: Deployed | None = read(metadata, str(path)) if KEY in metadata else None
             self.input = _input(session, path, self.deployed)
             self._output, shape = _output(session, gives, output, path)
         self.classes = shape[1] if gives is Flow.LOGITS and isinstance(shape[1], int) else None
@@ -89,24 +89,24 @@ class OnnxNetwork(nn.Module):
         if self.input.layout == "NHWC":
             images = images.transpose(0, 2, 3, 1)
         taken = np.ascontiguousarray(images)
-        found = np.concatenate([self._run(batch)[:n] for batch, n in _batches(taken, self.input.batch)])
+        output = np.concatenate([self._run(batch)[:n] for batch, n in _batches(taken, self.input.batch)])
         if self._gives is Flow.IMAGES:
-            found = found.transpose(0, 3, 1, 2) if self.input.layout == "NHWC" else found
-            found = found / np.float32(255) if found.dtype == np.uint8 else found
-        return torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32)).to(x.device)
+            output = output.transpose(0, 3, 1, 2) if self.input.layout == "NHWC" else output
+            output = output / np.float32(255) if output.dtype == np.uint8 else output
+        return torch.from_numpy(np.ascontiguousarray(output, dtype=np.float32)).to(x.device)
 
     def _check(self, x: Tensor) -> None:
         channels, height, width = x.shape[1:]
-        told = self.input
-        if told.height not in (None, height) or told.width not in (None, width):
+        taken = self.input
+        if taken.height not in (None, height) or taken.width not in (None, width):
             raise ShapeError(
-                f"takes {told.height or 'any'}x{told.width or 'any'} pixels, got {height}x{width}",
+                f"takes {taken.height or 'any'}x{taken.width or 'any'} pixels, got {height}x{width}",
                 where=str(self.path),
                 hint="resize the images (data: {size: ...}), or export with dynamic height and width",
             )
-        if channels != told.channels or min(height, width) < told.minimum:
+        if channels != taken.channels or min(height, width) < taken.minimum:
             raise ShapeError(
-                f"takes {told.channels} channels from {told.minimum}x{told.minimum} pixels on,"
+                f"takes {taken.channels} channels from {taken.minimum}x{taken.minimum} pixels on,"
                 f" got {channels} of {height}x{width}",
                 where=str(self.path),
             )

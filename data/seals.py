@@ -63,10 +63,10 @@ class Seal:
             RunError: it is not there, is damaged, or is that of something else.
         """
         try:
-            told = json.loads(self.path.read_bytes())
-            claimed = told.pop("sha256")
-            whole = claimed == _key(told)
-            about, files = dict(told["about"]), dict(told["files"])
+            entry = json.loads(self.path.read_bytes())
+            claimed = entry.pop("sha256")
+            whole = claimed == _key(entry)
+            about, files = dict(entry["about"]), dict(entry["files"])
         except OSError as error:
             raise self._refused(self.path, error.strerror or str(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -112,12 +112,12 @@ class Seal:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _refused(self, path: Path, what: str) -> RunError:
-        return RunError(what, where=str(path), hint=AGAIN)
+    def _refused(self, path: Path, reason: str) -> RunError:
+        return RunError(reason, where=str(path), hint=AGAIN)
 
 
-def _key(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def _key(entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def chunk_seal(folder: RunFolder, key: str, number: int, images: str | None = None) -> Seal:

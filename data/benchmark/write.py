@@ -226,13 +226,13 @@ def _constants(corruption: Corruption) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {}
+    versions = {}
     for name in ("clearsight", "numpy", "scipy", "opencv-python-headless", "pillow", "albumentations"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def _open(out: Path, key: str, config: dict[str, Any]) -> bool:

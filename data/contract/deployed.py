@@ -114,32 +114,32 @@ def read(metadata: Mapping[str, str], where: str) -> Deployed:
             hint="write it with 'clearsight export'; other classifiers run as a part of kind onnx",
         )
     try:
-        told: dict[str, Any] = json.loads(metadata[KEY])
-        found = told.pop("format")
+        fields: dict[str, Any] = json.loads(metadata[KEY])
+        found = fields.pop("format")
         if isinstance(found, int) and found > FORMAT:
             raise ConfigError(
                 f"it is of format {found}, this clearsight reads up to {FORMAT}", where=where, hint="update"
             )
-        told["input"] = _made(Input, told["input"])
+        fields["input"] = _made(Input, fields["input"])
         for name in ("outputs", "classes"):
-            if not isinstance(told[name], list):
-                raise TypeError(f"{name} is {told[name]!r:.60}")
-        told["outputs"] = tuple(_made(Output, each) for each in told["outputs"])
-        told["classes"] = tuple(told["classes"])
-        return _made(Deployed, told)
+            if not isinstance(fields[name], list):
+                raise TypeError(f"{name} is {fields[name]!r:.60}")
+        fields["outputs"] = tuple(_made(Output, output) for output in fields["outputs"])
+        fields["classes"] = tuple(fields["classes"])
+        return _made(Deployed, fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"its description is damaged: {first_line(error)}", where=where, hint="export it again"
         ) from None
 
 
-def _made(kind: type[T], told: dict[str, Any]) -> T:
+def _made(kind: type[T], fields: dict[str, Any]) -> T:
     """Return a dataclass of values from JSON, each of the type that it is declared with."""
     types = get_type_hints(kind)
-    for name, value in told.items():
+    for name, value in fields.items():
         if name in types and not _is(value, types[name]):
             raise TypeError(f"{name} is {value!r:.60}")
-    return kind(**told)
+    return kind(**fields)
 
 
 def _is(value: object, declared: Any) -> bool:

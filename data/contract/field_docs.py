@@ -21,16 +21,16 @@ def describe_fields(base: type[BaseModel]) -> None:
 
     Call it before the first of them is built (validated or turned into a schema), in a process of its own.
     """
-    for found in (base, *_below(base)):
+    for model in (base, *_below(base)):
         texts: dict[str, str] = {}
-        for owner in reversed(found.__mro__):
+        for owner in reversed(model.__mro__):
             if issubclass(owner, BaseModel) and owner is not BaseModel:
                 texts |= _texts(owner)
-        for name, about in found.model_fields.items():
+        for name, about in model.model_fields.items():
             about.description = texts.get(name, about.description)
         # Those of which another class holds an instance as its default are built at import already.
-        if found.__pydantic_complete__:
-            found.model_rebuild(force=True)
+        if model.__pydantic_complete__:
+            model.model_rebuild(force=True)
 
 
 def _below(base: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -52,18 +52,18 @@ class Registry(Generic[S]):
     def kinds(self) -> dict[str, type[S]]:
         """Return kind -> class, sorted by kind."""
         if self._kinds is None:
-            found: dict[str, type[S]] = {}
+            classes: dict[str, type[S]] = {}
             for module in (*_modules(self.packages), *_plugins()):
                 for entry in self._entries(module):
                     (kind,) = get_args(entry.model_fields[self.field].annotation)
-                    if kind in found and found[kind] is not entry:
+                    if kind in classes and classes[kind] is not entry:
                         raise ConfigError(
                             f"two {self.noun}s are called '{kind}'",
-                            where=f"{found[kind].__module__} and {entry.__module__}",
+                            where=f"{classes[kind].__module__} and {entry.__module__}",
                             hint="rename one of them",
                         )
-                    found[kind] = entry
-            self._kinds = dict(sorted(found.items()))
+                    classes[kind] = entry
+            self._kinds = dict(sorted(classes.items()))
         return self._kinds
 
     def _entries(self, module: ModuleType) -> Iterator[type[S]]:

@@ -116,11 +116,11 @@ def _by_opencv(image: Image.Image, data: bytes) -> NDArray[Any]:
     """Return the channels as the file stores them, red first."""
     import cv2
 
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if found is None or found.dtype != np.uint16 or found.shape[:2] != (image.height, image.width):
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.shape[:2] != (image.height, image.width):
         raise DataError("its 16-bit channels cannot be decoded", hint="convert it to a 16-bit PNG file")
-    order = [2, 1, 0, 3][: found.shape[2]] if found.ndim == 3 else None
-    return found[:, :, None] if order is None else np.ascontiguousarray(found[:, :, order])
+    order = [2, 1, 0, 3][: decoded.shape[2]] if decoded.ndim == 3 else None
+    return decoded[:, :, None] if order is None else np.ascontiguousarray(decoded[:, :, order])
 
 
 def _split(layers: NDArray[Any]) -> tuple[Deep, Deep | None]:

@@ -30,17 +30,17 @@ def is_video(path: PurePath) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
-def split(given: str) -> tuple[Path, str]:
-    """Return the folder that is searched for ``given``, a folder or a glob, and what is searched in it.
+def split(source: str) -> tuple[Path, str]:
+    """Return the folder that is searched for ``source``, a folder or a glob, and what is searched in it.
 
     Raises:
         DataError: neither is there.
     """
-    path = expanded(given)
+    path = expanded(source)
     if path.is_dir():
         return path, EVERYTHING
-    if not GLOB & set(given):
-        raise DataError("no such file or folder", where=given)
+    if not GLOB & set(source):
+        raise DataError("no such file or folder", where=source)
     fixed = next(place for place, part in enumerate(path.parts) if GLOB & set(part))
     return Path(*path.parts[:fixed]), str(PurePath(*path.parts[fixed:]))
 
@@ -60,30 +60,30 @@ class Found:
     passed_over: tuple[Skipped, ...] = ()
 
 
-def found(given: str, leave_out: Path | None) -> Found:
-    """Return the images and videos that ``given`` means.
+def found(source: str, leave_out: Path | None) -> Found:
+    """Return the images and videos that ``source`` means.
 
     Folders are searched to the bottom. Below folders and globs files are known by their ending, and hidden
     ones are passed over; what is named by itself is taken whatever it is called.
 
     Args:
-        given: a file, a folder, or a glob.
+        source: a file, a folder, or a glob.
         leave_out: folder whose files are no input.
 
     Raises:
         ConfigError: no glob.
         DataError: nothing is there.
     """
-    path = expanded(given)
+    path = expanded(source)
     if path.is_file():
         return Found(path.parent, (path.name,))
-    root, pattern = split(given)
+    root, pattern = split(source)
     try:
         walked = walk(root, KNOWN, pattern, leave_out)
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f"is not a valid glob: {error}", where=pattern) from None
     if not walked.names:
-        raise none_found("images or videos", given, walked.passed_over)
+        raise none_found("images or videos", source, walked.passed_over)
     return Found(root, tuple(walked.names), tuple(walked.passed_over))
 
 

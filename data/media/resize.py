@@ -50,10 +50,10 @@ def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return np.asarray(resized).reshape(new[1], new[0], -1)
 
 
-def _needed(side: tuple[int, int], goal: int, given: int) -> int:
+def _needed(side: tuple[int, int], goal: int, length: int) -> int:
     """Return how much of a side is needed: (length now, length asked for), scaled by goal / given."""
     now, asked = side
-    return min(now, -(-asked * given // goal) + 2 * MARGIN)
+    return min(now, -(-asked * length // goal) + 2 * MARGIN)
 
 
 def middle(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:

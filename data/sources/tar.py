@@ -94,7 +94,7 @@ def _members(path: str, _time: int, length: int) -> tuple[_Member, ...]:
     """
     import tarfile
 
-    found: dict[str, _Member] = {}
+    members: dict[str, _Member] = {}
     try:
         with tarfile.open(path, "r:") as archive:
             # Not getmembers(): it gives nothing where the last file is cut off, and a negative size leads it
@@ -103,18 +103,18 @@ def _members(path: str, _time: int, length: int) -> tuple[_Member, ...]:
                 whole = member.size >= 0 and member.offset_data + member.size <= length
                 if not member.isdir():
                     name = member.name.removeprefix("./")
-                    found[name] = _Member(name, member.offset_data, member.size, _lack(member, whole))
+                    members[name] = _Member(name, member.offset_data, member.size, _lack(member, whole))
                 if not whole:
                     break
     except (tarfile.TarError, OSError, ValueError, ArithmeticError, RecursionError) as error:
-        if not found:
+        if not members:
             raise DataError(
                 f"is not an uncompressed tar file: {first_line(error)}",
                 where=path,
                 hint="decompress it first (gunzip)",
             ) from None
-        found[""] = _Member("", 0, 0, f"the rest of the file is damaged: {first_line(error)}")
-    return tuple(found.values())
+        members[""] = _Member("", 0, 0, f"the rest of the file is damaged: {first_line(error)}")
+    return tuple(members.values())
 
 
 def _lack(member: TarInfo, whole: bool) -> str:

@@ -74,9 +74,9 @@ class APGD(BallAttack):
             if not len(left):
                 break
             raised = raised_by(self.loss, labels[left], None if aim is None else aim[left])
-            found = ascend(target, batch.of(left), raised, settings, streams, left)
-            better = found.broken | (found.margins > nearest[left])
-            out[left[better]] = found.images[better]
-            nearest[left] = torch.maximum(nearest[left], found.margins)
-            left = left[~found.broken]
+            climbed = ascend(target, batch.of(left), raised, settings, streams, left)
+            better = climbed.broken | (climbed.margins > nearest[left])
+            out[left[better]] = climbed.images[better]
+            nearest[left] = torch.maximum(nearest[left], climbed.margins)
+            left = left[~climbed.broken]
         return out

@@ -100,25 +100,25 @@ class Attack(Probe):
             out[right] = self._checked(self.run(target, chosen, rng), chosen)
         return out
 
-    def _checked(self, found: Tensor, batch: AttackBatch) -> Tensor:
+    def _checked(self, images: Tensor, batch: AttackBatch) -> Tensor:
         from clearsight.data.finite import refuse_non_finite
         from clearsight.defend.search.balls import size
 
-        if found.shape != batch.images.shape:
-            shapes = f"{tuple(found.shape)} for {tuple(batch.images.shape)}"
+        if images.shape != batch.images.shape:
+            shapes = f"{tuple(images.shape)} for {tuple(batch.images.shape)}"
             raise AttackError(f"it returned images of another shape: {shapes}", where=kind_of(self))
-        refuse_non_finite(found, "it returned images that are", batch.ids, where=kind_of(self))
-        if found.min() < 0.0 or found.max() > 1.0:
+        refuse_non_finite(images, "it returned images that are", batch.ids, where=kind_of(self))
+        if images.min() < 0.0 or images.max() > 1.0:
             raise AttackError("it returned pixels outside of [0, 1]", where=kind_of(self))
         if self.radius is not None:
             norm, eps = self.radius
-            worst = size(found - batch.images, norm).max().item()  # type: ignore[arg-type]
+            worst = size(images - batch.images, norm).max().item()  # type: ignore[arg-type]
             # The difference of two float32 pixels is itself rounded.
             if worst > eps * (1.0 + SLACK) + 1e-6:
                 raise AttackError(
                     f"its {norm} perturbation of {worst:.6g} exceeds {eps:.6g}", where=kind_of(self)
                 )
-        return found.detach()
+        return images.detach()
 
 
 class BallAttack(Attack):

@@ -93,7 +93,7 @@ class CarliniWagner(IterativeAttack):
         from clearsight.defend.search.balls import project
         from clearsight.defend.search.carlini_wagner import nearest
 
-        found = nearest(
+        points = nearest(
             target,
             batch,
             steps=self.steps,
@@ -102,9 +102,9 @@ class CarliniWagner(IterativeAttack):
             kappa=self.kappa,
             rate=self.rate,
         )
-        near = found.distance <= self.eps
-        out = project(found.images, batch.images, self.norm, self.eps)
-        out[near] = found.images[near]
+        near = points.distance <= self.eps
+        out = project(points.images, batch.images, self.norm, self.eps)
+        out[near] = points.images[near]
         return out
 
     def _climb(

@@ -103,8 +103,8 @@ class FeaturePerturbation(IterativeAttack):
         x = random_point(centre, self.norm, self.eps, streams, at)
 
         def look(x: Tensor, active: Tensor) -> GradientOutput:
-            def distance(found: Tensor) -> Tensor:
-                return sign[active] * (found - features[active]).square().sum(1)
+            def distance(seen: Tensor) -> Tensor:
+                return sign[active] * (seen - features[active]).square().sum(1)
 
             return target.features(x, batch.rows[active], distance)
 

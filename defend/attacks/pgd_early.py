@@ -56,7 +56,7 @@ class EarlyPGD(IterativeAttack):
             slope = target.gradient(x, batch.rows[at], cross_entropy(labels[at]))
             return slope.logits, slope.gradient
 
-        found = early_stopped(
+        result = early_stopped(
             look,
             centre,
             start,
@@ -67,11 +67,11 @@ class EarlyPGD(IterativeAttack):
             step_size=self.length,
             tau=self.tau,
         )
-        out = found.images.clone()
+        out = result.images.clone()
         # The end of an image that made all steps was never looked at. It matters only where another of its
         # points was misclassified.
-        unsure = ((out != found.fooled).flatten(1).any(1) & ~found.frozen).nonzero()[:, 0]
+        unsure = ((out != result.fooled).flatten(1).any(1) & ~result.frozen).nonzero()[:, 0]
         if len(unsure):
             right = target.logits(out[unsure], batch.rows[unsure]).argmax(1) == labels[unsure]
-            out[unsure[right]] = found.fooled[unsure[right]]
+            out[unsure[right]] = result.fooled[unsure[right]]
         return out

@@ -95,22 +95,22 @@ class Replay(Attack):
         """
         import torch
 
-        found = self._images(batch.ids)
+        images = self._images(batch.ids)
         for name, image in zip(batch.ids, batch.images, strict=True):
-            if name not in found:
+            if name not in images:
                 raise AttackError(
                     f"no image of '{name}' was kept",
                     where=self._where,
                     hint="replay on the same images, and finish that run first",
                 )
-            if found[name].shape != image.shape:
-                shapes = " to ".join(str(tuple(each.shape)) for each in (found[name], image))
+            if images[name].shape != image.shape:
+                shapes = " to ".join(str(tuple(each.shape)) for each in (images[name], image))
                 raise AttackError(
                     f"the kept image of '{name}' does not fit: {shapes}",
                     where=self._where,
                     hint="replay on images of the same size and condition",
                 )
-        return self._checked(torch.stack([found[name] for name in batch.ids]).to(batch.images), batch)
+        return self._checked(torch.stack([images[name] for name in batch.ids]).to(batch.images), batch)
 
     @property
     def _where(self) -> str:

@@ -162,15 +162,15 @@ class PythonClassifier(ForeignClassifier):
     def _callable(self, module: ModuleType) -> Callable[..., object]:
         from clearsight.data.contract.errors import near_miss
 
-        found: object = module
+        target: object = module
         for step in self.call.rpartition(":")[2].split("."):
-            if not hasattr(found, step):
-                known = [name for name in vars(found) if not name.startswith("_")]
+            if not hasattr(target, step):
+                known = [name for name in vars(target) if not name.startswith("_")]
                 raise ConfigError(f"there is no '{step}'", where=self.place, hint=near_miss(step, known))
-            found = getattr(found, step)
-        if not callable(found):
-            raise ConfigError(f"a {type(found).__name__} cannot be called", where=self.place)
-        return found
+            target = getattr(target, step)
+        if not callable(target):
+            raise ConfigError(f"a {type(target).__name__} cannot be called", where=self.place)
+        return target
 
 
 def _load(path: Path) -> ModuleType:

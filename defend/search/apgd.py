@@ -124,7 +124,7 @@ def ascend(
         start: (n, c, h, w), where to begin; it is projected onto the ball. Wider balls are not searched then.
             None: at a random point.
     """
-    found = _Found.of(batch)
+    results = _Found.of(batch)
     stages = settings.stages if start is None else ((settings.eps, settings.steps),)
     x = _random(batch.images, settings.norm, stages[0][0], streams, at) if start is None else start
     left = torch.arange(len(batch), device=batch.images.device)
@@ -133,17 +133,17 @@ def ascend(
             break
         kind = _Sparse if settings.norm == "l1" else _Momentum
         climb = kind(settings, radius, steps, left, batch.images[left], x)
-        _climb(target, batch, raised, climb, steps, found if number == len(stages) else None)
+        _climb(target, batch, raised, climb, steps, results if number == len(stages) else None)
         left, x = climb.at, climb.best
         if number < len(stages) and not target.stochastic:
             # Many are misclassified here already: one query saves them the stages that are left.
             inner = project(x, climb.centre, settings.norm, settings.eps)
-            open_ = found.note(left, inner, target.logits(inner, batch.rows[left]), batch.labels[left])
+            open_ = results.note(left, inner, target.logits(inner, batch.rows[left]), batch.labels[left])
             left, x = left[open_], x[open_]
-    found.images[left] = x
+    results.images[left] = x
     if target.stochastic:
-        found.note(left, x, target.logits(x, batch.rows), batch.labels)
-    return Climbed(found.images, found.broken, found.margins)
+        results.note(left, x, target.logits(x, batch.rows), batch.labels)
+    return Climbed(results.images, results.broken, results.margins)
 
 
 def _random(centre: Tensor, norm: Norm, radius: float, streams: Streams, at: Tensor) -> Tensor:
@@ -178,9 +178,9 @@ class _Found:
 
 
 def _climb(
-    target: Target, batch: AttackBatch, raised: Raised, climb: _Climb, steps: int, found: _Found | None
+    target: Target, batch: AttackBatch, raised: Raised, climb: _Climb, steps: int, results: _Found | None
 ) -> None:
-    """Take all steps of one ball; with ``found``, note there what is misclassified, and drop it."""
+    """Take all steps of one ball; with ``results``, note there what is misclassified, and drop it."""
     for i in range(steps + 1):
         if i:
             climb.move()
@@ -193,8 +193,8 @@ def _climb(
             logits = target.logits(climb.x, rows)
             height, gradient = loss(logits), climb.gradient
         # A fresh draw of random parts may see the true class again: those are searched to the end.
-        if found is not None and not target.stochastic:
-            open_ = found.note(climb.at, climb.x, logits, batch.labels[climb.at])
+        if results is not None and not target.stochastic:
+            open_ = results.note(climb.at, climb.x, logits, batch.labels[climb.at])
             if not open_.all():
                 climb.keep(open_)
                 height, gradient = height[open_], gradient[open_]

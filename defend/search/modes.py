@@ -28,11 +28,13 @@ def attacked(model: nn.Module) -> Iterator[None]:
 def unrecorded(model: nn.Module) -> Iterator[None]:
     """Let batch normalisation use the statistics of the batch without adding them to the running ones."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    recording = [each for each in model.modules() if isinstance(each, kinds) and each.track_running_stats]
-    for each in recording:
-        each.track_running_stats = False
+    recording = [
+        module for module in model.modules() if isinstance(module, kinds) and module.track_running_stats
+    ]
+    for module in recording:
+        module.track_running_stats = False
     try:
         yield
     finally:
-        for each in recording:
-            each.track_running_stats = True
+        for module in recording:
+            module.track_running_stats = True

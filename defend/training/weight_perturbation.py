@@ -38,7 +38,9 @@ class WeightPerturbation(Spec):
 
         from clearsight.defend.search.modes import unrecorded
 
-        weights = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
+        weights = [
+            parameter for parameter in model.parameters() if parameter.requires_grad and parameter.dim() > 1
+        ]
         with unrecorded(model):
             slopes = torch.autograd.grad(loss(), weights, allow_unused=True)
         moves = [

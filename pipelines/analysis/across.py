@@ -54,33 +54,33 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
             hint="run both on the same data",
         )
     tables = [_columns(folder, summary) for folder, summary in zip((first, second), summaries, strict=True)]
-    found = Across(before.name, after.name, before.data.samples)
-    conditions = _shared_conditions(before, after, found)
+    comparison = Across(before.name, after.name, before.data.samples)
+    conditions = _shared_conditions(before, after, comparison)
     # Each run may have ended a condition at one of its looks; what they share ended at one of either.
     looks = sum(len(summary.stop.looks) for summary in summaries if summary.stop) or 1
     compared = 0
-    for mine, theirs in _shared_systems(before, after, pairs or {}, found):
-        found.changed.extend(_changes(_system(before, mine), _system(after, theirs)))
+    for mine, theirs in _shared_systems(before, after, pairs or {}, comparison):
+        comparison.changed.extend(_changes(_system(before, mine), _system(after, theirs)))
         spots = list(_spots(tables, conditions, mine, theirs, after))
         for metric in (name for name in before.metrics if name in after.metrics):
             values = _values(tables, spots, mine, theirs, metric)
             compared += len(values)
             if values and all(np.array_equal(old, new) for _, old, new in values):
-                found.left_out.append(f"{theirs}: '{metric}' is equal, image by image")
+                comparison.left_out.append(f"{theirs}: '{metric}' is equal, image by image")
             elif values:
-                found.lines.extend(_lines(values, theirs, metric, after.seed or 0, looks))
+                comparison.lines.extend(_lines(values, theirs, metric, after.seed or 0, looks))
     for metric in sorted({*before.metrics, *after.metrics}):
         if metric not in before.metrics or metric not in after.metrics:
-            found.left_out.append(f"metric '{metric}': only one run has it")
+            comparison.left_out.append(f"metric '{metric}': only one run has it")
         elif _column(metric) is None:
-            found.left_out.append(f"metric '{metric}': it is no mean over images")
+            comparison.left_out.append(f"metric '{metric}': it is no mean over images")
     if not compared:
         raise ConfigError(
             "the runs share no system, condition and metric",
             where=f"{first} and {second}",
             hint="name systems with --pair before=after",
         )
-    return found
+    return comparison
 
 
 def _summary(run: Path) -> RunSummary:
@@ -109,18 +109,20 @@ def _columns(run: Path, summary: RunSummary) -> dict[Triple, Columns]:
     return columns_of(table, summary.cells, counts)
 
 
-def _shared_conditions(before: RunSummary, after: RunSummary, found: Across) -> dict[str, ConditionFacts]:
+def _shared_conditions(
+    before: RunSummary, after: RunSummary, comparison: Across
+) -> dict[str, ConditionFacts]:
     known = {condition.name: condition for condition in before.conditions}
     shared = {}
     for condition in after.conditions:
         other = known.pop(condition.name, None)
         if other is None:
-            found.left_out.append(f"condition '{condition.name}': only the second run has it")
+            comparison.left_out.append(f"condition '{condition.name}': only the second run has it")
         elif _meaning(other) != _meaning(condition):
-            found.left_out.append(f"condition '{condition.name}': another corruption in each run")
+            comparison.left_out.append(f"condition '{condition.name}': another corruption in each run")
         else:
             shared[condition.name] = condition
-    found.left_out.extend(f"condition '{name}': only the first run has it" for name in known)
+    comparison.left_out.extend(f"condition '{name}': only the first run has it" for name in known)
     return shared
 
 
@@ -131,7 +133,7 @@ def _meaning(condition: ConditionFacts) -> tuple[object, ...]:
 
 
 def _shared_systems(
-    before: RunSummary, after: RunSummary, pairs: Mapping[str, str], found: Across
+    before: RunSummary, after: RunSummary, pairs: Mapping[str, str], comparison: Across
 ) -> Iterator[tuple[str, str]]:
     names = [[system.name for system in summary.systems] for summary in (before, after)]
     for side, chosen in zip(names, (list(pairs), list(pairs.values())), strict=True):
@@ -145,7 +147,7 @@ def _shared_systems(
         if name in names[0]:
             yield name, name
     for side, other, words in ((names[0], names[1], "first"), (names[1], names[0], "second")):
-        found.left_out.extend(
+        comparison.left_out.extend(
             f"system '{name}': only the {words} run has it" for name in side if name not in other
         )
 

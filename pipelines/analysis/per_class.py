@@ -54,10 +54,10 @@ def per_class(measured: RunColumns) -> PerClass | None:
 def _labels(measured: RunColumns, triple: tuple[str, str, str]) -> NDArray[np.int64] | None:
     """Return the true classes (n,), -1 where one is not known; None where none is, or nothing was judged."""
     columns = measured.columns[triple]
-    found = columns.get("label")
-    if found is None or np.isnan(found).all() or np.isnan(columns["correct"]).all():
+    column = columns.get("label")
+    if column is None or np.isnan(column).all() or np.isnan(columns["correct"]).all():
         return None
-    return np.where(np.isnan(found), -1, found).astype(np.int64)
+    return np.where(np.isnan(column), -1, column).astype(np.int64)
 
 
 def _entry(

@@ -112,14 +112,14 @@ def _probe_all(
 ) -> dict[str, Probed]:
     job = _ProbeJob(_images(config, subjects), subjects, threat)
     count = len(subjects.graphs)
-    found: dict[str, Probed] = {}
+    results: dict[str, Probed] = {}
     if on_progress:
         on_progress("probe", 0, count)
     for name, probed in InProcess().map(_start_probing, job, subjects.graphs):
-        found[name] = probed
+        results[name] = probed
         if on_progress:
-            on_progress("probe", len(found), count)
-    return found
+            on_progress("probe", len(results), count)
+    return results
 
 
 def _start_probing(job: _ProbeJob) -> Callable[[str], Probed]:
@@ -135,11 +135,11 @@ def _start_probing(job: _ProbeJob) -> Callable[[str], Probed]:
 
 
 def _probe(system: System, images: ProbeImages, threat: Threat, *, thorough: bool) -> Probed:
-    found = probe(system, images, threat)
-    if not thorough or found.path is None:
-        return found
-    extra = careless(system, images, threat, found.path)
-    return replace(found, checks=(*found.checks, extra)) if extra else found
+    probed = probe(system, images, threat)
+    if not thorough or probed.path is None:
+        return probed
+    extra = careless(system, images, threat, probed.path)
+    return replace(probed, checks=(*probed.checks, extra)) if extra else probed
 
 
 def _images(config: Evaluate, subjects: Subjects) -> ProbeImages:

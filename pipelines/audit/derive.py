@@ -157,7 +157,7 @@ def derive(
     used = {step.part_name for graph in subjects.graphs.values() for step in graph.steps}
     bare_names = set(subjects.undefended.values()) - {None}
     condition = subjects.condition
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "task": "evaluate",
         "name": f"{config.name[:54]}-audit",
         "title": f"Audit of {config.title or config.name}: {radius(threat.norm, threat.eps)}",
@@ -172,12 +172,12 @@ def derive(
         "attacks": {"none": {"kind": "none"}, **attacks},
         "compare": {"baseline": bare_names.pop()} if len(bare_names) == 1 else None,
     }
-    place = tuple(told["conditions"])
-    told["measure"] = [
+    place = tuple(document["conditions"])
+    document["measure"] = [
         {"conditions": place, "attacks": ("none", *names), "systems": (name,)}
         for name, names in measure.items()
     ]
-    return Evaluate.model_validate(told)
+    return Evaluate.model_validate(document)
 
 
 def _attacks(

@@ -127,12 +127,13 @@ def _curve(figures: _Figures, classes: int) -> Check | None:
 
 def _losses_agree(figures: _Figures) -> Check | None:
     """A decoy class, or a flat cross-entropy, fools one loss and not the others."""
-    told = {name: figures.accuracy(figures.cells[name]) for name in LOSSES if name in figures.cells}
-    if len(told) < 2:
+    accuracies = {name: figures.accuracy(figures.cells[name]) for name in LOSSES if name in figures.cells}
+    if len(accuracies) < 2:
         return None
-    strong, weak = (choose(told, key=lambda name: told[name].value) for choose in (min, max))
-    gap = told[weak].value - told[strong].value
-    words = f"'{strong}' leaves {points(told[strong].value)} right, '{weak}' {points(told[weak].value)}"
+    strong, weak = (choose(accuracies, key=lambda name: accuracies[name].value) for choose in (min, max))
+    gap = accuracies[weak].value - accuracies[strong].value
+    left = {name: points(accuracies[name].value) for name in (strong, weak)}
+    words = f"'{strong}' leaves {left[strong]} right, '{weak}' {left[weak]}"
     if gap <= GAP:
         return Check("losses_agree", "fine", gap, f"{words}: the losses agree.")
     words += ": a loss is masked (a decoy class, flat outputs), so the strongest may be masked too."

@@ -50,11 +50,11 @@ def checks_of(cell: AttackRecord, others: Sequence[AttackRecord], clean: Columns
     )
     against: tuple[Callable[[AttackRecord, Columns], Check | None], ...]
     against = (_above_clean, _random_outputs, _probabilities)
-    found = [check(cell) for check in alone]
-    found += [relation(cell, others) for relation in RELATIONS]
+    checks = [check(cell) for check in alone]
+    checks += [relation(cell, others) for relation in RELATIONS]
     if clean is not None:
-        found += [check(cell, clean) for check in against]
-    return [check for check in found if check is not None]
+        checks += [check(cell, clean) for check in against]
+    return [check for check in checks if check is not None]
 
 
 def reliable(checks: Sequence[Check]) -> bool:

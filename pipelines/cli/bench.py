@@ -110,20 +110,20 @@ def _print(rows: Sequence[Row]) -> None:
     for before, row in zip((None, *rows), rows, strict=False):
         if before is not None and (before.height, before.width) != (row.height, row.width):
             table.add_section()
-        found = row.speed
+        speed = row.speed
         ratio = ""
-        if found.ratio is not None and found.interval is not None:
-            low, high = found.interval
-            ratio = f"{found.ratio:.2f}x [{low:.2f}, {high:.2f}]"
+        if speed.ratio is not None and speed.interval is not None:
+            low, high = speed.interval
+            ratio = f"{speed.ratio:.2f}x [{low:.2f}, {high:.2f}]"
         table.add_row(
             row.file,
             f"{row.width}x{row.height}",
             str(row.batch),
-            f"{found.p50:.2f}",
-            f"{found.p95:.2f}",
-            f"{found.rate:.1f}",
+            f"{speed.p50:.2f}",
+            f"{speed.p95:.2f}",
+            f"{speed.rate:.1f}",
             ratio,
-            str(found.calls),
+            str(speed.calls),
         )
     console().print(table)
 

@@ -139,7 +139,7 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
             "measure": (Measure(conditions=used, attacks=(NONE,)),),
         }
     )
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     with TemporaryDirectory() as scratch, one_thread():
         plan = prepare(small, root=Path(scratch), device="cpu")
         bench, job, images = Bench(plan.job), plan.job, len(plan.intake.entries)
@@ -148,14 +148,14 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
         for corruption in job.corruptions.values():
             for sample in samples:
                 corruption(sample.image, Rng(job.seed).at("corrupt", sample.id))
-        found[""] = (perf_counter() - start) / images
+        seconds[""] = (perf_counter() - start) / images
         for name in plan.grid.graphs:
             cell = next(cell for cell in plan.cells if cell.system == name)
             bench.measure(CellChunk(cell.condition, 0, (cell,)))  # builds the system, so it is not timed
             start = perf_counter()
             bench.measure(CellChunk(cell.condition, 0, (cell,)))
-            found[name] = (perf_counter() - start) / images
-    return found
+            seconds[name] = (perf_counter() - start) / images
+    return seconds
 
 
 def _time(seconds: float) -> str:

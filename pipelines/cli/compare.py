@@ -25,10 +25,10 @@ def command(
     from clearsight.pipelines.analysis.across import across
     from clearsight.pipelines.report.compare_page import write_comparison
 
-    found = across(first, second, pairs=_pairs(pair))
-    lines = shown(found, every=every)
+    comparison = across(first, second, pairs=_pairs(pair))
+    lines = shown(comparison, every=every)
     broken = [(rule, rule.broken_by(lines)) for rule in rules]
-    _print(found, lines)
+    _print(comparison, lines)
     screen = console()
     for rule, breaking in broken:
         for line in breaking:
@@ -37,19 +37,19 @@ def command(
         if not breaking:
             screen.print(f"holds: {rule.text}", markup=False)
     if html is not None:
-        write_comparison(html, found, lines, [(rule.text, bool(breaking)) for rule, breaking in broken])
+        write_comparison(html, comparison, lines, [(rule.text, bool(breaking)) for rule, breaking in broken])
         screen.print(f"page: {html}", markup=False)
     return not any(breaking for _, breaking in broken)
 
 
-def shown(found: Across, *, every: bool) -> list[Line]:
+def shown(comparison: Across, *, every: bool) -> list[Line]:
     """Return the lines that are shown and that rules are asked of: groups and what stands in none, or all."""
     if every:
-        return found.lines
-    grouped = {(line.system, line.attack, line.metric) for line in found.lines if not line.single}
+        return comparison.lines
+    grouped = {(line.system, line.attack, line.metric) for line in comparison.lines if not line.single}
     return [
         line
-        for line in found.lines
+        for line in comparison.lines
         if not line.single or line.place == "clean" or (line.system, line.attack, line.metric) not in grouped
     ]
 
@@ -68,14 +68,16 @@ def _place(line: Line) -> str:
     return line.place if line.attack == NONE else f"{line.place} under {line.attack}"
 
 
-def _print(found: Across, lines: Sequence[Line]) -> None:
+def _print(comparison: Across, lines: Sequence[Line]) -> None:
     from rich.table import Table
 
     from clearsight.pipelines.report.words import CHANGES, SYMBOLS
 
     screen = console()
-    screen.print(f"{found.first} -> {found.second}, {found.images} images, paired", markup=False)
-    for text in found.changed:
+    screen.print(
+        f"{comparison.first} -> {comparison.second}, {comparison.images} images, paired", markup=False
+    )
+    for text in comparison.changed:
         screen.print(f"changed: {text}", markup=False)
     table = Table(box=None, pad_edge=False)
     for heading in ("system", "metric", "where", "before", "after", "difference", "95 % interval"):
@@ -92,5 +94,5 @@ def _print(found: Across, lines: Sequence[Line]) -> None:
             f"{line.low:+.{digits}f} to {line.high:+.{digits}f}",
         )
     screen.print(table)
-    for text in found.left_out:
+    for text in comparison.left_out:
         screen.print(f"left out: {text}", markup=False)

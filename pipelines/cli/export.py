@@ -116,18 +116,18 @@ def told(manifest: Mapping[str, Any], variant: str) -> list[str]:
     return lines
 
 
-def _agreement(found: Mapping[str, Any]) -> str:
-    kinds = found["kinds"].values()
-    count = sum(each["images"] for each in kinds)
+def _agreement(verification: Mapping[str, Any]) -> str:
+    kinds = verification["kinds"].values()
+    count = sum(kind["images"] for kind in kinds)
     pieces = []
-    logits = [each["relative_to_largest_logit"] for each in kinds if "relative_to_largest_logit" in each]
+    logits = [kind["relative_to_largest_logit"] for kind in kinds if "relative_to_largest_logit" in kind]
     if logits:
-        equal = sum(each["equal_predictions"] for each in kinds)
+        equal = sum(kind["equal_predictions"] for kind in kinds)
         pieces.append(f"logits {max(logits):.1e} off at most, {equal} of {count} predictions equal")
-    pixels = [v for each in kinds for v in each.get("largest_pixel_difference", {}).values()]
+    pixels = [v for kind in kinds for v in kind.get("largest_pixel_difference", {}).values()]
     if pixels:
         pieces.append(f"pixels {max(pixels):.1e} off at most")
-    return f"verified on {count} images of {len(found['sizes'])} sizes: {', '.join(pieces)}"
+    return f"verified on {count} images of {len(verification['sizes'])} sizes: {', '.join(pieces)}"
 
 
 def _figure(value: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ MOST_NOTES = 3
 
 def command(
     model: Path,
-    given: str,
+    source: str,
     *,
     csv: Path | None,
     restored: Path | None,
@@ -53,7 +53,7 @@ def command(
     session = Session(model, provider, threads)
     want = wanted(session.deployed, size)
     top = _top(session, top, csv, restored)
-    items, passed_over = find(given, restored)
+    items, passed_over = find(source, restored)
     goals = {} if restored is None else targets(items, expanded(restored))
     protect([model], goals.values(), "give another DIR")
     with ExitStack() as opened:
@@ -75,7 +75,7 @@ def command(
     if not quiet:
         _closing(session, provider, outcome, len(items) - len(left), time.perf_counter() - began)
     if outcome.failed:
-        raise DataError(f"{outcome.failed} of {len(items)} files could not be used", where=given)
+        raise DataError(f"{outcome.failed} of {len(items)} files could not be used", where=source)
 
 
 class _Said:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    given: str,
+    source: str,
     out: Path,
     words: str,
     *,
@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Restore files and name every one that could not be used."""
     side = _side(tile)
-    plan = read_plan(given, expanded(out))
+    plan = read_plan(source, expanded(out))
     chain = read_chain(words, sigma)
     from clearsight.pipelines.restoring.job import restore_files
 
@@ -50,7 +50,7 @@ def command(
     before = f", {outcome.kept} were there" if outcome.kept else ""
     _print(f"{out}: {outcome.made} restored{before}")
     if outcome.failed:
-        raise DataError(f"{len(outcome.failed)} of {len(plan.items)} files could not be used", where=given)
+        raise DataError(f"{len(outcome.failed)} of {len(plan.items)} files could not be used", where=source)
 
 
 def _print(line: str) -> None:

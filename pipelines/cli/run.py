@@ -74,11 +74,11 @@ def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
     from clearsight.pipelines.report.page import write_report
     from clearsight.pipelines.report.terminal import headline
 
-    found = so_far(folder)
-    done, content = len(found.summary.cells), found.summary.to_json()
+    status = so_far(folder)
+    done, content = len(status.summary.cells), status.summary.to_json()
     console(stderr=True).print(
-        f"unfinished: {done} of {found.cells} cells are measured"
-        f" ({found.chunks} of {found.all_chunks} chunks); run the same config again to go on",
+        f"unfinished: {done} of {status.cells} cells are measured"
+        f" ({status.chunks} of {status.all_chunks} chunks); run the same config again to go on",
         markup=False,
         soft_wrap=True,
     )

@@ -30,17 +30,17 @@ def headline(figure: Mapping[str, Any]) -> str:
     if "accuracy" in figure:
         return _share(figure, "accuracy")
     # A figure may hold others beside the conditions: robust accuracy, the best and the last weights.
-    told = []
+    figures = []
     for name, entry in figure.items():
         if isinstance(entry, dict) and "agreement" in entry:
-            told.append(f"{name} {_share(entry, 'agreement')} agreement")
+            figures.append(f"{name} {_share(entry, 'agreement')} agreement")
         elif isinstance(entry, dict) and "named" in entry:
-            told.append(f"{name} named {_share(entry, 'named')}")
+            figures.append(f"{name} named {_share(entry, 'named')}")
         elif isinstance(entry, dict) and "left_alone" in entry:
-            told.append(f"{name} left alone {_share(entry, 'left_alone')}")
+            figures.append(f"{name} left alone {_share(entry, 'left_alone')}")
         elif isinstance(entry, dict) and "psnr" in entry:
-            told.append(f"{name} {entry['psnr']:.2f} dB [{entry['low']:.2f}, {entry['high']:.2f}]")
-    return ", ".join(told)
+            figures.append(f"{name} {entry['psnr']:.2f} dB [{entry['low']:.2f}, {entry['high']:.2f}]")
+    return ", ".join(figures)
 
 
 def _share(figure: Mapping[str, Any], name: str) -> str:

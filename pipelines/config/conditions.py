@@ -110,10 +110,10 @@ class Each(BaseModel):
             raise ConfigError(f"'each' makes {count:,} conditions, at most {MOST:,} are taken")
         out = {}
         for values in product(*self.each.values()):
-            told = dict(zip(self.each, values, strict=True))
-            corruption = CORRUPTIONS.parse({"kind": self.kind, **(self.model_extra or {}), **told})
-            rest = [f"{name}={value}" for name, value in told.items() if name != "severity"]
-            level = [f"{told['severity']}"] if "severity" in told else []
+            fields = dict(zip(self.each, values, strict=True))
+            corruption = CORRUPTIONS.parse({"kind": self.kind, **(self.model_extra or {}), **fields})
+            rest = [f"{name}={value}" for name, value in fields.items() if name != "severity"]
+            level = [f"{fields['severity']}"] if "severity" in fields else []
             out["-".join([self.kind, *level, *rest])] = corruption
         return out
 

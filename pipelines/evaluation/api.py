@@ -151,7 +151,7 @@ def evaluate(
         own = {part: f"{label}.{part}" for part in graph.parts}
         parts |= {own[part]: spec for part, spec in graph.parts.items()}
         wiring[label] = {step.name: {"use": own[step.part_name], "of": step.inputs} for step in graph.steps}
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "task": "evaluate",
         "name": name,
         "seed": seed,
@@ -164,9 +164,11 @@ def evaluate(
         "compare": Compare(baseline=baseline) if baseline else None,
     }
     if attacks:
-        told["attacks"] = dict(attacks) if isinstance(attacks, Mapping) else _numbered(attacks)
-        told["measure"] = [{"conditions": tuple(told["conditions"]), "attacks": tuple(told["attacks"])}]
-    config = Evaluate.model_validate(told)
+        document["attacks"] = dict(attacks) if isinstance(attacks, Mapping) else _numbered(attacks)
+        document["measure"] = [
+            {"conditions": tuple(document["conditions"]), "attacks": tuple(document["attacks"])}
+        ]
+    config = Evaluate.model_validate(document)
     folder = run(
         config, root=Path(root), workers=workers, device=device, fresh=fresh, on_progress=on_progress
     )

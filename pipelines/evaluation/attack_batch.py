@@ -92,7 +92,7 @@ def under_attack(
         "l1": size(delta, "l1").tolist(),
         "queries": target.queries.tolist(),
         "backwards": target.backwards.tolist(),
-        "zero_gradients": [None if each != each else each for each in target.zero.tolist()],
+        "zero_gradients": [None if zeros != zeros else zeros for zeros in target.zero.tolist()],
     }
     facts = {
         "through": dict(path.how) if path else {},

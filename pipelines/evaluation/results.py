@@ -242,22 +242,22 @@ def _index_images(plan: Plan, table: pa.Table) -> None:
     if not shown:
         return
     bare = {(c.system, c.condition): j for j, c in enumerate(plan.cells) if not _attacked(plan, c)}
-    found: list[Row] = []
+    rows: list[Row] = []
     for name, condition in plan.grid.conditions.items():
         for i in shown:
             entry = plan.intake.entries[i]
             common: Row = {"condition": name, "sample": entry.id, "label": entry.truth}
             file = plan.job.folder.image("input", condition.corruption.key(), i).name
             nothing: Row = {"system": None, "attack": None, "prediction": None, "confidence": None}
-            found.append({**common, "file": file, **nothing})
+            rows.append({**common, "file": file, **nothing})
             for j, cell in enumerate(plan.cells):
                 if cell.condition == name:
                     shot = common | _shot(plan, cell, i) | _said(plan, table, j, i)
                     if _attacked(plan, cell):
                         before = bare.get((cell.system, name))
                         shot["before"] = None if before is None else _said(plan, table, before, i)
-                    found.append(shot)
-    write_json(plan.job.folder.images_index, found)
+                    rows.append(shot)
+    write_json(plan.job.folder.images_index, rows)
 
 
 def _attacked(plan: Plan, cell: Cell) -> bool:

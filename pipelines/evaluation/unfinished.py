@@ -46,10 +46,14 @@ def so_far(folder: RunFolder) -> SoFar:
     Raises:
         RunError: it is no run folder, or an older version made it.
     """
-    told = read_json(folder.resolved)
+    resolved = read_json(folder.resolved)
     try:
-        cells, count, classes = [Cell(**cell) for cell in told["cells"]], int(told["chunks"]), told["classes"]
-        config, begun = Evaluate.model_validate(told["config"]), parse_summary(told["begun"])
+        cells, count, classes = (
+            [Cell(**cell) for cell in resolved["cells"]],
+            int(resolved["chunks"]),
+            resolved["classes"],
+        )
+        config, begun = Evaluate.model_validate(resolved["config"]), parse_summary(resolved["begun"])
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError):
         raise RunError(
             "is damaged, or was written by an older version",
@@ -59,10 +63,10 @@ def so_far(folder: RunFolder) -> SoFar:
     grid = make_grid(config)
     ends = Ends(folder, cells, begun.data.samples, config.chunk, config.stop)
     wanted = {cell.key: ends.of(cell.condition) for cell in cells}
-    found = {cell.key: _whole(folder, cell, wanted[cell.key] or count) for cell in cells}
-    done = [cell for cell in cells if len(found[cell.key]) == wanted[cell.key]]
-    measured = sum(len(found[cell.key]) for cell in cells)
-    summary = _figures(folder, config, _reduced(grid, done), done, found, _named(begun, done), classes, ends)
+    seals = {cell.key: _whole(folder, cell, wanted[cell.key] or count) for cell in cells}
+    done = [cell for cell in cells if len(seals[cell.key]) == wanted[cell.key]]
+    measured = sum(len(seals[cell.key]) for cell in cells)
+    summary = _figures(folder, config, _reduced(grid, done), done, seals, _named(begun, done), classes, ends)
     return SoFar(summary, len(cells), measured, sum(chunks or count for chunks in wanted.values()))
 
 
@@ -95,9 +99,9 @@ def _named(begun: RunSummary, done: Sequence[Cell]) -> RunSummary:
     """Return the summary with the systems, conditions and attacks that have figures."""
     return replace(
         begun,
-        systems=[each for each in begun.systems if each.name in {cell.system for cell in done}],
-        conditions=[each for each in begun.conditions if each.name in {cell.condition for cell in done}],
-        attacks=[each for each in begun.attacks if each.name in {cell.attack for cell in done}],
+        systems=[facts for facts in begun.systems if facts.name in {cell.system for cell in done}],
+        conditions=[facts for facts in begun.conditions if facts.name in {cell.condition for cell in done}],
+        attacks=[facts for facts in begun.attacks if facts.name in {cell.attack for cell in done}],
     )
 
 

@@ -95,16 +95,16 @@ class Bench:
         kept: dict[str, Tensor] = {}
         for k, batch in enumerate(batches):
             memory = folder.partial(key, number, k)
-            found = self._measure_batch(cell, samples, batch, clock, memory)
-            for i, row in zip(batch.members, found.rows, strict=True):
+            columns = self._measure_batch(cell, samples, batch, clock, memory)
+            for i, row in zip(batch.members, columns.rows, strict=True):
                 rows[i] = {"id": samples[i].id, "label": samples[i].truth} | row
             for i in set(self._shown_of(number)) & set(batch.members):
                 position, at = self.job.positions(number)[i], batch.members.index(i)
-                for role, images in found.images.items():
+                for role, images in columns.images.items():
                     seal.write(folder.image(role, key, position), encode_png(to_uint8(images[at])))
-            if found.attacked:
-                facts.append(found.attacked.facts)
-                kept |= {samples[i].id: found.attacked.images[j] for j, i in enumerate(batch.members)}
+            if columns.attacked:
+                facts.append(columns.attacked.facts)
+                kept |= {samples[i].id: columns.attacked.images[j] for j, i in enumerate(batch.members)}
         timing = json.dumps({"images": len(samples), "seconds": clock.seconds}, allow_nan=False)
         seal.write(folder.timing(key, number), timing.encode())
         if facts:

@@ -55,9 +55,9 @@ def costs(before: Runner, after: Runner, form: Form, images: SampleImages) -> di
         Plain data: ``images``, ``labels``, ``lost`` (mean accuracy over all conditions, before minus after;
         agreement is lost where there are no labels), ``lost_db`` (the same of PSNR), and ``conditions``.
     """
-    found: dict[str, Cost] = {"clean": Cost()}
+    by_condition: dict[str, Cost] = {"clean": Cost()}
     for name, clean, changed in _conditions(images, form):
-        cost = found.setdefault(name, Cost())
+        cost = by_condition.setdefault(name, Cost())
         for start in range(0, len(changed), BATCH):
             part = changed[start : start + BATCH]
             fed = batch(part, form.input.channels)
@@ -67,9 +67,9 @@ def costs(before: Runner, after: Runner, form: Form, images: SampleImages) -> di
         "images": len(images.measured),
         "from": images.origin,
         "labels": "the images' own" if images.labelled else "those of the fp32 file",
-        "lost": _mean_loss([cost.right for cost in found.values()]),
-        "lost_db": _mean_loss([pair for cost in found.values() for pair in cost.psnr.values()]),
-        "conditions": {name: _told(name, cost) for name, cost in found.items()},
+        "lost": _mean_loss([cost.right for cost in by_condition.values()]),
+        "lost_db": _mean_loss([pair for cost in by_condition.values() for pair in cost.psnr.values()]),
+        "conditions": {name: _told(name, cost) for name, cost in by_condition.items()},
     }
 
 

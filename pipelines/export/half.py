@@ -70,14 +70,16 @@ class _Change:
 
     def __init__(self, proto: onnx.ModelProto) -> None:
         self.graph = proto.graph
-        self.weights = {each.name: each for each in proto.graph.initializer}
+        self.weights = {initializer.name: initializer for initializer in proto.graph.initializer}
         typed = onnx.shape_inference.infer_shapes(proto).graph
         self.floats = {
             value.name
             for value in (*typed.value_info, *typed.input, *typed.output)
             if value.type.tensor_type.elem_type == TensorProto.FLOAT
         }
-        self.floats |= {n for n, each in self.weights.items() if each.data_type == TensorProto.FLOAT}
+        self.floats |= {
+            n for n, initializer in self.weights.items() if initializer.data_type == TensorProto.FLOAT
+        }
         self.twins: set[str] = set()
 
     def casts_before(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:

@@ -70,10 +70,10 @@ class _Change:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
-        self.weights = {each.name: each for each in graph.initializer}
+        self.weights = {initializer.name: initializer for initializer in graph.initializer}
         values = (*graph.value_info, *graph.input, *graph.output)
-        self.shapes = {each.name: each.type.tensor_type.shape.dim for each in values}
-        self.results = {each.name for each in graph.output}
+        self.shapes = {initializer.name: initializer.type.tensor_type.shape.dim for initializer in values}
+        self.results = {initializer.name for initializer in graph.output}
 
     def everywhere(self, rule: Rule) -> None:
         """Replace each node by what a rule makes of it."""

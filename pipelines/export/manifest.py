@@ -109,10 +109,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def write(folder: Path, file: str, model: bytes, told: Mapping[str, Any]) -> Path:
+def write(folder: Path, file: str, model: bytes, entry: Mapping[str, Any]) -> Path:
     """Put a verified file into its folder and note it in the manifest; each appears whole or not at all."""
     manifest = read_manifest(folder)
-    manifest["files"] = dict(sorted((manifest["files"] | {file: dict(told)}).items()))
+    manifest["files"] = dict(sorted((manifest["files"] | {file: dict(entry)}).items()))
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / file, model)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -159,10 +159,14 @@ def last_steps(proto: onnx.ModelProto, inside: frozenset[str]) -> set[str]:
 
 def _narrow(proto: onnx.ModelProto) -> set[str]:
     """Return the convolutions of so few channels that int8 takes longer than fp32: it has to gather them."""
-    channels = {each.name: each.dims[1] for each in proto.graph.initializer if len(each.dims) == 4}
+    channels = {
+        initializer.name: initializer.dims[1]
+        for initializer in proto.graph.initializer
+        if len(initializer.dims) == 4
+    }
     narrow = set()
     for node in proto.graph.node:
-        groups = {each.name: each.i for each in node.attribute}.get("group", 1)
+        groups = {initializer.name: initializer.i for initializer in node.attribute}.get("group", 1)
         if node.op_type == "Conv" and groups == 1 and channels.get(node.input[1], NARROW) < NARROW:
             narrow.add(node.name)
     return narrow

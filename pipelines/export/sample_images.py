@@ -105,13 +105,13 @@ def _split(source: Source, calibration: int, measured: int, *, own: bool, note: 
 
 def _read(source: Source, entries: Sequence[Entry], count: int) -> tuple[tuple[Sample, ...], list[Entry]]:
     """Return up to ``count`` images that can be read, and the entries that were not looked at."""
-    found: list[Sample] = []
+    samples: list[Sample] = []
     left = list(entries)
-    while left and len(found) < count:
-        wanted = count - len(found)
-        found += [s for s in source.read(left[:wanted]) if isinstance(s, Sample)]
+    while left and len(samples) < count:
+        wanted = count - len(samples)
+        samples += [s for s in source.read(left[:wanted]) if isinstance(s, Sample)]
         left = left[wanted:]
-    return tuple(found), left
+    return tuple(samples), left
 
 
 def corrupted(sample: Sample, corruption: Corruption) -> Sample:

@@ -139,11 +139,11 @@ def _output(graph: Graph, node: str, reach: Reach) -> Output:
 
 
 def _reaches(system: System) -> dict[str, Reach]:
-    found = {IMAGE: Reach()}
+    reaches = {IMAGE: Reach()}
     for step in system.graph.steps:
-        before = [found[name] for name in step.inputs]
-        found[step.name] = _reach(system, step, before)
-    return found
+        before = [reaches[name] for name in step.inputs]
+        reaches[step.name] = _reach(system, step, before)
+    return reaches
 
 
 def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:

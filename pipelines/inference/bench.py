@@ -231,9 +231,9 @@ def labels(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def fits(session: Session, height: int, width: int) -> bool:
     """Return True where a file takes images of this size."""
-    told = session.deployed.input
-    right = told.height in (None, height) and told.width in (None, width)
-    return right and min(height, width) >= told.minimum
+    taken = session.deployed.input
+    right = taken.height in (None, height) and taken.width in (None, width)
+    return right and min(height, width) >= taken.minimum
 
 
 def measure(

@@ -121,7 +121,7 @@ class Computer:
         except ClearsightError as error:
             return Computed(error=error)
 
-    def _merged(self, parts: list[Computed], given: Arrived) -> Computed:
+    def _merged(self, parts: list[Computed], arrived: Arrived) -> Computed:
         """Put the channels of an image together again as they were."""
         errors = [part.error for part in parts if part.error is not None]
         if errors:
@@ -131,7 +131,7 @@ class Computer:
             return parts[0]
         if len(parts) > 1:
             image = np.concatenate([part.image for part in parts if part.image is not None], axis=2)
-        elif given.image.pixels.shape[2] == 1 and image.shape[2] > 1:
+        elif arrived.image.pixels.shape[2] == 1 and image.shape[2] > 1:
             image = np.rint(image.mean(axis=2, keepdims=True)).astype(image.dtype)
         return Computed(parts[0].ranked, image)
 

@@ -213,10 +213,10 @@ class Inference:
 
     def _add_frames(self, block: Sequence[Arrived]) -> None:
         computed = self.computer(block)
-        for each in computed:
-            if each.error is not None:
-                raise each.error
-        self.sink.add([_row(*each) for each in zip(block, computed, strict=True)])
+        for frame in computed:
+            if frame.error is not None:
+                raise frame.error
+        self.sink.add([_row(*frame) for frame in zip(block, computed, strict=True)])
 
     def _restored_frames(self, item: Item, target: Path) -> tuple[str, ...]:
         rows: list[Row] = []

@@ -77,12 +77,12 @@ def wanted(deployed: Deployed, size: int | None) -> Want:
     Raises:
         ConfigError: a size that the file does not take.
     """
-    told = deployed.input
+    taken = deployed.input
     keep = deployed.output("logits") is None
     if size is None:
-        fixed = told.height is not None and told.width is not None and not keep
-        return Want(deployed, keep, (told.height or 0, told.width or 0) if fixed else None)
-    if told.height not in (None, size) or told.width not in (None, size) or size < told.minimum:
+        fixed = taken.height is not None and taken.width is not None and not keep
+        return Want(deployed, keep, (taken.height or 0, taken.width or 0) if fixed else None)
+    if taken.height not in (None, size) or taken.width not in (None, size) or size < taken.minimum:
         raise ConfigError(f"the file takes {sizes(deployed)}, not {size}x{size}", where="--size")
     return Want(deployed, keep, (size, size))
 
@@ -140,10 +140,10 @@ def arrived(name: str, image: StoredImage, want: Want, note: str = "", frame: in
 
 
 def _check(pixels: NDArray[Any], want: Want, name: str) -> None:
-    told = want.deployed.input
+    taken = want.deployed.input
     height, width = pixels.shape[:2]
-    fits = told.height in (None, height) and told.width in (None, width)
-    if not fits or min(height, width) < told.minimum:
+    fits = taken.height in (None, height) and taken.width in (None, width)
+    if not fits or min(height, width) < taken.minimum:
         raise DataError(
             f"has {width}x{height} pixels, the file takes {sizes(want.deployed)}",
             where=name,

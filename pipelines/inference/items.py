@@ -34,15 +34,15 @@ class Item:
         return is_video(self.source)
 
 
-def find(given: str, leave_out: Path | None) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
-    """Return the images and videos that ``given`` means, in the order of their names, or of the list.
+def find(source: str, leave_out: Path | None) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
+    """Return the images and videos that ``source`` means, in the order of their names, or of the list.
 
     Beside them it returns the files that are passed over, with reasons. Folders are searched to the bottom.
     Below folders and globs files are known by their ending, and hidden ones are not used; what is named by
     itself is taken whatever it is called. What a list names twice is taken once.
 
     Args:
-        given: a file, a folder, a glob, or ``-`` for a list on standard input: one path a line, or divided
+        source: a file, a folder, a glob, or ``-`` for a list on standard input: one path a line, or divided
             by zero bytes.
         leave_out: folder whose files are no input.
 
@@ -50,11 +50,11 @@ def find(given: str, leave_out: Path | None) -> tuple[tuple[Item, ...], tuple[Sk
         ConfigError: no glob.
         DataError: nothing is there.
     """
-    if given != LIST:
-        files = found(given, leave_out)
+    if source != LIST:
+        files = found(source, leave_out)
         return tuple(Item(files.root / name, name) for name in files.names), files.passed_over
     if not (items := _listed(sys.stdin.buffer.read())):
-        raise DataError("holds no images or videos", where=given)
+        raise DataError("holds no images or videos", where=source)
     return items, ()
 
 

@@ -194,9 +194,9 @@ class Session:
             restored |= zip(at.tolist(), self.as_given(self.run(part, batch)[output], part), strict=True)
         return [restored[at] for at in range(len(restored))]
 
-    def as_given(self, output: NDArray[Any], given: Images) -> NDArray[Any]:
+    def as_given(self, output: NDArray[Any], images: Images) -> NDArray[Any]:
         """Return images as the file gives them in layout and type of those that were given."""
-        if not isinstance(given, np.ndarray) or given.dtype == np.uint8:
+        if not isinstance(images, np.ndarray) or images.dtype == np.uint8:
             planes = output.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else output
             return to_uint8(planes) if output.dtype != np.uint8 else planes.transpose(0, 2, 3, 1)
         return output.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else output
@@ -204,36 +204,36 @@ class Session:
     def _output(self, gives: str) -> str:
         output = self.deployed.output(gives)
         if output is None:
-            kinds = ", ".join(each.gives for each in self.deployed.outputs)
+            kinds = ", ".join(declared.gives for declared in self.deployed.outputs)
             raise ConfigError(f"it gives no {gives}, only: {kinds}", where=str(self.path))
         return output.name
 
     def _taken(self, images: Images) -> NDArray[Any]:
         """Return images in the layout and type of the file."""
         described, where = self.deployed.input, str(self.path)
-        given = images if isinstance(images, np.ndarray) else _stacked(images, where)
-        deep = given.dtype != np.uint8
-        if given.ndim != 4 or (deep and not np.issubdtype(given.dtype, np.floating)):
+        batch = images if isinstance(images, np.ndarray) else _stacked(images, where)
+        deep = batch.dtype != np.uint8
+        if batch.ndim != 4 or (deep and not np.issubdtype(batch.dtype, np.floating)):
             raise ShapeError(
-                f"takes uint8 (n, h, w, c) or float (n, c, h, w), got {given.dtype} {given.shape}",
+                f"takes uint8 (n, h, w, c) or float (n, c, h, w), got {batch.dtype} {batch.shape}",
                 where=where,
                 hint="put a single image into a list",
             )
         if deep and described.dtype == "uint8":
             raise ShapeError(
-                f"takes uint8 (n, h, w, c), got {given.dtype}", where=where, hint="round to 0..255 first"
+                f"takes uint8 (n, h, w, c), got {batch.dtype}", where=where, hint="round to 0..255 first"
             )
-        if deep and not (given.size and given.min() >= 0 and given.max() <= 1):
+        if deep and not (batch.size and batch.min() >= 0 and batch.max() <= 1):
             raise ShapeError("takes float values in [0, 1]", where=where, hint="divide by 255")
-        if not deep and described.channels == 3 and given.shape[3] == 1:
-            given = np.repeat(given, 3, axis=3)
-        self._check_size(given.shape if deep else (len(given), given.shape[3], *given.shape[1:3]))
+        if not deep and described.channels == 3 and batch.shape[3] == 1:
+            batch = np.repeat(batch, 3, axis=3)
+        self._check_size(batch.shape if deep else (len(batch), batch.shape[3], *batch.shape[1:3]))
         if deep or described.dtype == "float32":
-            planes = given.astype(np.float32, copy=False) if deep else to_float(given)
+            planes = batch.astype(np.float32, copy=False) if deep else to_float(batch)
             return np.ascontiguousarray(
                 planes.transpose(0, 2, 3, 1) if described.layout == "NHWC" else planes
             )
-        return np.ascontiguousarray(given.transpose(0, 3, 1, 2) if described.layout == "NCHW" else given)
+        return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if described.layout == "NCHW" else batch)
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
         count, channels, height, width = shape
@@ -257,8 +257,8 @@ def sizes(deployed: Deployed) -> str:
 
 def _check(deployed: Deployed, session: ort.InferenceSession, where: str) -> None:
     """Compare the description of a file with its graph."""
-    inputs = {each.name: each for each in session.get_inputs()}
-    outputs = {each.name: each for each in session.get_outputs()}
+    inputs = {node.name: node for node in session.get_inputs()}
+    outputs = {node.name: node for node in session.get_outputs()}
     wrong = senseless(deployed) or _input_wrong(deployed, inputs) or _output_wrong(deployed, outputs)
     if wrong:
         raise ConfigError(
@@ -267,16 +267,16 @@ def _check(deployed: Deployed, session: ort.InferenceSession, where: str) -> Non
 
 
 def _input_wrong(deployed: Deployed, inputs: Mapping[str, Any]) -> str:
-    given = deployed.input
-    if list(inputs) != [given.name]:
-        return f"it names input '{given.name}', the graph has: {', '.join(inputs) or 'none'}"
-    node = inputs[given.name]
-    shape = [given.batch, given.channels, given.height, given.width]
-    if given.layout == "NHWC":
-        shape = [given.batch, given.height, given.width, given.channels]
+    described = deployed.input
+    if list(inputs) != [described.name]:
+        return f"it names input '{described.name}', the graph has: {', '.join(inputs) or 'none'}"
+    node = inputs[described.name]
+    shape = [described.batch, described.channels, described.height, described.width]
+    if described.layout == "NHWC":
+        shape = [described.batch, described.height, described.width, described.channels]
     real = [size if isinstance(size, int) else None for size in node.shape]
-    if node.type != TYPES.get(given.dtype) or real != shape:
-        return f"input is {node.type} {node.shape}, described as {given.dtype} {shape}"
+    if node.type != TYPES.get(described.dtype) or real != shape:
+        return f"input is {node.type} {node.shape}, described as {described.dtype} {shape}"
     return ""
 
 
@@ -285,29 +285,29 @@ def _output_wrong(deployed: Deployed, outputs: Mapping[str, Any]) -> str:
         return "it names no outputs"
     if not all(name.isprintable() for name in deployed.classes):
         return "names of classes are not text"
-    for each in deployed.outputs:
-        if each.name not in outputs:
-            return f"it names output '{each.name}' ({each.gives}), the graph has: {', '.join(outputs)}"
-        found = outputs[each.name]
-        if len(found.shape) != (2 if each.gives == "logits" else 4):
-            return f"output '{each.name}' is described as {each.gives}, but has shape {found.shape}"
-        count = found.shape[-1]
+    for output in deployed.outputs:
+        if output.name not in outputs:
+            return f"it names output '{output.name}' ({output.gives}), the graph has: {', '.join(outputs)}"
+        node = outputs[output.name]
+        if len(node.shape) != (2 if output.gives == "logits" else 4):
+            return f"output '{output.name}' is described as {output.gives}, but has shape {node.shape}"
+        count = node.shape[-1]
         if (
-            each.gives == "logits"
+            output.gives == "logits"
             and deployed.classes
             and isinstance(count, int)
             and count != len(deployed.classes)
         ):
-            return f"{len(deployed.classes)} classes are named, output '{each.name}' has {count}"
+            return f"{len(deployed.classes)} classes are named, output '{output.name}' has {count}"
     return ""
 
 
 def _stacked(images: Sequence[NDArray[Any]], where: str) -> NDArray[Any]:
-    layers = [each[:, :, None] if each.ndim == 2 else each for each in images]
-    shapes = {(each.shape, each.dtype) for each in layers}
-    if len(shapes) != 1 or any(each.ndim != 3 or each.dtype != np.uint8 for each in layers):
-        found = ", ".join(sorted(f"{kind} {shape}" for shape, kind in shapes)) or "nothing"
-        raise ShapeError(f"takes a list of uint8 (h, w, c) of one size, got {found}", where=where)
+    layers = [image[:, :, None] if image.ndim == 2 else image for image in images]
+    shapes = {(image.shape, image.dtype) for image in layers}
+    if len(shapes) != 1 or any(image.ndim != 3 or image.dtype != np.uint8 for image in layers):
+        got = ", ".join(sorted(f"{kind} {shape}" for shape, kind in shapes)) or "nothing"
+        raise ShapeError(f"takes a list of uint8 (h, w, c) of one size, got {got}", where=where)
     return np.stack(layers)
 
 

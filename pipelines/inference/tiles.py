@@ -59,31 +59,31 @@ def seams(
         window = image[first[0] : corner[0] + side + reach, first[1] : corner[1] + side + reach]
         if min(window.shape[:2]) < deployed.input.minimum:
             return ""
-        found = run(window)
+        arrays = run(window)
         starts = [at - begin for at, begin in zip(corner, first, strict=True)]
         cores.append(
             {
-                each.name: _core(found[each.name], starts, side * each.scale, each.scale)
-                for each in deployed.outputs
+                output.name: _core(arrays[output.name], starts, side * output.scale, output.scale)
+                for output in deployed.outputs
             }
         )
-    for each in outputs:
-        narrow, wide = cores[0][each.name], cores[1][each.name]
+    for output in outputs:
+        narrow, wide = cores[0][output.name], cores[1][output.name]
         most = TOLERANCE * (255 if narrow.dtype == np.uint8 else 65_535)
         if narrow.shape != wide.shape or np.abs(narrow.astype(float) - wide).max(initial=0) > most:
-            return each.name
+            return output.name
     return ""
 
 
-def _core(found: NDArray[Any], starts: list[int], side: int, scale: int) -> NDArray[Any]:
+def _core(image: NDArray[Any], starts: list[int], side: int, scale: int) -> NDArray[Any]:
     top, left = (start * scale for start in starts)
-    return found[top : top + side * scale, left : left + side * scale]
+    return image[top : top + side * scale, left : left + side * scale]
 
 
 def _grid(deployed: Deployed) -> tuple[int, int]:
     """Return the grid of corners and the halo that suit all outputs."""
-    step = math.lcm(*(each.multiple_of for each in deployed.outputs))
-    return step, up(max(each.halo or 0 for each in deployed.outputs), step)
+    step = math.lcm(*(output.multiple_of for output in deployed.outputs))
+    return step, up(max(output.halo or 0 for output in deployed.outputs), step)
 
 
 def in_tiles(
@@ -107,11 +107,11 @@ def in_tiles(
     columns = spans(width, side, halo=halo, step=step, least=least)
     whole: dict[str, NDArray[Any]] = {}
     for row, column in product(rows, columns):
-        found = run(image[row.first : row.last, column.first : column.last])
-        for each in deployed.outputs:
-            tile, scale = found[each.name], each.scale
-            if each.name not in whole:
-                whole[each.name] = np.empty((height * scale, width * scale, tile.shape[2]), tile.dtype)
+        arrays = run(image[row.first : row.last, column.first : column.last])
+        for output in deployed.outputs:
+            tile, scale = arrays[output.name], output.scale
+            if output.name not in whole:
+                whole[output.name] = np.empty((height * scale, width * scale, tile.shape[2]), tile.dtype)
             kept = tile[row.inside(scale), column.inside(scale)]
-            whole[each.name][row.target(scale), column.target(scale)] = kept
+            whole[output.name][row.target(scale), column.target(scale)] = kept
     return whole

@@ -84,13 +84,13 @@ class Metric(Spec):
         present = ~np.any([np.isnan(values) for values in chosen.values()], axis=0)
         if not present.any():
             return None
-        found = self.estimate({name: values[present] for name, values in chosen.items()}, rng)
-        if not np.isfinite((found.value, found.low, found.high)).all():
+        estimate = self.estimate({name: values[present] for name, values in chosen.items()}, rng)
+        if not np.isfinite((estimate.value, estimate.low, estimate.high)).all():
             raise DataError(
-                f"gives {found.value} [{found.low}, {found.high}], which is not finite",
+                f"gives {estimate.value} [{estimate.low}, {estimate.high}], which is not finite",
                 where=f"metric '{kind_of(self)}'",
             )
-        return found
+        return estimate
 
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Hook: return the estimate over at least one complete sample."""

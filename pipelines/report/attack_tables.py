@@ -209,7 +209,7 @@ def worst(figures: Figures) -> list[Worst]:
 
 def sides(figures: Figures) -> list[Side]:
     """Return each oblivious attack beside the strongest adaptive one of its kind and ball, by system."""
-    found: dict[tuple[str, str, str], Side] = {}
+    by_place: dict[tuple[str, str, str], Side] = {}
     for careless in figures.attacked:
         for knowing in figures.attacked:
             if figures.threat(careless) != "oblivious" or figures.threat(knowing) != "adaptive":
@@ -221,9 +221,9 @@ def sides(figures: Figures) -> list[Side]:
                     pair = [figures.cell(name, condition, attack) for attack in (careless, knowing)]
                     side = _side(figures, *pair)
                     place = (careless, condition, name)
-                    if side and (place not in found or side.difference > found[place].difference):
-                        found[place] = side
-    return list(found.values())
+                    if side and (place not in by_place or side.difference > by_place[place].difference):
+                        by_place[place] = side
+    return list(by_place.values())
 
 
 def _ball(figures: Figures, attack: str) -> tuple[str, str | None, float | None]:

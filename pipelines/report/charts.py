@@ -50,7 +50,7 @@ Point = tuple[float, float, float, float]
 
 def families(figures: Figures, attack: str) -> list[Family]:
     """Return a panel a corruption, by family; corruptions without figures are left out."""
-    found: dict[str, list[Panel]] = {}
+    by_family: dict[str, list[Panel]] = {}
     data = [(row, lines) for row in figures.rows() if (lines := _lines(figures, row, attack))]
     ticks = _ticks([p for _, lines in data for line in lines.values() for p in line])
     last = max(figures.severities(), default=5.0)
@@ -58,10 +58,10 @@ def families(figures: Figures, attack: str) -> list[Family]:
         name = f"c{figures.attacks.index(attack)}-{index}"
         with drawing_settings():
             svg = _panel(figures, lines, ticks, last, name, row.label)
-        found.setdefault(row.family, []).append(Panel(plain(row.label), svg))
-    if len(data) <= 2 * len(found):
-        return [Family("", [panel for panels in found.values() for panel in panels])] if data else []
-    return [Family(name, panels) for name, panels in found.items()]
+        by_family.setdefault(row.family, []).append(Panel(plain(row.label), svg))
+    if len(data) <= 2 * len(by_family):
+        return [Family("", [panel for panels in by_family.values() for panel in panels])] if data else []
+    return [Family(name, panels) for name, panels in by_family.items()]
 
 
 def key(figures: Figures, name: str = "k") -> list[Series]:
@@ -89,9 +89,9 @@ def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
     lines = {}
     for index, name in enumerate(figures.names):
         line = [
-            (severity, found.value, found.low, found.high)
+            (severity, estimate.value, estimate.low, estimate.high)
             for severity, condition in sorted(places.items())
-            if (found := value(figures.cell(name, condition, attack), figures.primary or ""))
+            if (estimate := value(figures.cell(name, condition, attack), figures.primary or ""))
         ]
         if not all(figures.conditions[places[point[0]]].clean for point in line):
             lines[index] = line

@@ -11,16 +11,16 @@ from clearsight.pipelines.runs.across import Across, Line
 
 
 def write_comparison(
-    path: Path, found: Across, lines: Sequence[Line], rules: Sequence[tuple[str, bool]]
+    path: Path, comparison: Across, lines: Sequence[Line], rules: Sequence[tuple[str, bool]]
 ) -> None:
     """Write the page, whole or not at all.
 
     Args:
         path: the HTML file.
-        found: the comparison.
+        comparison: the comparison.
         lines: those that are shown.
         rules: text of each rule, and whether it was broken.
     """
-    page = engine().get_template("compare.html").render(found=found, lines=lines, rules=rules)
+    page = engine().get_template("compare.html").render(found=comparison, lines=lines, rules=rules)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, page.encode("utf-8"))

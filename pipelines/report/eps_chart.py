@@ -38,14 +38,14 @@ Points = dict[float, Entry]
 
 def curves(figures: Figures) -> list[Curve]:
     """Return a curve for every kind, norm and threat that was measured at two sizes in one condition."""
-    found: list[Curve] = []
+    drawn: list[Curve] = []
     for condition in sorted(figures.conditions, key=lambda name: name != figures.clean):
         for same, attacks in _families(figures).items():
             every = {i: _line(figures, name, condition, attacks) for i, name in enumerate(figures.names)}
             lines = {i: line for i, line in every.items() if sum(eps > 0 for eps in line) > 1}
-            if lines and len(found) < MOST:
-                found.append(_curve(figures, condition, same, lines, f"e{len(found)}"))
-    return found
+            if lines and len(drawn) < MOST:
+                drawn.append(_curve(figures, condition, same, lines, f"e{len(drawn)}"))
+    return drawn
 
 
 def _families(figures: Figures) -> dict[tuple[str, str, str, str], list[str]]:

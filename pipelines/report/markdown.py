@@ -77,8 +77,12 @@ def _ratios(figures: Figures, groups: Sequence[GroupFigures]) -> list[str]:
     return [lead + _table(["system", "group", "mCE", "relative mCE"], rows)]
 
 
-def _ratio(found: Estimate | None) -> str:
-    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found else "–"
+def _ratio(estimate: Estimate | None) -> str:
+    return (
+        f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+        if estimate
+        else "–"
+    )
 
 
 def _attacked(figures: Figures, condition: str) -> str:

@@ -185,19 +185,19 @@ def _errors(figures: Figures, column: Column) -> dict[str, Found]:
     return found
 
 
-def _written(figures: Figures, head: Head, found: Mapping[str, Found]) -> dict[str, Cell]:
+def _written(figures: Figures, head: Head, column: Mapping[str, Found]) -> dict[str, Cell]:
     """Return the cells of a column, with the best marked, and those that are not clearly worse.
 
     Only figures that can be trusted compete. Where all are equal nothing is best.
     """
     sign = 1 if head.better == "higher" else -1
-    rivals = {name: figure for name, figure in found.items() if figure.trusted}
+    rivals = {name: figure for name, figure in column.items() if figure.trusted}
     if len({figure.value for figure in rivals.values()}) < 2:
-        return {name: _cell(figure, "") for name, figure in found.items()}
+        return {name: _cell(figure, "") for name, figure in column.items()}
     top = max(rivals, key=lambda name: sign * rivals[name].value)
     near = _near(figures, head, rivals, top)
     marks = {name: BEST if rivals[name].value == rivals[top].value else NEAR for name in {top, *near}}
-    return {name: _cell(figure, marks.get(name, "")) for name, figure in found.items()}
+    return {name: _cell(figure, marks.get(name, "")) for name, figure in column.items()}
 
 
 def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -> set[str]:
@@ -219,9 +219,9 @@ def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -
     return {name for name in others if rivals[name].low <= best.high and best.low <= rivals[name].high}
 
 
-def _cell(found: Found, mark: str) -> Cell:
-    interval = span(found.low, found.high, "accuracy")
-    return Cell(quantity(found.value, "accuracy", unit=False), interval, mark, found.flag, found.extra)
+def _cell(figure: Found, mark: str) -> Cell:
+    interval = span(figure.low, figure.high, "accuracy")
+    return Cell(quantity(figure.value, "accuracy", unit=False), interval, mark, figure.flag, figure.extra)
 
 
 def _training(system: SystemFacts) -> tuple[list[str], list[str], list[str]]:

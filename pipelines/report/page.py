@@ -44,7 +44,8 @@ def renew_report(run: Path) -> Path:
     """
     folder = RunFolder(run)
     seal = complete(folder)
-    for path in (folder.summary, folder.audit, folder.images_index, folder.gradients_index):
+    shown = (folder.summary, folder.config, folder.environment, folder.audit)
+    for path in (*shown, folder.images_index, folder.gradients_index):
         if seal.checksum(path):
             seal.read(path)
     return revouch(folder, write_report(run, seal))

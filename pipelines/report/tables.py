@@ -144,23 +144,25 @@ def _cut(part: list[Column]) -> list[list[Column]]:
 def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | None:
     entry = figures.entry(name, column)
     metric = figures.primary or "accuracy"
-    found = value(entry, metric)
-    if found is None:
+    estimate = value(entry, metric)
+    if estimate is None:
         return None
-    interval = span(found.low, found.high, metric)
-    return Box(quantity(found.value, metric), interval, gap(entry, reach), figures.flag(entry))
+    interval = span(estimate.low, estimate.high, metric)
+    return Box(quantity(estimate.value, metric), interval, gap(entry, reach), figures.flag(entry))
 
 
 def gap(entry: Entry | WorstCase | None, reach: float = 1.0) -> Gap | None:
     """Return the difference of an entry from the baseline; ``reach`` is the ruler's half width (a share)."""
-    found = versus(entry)
-    if found is None:
+    difference = versus(entry)
+    if difference is None:
         return None
-    ends = (found.low, found.high, found.difference)
+    ends = (difference.low, difference.high, difference.difference)
     places = [round(50 + 50 * max(-1.0, min(1.0, end / (reach or 1.0))), 1) for end in ends]
-    p = probability(found.p_adjusted if isinstance(found, Comparison) else None)
-    interval = point_span(found.low, found.high)
-    return Gap(points(found.difference), interval, found.verdict, SYMBOLS[found.verdict], p, *places)
+    p = probability(difference.p_adjusted if isinstance(difference, Comparison) else None)
+    interval = point_span(difference.low, difference.high)
+    return Gap(
+        points(difference.difference), interval, difference.verdict, SYMBOLS[difference.verdict], p, *places
+    )
 
 
 def heat(figures: Figures) -> list[HeatTable]:
@@ -187,12 +189,12 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
     condition = row.conditions.get(severity)
     entry = figures.cell(name, condition, attack) if condition else None
     metric = figures.primary or ""
-    found = value(entry, metric)
-    if found is None:
+    estimate = value(entry, metric)
+    if estimate is None:
         return None
-    level = f"{condition}: {display_of(metric).label} {quantity(found.value, metric)}"
+    level = f"{condition}: {display_of(metric).label} {quantity(estimate.value, metric)}"
     flag = figures.flag(entry)
-    interval = span(found.low, found.high, metric)
+    interval = span(estimate.low, estimate.high, metric)
     hint = f"{level} ({interval})" if interval else level
     hint += f"; {flag}" if flag else ""
     if figures.others:
@@ -202,8 +204,8 @@ def _heat(figures: Figures, name: str, attack: str, row: Row, severity: float) -
         strength = min(1.0, abs(measured.difference) / FULL)
         hint += f"; difference {difference.text} points ({difference.interval}), p = {difference.p}"
         return Heat(difference.text, difference.verdict, difference.symbol, round(strength, 2), hint, flag)
-    strength = min(1.0, max(0.0, found.value)) if metric == "accuracy" else 0.0
-    return Heat(quantity(found.value, metric, unit=False), "level", "", round(strength, 2), hint, flag)
+    strength = min(1.0, max(0.0, estimate.value)) if metric == "accuracy" else 0.0
+    return Heat(quantity(estimate.value, metric, unit=False), "level", "", round(strength, 2), hint, flag)
 
 
 def measures(figures: Figures) -> list[Measure]:
@@ -223,14 +225,14 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
     used: set[int] = set()
     for name in figures.names:
         entries = [figures.entry(name, column) for column in columns]
-        found = [value(entry, metric) for entry in entries]
-        if not any(found):
+        estimates = [value(entry, metric) for entry in entries]
+        if not any(estimates):
             continue
-        used |= {index for index, item in enumerate(found) if item}
-        sources |= {item.source for item in found if isinstance(item, Ratio) and item.source}
+        used |= {index for index, item in enumerate(estimates) if item}
+        sources |= {item.source for item in estimates if isinstance(item, Ratio) and item.source}
         before = [value(entry, f"{metric}_in") for entry in entries]
         flags = [figures.flag(entry) for entry in entries]
-        rows.append((name, [_pair(*cell, metric) for cell in zip(found, before, flags, strict=True)]))
+        rows.append((name, [_pair(*cell, metric) for cell in zip(estimates, before, flags, strict=True)]))
     if not used:
         return None
     form = display_of(metric)
@@ -244,15 +246,15 @@ def _measure(figures: Figures, metric: str, attack: str, columns: list[Column]) 
 
 
 def _pair(
-    found: Estimate | None, before: Estimate | None, flag: str, metric: str
+    estimate: Estimate | None, before: Estimate | None, flag: str, metric: str
 ) -> tuple[str, list[str], str]:
     """Return a value, the lines below it (its interval, what the corrupted image had), and its flag."""
-    if found is None:
+    if estimate is None:
         return NONE, [], ""
-    below = [span(found.low, found.high, metric)]
+    below = [span(estimate.low, estimate.high, metric)]
     if before is not None:
         below.append(f"before: {quantity(before.value, metric, unit=False)}")
-    return quantity(found.value, metric, unit=False), [line for line in below if line], flag
+    return quantity(estimate.value, metric, unit=False), [line for line in below if line], flag
 
 
 def costs(figures: Figures) -> list[dict[str, Any]]:
@@ -291,16 +293,16 @@ def every_cell(figures: Figures) -> list[dict[str, Any]]:
     metric = figures.primary or "accuracy"
     rows = []
     for cell in figures.cells:
-        found = value(cell, metric)
+        estimate = value(cell, metric)
         rows.append(
             {
                 "system": cell.system,
                 "condition": cell.condition,
                 "attack": cell.attack,
                 "n": f"{cell.n:,}",
-                "value": quantity(found.value if found else None, metric, unit=False),
+                "value": quantity(estimate.value if estimate else None, metric, unit=False),
                 "flag": figures.flag(cell),
-                "interval": span(found.low, found.high, metric) if found else "",
+                "interval": span(estimate.low, estimate.high, metric) if estimate else "",
                 "gap": gap(cell),
                 "changed": _changed(versus(cell)),
             }
@@ -308,8 +310,8 @@ def every_cell(figures: Figures) -> list[dict[str, Any]]:
     return rows
 
 
-def _changed(found: Difference | None) -> str:
-    return f"+{found.gained} \u2212{found.lost}" if isinstance(found, Comparison) else ""
+def _changed(difference: Difference | None) -> str:
+    return f"+{difference.gained} \u2212{difference.lost}" if isinstance(difference, Comparison) else ""
 
 
 def column_title(column: Column, attack: str, figures: Figures) -> str:

@@ -56,11 +56,11 @@ class Journal:
 
     def _read(self, head: dict[str, Any]) -> None:
         first, *others = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-        found = _parsed(first)
-        if found.get("key") != head["key"]:
-            told = found.get("with")
-            words = ",".join(map(str, told)) if isinstance(told, list) else "?"
-            noise = f" --sigma {found['sigma']}" if found.get("sigma") else ""
+        written = _parsed(first)
+        if written.get("key") != head["key"]:
+            chain = written.get("with")
+            words = ",".join(map(str, chain)) if isinstance(chain, list) else "?"
+            noise = f" --sigma {written['sigma']}" if written.get("sigma") else ""
             raise ConfigError(
                 f"holds images that were restored otherwise (--with {words}{noise})",
                 where=str(self.path.parent),

@@ -47,22 +47,22 @@ class Plan:
     passed_over: tuple[Skipped, ...] = ()
 
 
-def read_plan(given: str, out: Path) -> Plan:
-    """Find the images and videos that ``given`` means, and name their results.
+def read_plan(source: str, out: Path) -> Plan:
+    """Find the images and videos that ``source`` means, and name their results.
 
     Names below a folder (or below the fixed part of a glob) are kept. Files are known by their ending; the
     others and hidden ones are passed over, and those below ``out`` are left out.
 
     Args:
-        given: a file, a folder (searched to the bottom), or a glob.
+        source: a file, a folder (searched to the bottom), or a glob.
         out: file or folder for a file, folder otherwise.
 
     Raises:
         DataError: nothing is there.
         ConfigError: an input would be overwritten, or ``out`` is of the wrong kind.
     """
-    path = expanded(given)
-    plan = _single(path, out) if path.is_file() else _many(given, out)
+    path = expanded(source)
+    plan = _single(path, out) if path.is_file() else _many(source, out)
     protect((item.source for item in plan.items), (item.target for item in plan.items), "give another OUT")
     return plan
 
@@ -80,13 +80,13 @@ def _single(path: Path, out: Path) -> Plan:
     return Plan((Item(path, out, path.name),), None)
 
 
-def _many(given: str, out: Path) -> Plan:
+def _many(source: str, out: Path) -> Plan:
     if out.is_file() or (not out.exists() and out.suffix.lower() in KNOWN):
         raise ConfigError("has to be a folder, because several files go there", where=str(out))
-    folder, _ = split(given)
+    folder, _ = split(source)
     if folder.is_dir() and out.resolve() == folder.resolve():
         raise ConfigError("OUT is the folder of the inputs", where=str(out), hint="give another folder")
-    files = found(given, out)
+    files = found(source, out)
     targets: dict[str, str] = {}
     taken = set(files.names)
     for name in files.names:

@@ -66,13 +66,13 @@ def slopes(
     few = 0.02 + 0.96 * (few + 2.0 * DITHER * noise).clamp(0, 1)
     with torch.no_grad():
         values = system.trace(few, streams=own if system.stochastic else None)
-    found: dict[str, GradientAgreement] = {}
+    agreements: dict[str, GradientAgreement] = {}
     for step in system.graph.steps:
         exact = step.spec.gradient is Gradient.EXACT and step.part_name not in path.broken
-        if exact and len(step.inputs) == 1 and step.part_name not in found:
+        if exact and len(step.inputs) == 1 and step.part_name not in agreements:
             drawn = [stream.at(step.name) for stream in own]
-            found[step.part_name] = _slope(system.part(step.part_name), values[step.inputs[0]], drawn)
-    return found
+            agreements[step.part_name] = _slope(system.part(step.part_name), values[step.inputs[0]], drawn)
+    return agreements
 
 
 def _slope(part: Part[Any], x: Tensor, streams: Sequence[Rng]) -> GradientAgreement:

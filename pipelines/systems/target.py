@@ -86,10 +86,10 @@ class SystemTarget:
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         """Return logits; see `clearsight.defend.target.Target`."""
         with torch.no_grad():
-            found = torch.stack([self._forward(x, rows) for _ in range(self._repeats)]).mean(0)
+            mean = torch.stack([self._forward(x, rows) for _ in range(self._repeats)]).mean(0)
         if self.view == "labels":
-            return nn.functional.one_hot(found.argmax(1), found.shape[1]).to(found.dtype)
-        return found
+            return nn.functional.one_hot(mean.argmax(1), mean.shape[1]).to(mean.dtype)
+        return mean
 
     def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> GradientOutput:
         """Return logits, losses and gradients; see `clearsight.defend.target.Target`."""
@@ -115,13 +115,13 @@ class SystemTarget:
     def recall(self, step: str) -> dict[str, Tensor] | None:
         """Return what `remember` kept under this name, and set the counters as they were then."""
         prefix = f"{step}/"
-        found = {name.removeprefix(prefix): t for name, t in self._kept.items() if name.startswith(prefix)}
-        if not found:
+        tensors = {name.removeprefix(prefix): t for name, t in self._kept.items() if name.startswith(prefix)}
+        if not tensors:
             return None
-        self.queries, self.backwards, self._draws = (found.pop(f"#{i}") for i in range(3))
-        self.zero = found.pop("#3")
-        self.members = json.loads(bytes(found.pop("#4").tolist()))
-        return found
+        self.queries, self.backwards, self._draws = (tensors.pop(f"#{i}") for i in range(3))
+        self.zero = tensors.pop("#3")
+        self.members = json.loads(bytes(tensors.pop("#4").tolist()))
+        return tensors
 
     def remember(self, step: str, **tensors: Tensor) -> None:
         """Keep tensors and counters, so that a killed run continues after this step."""

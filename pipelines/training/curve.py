@@ -79,9 +79,14 @@ def from_facts(facts: Mapping[str, Any]) -> Check:
 
 
 def write_curve(
-    folder: Path, name: str, checks: Sequence[Check], ends: Mapping[str, Mapping[str, Any]] | None = None
+    folder: Path,
+    name: str,
+    checks: Sequence[Check],
+    ends: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    chart: bool = True,
 ) -> None:
-    """Write ``curve.json`` and ``curve.svg``; each is there whole or not at all.
+    """Write ``curve.json`` and its chart ``curve.svg``; each is there whole or not at all.
 
     Args:
         folder: run folder.
@@ -89,8 +94,9 @@ def write_curve(
         checks: oldest first.
         ends: after training: ``best`` and ``last``, each with the figures of the parts as the weights are
             stored.
+        chart: draw it anew.
     """
     told = {"name": name, "checks": [check.facts() for check in checks]} | dict(ends or {})
     replace_file(folder / NUMBERS, (json.dumps(told, indent=1, allow_nan=False) + "\n").encode())
-    if checks:
+    if checks and chart:
         replace_file(folder / CHART, drawn(told).encode())

@@ -103,8 +103,8 @@ def _lines(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
     """Return name -> points: natural and robust accuracy, or the figure of every condition."""
     lines: dict[str, list[Point]] = {}
     for check in checks:
-        for name, told, key in _figures(check["validation"]):
-            lines.setdefault(name, []).append((check["epoch"], told[key], told["low"], told["high"]))
+        for name, score, key in _figures(check["validation"]):
+            lines.setdefault(name, []).append((check["epoch"], score[key], score["low"], score["high"]))
     return lines
 
 
@@ -130,5 +130,5 @@ def _tested(curve: Mapping[str, Any]) -> str:
 
 
 def _spoken(name: str, lines: Mapping[str, Sequence[Point]]) -> str:
-    told = "; ".join(f"{key} {line[0][1]:.4g} to {line[-1][1]:.4g}" for key, line in lines.items())
-    return f"{name}, validation over epochs: {told}"
+    ranges = "; ".join(f"{key} {line[0][1]:.4g} to {line[-1][1]:.4g}" for key, line in lines.items())
+    return f"{name}, validation over epochs: {ranges}"

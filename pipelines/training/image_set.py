@@ -78,11 +78,11 @@ def decode(source: Source, entries: Sequence[Entry]) -> ImageSet:
     digests = source.digests(entries)
     for start in range(0, len(entries), CHUNK):
         part = slice(start, start + CHUNK)
-        for found in source.read(entries[part], digests[part]):
-            if isinstance(found, Sample):
-                samples.append(found)
+        for entry in source.read(entries[part], digests[part]):
+            if isinstance(entry, Sample):
+                samples.append(entry)
             else:
-                skipped.append(found)
+                skipped.append(entry)
     where = kind_of(source)
     if not samples:
         raise DataError("no image can be read", where=where, hint=skipped[0].reason if skipped else "")

@@ -40,6 +40,9 @@ from clearsight.restore.sense_base import SenseSpec
 
 SAVE_SECONDS = 10.0
 """Between checkpoints, beside those after checks; longer where writing one takes over a fifth of a second."""
+CHART_SECONDS = 10.0
+"""From one drawing of the curve to the next: it takes a quarter of a second, more than a check of a small
+network does. The last is drawn when the weights are written."""
 CHECKPOINT = "checkpoint.safetensors"
 SKIPPED = "skipped.json"
 """Images that could not be used, by part; empty where all could."""
@@ -138,6 +141,7 @@ class _Loop:
         self.batch = min(config.batch, self.size)
         self.per_epoch = self.size // self.batch
         self.state = self._fresh()
+        self.charted = 0.0
         self.order: tuple[int, torch.Tensor] = (-1, torch.empty(0, dtype=torch.int64))
         if path.is_file():
             self.state.resume(path, task.fingerprint)
@@ -187,6 +191,7 @@ class _Loop:
         state = self.state
         began, before = perf_counter(), state.elapsed
         saved, pause = began, SAVE_SECONDS
+        self.charted = began
         while self.share < 1.0:
             loss, rate = self._step()
             state.step += 1
@@ -257,11 +262,11 @@ class _Loop:
     def _check(self) -> Score:
         """Measure the validation part; keep the weights if they are the best so far; record it."""
         state = self.state
-        found = self.task.score(state.model, "validation", state=state.candidate())
+        score = self.task.score(state.model, "validation", state=state.candidate())
         state.checked = int(self.share * self.config.checks)
-        better = state.best_rank is None or found.rank > state.best_rank
+        better = state.best_rank is None or score.rank > state.best_rank
         if better:
-            state.best_rank = found.rank
+            state.best_rank = score.rank
             state.best = {name: value.detach().clone() for name, value in state.candidate().items()}
         stretch = state.stretch
         state.curve.append(
@@ -273,14 +278,17 @@ class _Loop:
                 loss=stretch.loss / stretch.steps if stretch.steps else None,
                 passes=state.whole.passes,
                 back_propagations=stretch.an_image(self.batch),
-                rank=found.rank,
-                validation=found.figure(),
+                rank=score.rank,
+                validation=score.figure(),
                 best=better,
             )
         )
         state.stretch = Counts()
-        write_curve(self.path.parent, self.config.name, state.curve)
-        return found
+        chart = perf_counter() - self.charted > CHART_SECONDS
+        write_curve(self.path.parent, self.config.name, state.curve, chart=chart)
+        if chart:
+            self.charted = perf_counter()
+        return score
 
 
 def _take_over(model: nn.Module, weights: str) -> None:

@@ -15,8 +15,8 @@ def optimiser(parameters: Iterable[nn.Parameter], how: SGD | AdamW) -> torch.opt
     """Return the optimiser of a network; parameters with one axis (norms, biases) do not decay."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": how.decay},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
+        {"params": [weight for weight in trained if weight.ndim > 1], "weight_decay": how.decay},
+        {"params": [weight for weight in trained if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(how, AdamW):

@@ -70,14 +70,14 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
         time = speed(model, channels=model.facts.channels[-1], device=device)
     elif isinstance(model, Sense):
         time = speed(model, device=device)
-    told = card(config, task, scores, last=last, state=state, device=device, time=time)
+    facts = card(config, task, scores, last=last, state=state, device=device, time=time)
     folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
     if isinstance(model, RestoreThenClassify):
-        told["through"] = {
+        facts["through"] = {
             "note": "trained and measured behind these restorers, in this order: send images through them",
-            "restorers": publish_restorers(model, best, folder, told),
+            "restorers": publish_restorers(model, best, folder, facts),
         }
-    weights = save(folder, network_of(model, best), told)
+    weights = save(folder, network_of(model, best), facts)
     return Trained(weights, place, scores, last, state.step, state.elapsed, task.skipped, task.passed_over)
 
 

@@ -110,7 +110,7 @@ def score_recognition(
         state: weights to measure in place of the model's own.
         side: look at the centre of so many pixels; None: at the whole.
     """
-    found = Recognised()
+    score = Recognised()
     channels = model.facts.channels[-1]
     with evaluated(model, state):
         for row, name in enumerate(photos.ids):
@@ -121,13 +121,13 @@ def score_recognition(
                 restored = model.restored(pair.degraded)
                 refuse_non_finite(restored, "what the model gives is", [name], where=condition, hint=DIVERGED)
                 restored = restored.clamp(0.0, 1.0)
-                found.decibels.setdefault(condition, []).append(float(psnr(restored, pair.target)))
-                for images, told in ((restored, found.agreed), (pair.degraded, found.before)):
+                score.decibels.setdefault(condition, []).append(float(psnr(restored, pair.target)))
+                for images, told in ((restored, score.agreed), (pair.degraded, score.before)):
                     told.setdefault(condition, []).extend(
                         _class(recogniser, images, name) == answer
                         for recogniser, answer in zip(recognisers, answers, strict=True)
                     )
-    return found
+    return score
 
 
 def _class(recogniser: Classifier, images: Tensor, name: str) -> int:

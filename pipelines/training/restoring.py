@@ -94,7 +94,7 @@ def score_restorer(
     Raises:
         DataError: a restored photograph holds values that are not finite.
     """
-    found = Restored()
+    score = Restored()
     channels = model.facts.channels[-1]
     with evaluated(model, state):
         for row, name in enumerate(photos.ids):
@@ -104,11 +104,11 @@ def score_restorer(
                 restored = model.restored(pair.degraded, pair.sigma)
                 refuse_non_finite(restored, "what the model gives is", [name], where=condition, hint=DIVERGED)
                 restored = restored.clamp(0.0, 1.0)
-                found.after.setdefault(condition, []).append(float(psnr(restored, pair.target)))
+                score.after.setdefault(condition, []).append(float(psnr(restored, pair.target)))
                 if pair.degraded.shape == pair.target.shape:
                     before = psnr(pair.degraded.clamp(0.0, 1.0), pair.target)
-                    found.before.setdefault(condition, []).append(float(before))
-    return found
+                    score.before.setdefault(condition, []).append(float(before))
+    return score
 
 
 class Restoring(TrainingTask):

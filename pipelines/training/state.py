@@ -87,8 +87,8 @@ class State:
         Raises:
             RunError: it is damaged, or the data are not those it was made with.
         """
-        found = read(path)
-        if found.facts.get("data") != fingerprint:
+        checkpoint = read(path)
+        if checkpoint.facts.get("data") != fingerprint:
             raise RunError(
                 "the training data have changed since this checkpoint",
                 where=str(path),
@@ -96,17 +96,17 @@ class State:
             )
         try:
             for name, each in self.optimisers.items():
-                self.networks[name].load_state_dict(found.tensors[f"network.{name}"])
-                restore(each, found.tensors.get(f"optimiser.{name}", {}))
+                self.networks[name].load_state_dict(checkpoint.tensors[f"network.{name}"])
+                restore(each, checkpoint.tensors.get(f"optimiser.{name}", {}))
             if self.average:
-                self.average.load(found.tensors["average"], int(found.facts["average_steps"]))
-            self.step, self.elapsed = int(found.facts["step"]), float(found.facts["elapsed"])
-            self.checked, self.best = int(found.facts["checked"]), found.tensors.get("best")
-            rank = found.facts["best_rank"]
+                self.average.load(checkpoint.tensors["average"], int(checkpoint.facts["average_steps"]))
+            self.step, self.elapsed = int(checkpoint.facts["step"]), float(checkpoint.facts["elapsed"])
+            self.checked, self.best = int(checkpoint.facts["checked"]), checkpoint.tensors.get("best")
+            rank = checkpoint.facts["best_rank"]
             # Checkpoints written before the curve was kept have none of these three.
-            self.curve = [from_facts(each) for each in found.facts.get("curve", [])]
-            self.whole = Counts(**found.facts.get("whole", {}))
-            self.stretch = Counts(**found.facts.get("stretch", {}))
+            self.curve = [from_facts(each) for each in checkpoint.facts.get("curve", [])]
+            self.whole = Counts(**checkpoint.facts.get("whole", {}))
+            self.stretch = Counts(**checkpoint.facts.get("stretch", {}))
             self.best_rank = (float(rank[0]), float(rank[1])) if rank else None
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise RunError(

@@ -34,14 +34,14 @@ class OnnxRestorer(OnnxPart, RestorerSpec):
         import torch
 
         network = self.network()
-        told = network.input
-        height, width = (size or max(TRIAL, told.minimum) for size in (told.height, told.width))
-        out = network(torch.zeros(1, told.channels, height, width))
+        taken = network.input
+        height, width = (size or max(TRIAL, taken.minimum) for size in (taken.height, taken.width))
+        out = network(torch.zeros(1, taken.channels, height, width))
         scale = out.shape[2] // height
-        if scale < 1 or tuple(out.shape[1:]) != (told.channels, height * scale, width * scale):
+        if scale < 1 or tuple(out.shape[1:]) != (taken.channels, height * scale, width * scale):
             raise ConfigError(
-                f"gives {tuple(out.shape)} for {(1, told.channels, height, width)}, not images enlarged by a"
+                f"gives {tuple(out.shape)} for {(1, taken.channels, height, width)}, not images enlarged by a"
                 " whole number",
                 where=self.place,
             )
-        return RestorerFacts(scale=scale, channels=(told.channels,), minimum=told.minimum)
+        return RestorerFacts(scale=scale, channels=(taken.channels,), minimum=taken.minimum)

@@ -140,16 +140,16 @@ def _state(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         # weights_only: torch's reader accepts tensors and plain containers and refuses everything else; the
         # known hole in it (CVE-2025-32434) is closed in torch 2.6, the oldest that is allowed here.
-        found = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+        state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except (SafetensorError, UnpicklingError, EOFError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"cannot read it: {first_line(error)}",
             where=str(path),
             hint="the file is damaged, or holds more than tensors: save its state dict as .safetensors",
         ) from None
-    if not isinstance(found, dict):
-        raise WeightsError(f"holds a {type(found).__name__}, not a state dict", where=str(path))
-    return found
+    if not isinstance(state, dict):
+        raise WeightsError(f"holds a {type(state).__name__}, not a state dict", where=str(path))
+    return state
 
 
 def _usable(descriptor: Any, spandrel: ModuleType, path: Path) -> None:

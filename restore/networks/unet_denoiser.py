@@ -35,15 +35,15 @@ class UNetDenoiser(nn.Module):
         self.blind = blind
         widths = [width * 2**level for level in range(LEVELS)]
         self.head = _convolution(4 * channels + (0 if blind else 1), width)
-        self.down = nn.ModuleList(_stage(each, blocks) for each in widths[:-1])
+        self.down = nn.ModuleList(_stage(features, blocks) for features in widths[:-1])
         self.shrink = nn.ModuleList(
-            nn.Conv2d(each, 2 * each, 2, stride=2, bias=False) for each in widths[:-1]
+            nn.Conv2d(features, 2 * features, 2, stride=2, bias=False) for features in widths[:-1]
         )
         self.body = _stage(widths[-1], blocks)
         self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(2 * each, each, 2, stride=2, bias=False) for each in widths[:-1]
+            nn.ConvTranspose2d(2 * features, features, 2, stride=2, bias=False) for features in widths[:-1]
         )
-        self.up = nn.ModuleList(_stage(each, blocks) for each in widths[:-1])
+        self.up = nn.ModuleList(_stage(features, blocks) for features in widths[:-1])
         self.tail = _convolution(width, 4 * channels)
 
     def forward(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:

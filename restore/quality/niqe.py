@@ -51,10 +51,10 @@ def niqe(x: Tensor) -> Tensor:
         DataError: an image holds values that are not finite.
     """
     mean, covariance = _parameters()
-    found = features(x)[0]
-    ours = found.mean(dim=1)
-    apart = found - ours[:, None]
-    spread = apart.transpose(1, 2) @ apart / max(found.shape[1] - 1, 1)
+    statistics = features(x)[0]
+    ours = statistics.mean(dim=1)
+    apart = statistics - ours[:, None]
+    spread = apart.transpose(1, 2) @ apart / max(statistics.shape[1] - 1, 1)
     away = (ours - mean.to(x.device))[:, :, None]
     pooled = (spread + covariance.to(x.device)) / 2
     squared: Tensor = (away * torch.linalg.solve(pooled, away)).sum(dim=(1, 2))

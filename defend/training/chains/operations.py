@@ -138,9 +138,9 @@ def warp(images: Tensor, matrices: Tensor) -> Tensor:
     x = torch.arange(width, device=images.device, dtype=torch.float32) + 0.5
     y = torch.arange(height, device=images.device, dtype=torch.float32) + 0.5
     spots = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 2)
-    found = spots @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
+    sources = spots @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
     size = torch.tensor([width, height], device=images.device, dtype=torch.float32)
-    inside = ((found >= 0) & (found < size)).all(2).view(-1, 1, height, width)
-    grid = (found / size * 2.0 - 1.0).view(-1, height, width, 2)
+    inside = ((sources >= 0) & (sources < size)).all(2).view(-1, 1, height, width)
+    grid = (sources / size * 2.0 - 1.0).view(-1, height, width, 2)
     moved = grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return torch.where(inside, (moved + 0.5).floor(), 0.0).to(torch.uint8)
