@@ -6,12 +6,12 @@ from pathlib import Path
 
 from clearsight.data.home import replace_file
 from clearsight.pipelines.report.templates import engine
-from clearsight.pipelines.report.words import SYMBOLS, point_span, points
+from clearsight.pipelines.report.words import point_span, points
 from clearsight.pipelines.runs.tuned import Tuned
 
 
 def write_tuned(path: Path, found: Tuned) -> None:
     """Write the page, whole or not at all."""
     page = engine().get_template("tune.html")
-    filled = page.render(found=found, symbols=SYMBOLS, points=points, point_span=point_span)
+    filled = page.render(found=found, points=points, point_span=point_span)
     replace_file(path, filled.encode("utf-8"))
