@@ -27,7 +27,7 @@ from clearsight.pipelines.runs.tuned import Judged, Round, Tuned
 from clearsight.pipelines.tuning.candidates import ALONE, Candidate, candidate, candidates
 from clearsight.pipelines.tuning.front import Scored, front, kept
 from clearsight.pipelines.tuning.recipe import recipe
-from clearsight.pipelines.tuning.rounds import Measured, measured, part_times
+from clearsight.pipelines.tuning.rounds import Measured, Numbers, measured, part_times
 from clearsight.pipelines.tuning.sides import part_of, refuse_test_images
 
 RESULT, RECIPE, PAGE = "result.json", "best.yaml", "report.html"
@@ -43,16 +43,23 @@ class Machine:
     on_progress: Progress | None
 
     def measured(
-        self, config: Tune, name: str, chosen: Sequence[Candidate], *, take: int | None, judging: bool
+        self,
+        config: Tune,
+        name: str,
+        chosen: Sequence[Candidate],
+        *,
+        take: int | None,
+        judging: bool,
+        whole: bool,
     ) -> Measured:
-        """Run candidates on one side of the images."""
+        """Run candidates on one side of the images; ``whole``: every image under all conditions."""
         return measured(
             config,
             name,
             chosen,
             part_of(config, judging=judging, take=take),
             root=self.root / "runs",
-            whole=judging,
+            whole=whole,
             workers=self.workers,
             device=self.device,
             on_progress=self.on_progress,
@@ -90,8 +97,8 @@ def tune(
     if text is not None:
         replace_file(folder / "config.yaml", text.encode())
     machine = Machine(folder, workers, device, on_progress)
-    rounds, best = _search(config, space, machine)
-    chosen = _chosen(config, best)
+    rounds, best, last = _search(config, space, machine)
+    chosen = choose(front(best), {name: last.of(name, config) for name in last.right}, config.most_ms)
     beside = [
         candidate(config, chain, None, place=len(space) + i, name=name)
         for i, (name, chain) in enumerate(config.beside.items())
@@ -100,7 +107,7 @@ def tune(
     judged_on = [space[0], *(each for each in finalists if each.name != ALONE)]
     taken = {each.name for each in judged_on}
     judged_on += [each for each in beside if each.name not in taken]
-    found = machine.measured(config, "judge", judged_on, take=config.judged, judging=True)
+    found = machine.measured(config, "judge", judged_on, take=config.judged, judging=True, whole=True)
     judged = _judged(config, found, judged_on, searched={each.candidate.name: each for each in best})
     verdict = next(each for each in judged if each.name == chosen.name)
     if verdict.change == "hurts":
@@ -125,8 +132,10 @@ def tune(
     return out
 
 
-def _search(config: Tune, space: Sequence[Candidate], machine: Machine) -> tuple[list[Round], list[Scored]]:
-    """Return what every round did, and the Pareto front of the last one."""
+def _search(
+    config: Tune, space: Sequence[Candidate], machine: Machine
+) -> tuple[list[Round], list[Scored], Measured]:
+    """Return what every round did, the finalists under all conditions, and the run of that."""
     there = len(part_of(config, judging=False, take=None).index().entries)
     if there < config.first:
         raise DataError(
@@ -139,31 +148,76 @@ def _search(config: Tune, space: Sequence[Candidate], machine: Machine) -> tuple
     times: Mapping[str, float] = {}
     while True:
         number = len(rounds) + 1
-        found = machine.measured(config, f"round-{number}", left, take=images, judging=False)
+        found = machine.measured(config, f"round-{number}", left, take=images, judging=False, whole=False)
         times = times or part_times(found)
-        scored = [
-            Scored(
-                each,
-                significant(float(np.mean(found.of(each.name, config)))),
-                significant(sum(times[part] for part in each.parts)),
-            )
-            for each in left
-        ]
+        scored = _scored(config, found, left, times)
         last = len(left) <= config.finalists or images >= there
         best = (
             front(scored) if last else kept(scored, max(config.finalists, -(-len(left) // config.reduction)))
         )
         rounds.append(Round(images, len(left), [each.candidate.name for each in best]))
         if last:
-            return rounds, best[: config.finalists]
+            return _final(
+                config, rounds, [each.candidate for each in best[: config.finalists]], times, machine
+            )
         left = [space[0], *(each.candidate for each in best if each.candidate is not space[0])]
         images = min(images * config.reduction, there)
 
 
-def _chosen(config: Tune, best: Sequence[Scored]) -> Candidate:
-    """Return the best of the front that is fast enough; nothing in front where none is."""
-    limit = config.most_ms or float("inf")
-    fitting = [each for each in best if each.ms <= limit] or [min(best, key=lambda one: one.ms)]
+def _final(
+    config: Tune,
+    rounds: list[Round],
+    left: Sequence[Candidate],
+    times: Mapping[str, float],
+    machine: Machine,
+) -> tuple[list[Round], list[Scored], Measured]:
+    """Measure the last front as the judgement does, under all conditions, on the images of the search."""
+    found = machine.measured(
+        config, "final", _with_alone(left, config), take=config.judged, judging=False, whole=True
+    )
+    scored = _scored(config, found, left, times)
+    images = len(next(iter(found.right[left[0].name].values())))
+    rounds.append(Round(images, len(left), [each.candidate.name for each in front(scored)]))
+    return rounds, scored, found
+
+
+def _with_alone(left: Sequence[Candidate], config: Tune) -> list[Candidate]:
+    return [candidate(config, (), None, place=0), *(each for each in left if each.name != ALONE)]
+
+
+def _scored(
+    config: Tune, found: Measured, left: Sequence[Candidate], times: Mapping[str, float]
+) -> list[Scored]:
+    return [
+        Scored(
+            each,
+            significant(float(np.mean(found.of(each.name, config)))),
+            significant(sum(times[part] for part in each.parts)),
+        )
+        for each in left
+    ]
+
+
+def choose(best: Sequence[Scored], scores: Mapping[str, Numbers], most_ms: float | None) -> Candidate:
+    """Return the fastest of the front whose score is within one standard error of the best one's.
+
+    The rule of Breiman et al. (1984) for trees: what a few hundred images cannot tell from the best, and
+    takes less time, is preferred. The error is that of the paired difference.
+
+    Args:
+        best: the front of the last round, the best score first.
+        scores: candidate -> score of each image of that round (n,).
+        most_ms: milliseconds that the choice may take; None for any. Where none of the front is fast enough,
+            it is the fastest.
+    """
+    fitting = [each for each in best if most_ms is None or each.ms <= most_ms]
+    if not fitting:
+        return min(best, key=lambda each: each.ms).candidate
+    first = scores[fitting[0].candidate.name]
+    for each in sorted(fitting, key=lambda one: (one.speed, one.rank)):
+        away = first - scores[each.candidate.name]
+        if away.mean() <= away.std(ddof=1) / np.sqrt(len(away)):
+            return each.candidate
     return fitting[0].candidate
 
 

@@ -22,7 +22,7 @@ from clearsight.pipelines.evaluation import worker
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.tuning.candidates import Candidate, candidates
 from clearsight.pipelines.tuning.front import Scored, front, kept
-from clearsight.pipelines.tuning.tune import tune
+from clearsight.pipelines.tuning.tune import choose, tune
 
 Make = Callable[..., Tune]
 IMPULSES = {"kind": "impulse_noise", "each": {"severity": [2, 3]}, "table": "imagenet_c"}
@@ -168,6 +168,19 @@ def test_the_front_and_its_ties() -> None:
     assert kept([twin, beaten, cheap, best], 3) == [best, cheap, twin]
     # A score that is as good in a time that cannot be told apart: the one that stands first.
     assert front([scored(1, 0.9, 10.1), best]) == [best]
+
+
+def test_the_fastest_within_one_standard_error_of_the_best_is_chosen() -> None:
+    right = np.tile([1.0, 1.0, 1.0, 0.0], 25)
+    nearly, worse = right.copy(), right.copy()
+    nearly[:4] = (0.0, 1.0, 0.0, 1.0)  # two lost, one gained: -1 point, standard error 1.7
+    worse[:16:4] = 0.0  # four lost: -4 points, standard error 2.0
+    found = [scored(0, 0.75, 30.0), scored(1, 0.74, 10.0), scored(2, 0.71, 5.0)]
+    scores = {"c0": right, "c1": nearly, "c2": worse}
+    assert choose(found, scores, None).name == "c1"
+    assert choose(found, scores, 8.0).name == "c2"
+    assert choose(found, scores, 1.0).name == "c2"
+    assert choose([found[0], found[2]], scores, None).name == "c0"
 
 
 @pytest.mark.parametrize(
