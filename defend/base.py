@@ -45,6 +45,11 @@ class ClassifierSpec(PartSpec):
         return self.name
 
     @property
+    def pretrained(self) -> bool:
+        """Return whether the network that is built has learned something: its weights are not fresh ones."""
+        return self.weights is not None or self.foreign or not self.trainable
+
+    @property
     def known_classes(self) -> int:
         """Return the number of classes.
 

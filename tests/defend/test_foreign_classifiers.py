@@ -11,11 +11,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from clearsight.data import lite0 as lite0_file
+from clearsight.data import lite as lite_file
 from clearsight.data.contract.errors import ConfigError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.classifier import Classifier
-from clearsight.defend.classifiers.efficientnet_lite0 import EfficientNetLite0
+from clearsight.defend.classifiers.efficientnet_lite import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
 from clearsight.defend.classifiers.python import PythonClassifier
 
 IMAGENETTE = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
@@ -87,13 +87,13 @@ def test_lite0_fingerprint_knows_classes_and_weights() -> None:
 
 def test_lite0_fingerprint_changes_with_the_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
     before = EfficientNetLite0().fingerprint()
-    monkeypatch.setattr(lite0_file, "SHA256", "0" * 64)
+    monkeypatch.setattr(lite_file, "SHA256", dict.fromkeys(lite_file.SHA256, "0" * 64))
     assert EfficientNetLite0().fingerprint() != before
 
 
 def test_lite0_refuses_a_file_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
-    monkeypatch.setattr(lite0_file, "SHA256", "0" * 64)
+    monkeypatch.setattr(lite_file, "SHA256", dict.fromkeys(lite_file.SHA256, "0" * 64))
     with pytest.raises(WeightsError, match="differs"):
         EfficientNetLite0().build()
 

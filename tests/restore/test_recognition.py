@@ -129,3 +129,16 @@ def test_validation_corrupts_every_image_in_the_same_way_each_time() -> None:
     assert torch.equal(method.pair(model, images()[:1], "clean", Rng(4)).degraded, images()[:1])
     with pytest.raises(ConfigError, match="no condition 'sigma25'"):
         method.pair(model, images()[:1], "sigma25", Rng(4))
+
+
+def test_steps_that_do_not_look_compare_pixels_alone(loss_of: Callable[..., Tensor]) -> None:
+    always = Recognition(corruptions=ALL_BRIGHT, image_weight=2.0)
+    seldom = always.model_copy(update={"looks": 1e-6})
+    often = always.model_copy(update={"looks": 1 - 1e-6})
+    pixels = always.model_copy(update={"feature_weight": 0.0, "temperature": 1.0})
+    assert loss_of(often, Looker()).item() == loss_of(always, Looker()).item()
+    assert loss_of(seldom, Looker()).item() < loss_of(pixels, Looker()).item()
+    damaged = seldom._corrupted(images(), IDS, Rng(1).at("corrupt"), ALL_BRIGHT)
+    expected = 2 * (damaged - images()).abs().mean()
+    assert loss_of(seldom, Looker()).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert always.identity().keys() == seldom.identity().keys() - {"looks"}
