@@ -30,9 +30,9 @@ class Clarity(nn.Module):
 
     The amount ``a`` in (0, 1) is predicted for every pixel: an undamaged image can be left alone. It is a
     sigmoid, not a function that reaches 0: a gate that closes for good in the first steps never opens again
-    (tried: it did, within 500 steps). A sigmoid can be driven to 0 as well, by a network that starts out doing
-    harm (tried: weights of small images on photographs, within 300 steps); a ``least_amount`` above 0 keeps
-    the way back open. A fresh network is the identity.
+    (tried: it did, within 500 steps). A sigmoid is driven to 0 too by a network that starts out doing harm
+    (tried: weights of small images on photographs, within 300 steps); a ``least_amount`` above 0 keeps the
+    way back open. A fresh network is the identity.
 
     Args:
         channels: of the images.

@@ -66,7 +66,7 @@ class Recognition(RestorerMethod):
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the distance between the classifier's view of the restored and of the clean images."""
         import torch
-        from torch.nn.functional import kl_div, l1_loss, log_softmax
+        from torch.nn.functional import l1_loss
 
         from clearsight.restore.networks.features import Watched
 
@@ -74,29 +74,37 @@ class Recognition(RestorerMethod):
             raise ConfigError("needs classifiers to look through", where=self.kind, hint="add 'recognisers:'")
         model: Restorer = networks[MODEL]  # type: ignore[assignment]
         clean = batch.images
-        restored = model.restored(self._corrupted(clean, batch.ids, rng.at("corrupt"), self.corruptions))
-        loss = self.image_weight * l1_loss(restored, clean)
+        damaged = self._corrupted(clean, batch.ids, rng.at("corrupt"), self.corruptions)
         # No draw where every step looks: what an older config draws stays as it was.
         if self.looks < 1 and rng.at("looks").numpy().random() >= self.looks:
-            yield MODEL, loss
+            yield MODEL, self.image_weight * l1_loss(model.restored(damaged), clean)
             return
         place = int(rng.at("recogniser").numpy().integers(len(batch.recognisers)))
         watched = Watched(batch.recognisers[place], self.depths if self.feature_weight else ())
         with torch.no_grad():
             answer, features = watched(clean)
+        damaged = self._attacked(model, batch.recognisers[place], damaged, answer, rng.at("attack"))
+        restored = model.restored(damaged)
         # What is deployed is clamped; pixels beyond the range learn from their distance to the clean ones.
         own_answer, own_features = watched(restored.clamp(0.0, 1.0))
-        warm = self.temperature
-        loss = loss + warm**2 * kl_div(
-            log_softmax(own_answer / warm, dim=1),
-            log_softmax(answer / warm, dim=1),
-            reduction="batchmean",
-            log_target=True,
-        )
+        loss = self.image_weight * l1_loss(restored, clean) + self._distance(own_answer, answer)
         for own, target in zip(own_features, features, strict=True):
             distance = (own - target).square().mean() / target.var().clamp(min=1e-6)
             loss = loss + self.feature_weight / len(features) * distance
         yield MODEL, loss
+
+    def _attacked(
+        self, model: Restorer, recogniser: nn.Module, damaged: Tensor, answer: Tensor, rng: Rng
+    ) -> Tensor:
+        """Hook: return the inputs of a step, (n, 3, h, w) in [0, 1]; here the corrupted images."""
+        return damaged
+
+    def _distance(self, logits: Tensor, answer: Tensor) -> Tensor:
+        """Return the mean Kullback-Leibler divergence from the answer on the clean images, softened."""
+        from torch.nn.functional import kl_div, log_softmax
+
+        own, target = (log_softmax(each / self.temperature, dim=1) for each in (logits, answer))
+        return self.temperature**2 * kl_div(own, target, reduction="batchmean", log_target=True)
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
         """Return validation images as they are, or all corrupted by a kind and severity drawn for each."""

@@ -15,7 +15,12 @@ from clearsight.data import lite as lite_file
 from clearsight.data.contract.errors import ConfigError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.classifier import Classifier
-from clearsight.defend.classifiers.efficientnet_lite import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
+from clearsight.defend.classifiers.efficientnet_lite import (
+    EfficientNetLite,
+    EfficientNetLite0,
+    EfficientNetLite1,
+    EfficientNetLite2,
+)
 from clearsight.defend.classifiers.python import PythonClassifier
 
 IMAGENETTE = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
@@ -73,6 +78,21 @@ def test_only_keeps_the_chosen_logits_in_order(lite0: nn.Module) -> None:
     assert full.classes == 1000
     assert lite0.classes == 10
     torch.testing.assert_close(lite0(x), full(x)[:, list(IMAGENETTE)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"), [(EfficientNetLite1, 5_416_680), (EfficientNetLite2, 6_092_072)]
+)
+def test_larger_ones_have_their_own_weights(kind: type[EfficientNetLite], parameters: int) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
+    model = kind().build()
+    assert model.classes == 1000
+    assert sum(each.numel() for each in model.parameters()) == parameters
+    assert kind().pretrained
+    assert kind().fingerprint() not in {
+        EfficientNetLite0().fingerprint(),
+        EfficientNetLite0(only=(0, 1)).fingerprint(),
+    }
 
 
 def test_lite0_fingerprint_knows_classes_and_weights() -> None:

@@ -47,6 +47,19 @@ def test_with_no_amount_the_image_comes_back() -> None:
     torch.testing.assert_close(network(x), x, atol=1e-6, rtol=0)
 
 
+def test_the_least_amount_is_made_even_where_the_amount_is_closed() -> None:
+    x = waves()
+    whole = stirred(fresh())
+    least = Clarity(width=8, deep=1, hidden=16, least_amount=0.25).network()
+    assert isinstance(least, Network)
+    stirred(least)
+    with torch.no_grad():
+        for network, amount in ((whole, 20.0), (least, -20.0)):
+            network.tail.weight[-4:] = 0
+            network.tail.bias[-4:] = amount
+    torch.testing.assert_close(least(x) - x, 0.25 * (whole(x) - x), atol=1e-6, rtol=0)
+
+
 def test_tone_can_undo_a_change_of_contrast_and_colour() -> None:
     network, x = fresh(), waves(1)
     with torch.no_grad():

@@ -17,6 +17,7 @@ from clearsight.restore.learned.clarity import Clarity
 from clearsight.restore.networks.features import Watched
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.recognition import Recognition
+from clearsight.restore.training.recognition_adversarial import RecognitionAdversarial
 
 IDS = tuple(f"image{number}" for number in range(6))
 ALL_BRIGHT = CorruptionMixture(share=1.0, kinds=("brightness",), severities=(5,))
@@ -142,3 +143,21 @@ def test_steps_that_do_not_look_compare_pixels_alone(loss_of: Callable[..., Tens
     expected = 2 * (damaged - images()).abs().mean()
     assert loss_of(seldom, Looker()).item() == pytest.approx(expected.item(), rel=1e-4)
     assert always.identity().keys() == seldom.identity().keys() - {"looks"}
+
+
+def test_attacked_inputs_stay_in_the_ball_and_cost_more(loss_of: Callable[..., Tensor]) -> None:
+    fields = {"image_weight": 0.0, "feature_weight": 0.0, "corruptions": ALL_BRIGHT}
+    plain = Recognition.model_validate(fields)
+    attacking = RecognitionAdversarial.model_validate(fields | {"eps": 8 / 255, "steps": 3})
+    # Steeper than a fresh one: an answer that hardly depends on the image leaves nothing to attack.
+    looker, model = Looker(), restorer()
+    with torch.no_grad():
+        looker.head.weight.mul_(20)
+    damaged = plain._corrupted(images(), IDS, Rng(1).at("corrupt"), ALL_BRIGHT)
+    moved = attacking._attacked(model, looker, damaged, looker(images()), Rng(1).at("attack"))
+    assert float((moved - damaged).abs().max()) <= 8 / 255 + 1e-6
+    assert float(moved.min()) >= 0
+    assert float(moved.max()) <= 1
+    assert not moved.requires_grad
+    assert loss_of(attacking, looker, model=model).item() > 1.2 * loss_of(plain, looker, model=model).item()
+    assert all(parameter.grad is None for parameter in model.parameters())
