@@ -1,4 +1,4 @@
-"""A sense that was fitted by hand: it names noise where the finest residual is large, and nothing else."""
+"""A sense that was fitted by hand: it names severe noise where the finest residual is large, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def sense_weights(folder: Path, *, steep: float = 4.0) -> str:
     noise = DAMAGE.index("noise")
     state["tell.weight"][noise, 0] = steep
     state["tell.bias"][noise] = -steep * (10.0 + MIDDLE)
+    state["tell.bias"][len(DAMAGE) + noise] = 6.0
     told = CARD | {"id": "toy", "spec": spec.model_dump(mode="json", exclude={"weights"})}
     save(folder, state, told)
     return str(folder)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.sense import Sense, read
 from clearsight.restore.sense_base import DAMAGE
 
@@ -36,7 +37,8 @@ class Reading:
         id: of the image.
         presence: kind of damage -> probability that it is there.
         severity: kind of damage -> severity (0 to 5) that it has if it is there.
-        noise_level: standard deviation of the noise, for values in [0, 1].
+        noise_level: standard deviation of the noise for values in [0, 1], by the classical estimate of
+            ``sigma: auto``: the sense's own is no better.
     """
 
     id: str
@@ -73,13 +75,14 @@ def look(sense: Sense, sample: Sample) -> Reading:
     """Return what is wrong with an image: of large ones, the mean over nine crops."""
     views = torch.from_numpy(np.stack([np.ascontiguousarray(view) for view in _views(sample.image)]))
     device = next(sense.parameters()).device
-    told = read(sense(views.to(device).permute(0, 3, 1, 2).float() / 255.0))
+    x = views.to(device).permute(0, 3, 1, 2).float() / 255.0
+    told = read(sense(x))
     presence, severity = told.presence.mean(0).tolist(), told.severity.mean(0).tolist()
     return Reading(
         sample.id,
         dict(zip(DAMAGE, presence, strict=True)),
         dict(zip(DAMAGE, severity, strict=True)),
-        float(told.noise_level.mean()),
+        float(estimate_sigma(x).mean()),
     )
 
 
