@@ -18,17 +18,19 @@ from clearsight.pipelines.export.wrap import refuse_unexportable
 from clearsight.pipelines.systems.graph import Graph, Node, chain, wire
 from clearsight.restore.catalogue import RESTORERS
 
+FREE = ("classes", "class_names", "width")
+"""Fields that change the sizes of tensors alone."""
 FAST = ("signs-standard-v1", "zero-dce-v1")
 """A part of either room; the others take ten seconds and more, most of them torch's."""
 
 
 def _distinct() -> dict[str, Weights]:
-    """Return one set of weights a network, for its weights do not change how it is traced."""
+    """Return one set of weights a network, for neither weights nor width change how it is traced."""
     networks: dict[str, Weights] = {}
     for weights in sorted(shipped(), key=lambda each: each.folder.name in FAST):
         if weights.card["spec"]["kind"] not in PARTS.kinds:
             continue  # A sense is exported inside a gate.
-        spec = {k: v for k, v in weights.card["spec"].items() if k not in ("classes", "class_names")}
+        spec = {k: v for k, v in weights.card["spec"].items() if k not in FREE}
         networks[json.dumps(spec, sort_keys=True)] = weights
     return {weights.folder.name: weights for weights in networks.values()}
 
