@@ -15,6 +15,7 @@ from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.text import shown, shown_lines
 from clearsight.pipelines.cli.app_advice import advice_app
 from clearsight.pipelines.cli.app_deployed import deployed_app
+from clearsight.pipelines.cli.app_shipped import data_app, weights_app
 from clearsight.pipelines.cli.task import Commands, Config, Device, Fresh, Out, Quiet, Workers
 
 app = typer.Typer(
@@ -24,8 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-weights_app = typer.Typer(no_args_is_help=True, help="Shipped weights and their cards.")
-data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
 app.add_typer(deployed_app)
@@ -282,35 +281,6 @@ def restore(
     from clearsight.pipelines.cli.restore import command
 
     command(source, out, words, sigma=sigma, tile=tile, device=device, fresh=fresh, quiet=quiet)
-
-
-@weights_app.command("list")
-def weights_list() -> None:
-    """List shipped weights with their measured figures."""
-    from clearsight.pipelines.cli.weights import list_command
-
-    list_command()
-
-
-@weights_app.command("verify")
-def weights_verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Ids or folders; default: all shipped.")] = None,
-) -> None:
-    """Check the sha256 of weights, and that they load into the network that their card names."""
-    from clearsight.pipelines.cli.weights import verify_command
-
-    verify_command(names or [])
-
-
-@data_app.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
-    quiet: Quiet = False,
-) -> None:
-    """Download a public data set: checked by sha256, resumable, never done without this command."""
-    from clearsight.pipelines.cli.download import command
-
-    command(name, quiet=quiet)
 
 
 class _Stopped(BaseException):
