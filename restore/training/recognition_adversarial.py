@@ -25,7 +25,7 @@ class RecognitionAdversarial(Recognition):
     restorer in front of a classifier that was not trained against attacks gains little that lasts.
     """
 
-    kind: Literal["recognition_adversarial"] = "recognition_adversarial"
+    kind: Literal["recognition_adversarial"] = "recognition_adversarial"  # type: ignore[assignment]
     purpose: ClassVar[str] = "recognition on inputs attacked through restorer and classifier"
 
     eps: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
