@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.media.images import SUFFIXES, decode, to_float
+from clearsight.data.media.images import decode, suffixes, to_float
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ def spaced(total: int, count: int | None) -> list[int]:
 
 def _fits(name: str, ending: str) -> bool:
     path = PurePosixPath(name)
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+    if path.suffix.lower() not in suffixes() or path.name.startswith("."):
         return False
     return path.stem.endswith(ending) or ending in path.parts[:-1]
 

@@ -52,6 +52,13 @@ def depth(image: Image.Image, data: bytes) -> int:
     if image.format == "JPEG2000":
         start = data.find(b"\xff\x4f\xff\x51")
         return (data[start + 42] & 0x7F) + 1
+    if image.format == "AVIF" and (start := data.find(b"av1C")) >= 0:
+        # AV1 in ISOBMFF, 2.3.3: the third byte of the box holds high_bitdepth and twelve_bit.
+        bits = data[start + 6]
+        return 8 if not bits & 0x40 else 12 if bits & 0x20 else 10
+    if image.format == "HEIF" and (start := data.find(b"hvcC")) >= 0:
+        # ISO/IEC 14496-15, 8.3.3: the eighteenth byte of the box holds bit_depth_luma_minus8.
+        return (data[start + 21] & 7) + 8
     return 8
 
 

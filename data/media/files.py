@@ -23,9 +23,9 @@ def images(folder: Path, pattern: str = EVERYTHING) -> Walked:
     """
     try:
         # Imported here: listing kinds of sources needs no numpy.
-        from clearsight.data.media.images import SUFFIXES
+        from clearsight.data.media.images import suffixes
 
-        return walk(folder, SUFFIXES, pattern)
+        return walk(folder, suffixes(), pattern)
     except (ValueError, NotImplementedError) as error:
         raise DataError(f"is not a valid glob: {error}", where=pattern) from None
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from clearsight.data.contract.errors import DataError, ShapeError, first_line
 from clearsight.data.media.deep import WHITE, deep, is_deep_grey, to_8_bits
+from clearsight.data.media.plugins import installed_endings, plugin_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 """Formats that are read. Pillow knows more, some of which start other programs or lack a signature."""
 SUFFIXES = frozenset(
     f".{ending}"
@@ -28,7 +29,7 @@ SUFFIXES = frozenset(
         *("tif", "tiff", "webp", "ppm", "pgm", "pbm", "pnm"),
     )
 )
-"""File name endings that folders are searched for, in lower case."""
+"""File name endings that are always read, in lower case."""
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded: a small file can unpack to gigabytes."""
 UNREADABLE = {
@@ -53,6 +54,11 @@ DAMAGE = (
     Warning,
 )
 """What Pillow's parsers raise on damaged files (``Warning`` where a caller made errors of warnings)."""
+
+
+def suffixes() -> frozenset[str]:
+    """Return the file name endings that folders are searched for; installed plug-ins add theirs."""
+    return SUFFIXES | installed_endings()
 
 
 def decode(data: bytes | Path, *, max_pixels: int = MAX_PIXELS, name: str = "") -> NDArray[np.uint8]:
@@ -96,8 +102,17 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
 
     if not data:
         raise DataError("is empty", where=where)
+    formats = FORMATS
+    if plugin := plugin_of(data):
+        if not plugin.registered():
+            raise DataError(
+                f"is a {plugin.format} image, which needs a plug-in",
+                where=where,
+                hint=f"pip install {plugin.package}, or convert it",
+            )
+        formats = (plugin.format,)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             yield image
     except UnidentifiedImageError:
         raise DataError(

@@ -11,7 +11,7 @@ from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.home import expanded
 from clearsight.data.media.files import none_found
-from clearsight.data.media.images import SUFFIXES
+from clearsight.data.media.images import suffixes
 from clearsight.data.media.lossless import REPLACED, WRITTEN
 from clearsight.data.media.walk import EVERYTHING, walk
 
@@ -21,8 +21,12 @@ VIDEOS = frozenset(
     {*CODECS, ".webm", ".wmv", ".mpg", ".mpeg", ".3gp", ".ogv", ".ts", ".mts", ".m2ts", ".flv"}
 )
 """Endings of videos that are read; those without a codec above become .mp4."""
-KNOWN = SUFFIXES | VIDEOS
 GLOB = frozenset("*?[")
+
+
+def known() -> frozenset[str]:
+    """Return the endings of images and videos that are read."""
+    return suffixes() | VIDEOS
 
 
 def is_video(path: PurePath) -> bool:
@@ -79,7 +83,7 @@ def found(source: str, leave_out: Path | None) -> Found:
         return Found(path.parent, (path.name,))
     root, pattern = split(source)
     try:
-        walked = walk(root, KNOWN, pattern, leave_out)
+        walked = walk(root, known(), pattern, leave_out)
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f"is not a valid glob: {error}", where=pattern) from None
     if not walked.names:

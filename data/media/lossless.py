@@ -13,6 +13,7 @@ from clearsight.data.contract.errors import DataError, first_line
 from clearsight.data.media.deep import deep, depth, encode_deep, is_deep_grey, to_8_bits
 from clearsight.data.media.files import content
 from clearsight.data.media.images import DAMAGE, MAX_PIXELS, UNREADABLE, opened
+from clearsight.data.media.plugins import HEIC, JXL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,10 @@ WRITTEN = {
     ".jp2": "JPEG2000",
 }
 """Format that is written for each ending; all but JPEG without loss."""
-REPLACED = {".gif": ".png", ".avif": ".png", ".pbm": ".png", ".mpo": ".jpg"}
+REPLACED = {
+    **dict.fromkeys((".gif", ".avif", ".pbm", *HEIC.endings, *JXL.endings), ".png"),
+    ".mpo": ".jpg",
+}
 """Endings whose formats hold too few colours or several images, and what is written instead."""
 QUALITY = 95
 """Of JPEG files, with full chroma."""

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.text import printable
+from clearsight.data.media.plugins import advice
 
 EVERYTHING = "**/*"
 """The glob of all files, in the folder and below."""
@@ -97,5 +98,10 @@ def unwanted(name: str, endings: frozenset[str]) -> str:
     if any(part.startswith(".") for part in path.parts):
         return "is hidden"
     if path.suffix.lower() not in endings:
-        return f"files that end in '{path.suffix}' are not read" if path.suffix else "has no ending"
+        if not path.suffix:
+            return "has no ending"
+        needed = advice(path.suffix)
+        return f"files that end in '{path.suffix}' are not read" + (
+            f" ({needed} changes that)" if needed else ""
+        )
     return ""

@@ -40,18 +40,18 @@ class Tar(Source):
             DataError: the file is no tar file, is compressed, or holds no image that matches.
         """
         from clearsight.data.media.files import none_found
-        from clearsight.data.media.images import SUFFIXES
+        from clearsight.data.media.images import suffixes
         from clearsight.data.media.walk import unwanted
 
         path = locate(self.path)
         found: list[Entry] = []
         passed_over: list[Skipped] = []
-        facts = path.stat()
+        facts, wanted = path.stat(), suffixes()
         for member in _members(str(path), facts.st_mtime_ns, facts.st_size):
             if member.name and not fnmatchcase(member.name, self.pattern):
                 continue
             name = printable(member.name)
-            if reason := member.lack or unwanted(member.name, SUFFIXES):
+            if reason := member.lack or unwanted(member.name, wanted):
                 passed_over.append(Skipped(name or self.path, reason))
             else:
                 found.append(Entry(name, None, name, f"{member.start}+{member.size}"))

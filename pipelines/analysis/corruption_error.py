@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
-from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
-from clearsight.data.statistics import percentiles, resampled_counts
 from clearsight.pipelines.runs.columns import aligned
 from clearsight.pipelines.runs.summary import Ratio
 
@@ -46,26 +45,26 @@ def corruption_errors(
     """Return the corruption errors of a group of conditions.
 
     mCE is normalised by AlexNet's published errors where the group is the whole of ImageNet-C (15 types, 5
-    severities, 1000 classes), else by the errors of the baseline system on the same images.
+    severities, 1000 classes), else by the errors of the baseline system on the same images. Neither is there
+    where that system makes too few errors to be divided by.
     """
     mine = _errors(measured, system, names, attack)
     base = _errors(measured, measured.baseline, names, attack) if measured.baseline else None
     if mine is None:
         return CorruptionErrors(None, None)
-    rng = Rng(measured.seed).at("summary", "mce", system, attack, *names)
     confidence = measured.confidence
     named = f"errors of system '{measured.baseline}' on the same images"
     if _is_imagenet_c(measured, mine.kinds, names):
         rows = np.array([[ALEXNET_ERRORS[kind]] for kind in mine.kinds])
         weights = np.repeat(rows, mine.mine.shape[1], axis=1)
-        mce = _ratio(mine.mine, weights, rng, ALEXNET_SOURCE, 0.0, confidence)
+        mce = mean_ratio(mine.mine, weights, ALEXNET_SOURCE, 0.0, confidence)
     else:
-        mce = _ratio(mine.mine, base.mine, rng, named, 0.0, confidence) if base else None
+        mce = mean_ratio(mine.mine, base.mine, named, 0.0, confidence) if base else None
     relative = None
     if base and mine.clean is not None and base.clean is not None:
         n = min(mine.mine.shape[1], len(mine.clean))
         rises = mine.mine[:, :n] - mine.clean[:n], base.mine[:, :n] - base.clean[:n]
-        relative = _ratio(*rises, rng.at("relative"), f"rise of {named}", SMALLEST_RISE, confidence)
+        relative = mean_ratio(*rises, f"rise of {named}", SMALLEST_RISE, confidence)
     return CorruptionErrors(mce, relative)
 
 
@@ -99,22 +98,71 @@ def _is_imagenet_c(measured: RunColumns, kinds: Sequence[str], names: Sequence[s
     return complete and measured.classes == IMAGENET_CLASSES
 
 
-def _ratio(
+def mean_ratio(
     over: NDArray[np.float64],
     under: NDArray[np.float64],
-    rng: Rng,
     source: str,
     least: float,
-    confidence: float,
+    confidence: float = 0.95,
 ) -> Ratio | None:
-    """Return mean over types of (mean of ``over`` / mean of ``under``), with a bootstrap over images."""
+    """Return mean over types of (mean of ``over`` / mean of ``under``), with its interval.
+
+    Args:
+        over: (types, images) errors of a system, or their rises.
+        under: (types, images) those that they are divided by.
+        source: what ``under`` is, in words.
+        least: smallest mean that is divided by.
+        confidence: of the interval.
+
+    None where ``under`` cannot be divided by: a mean is ``least`` or less, or the interval has no end.
+    """
     if (under.mean(1) <= least).any():
         return None
-    ratios = []
-    for counts in resampled_counts(np.ones(over.shape[1]), rng):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios.append((counts @ over.T / (counts @ under.T)).mean(1))
-    values = np.concatenate(ratios)
-    low, high = percentiles(values[np.isfinite(values)], confidence)
-    value = float((over.mean(1) / under.mean(1)).mean())
-    return Ratio(value, low, high, "bootstrap over images", source).rounded()
+    ratios = over.mean(1) / under.mean(1)
+    value = float(ratios.mean())
+    if np.array_equal(over, under):
+        return Ratio(value, value, value, "by definition", source).rounded()
+    ends = fieller(over, under, ratios, confidence)
+    if ends is None:
+        return None
+    # Errors are no less than 0, rises may be.
+    low = max(0.0, ends[0]) if over.min() >= 0 else ends[0]
+    return Ratio(value, low, ends[1], "Fieller, over images", source).rounded()
+
+
+def fieller(
+    over: NDArray[np.float64],
+    under: NDArray[np.float64],
+    ratios: NDArray[np.float64],
+    confidence: float,
+) -> tuple[float, float] | None:
+    """Return Fieller's interval (1954) of a mean of ratios whose numerators and denominators share images.
+
+    It holds every value ``mean(ratios) + d`` for which the images' ``r - d * w`` do not have a mean clearly
+    other than 0: ``r`` is an image's part in the ratios' error, ``w`` its part in the denominators. Variances
+    are about 0, as in a score interval. One image more, which only ``over`` has and in one type alone, keeps
+    few errors from looking certain.
+
+    Returns:
+        Lower and upper end; None where the denominators are not clearly above 0, so that there is none.
+    """
+    types, images = over.shape
+    below = under.mean(1, keepdims=True)
+    r, w = ((over - ratios[:, None] * under) / below).mean(0), (under / below).mean(0)
+    one_more = (np.mean(1.0 / below) / types) ** 2
+    squared = _student(images - 1, confidence) ** 2
+    first = w.sum() ** 2 - squared * (w @ w)
+    if first <= 0:
+        return None
+    half = squared * (r @ w)
+    root = np.sqrt(half**2 + first * squared * (r @ r + one_more))
+    mean = float(ratios.mean())
+    return mean + float((-half - root) / first), mean + float((-half + root) / first)
+
+
+def _student(freedom: int, confidence: float) -> float:
+    """Return the two-sided quantile of Student's t by Cornish and Fisher's series: 0.5 % off from 5 on."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    if freedom < 1:
+        return float("inf")
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

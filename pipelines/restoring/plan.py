@@ -8,7 +8,7 @@ from pathlib import Path
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.home import expanded
-from clearsight.data.media.listing import CODECS, KNOWN, found, is_video, protect, split, written
+from clearsight.data.media.listing import CODECS, found, is_video, known, protect, split, written
 from clearsight.data.media.lossless import WRITTEN
 
 
@@ -68,7 +68,7 @@ def read_plan(source: str, out: Path) -> Plan:
 
 
 def _single(path: Path, out: Path) -> Plan:
-    if out.is_dir() or out.suffix.lower() not in KNOWN:
+    if out.is_dir() or out.suffix.lower() not in known():
         return Plan((Item(path, out / written(path.name), path.name),), None)
     endings = sorted(CODECS if is_video(path) else WRITTEN)
     if out.suffix.lower() not in endings:
@@ -81,7 +81,7 @@ def _single(path: Path, out: Path) -> Plan:
 
 
 def _many(source: str, out: Path) -> Plan:
-    if out.is_file() or (not out.exists() and out.suffix.lower() in KNOWN):
+    if out.is_file() or (not out.exists() and out.suffix.lower() in known()):
         raise ConfigError("has to be a folder, because several files go there", where=str(out))
     folder, _ = split(source)
     if folder.is_dir() and out.resolve() == folder.resolve():

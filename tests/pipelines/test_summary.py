@@ -195,8 +195,12 @@ def test_relative_mce_against_the_named_baseline() -> None:
         ("mine", "fog-1"): [1, 1, 1, 1, 1, 0, 0, 0],
         ("mine", "snow-1"): [1, 1, 1, 1, 0, 0, 0, 0],
     }
-    measured = make(rows, conditions)
+    few = corruption_errors(make(rows, conditions), "mine", ["fog-1", "snow-1"], "none")
+    assert few == (None, None), "eight images say nothing of a ratio"
+    measured = make({place: [*fates] * 16 for place, fates in rows.items()}, conditions)
     found = corruption_errors(measured, "mine", ["fog-1", "snow-1"], "none")
+    assert found.mce.low < found.mce.value < found.mce.high
+    assert found.relative_mce.low < found.relative_mce.value < found.relative_mce.high
     assert found.mce.value == pytest.approx(((3 / 8) / (4 / 8) + (4 / 8) / (6 / 8)) / 2)
     assert found.relative_mce.value == pytest.approx(((1 / 8) / (3 / 8) + (2 / 8) / (5 / 8)) / 2)
     assert "plain" in found.mce.source
