@@ -38,8 +38,8 @@ ORDER = ("darkness", "overexposure", "low_contrast", "weather", "blur", "noise",
 """In which order damage comes about: before the lens, in it, on the sensor, in the file."""
 NOISY_DARK = "darkness"
 """What brings noise of its own, so that the presence of noise is neither right nor wrong."""
-LEAST_NOISE = 0.02
-"""Added to what errors of the noise level are divided by: a relative error that stays finite."""
+NOISE_FLOOR = 0.05
+"""Added to what errors of the noise level are divided by: weak noise counts more, and none not most of all."""
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 
@@ -171,6 +171,9 @@ def loss(model: Sense, drawn: Drawn) -> Tensor:
     total = (each * drawn.judged).sum() / drawn.judged.sum().clamp_min(1.0)
     told = (drawn.severity > 0).to(severity)
     total = total + 0.1 * ((severity - drawn.severity).abs() * told).sum() / told.sum().clamp_min(1.0)
-    relative = (noise_level - drawn.noise_level).abs() / (drawn.noise_level + LEAST_NOISE)
-    loss: Tensor = total + 0.2 * (relative * drawn.level_judged).sum() / drawn.level_judged.sum().clamp_min(1)
-    return loss
+    relative = (noise_level - drawn.noise_level).abs() / (drawn.noise_level + NOISE_FLOOR)
+    # Apart, and of equal weight: most images have no noise, and to call every level 0 would be best for all.
+    for noisy in (drawn.noise_level > 0, drawn.noise_level == 0):
+        judged = drawn.level_judged * noisy.to(relative)
+        total = total + 0.2 * (relative * judged).sum() / judged.sum().clamp_min(1.0)
+    return total
