@@ -21,7 +21,7 @@ from clearsight.pipelines.config.registries import PARTS
 
 DATA = "tinyimagenet20_train.parquet"
 CLASSIFIERS = ("tinyimagenet20-standard-v1",)
-RESTORERS = ("clarity-small-v1", "denoise-color-v2")
+RESTORERS = ("clarity-small-v2", "denoise-color-v2")
 SEVERITIES = (1, 3, 5)
 DRAWN = ((IMAGENET_C_15, 2), (IMAGENET_C_EXTRA_4, 1))
 """How many corruptions of which set are drawn for each image."""

@@ -5,7 +5,7 @@
 Tiny-ImageNet-20: 500 training images that no classifier learned from (the 25 of each class before the test
 part, which is not touched), each clean, under two of the 15 corruptions and under one of the four others, at
 severity 1, 3 or 5, all drawn. The learned router is fitted on 300 of them and shown on the other 200, which
-clarity-small-v1 did not learn from either.
+clarity-small-v2 did not learn from either.
 """
 
 from __future__ import annotations
