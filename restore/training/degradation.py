@@ -39,7 +39,7 @@ ORDER = ("darkness", "overexposure", "low_contrast", "weather", "blur", "noise",
 NOISY_DARK = "darkness"
 """What brings noise of its own, so that the presence of noise is neither right nor wrong."""
 NOISE_FLOOR = 0.05
-"""Added to what errors of the noise level are divided by: weak noise counts more, and none not most of all."""
+"""Added to what errors of the noise level are divided by: weak noise counts more than strong noise."""
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 
