@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.benchmark.sets import IMAGENET_C_15
 from clearsight.pipelines.config.registries import BUILDABLE
+from clearsight.pipelines.systems.gates.damage_gate import DamageGate
 from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.sense import KINDS as DAMAGES
 
@@ -125,6 +126,9 @@ def rows(bench: Bench) -> list[tuple[str, float, float, float]]:
             threshold, right = best(bench, branch, measured, steps)
             shown = f"{255 * threshold:.0f}/255" if words == "noise_gate" else f"{threshold:g}"
             told.append(bench.row(f"{name}: {words}, threshold {shown}", right))
+        default = DamageGate().threshold
+        gated = bench.right((bench.damage >= default).long() * branch)
+        told.append(bench.row(f"{name}: damage_gate, threshold {default:g} (the default)", gated))
         two = chances[:, [0, branch]]
         for words, mixed in (("mean_probabilities", two.exp().mean(1)), ("mean_logits", two.mean(1))):
             told.append(bench.row(f"{name}: {words}", (mixed.argmax(1) == bench.truth).numpy()))

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from clearsight.data.contract.sample import Sample, Skipped
-from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.sense import Sense, read
 from clearsight.restore.sense_base import DAMAGE
 
@@ -37,8 +36,7 @@ class Reading:
         id: of the image.
         presence: kind of damage -> probability that it is there.
         severity: kind of damage -> severity (0 to 5) that it has if it is there.
-        noise_level: standard deviation of the noise for values in [0, 1], by the classical estimate of
-            ``sigma: auto``: the sense's own is no better.
+        noise_level: standard deviation of the noise for values in [0, 1], as the sense estimates it.
     """
 
     id: str
@@ -82,7 +80,7 @@ def look(sense: Sense, sample: Sample) -> Reading:
         sample.id,
         dict(zip(DAMAGE, presence, strict=True)),
         dict(zip(DAMAGE, severity, strict=True)),
-        float(estimate_sigma(x).mean()),
+        float(told.noise_level.mean()),
     )
 
 

@@ -34,8 +34,8 @@ class DamageGate(GateSpec):
 
     damage: Annotated[tuple[Damage, ...], Field(min_length=1)] = DAMAGE
     """Kinds of damage that count: those that the restorer is made for."""
-    threshold: Annotated[Number, Field(gt=0, lt=1)] = 0.54
-    """Probability from which the restored image is taken; chosen by ``benchmarks/gates.py``."""
+    threshold: Annotated[Number, Field(gt=0, lt=1)] = 0.5
+    """Probability from which the restored image is taken."""
     sense: Annotated[SenseSpec, Choice(SENSES)] = DegradationSense(weights=SENSE)
     """What looks at the image."""
 
