@@ -285,6 +285,7 @@ TOYS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_six_broken_toys_are_flagged_and_fall(tmp_path: Path) -> None:
     """In front of a trained network, in a process of its own that finds the toys as an installed package."""

@@ -138,6 +138,7 @@ def _goes_on(system: System, tmp_path: Path, attack: BallAttack, last: str) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_swift_costs_a_fraction_and_exact_no_less_than_the_reference(system: System) -> None:
     eps, some = radius(system, 0.0), batch(system)
     cost = {}

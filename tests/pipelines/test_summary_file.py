@@ -33,7 +33,7 @@ KEYS: dict[str, set[str]] = {
         "pairs",
         "aggregates",
     }
-    | {"kinds", "comparison", "timing"},
+    | {"kinds", "comparison", "timing", "stop"},
     "data": {"kind", "description", "samples", "fingerprint", "classes", "skipped", "passed_over"},
     "systems": {"name", "baseline", "chain", "parts", "ms_per_image"},
     "systems.parts": {"name", "kind", "spec", "weights", "sha256", "training", "parameters"}
