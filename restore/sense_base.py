@@ -18,6 +18,10 @@ DAMAGE: tuple[Damage, ...] = get_args(Damage)
 count as `compression`, snow, frost and drops on the lens as `weather`."""
 OUTPUTS = 2 * len(DAMAGE) + 1
 """Presence of each, severity of each, and the noise level."""
+SENSE = "degradation-sense-v1"
+"""Weights of the sense that looks where none are named."""
+NAMED = 0.5
+"""Probability from which damage counts as named."""
 MINIMUM = 16
 """Smallest height and width in pixels; smaller images are padded up to it."""
 

@@ -13,15 +13,13 @@ from clearsight.data.contract.sample import Skipped
 from clearsight.data.sources.base import Source
 from clearsight.data.weights import find
 from clearsight.restore.catalogue import SENSES
+from clearsight.restore.sense_base import SENSE
 
 if TYPE_CHECKING:
     from clearsight.defend.base import ClassifierSpec
     from clearsight.pipelines.advice.advise import Advice
     from clearsight.pipelines.advice.readings import Reading
     from clearsight.restore.sense import Sense
-
-SENSE = "degradation-sense-v1"
-"""Weights that look where none are named."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.restore.sense import Sense, read
-from clearsight.restore.sense_base import DAMAGE
+from clearsight.restore.sense_base import DAMAGE, NAMED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from clearsight.data.contract.progress import Progress
     from clearsight.data.sources.base import Entry, Source
 
-NAMED = 0.5
-"""Probability from which damage counts as named."""
 WHOLE = 448
 """Longer side in pixels up to which the whole image is looked at."""
 CROP, CROPS = 224, 3

@@ -17,16 +17,12 @@ from clearsight.data.statistics import wilson
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
-from clearsight.pipelines.training.scoring import DIVERGED, evaluated
+from clearsight.pipelines.training.scoring import DIVERGED, SEED, evaluated
 from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.sense import Sense, read
-from clearsight.restore.sense_base import DAMAGE, MINIMUM, SenseSpec
+from clearsight.restore.sense_base import DAMAGE, MINIMUM, NAMED, SenseSpec
 from clearsight.restore.training.degradation import CLEAN, Degradation
 
-SEED = 20_000
-"""Seed of the damage: the same in every run, so that figures can be compared."""
-NAMED = 0.5
-"""Probability from which damage counts as named."""
 SMALL, LARGE = 64, 224
 """Sides of the centres that validation looks at, in turns."""
 USUAL = 64

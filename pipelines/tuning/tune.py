@@ -104,7 +104,7 @@ def tune(
         for i, (name, chain) in enumerate(config.beside.items())
     ]
     finalists = [each.candidate for each in best]
-    judged_on = [space[0], *(each for each in finalists if each.name != ALONE)]
+    judged_on = _with_alone(space[0], finalists)
     taken = {each.name for each in judged_on}
     judged_on += [each for each in beside if each.name not in taken]
     found = machine.measured(config, "judge", judged_on, take=config.judged, judging=True, whole=True)
@@ -158,22 +158,28 @@ def _search(
         rounds.append(Round(images, len(left), [each.candidate.name for each in best]))
         if last:
             return _final(
-                config, rounds, [each.candidate for each in best[: config.finalists]], times, machine
+                config,
+                rounds,
+                space[0],
+                [each.candidate for each in best[: config.finalists]],
+                times,
+                machine,
             )
-        left = [space[0], *(each.candidate for each in best if each.candidate is not space[0])]
+        left = _with_alone(space[0], [each.candidate for each in best])
         images = min(images * config.reduction, there)
 
 
 def _final(
     config: Tune,
     rounds: list[Round],
+    alone: Candidate,
     left: Sequence[Candidate],
     times: Mapping[str, float],
     machine: Machine,
 ) -> tuple[list[Round], list[Scored], Measured]:
     """Measure the last front as the judgement does, under all conditions, on the images of the search."""
     found = machine.measured(
-        config, "final", _with_alone(left, config), take=config.judged, judging=False, whole=True
+        config, "final", _with_alone(alone, left), take=config.judged, judging=False, whole=True
     )
     scored = _scored(config, found, left, times)
     images = len(next(iter(found.right[left[0].name].values())))
@@ -181,8 +187,9 @@ def _final(
     return rounds, scored, found
 
 
-def _with_alone(left: Sequence[Candidate], config: Tune) -> list[Candidate]:
-    return [candidate(config, (), None, place=0), *(each for each in left if each.name != ALONE)]
+def _with_alone(alone: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+    """Return nothing in front, then the others; it may be among them."""
+    return [alone, *(each for each in others if each.name != ALONE)]
 
 
 def _scored(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clearsight.restore.networks.pooling import mean_and_spread
 from clearsight.restore.networks.unet_denoiser import Block
 
 LEVELS = 3
@@ -92,9 +93,7 @@ class Clarity(nn.Module):
 
     def _sensed(self, y: Tensor, means: Tensor, contrast: Tensor) -> Tensor:
         """Return what the whole image says, (n, hidden)."""
-        pooled = y.mean(dim=(2, 3))
-        spread = (y - pooled[:, :, None, None]).square().mean(dim=(2, 3)).add(1e-8).sqrt()
-        facts = torch.cat([pooled, spread, means.flatten(1), contrast.flatten(1)], dim=1)
+        facts = torch.cat([*mean_and_spread(y), means.flatten(1), contrast.flatten(1)], dim=1)
         return functional.relu(self.sense(facts))
 
     def init_weights(self) -> None:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clearsight.restore.networks.pooling import mean_and_spread
 from clearsight.restore.ops.tone import luma
 
-STRIDE = 16
-"""Pixels of a position of the coarsest level."""
 FLOOR = 0.02
 """Added to the standard deviation that an image is divided by: an even image stays finite."""
 RESIDUAL = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
@@ -75,19 +74,13 @@ class DegradationSense(nn.Module):
         Args:
             x: (n, 3, h, w) in [0, 1] with even sides of at least 16.
         """
-        means, spread = _pooled(x)
+        means, spread = mean_and_spread(x)
         centred = x - means[:, :, None, None]
         contrast = spread.square().mean(dim=1).sqrt()[:, None, None, None] + FLOOR
         y = functional.relu(self.head(functional.pixel_unshuffle(centred / contrast, 2)))
-        facts = [means, spread, tones(x), *_pooled(y)]
+        facts = [means, spread, tones(x), *mean_and_spread(y)]
         for stage in self.shrink:
             y = functional.relu(stage(y))
-            facts += _pooled(y)
+            facts += mean_and_spread(y)
         told: Tensor = self.tell(functional.relu(self.sense(torch.cat(facts, dim=1))))
         return told
-
-
-def _pooled(y: Tensor) -> list[Tensor]:
-    """Return the mean and the standard deviation of every channel, each (n, c)."""
-    mean = y.mean(dim=(2, 3))
-    return [mean, (y - mean[:, :, None, None]).square().mean(dim=(2, 3)).add(1e-8).sqrt()]

@@ -12,14 +12,11 @@ from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import Number, content_key
 from clearsight.pipelines.systems.gates.base import GateSpec
 from clearsight.restore.catalogue import SENSES
-from clearsight.restore.sense_base import DAMAGE, Damage, SenseSpec
+from clearsight.restore.sense_base import DAMAGE, SENSE, Damage, SenseSpec
 from clearsight.restore.senses.degradation import DegradationSense
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-SENSE = "degradation-sense-v1"
-"""Weights of the sense that gates ask where they name none."""
 
 
 class DamageGate(GateSpec):
