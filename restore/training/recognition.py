@@ -48,13 +48,14 @@ class Recognition(RestorerMethod):
     """Weight of the feature distance: squared difference over the variance of the clean features."""
     depths: tuple[Depth, ...] = (0.5, 1.0)
     """Which features: outputs of the convolutions at these shares of the classifier's depth."""
-    looks: Annotated[Number, Field(gt=0, le=1)] = 1.0
-    """Part of the steps that look through a classifier, drawn; the others compare pixels alone. With a
-    classifier that costs more than the restorer, most of what pixels can teach is learned in those."""
+    pixels_until: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Part of the training, from its start, that compares pixels alone: with a classifier that costs more than
+    the restorer, what pixels can teach is learned there first. In turn with steps that look through a classifier
+    it is not: those have the larger gradients."""
 
     def identity(self) -> dict[str, Any]:
         """Return what decides a training; where every step looks, the key is what it was before."""
-        return {name: value for name, value in super().identity().items() if name != "looks" or value < 1}
+        return {name: value for name, value in super().identity().items() if name != "pixels_until" or value}
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -75,8 +76,7 @@ class Recognition(RestorerMethod):
         model: Restorer = networks[MODEL]  # type: ignore[assignment]
         clean = batch.images
         damaged = self._corrupted(clean, batch.ids, rng.at("corrupt"), self.corruptions)
-        # No draw where every step looks: what an older config draws stays as it was.
-        if self.looks < 1 and rng.at("looks").numpy().random() >= self.looks:
+        if batch.share < self.pixels_until:
             yield MODEL, self.image_weight * l1_loss(model.restored(damaged), clean)
             return
         place = int(rng.at("recogniser").numpy().integers(len(batch.recognisers)))
