@@ -51,8 +51,10 @@ def restorer() -> Restorer:
 
 @pytest.fixture
 def loss_of() -> Callable[..., Tensor]:
-    def loss(method: Recognition, *lookers: nn.Module, model: nn.Module | None = None) -> Tensor:
-        batch = TrainBatch(images(), None, IDS, recognisers=lookers)
+    def loss(
+        method: Recognition, *lookers: nn.Module, model: nn.Module | None = None, share: float = 0.0
+    ) -> Tensor:
+        batch = TrainBatch(images(), None, IDS, share, recognisers=lookers)
         ((name, value),) = method.step({MODEL: model or restorer()}, batch, Rng(1))
         assert name == MODEL
         return value
@@ -132,17 +134,16 @@ def test_validation_corrupts_every_image_in_the_same_way_each_time() -> None:
         method.pair(model, images()[:1], "sigma25", Rng(4))
 
 
-def test_steps_that_do_not_look_compare_pixels_alone(loss_of: Callable[..., Tensor]) -> None:
+def test_a_training_may_begin_with_pixels_alone(loss_of: Callable[..., Tensor]) -> None:
     always = Recognition(corruptions=ALL_BRIGHT, image_weight=2.0)
-    seldom = always.model_copy(update={"looks": 1e-6})
-    often = always.model_copy(update={"looks": 1 - 1e-6})
-    pixels = always.model_copy(update={"feature_weight": 0.0, "temperature": 1.0})
-    assert loss_of(often, Looker()).item() == loss_of(always, Looker()).item()
-    assert loss_of(seldom, Looker()).item() < loss_of(pixels, Looker()).item()
-    damaged = seldom._corrupted(images(), IDS, Rng(1).at("corrupt"), ALL_BRIGHT)
+    later = always.model_copy(update={"pixels_until": 0.4})
+    damaged = later._corrupted(images(), IDS, Rng(1).at("corrupt"), ALL_BRIGHT)
     expected = 2 * (damaged - images()).abs().mean()
-    assert loss_of(seldom, Looker()).item() == pytest.approx(expected.item(), rel=1e-4)
-    assert always.identity().keys() == seldom.identity().keys() - {"looks"}
+    assert loss_of(later, Looker(), share=0.39).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert loss_of(later, Looker(), share=0.4).item() == loss_of(always, Looker()).item()
+    assert loss_of(always, Looker()).item() > expected.item()
+    # Where every step looks, the key is what it was before the field.
+    assert always.identity().keys() == later.identity().keys() - {"pixels_until"}
 
 
 def test_attacked_inputs_stay_in_the_ball_and_cost_more(loss_of: Callable[..., Tensor]) -> None:
