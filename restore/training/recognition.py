@@ -49,9 +49,9 @@ class Recognition(RestorerMethod):
     depths: tuple[Depth, ...] = (0.5, 1.0)
     """Which features: outputs of the convolutions at these shares of the classifier's depth."""
     pixels_until: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Part of the training, from its start, that compares pixels alone: with a classifier that costs more than
-    the restorer, what pixels can teach is learned there first. In turn with steps that look through a classifier
-    it is not: those have the larger gradients."""
+    """Part of the training, from its start, that compares pixels alone: with a classifier that costs more
+    than the restorer, what pixels can teach is learned there first. In turn with steps that look through a
+    classifier it is not: those have the larger gradients."""
 
     def identity(self) -> dict[str, Any]:
         """Return what decides a training; where every step looks, the key is what it was before."""
