@@ -78,10 +78,10 @@ def test_adaptive_ece_has_bins_of_equal_mass() -> None:
 def test_ece_does_not_depend_on_the_order(samples: list[tuple[float, bool]], random: Random) -> None:
     for adaptive in (False, True):
         confidence, correct = zip(*samples, strict=True)
-        one = ece(confidence, correct, adaptive=adaptive)
+        one = ece(list(confidence), list(correct), adaptive=adaptive)
         shuffled = sorted(samples, key=lambda _: random.random())
         confidence, correct = zip(*shuffled, strict=True)
-        assert ece(confidence, correct, adaptive=adaptive) == pytest.approx(one, abs=1e-12)
+        assert ece(list(confidence), list(correct), adaptive=adaptive) == pytest.approx(one, abs=1e-12)
         assert 0.0 <= one <= 1.0
 
 
