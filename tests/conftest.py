@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
 
 torch.set_num_threads(1)
-# Where the shapes of `data/contract/types.py` are used. Tests of training hand in stand-ins for restorers.
 typed.install(
-    *(f"clearsight.restore.{name}" for name in ("base", "noise_conditioned", "classical", "learned", "ops"))
+    "clearsight.data",
+    "clearsight.defend",
+    # Not `restore.training`, whose tests hand in stand-ins for restorers.
+    *(f"clearsight.restore.{name}" for name in ("base", "noise_conditioned", "classical", "learned", "ops")),
 )
-# Equal examples on every machine and in every run.
-settings.register_profile("steady", derandomize=True)
+# Equal examples on every machine and in every run, however slow: the first call of a function builds its checks.
+settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 LEGACY_NUMPY = ("seed", "rand", "randn", "randint", "random", "normal", "uniform", "choice", "shuffle")

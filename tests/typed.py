@@ -1,8 +1,12 @@
-"""Under pytest every annotated function of the package checks what it is given and what it returns.
+"""Under pytest annotated functions of the package check what they are given and what they return.
 
 `jaxtyping.install_import_hook` would see only the names that a module has while it is imported; the modules of specs
 import what their annotations name under ``if TYPE_CHECKING:``, and jaxtyping takes every such name for ``Any``. So
 the annotations are read here, when a function is called for the first time, with those imports made.
+
+Loops of attacks call small functions a million times, so the checks cost microseconds: jaxtyping's context of sizes is
+opened only by functions whose annotations name shapes, one entry of a list is looked at, and functions inside
+functions, which are made anew at every call of the outer one, are left as they are.
 """
 
 from __future__ import annotations
@@ -13,15 +17,15 @@ import importlib.util
 import random
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import torch
-from jaxtyping import jaxtyped
+from jaxtyping import AbstractArray, jaxtyped
 
 # beartype looks at a random entry of a list: it must not draw from the generator that `no_global_rng` watches.
 with patch("random.getrandbits", random.Random(0).getrandbits):
@@ -57,6 +61,9 @@ def _checked(function: types.FunctionType) -> Callable[..., Any]:
         if cell != types.CellType()
     }
     hints = {name: _hint(hint, names) for name, hint in function.__annotations__.items()}
+    hints = {name: hint for name, hint in hints.items() if hint is not Any}
+    if not hints:
+        return function
     plain = types.FunctionType(
         function.__code__,
         function.__globals__,
@@ -67,8 +74,15 @@ def _checked(function: types.FunctionType) -> Callable[..., Any]:
     functools.update_wrapper(plain, function)
     del vars(plain)["__wrapped__"]
     plain.__kwdefaults__ = function.__kwdefaults__
-    plain.__annotations__ = {name: hint for name, hint in hints.items() if hint is not Any}
-    return jaxtyped(plain, typechecker=beartype(conf=CONF)) if plain.__annotations__ else plain
+    plain.__annotations__ = hints
+    check = beartype(conf=CONF)
+    return jaxtyped(plain, typechecker=check) if any(map(_names_shape, hints.values())) else check(plain)
+
+
+def _names_shape(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return True
+    return any(map(_names_shape, get_args(hint)))
 
 
 def _hint(hint: object, names: dict[str, Any]) -> Any:
@@ -98,17 +112,25 @@ def _names(module_name: str) -> dict[str, Any]:
     return names | {"Self": Any}
 
 
+def _outermost_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Yield the functions of a module and the methods of its classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef):
+            yield child
+        elif not isinstance(child, ast.AsyncFunctionDef):
+            yield from _outermost_functions(child)
+
+
 class _Loader(SourceFileLoader):
-    """Puts the decorator next to every function, as jaxtyping's own hook does; caches no bytecode."""
+    """Puts the decorator next to functions and methods, as jaxtyping's own hook does; caches no bytecode."""
 
     def source_to_code(  # type: ignore[override]  # typeshed names the static method of the base class
         self, data: Any, path: Any, *, _optimize: int = -1
     ) -> types.CodeType:
         tree = ast.parse(importlib.util.decode_source(data), path)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                name = ast.Name(DECORATOR, ast.Load(), lineno=node.lineno, col_offset=node.col_offset)
-                node.decorator_list.append(ast.fix_missing_locations(ast.copy_location(name, node)))
+        for node in _outermost_functions(tree):
+            name = ast.Name(DECORATOR, ast.Load(), lineno=node.lineno, col_offset=node.col_offset)
+            node.decorator_list.append(ast.fix_missing_locations(ast.copy_location(name, node)))
         return compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
 
     def get_code(self, fullname: str) -> types.CodeType:
