@@ -25,3 +25,8 @@ def test_wrong_types_are_refused_in_every_room() -> None:
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(TypeCheckError):
         Gamma().restore(torch.zeros(3, 16, 16), None)
+
+
+@pytest.mark.wrong_types("sees that the marker leaves annotations unchecked")
+def test_marked_tests_are_not_checked() -> None:
+    assert Rng(0).at(b"name").path == ("b'name'",)  # type: ignore[arg-type]

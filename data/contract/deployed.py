@@ -133,8 +133,10 @@ def read(metadata: Mapping[str, str], where: str) -> Deployed:
         ) from None
 
 
-def _made(kind: type[T], fields: dict[str, Any]) -> T:
+def _made(kind: type[T], fields: object) -> T:
     """Return a dataclass of values from JSON, each of the type that it is declared with."""
+    if not isinstance(fields, dict):
+        raise TypeError(f"{kind.__name__} is {fields!r:.60}")
     types = get_type_hints(kind)
     for name, value in fields.items():
         if name in types and not _is(value, types[name]):

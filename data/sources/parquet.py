@@ -149,7 +149,7 @@ def _features(metadata: dict[bytes, bytes]) -> dict[str, Any]:
 
 
 def _class_names(
-    features: dict[str, Any], column: str | None, labels: list[int | None] | None, where: str
+    features: dict[str, Any], column: str | None, labels: list[Any] | None, where: str
 ) -> tuple[str, ...]:
     declared = features.get(column) if column else None
     if isinstance(declared, dict) and isinstance(declared.get("names"), list):

@@ -182,6 +182,7 @@ def test_touches_no_global_generator(kind, monkeypatch):
         make(kind, severity)(image, RNG)
 
 
+@pytest.mark.wrong_types("hands in an image of float32")
 @pytest.mark.parametrize("kind", KINDS)
 def test_refuses_what_it_cannot_take(kind):
     corruption = make(kind)

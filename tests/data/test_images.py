@@ -204,6 +204,7 @@ def test_to_uint8_clips_and_refuses_nan() -> None:
         to_uint8(values * np.float32("nan"))
 
 
+@pytest.mark.wrong_types("hands bytes to a function of floats")
 def test_wrong_shapes() -> None:
     with pytest.raises(ShapeError):
         to_float(noise(3, 3, 3))
