@@ -24,6 +24,7 @@ from clearsight.data.contract.sample import Sample
 from clearsight.data.media.images import encode_png
 from clearsight.data.sources.base import Entry, Source
 from clearsight.data.sources.parquet import Parquet
+from clearsight.data.weights import SENSE
 from clearsight.pipelines.advice.advise import LEAVE
 from clearsight.pipelines.advice.api import advise
 from clearsight.pipelines.advice.readings import look
@@ -31,7 +32,7 @@ from clearsight.pipelines.config.registries import BUILDABLE
 from clearsight.restore.networks.degradation_sense import RESIDUAL, RESIDUAL_NORM
 from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.sense import Sense, read
-from clearsight.restore.sense_base import DAMAGE, SENSE
+from clearsight.restore.sense_base import DAMAGE
 from clearsight.restore.training.degradation import KINDS
 
 SEVERITY = 3

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.data.contract.errors import WeightsError, first_line, near_miss
+from clearsight.data.contract.errors import ConfigError, WeightsError, first_line, near_miss
 from clearsight.data.home import home, replace_file
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ REQUIRED = (
     "sha256",
 )
 """What every card must say."""
+SENSE = "degradation-sense-v1"
+"""The sense of degradation that looks where none is named. It stands here because the command line names it
+before it imports any spec."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,25 @@ def find(name: str) -> Weights:
         f"no weights '{name}'",
         hint=near_miss(name, [w.folder.name for w in shipped()]) + "; or give the path of a weights folder",
     )
+
+
+def kind_of_weights(name: str, kinds: Container[str], *, refused: str, where: str) -> str:
+    """Return the kind of the part that weights belong to.
+
+    Args:
+        name: an id, or the path of a folder.
+        kinds: that are wanted.
+        refused: what is said of weights of other kinds, such as ``which classifies nothing``.
+        where: the option or field that named the weights.
+
+    Raises:
+        ConfigError: they belong to another kind.
+        WeightsError: there are none, or their card is damaged.
+    """
+    kind = str(find(name).card["spec"]["kind"])
+    if kind not in kinds:
+        raise ConfigError(f"'{name}' are weights of '{kind}', {refused}", where=where)
+    return kind
 
 
 def _read(folder: Path) -> Weights:

@@ -18,8 +18,6 @@ DAMAGE: tuple[Damage, ...] = get_args(Damage)
 count as `compression`, snow, frost and drops on the lens as `weather`."""
 OUTPUTS = 2 * len(DAMAGE) + 1
 """Presence of each, severity of each, and the noise level."""
-SENSE = "degradation-sense-v1"
-"""Weights of the sense that looks where none are named."""
 NAMED = 0.5
 """Probability from which damage counts as named."""
 MINIMUM = 16

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.sources.base import middle_side
@@ -66,11 +66,11 @@ class Advice:
         images: number that was looked at.
         damage: every kind, the most frequent first.
         noise_level: median over the images, for values in [0, 1].
+        skipped: images that could not be used.
         how: ``labels``, ``agreement`` or ``nothing``: what the figures below are.
         alone: share of right (or agreeing) answers of the classifier alone; None where nothing was measured.
         measured: the chains that were tried.
         config: parts and system of the advised chain as YAML; empty where there is none.
-        skipped: images that could not be used.
     """
 
     verdict: str
@@ -78,11 +78,11 @@ class Advice:
     images: int
     damage: tuple[FolderDamage, ...]
     noise_level: float
-    how: str
-    alone: float | None
-    measured: tuple[Measured, ...]
-    config: str
     skipped: tuple[Skipped, ...]
+    how: str = "nothing"
+    alone: float | None = None
+    measured: tuple[Measured, ...] = ()
+    config: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it JSON-ready."""
@@ -128,26 +128,15 @@ def advise(
     there = [each.kind for each in folder if each.there]
     level = sorted(reading.noise_level for reading in readings)[len(readings) // 2]
 
-    def told(verdict: str, why: str, how: str = "nothing", **more: Any) -> Advice:
-        fields: dict[str, Any] = {"alone": None, "measured": (), "config": ""} | more
-        return Advice(
-            verdict=verdict,
-            why=why,
-            images=len(readings),
-            damage=folder,
-            noise_level=level,
-            how=how,
-            skipped=skipped,
-            **fields,
-        )
-
+    why = "nothing seems to be wrong with these images"
+    unmeasured = Advice(LEAVE, why, len(readings), folder, level, skipped)
     if not there and restorers is None:
-        return told(LEAVE, "nothing seems to be wrong with these images")
+        return unmeasured
     side = middle_side(data.sizes(index.entries))
     partly = any(not reading.named for reading in readings)
     tried = candidates(there, side, restorers, sense=sense.spec if partly else None)
     if not tried:
-        return told(LEAVE, f"no restorer that ships is made for {' and '.join(there)}")
+        return replace(unmeasured, why=f"no restorer that ships is made for {' and '.join(there)}")
     built = classifier.resolved()
     labelled = [(sample, sample.truth) for sample in samples if sample.truth is not None]
     if labelled:
@@ -168,12 +157,14 @@ def advise(
         intact = [sample for sample, reading in looked_at if stands_for_clean(reading)]
         if len(intact) < LEAST:
             why = f"{len(intact)} images seem undamaged, too few to measure on; label some and ask again"
-            return told(f"try {tried[0].name}", why, config=tried[0].config(classifier))
+            config = tried[0].config(classifier)
+            return replace(unmeasured, verdict=f"try {tried[0].name}", why=why, config=config)
         images = damaged_alike(intact, readings, Rng(0).at("advise", "damage"))
         clean = answers(chain(classifier).build(), [sample.image for sample in intact])
         truths, how = clean.tolist(), "agreement"
     alone, measured = measure(classifier, tried, images, truths, tell)
-    return _decided(told, how, alone, measured, tried, classifier)
+    advice = replace(unmeasured, how=how, alone=alone, measured=tuple(measured))
+    return _decided(advice, tried, classifier)
 
 
 def _folder(readings: Sequence[Reading]) -> tuple[FolderDamage, ...]:
@@ -188,27 +179,19 @@ def _folder(readings: Sequence[Reading]) -> tuple[FolderDamage, ...]:
     return tuple(sorted(found, key=lambda each: -each.share))
 
 
-def _decided(
-    told: Callable[..., Advice],
-    how: str,
-    alone: float,
-    found: Sequence[Measured],
-    tried: Sequence[Candidate],
-    classifier: ClassifierSpec,
-) -> Advice:
-    """Return the advice of what was measured: the best chain that clearly helps, else to leave it alone."""
-    figures = {"alone": alone, "measured": tuple(found)}
-    helping = [(each, one) for each, one in zip(found, tried, strict=True) if each.helps]
+def _decided(advice: Advice, tried: Sequence[Candidate], classifier: ClassifierSpec) -> Advice:
+    """Return the advice with its verdict: the best of the tried chains that clearly helps, if any."""
+    helping = [(each, one) for each, one in zip(advice.measured, tried, strict=True) if each.helps]
     if not helping:
-        best = max(found, key=lambda each: each.difference)
+        best = max(advice.measured, key=lambda each: each.difference)
         why = (
             f"no chain clearly helps: the best, {best.name}, changes {100 * best.difference:+.1f} points"
             f" [{100 * best.low:+.1f}, {100 * best.high:+.1f}]"
         )
-        return told(LEAVE, why, how, **figures)
+        return replace(advice, why=why)
     best, chosen = max(helping, key=lambda pair: pair[0].difference)
     why = f"{100 * best.difference:+.1f} points [{100 * best.low:+.1f}, {100 * best.high:+.1f}]"
-    return told(f"use {best.name}", why, how, config=chosen.config(classifier), **figures)
+    return replace(advice, verdict=f"use {best.name}", why=why, config=chosen.config(classifier))
 
 
 def classifier_of(word: str) -> ClassifierSpec:
@@ -218,14 +201,12 @@ def classifier_of(word: str) -> ClassifierSpec:
         ConfigError: it means none.
         WeightsError: the weights are damaged, or there are none of this name.
     """
-    from clearsight.data.weights import find
+    from clearsight.data.weights import kind_of_weights
     from clearsight.defend.catalogue import CLASSIFIERS
 
     if word.endswith(".onnx"):
         return CLASSIFIERS.parse({"kind": "onnx", "path": word})
     if word in CLASSIFIERS.kinds:
         return CLASSIFIERS.parse({"kind": word})
-    kind = find(word).card["spec"]["kind"]
-    if kind not in CLASSIFIERS.kinds:
-        raise ConfigError(f"'{word}' are weights of '{kind}', which classifies nothing", where="--classifier")
+    kind = kind_of_weights(word, CLASSIFIERS.kinds, refused="which classifies nothing", where="--classifier")
     return CLASSIFIERS.parse({"kind": kind, "weights": word})

@@ -8,12 +8,10 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from clearsight.data.catalogue import images_at
-from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.sources.base import Source
-from clearsight.data.weights import find
+from clearsight.data.weights import SENSE, kind_of_weights
 from clearsight.restore.catalogue import SENSES
-from clearsight.restore.sense_base import SENSE
 
 if TYPE_CHECKING:
     from clearsight.defend.base import ClassifierSpec
@@ -122,9 +120,7 @@ def advise(
 def _sense(weights: str, device: str) -> Sense:
     from clearsight.pipelines.systems.device import choose_device
 
-    kind = find(weights).card["spec"]["kind"]
-    if kind not in SENSES.kinds:
-        raise ConfigError(f"'{weights}' are weights of '{kind}', which senses nothing", where="weights")
+    kind = kind_of_weights(weights, SENSES.kinds, refused="which senses nothing", where="weights")
     return SENSES.parse({"kind": kind, "weights": weights}).build().to(choose_device(device))
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from clearsight.data.contract.spec import PartSpec
+from clearsight.data.contract.written import written
 from clearsight.pipelines.restoring.chain import read_chain
 from clearsight.pipelines.systems.gates.damage_gate import DamageGate
-from clearsight.pipelines.systems.graph import Graph, Node, wire
+from clearsight.pipelines.systems.graph import Graph, Node, gated_chain, wire
 
 if TYPE_CHECKING:
     from clearsight.defend.base import ClassifierSpec
@@ -57,36 +58,22 @@ class Candidate:
             named["gate"] = self.gate
         return named | {"classify": classifier}
 
-    def wiring(self) -> dict[str, dict[str, Any]] | list[str]:
-        """Return the system as a config writes it."""
-        steps = [f"restore_{i}" for i, _ in enumerate(self.words.split(","), 1)]
-        if not self.gate:
-            return [*steps, "classify"]
-        before = ["image", *(f"step_{i}" for i, _ in enumerate(steps, 1))]
-        nodes: dict[str, dict[str, Any]] = {
-            after: {"use": use, "of": last}
-            for use, last, after in zip(steps, before, before[1:], strict=False)
-        }
-        nodes["chosen"] = {"use": "gate", "of": ["image", before[-1]]}
-        return nodes | {"out": {"use": "classify", "of": "chosen"}}
-
     def graph(self, classifier: ClassifierSpec) -> Graph:
         """Return the checked system."""
-        wiring = self.wiring()
-        nodes = (
-            wiring
-            if isinstance(wiring, list)
-            else {
-                name: Node.model_validate(node | {"of": _inputs(node["of"])}) for name, node in wiring.items()
-            }
-        )
+        nodes = {name: Node.model_validate(node) for name, node in self._nodes().items()}
         return wire(nodes, self.parts(classifier))
 
     def config(self, classifier: ClassifierSpec) -> str:
         """Return the parts and the system as YAML, to be pasted into a config."""
-        told = {name: _written(spec) for name, spec in self.parts(classifier).items()}
-        text: str = yaml.safe_dump({"parts": told, "systems": {"advised": self.wiring()}}, sort_keys=False)
+        parts = self.parts(classifier)
+        system = self._nodes() if self.gate else list(parts)
+        told = {"parts": written(parts), "systems": {"advised": system}}
+        text: str = yaml.safe_dump(told, sort_keys=False)
         return text
+
+    def _nodes(self) -> dict[str, dict[str, Any]]:
+        restorers = [f"restore_{i}" for i, _ in enumerate(self.words.split(","), 1)]
+        return gated_chain(restorers, "classify", "gate" if self.gate else None)
 
 
 def candidates(
@@ -115,17 +102,3 @@ def candidates(
         return plain
     gate = DamageGate.model_validate({"damage": tuple(damage), "sense": sense})
     return plain + [Candidate(each.words, gate) for each in plain]
-
-
-def _inputs(of: str | list[str]) -> str | tuple[str, ...]:
-    return of if isinstance(of, str) else tuple(of)
-
-
-def _written(spec: PartSpec) -> dict[str, Any]:
-    """Return the node of a part as a config writes it: without what its weights or defaults say."""
-    told = spec.model_dump(mode="json", exclude_unset=True)
-    inner = {name: value for name in told if isinstance(value := getattr(spec, name), PartSpec)}
-    nodes = {name: _written(value) for name, value in inner.items()}
-    # Weights that a resolved part came from say the rest.
-    kept = {"weights": spec.weights} if spec.weights else told
-    return {"kind": spec.name} | kept | nodes

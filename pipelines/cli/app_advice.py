@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from clearsight.data.weights import SENSE
 from clearsight.pipelines.cli.task import Device, Quiet
 
 advice_app = typer.Typer()
@@ -17,7 +18,6 @@ Images = Annotated[
 ]
 Sense = Annotated[str, typer.Option(help="Weights of a sense of degradation.")]
 Take = Annotated[int, typer.Option(min=1, help="Images at most, drawn evenly over the classes.")]
-SENSE = "degradation-sense-v1"
 
 
 @advice_app.command()

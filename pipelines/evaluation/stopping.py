@@ -44,7 +44,10 @@ class Ends:
     chunk: int
     stop: Stop | None = None
     _known: dict[str, int] = field(default_factory=dict)
-    _right: dict[tuple[str, int], int] = field(default_factory=dict)
+    _passed: dict[str, int] = field(default_factory=dict)
+    """How many looks did not end a condition."""
+    _right: dict[str, list[int]] = field(default_factory=dict)
+    """Right answers of a cell in its first 0, 1, 2 and so on chunks, as far as they were read."""
 
     @property
     def chunks(self) -> int:
@@ -99,7 +102,7 @@ class Ends:
 
     def _decided(self, condition: str, half_width: float) -> int | None:
         cells = [cell for cell in self.cells if cell.condition == condition]
-        for look in self.looks:
+        for look in self.looks[self._passed.get(condition, 0) :]:
             stop = -(-look // self.chunk)
             found = [self._counted(cell, stop) for cell in cells]
             if None in found:
@@ -107,21 +110,20 @@ class Ends:
             ends = (repeated_interval(right, look, len(self.looks)) for right in found if right is not None)
             if look == self.images or all((high - low) / 2 <= half_width for low, high in ends):
                 return stop
+            self._passed[condition] = self._passed.get(condition, 0) + 1
         return None
 
     def _counted(self, cell: Cell, stop: int) -> int | None:
         """Return the right answers in the first chunks; None where one is not measured, or damaged."""
-        total = 0
-        for number in range(stop):
-            place = cell.key, number
-            if place not in self._right:
-                try:
-                    content = chunk_seal(self.folder, *place).opened().read(self.folder.chunk(*place))
-                except RunError:
-                    return None
-                self._right[place] = sum(right is True for right in correct_of(content))
-            total += self._right[place]
-        return total
+        totals = self._right.setdefault(cell.key, [0])
+        while len(totals) <= stop:
+            place = cell.key, len(totals) - 1
+            try:
+                content = chunk_seal(self.folder, *place).opened().read(self.folder.chunk(*place))
+            except RunError:
+                return None
+            totals.append(totals[-1] + sum(right is True for right in correct_of(content)))
+        return totals[stop]
 
 
 def check_stop(config: Evaluate, grid: Grid, intake: Intake) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from clearsight.data.contract.errors import ConfigError, WeightsError, near_miss
 from clearsight.data.contract.spec import content_key
-from clearsight.data.weights import CARD, find, shipped
+from clearsight.data.weights import CARD, kind_of_weights, shipped
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 
@@ -133,7 +133,9 @@ def _node(word: str, channels: int) -> dict[str, Any]:
             )
         return {"kind": word}
     try:
-        found = find(weights or word)
+        kind = kind_of_weights(
+            weights or word, RESTORERS.kinds, refused="which restores no images", where="--with"
+        )
     except WeightsError as error:
         if weights or Path(word).is_dir():
             raise
@@ -142,9 +144,6 @@ def _node(word: str, channels: int) -> dict[str, Any]:
             where="--with",
             hint=near_miss(word, known()),
         ) from error
-    kind = found.card["spec"].get("kind")
-    if kind not in RESTORERS.kinds:
-        raise ConfigError(f"'{word}' are weights of '{kind}', which restores no images", where="--with")
     return {"kind": kind, "weights": weights or word}
 
 

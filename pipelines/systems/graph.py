@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
@@ -107,6 +107,34 @@ def chain(*parts: PartSpec) -> Graph:
     """
     names = [f"{i}_{part.name}" for i, part in enumerate(parts)]
     return wire(names, dict(zip(names, parts, strict=True)))
+
+
+def gated_chain(
+    restorers: Sequence[str], classifier: str, gate: str | None, *, gives: Flow = Flow.IMAGES
+) -> dict[str, dict[str, Any]]:
+    """Return the nodes of a classifier behind restorers, as a config writes them.
+
+    Args:
+        restorers: names of parts, in order, each once.
+        classifier: name of the part.
+        gate: name of the part that takes the untouched and the restored version; None for none.
+        gives: what the gate chooses between: the two images, or the logits of both.
+    """
+    nodes: dict[str, dict[str, Any]] = {}
+    last = IMAGE
+    for restorer in restorers:
+        nodes[restorer] = {"use": restorer, "of": last}
+        last = restorer
+    if gate is None:
+        nodes[OUT] = {"use": classifier, "of": last}
+    elif gives is Flow.IMAGES:
+        nodes[gate] = {"use": gate, "of": [IMAGE, last]}
+        nodes[OUT] = {"use": classifier, "of": gate}
+    else:
+        nodes["untouched"] = {"use": classifier, "of": IMAGE}
+        nodes["restored"] = {"use": classifier, "of": last}
+        nodes[OUT] = {"use": gate, "of": ["untouched", "restored"]}
+    return nodes
 
 
 def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec]) -> Graph:

@@ -9,7 +9,7 @@ from typing import Any
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import Flow
 from clearsight.pipelines.config.tune import CLASSIFIER, Tune
-from clearsight.pipelines.systems.graph import IMAGE, OUT
+from clearsight.pipelines.systems.graph import gated_chain
 
 ALONE = "alone"
 """The classifier without anything in front: what every candidate is compared with."""
@@ -68,20 +68,8 @@ def candidate(
     config: Tune, chain: tuple[str, ...], gate: str | None, *, place: int, name: str = ""
 ) -> Candidate:
     """Return the candidate of a chain and a gate."""
-    nodes: dict[str, dict[str, Any]] = {}
-    last = IMAGE
-    for restorer in chain:
-        nodes[restorer] = {"use": restorer, "of": last}
-        last = restorer
-    if gate is None:
-        nodes[OUT] = {"use": CLASSIFIER, "of": last}
-    elif config.gates[gate].gives is Flow.IMAGES:
-        nodes[gate] = {"use": gate, "of": (IMAGE, last)}
-        nodes[OUT] = {"use": CLASSIFIER, "of": gate}
-    else:
-        nodes["untouched"] = {"use": CLASSIFIER, "of": IMAGE}
-        nodes["restored"] = {"use": CLASSIFIER, "of": last}
-        nodes[OUT] = {"use": gate, "of": ("untouched", "restored")}
+    gives = Flow.IMAGES if gate is None else config.gates[gate].gives
+    nodes = gated_chain(chain, CLASSIFIER, gate, gives=gives)
     joined = "+".join(chain) or ALONE
     told = name or (joined if gate is None else f"{gate}.{joined}")
     return Candidate(told if len(told) <= LONGEST_NAME else f"chain-{place}", chain, gate, nodes, place)

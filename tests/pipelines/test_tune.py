@@ -154,7 +154,7 @@ def test_the_space_holds_orders_parameters_and_gates(make: Make) -> None:
     assert len(names) == 1 + 2 * (3 + 4)
     mixed = make(gates={"half": {"kind": "mean_images"}})
     gated = next(each for each in candidates(mixed) if each.name == "half.median")
-    assert gated.nodes["half"]["of"] == ("image", "median")
+    assert gated.nodes["half"]["of"] == ["image", "median"]
 
 
 def scored(place: int, score: float, ms: float) -> Scored:

@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import Number, content_key
+from clearsight.data.weights import SENSE
 from clearsight.pipelines.systems.gates.base import GateSpec
 from clearsight.restore.catalogue import SENSES
-from clearsight.restore.sense_base import DAMAGE, SENSE, Damage, SenseSpec
+from clearsight.restore.sense_base import DAMAGE, Damage, SenseSpec
 from clearsight.restore.senses.degradation import DegradationSense
 
 if TYPE_CHECKING:
