@@ -73,6 +73,24 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def writable_file(path: Path) -> Path:
+    """See that a file of results can be written, before any work is done; its folder is made.
+
+    Raises:
+        RunError: it is a folder, a device or a pipe, or its folder takes no files.
+    """
+    writable_folder(path.parent)
+    _refuse_special(path)
+    return path
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse what a file would be moved over: a folder, and devices and pipes, which would be gone then."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise RunError(f"results cannot be written there: is {what}", where=str(path), hint="name a file")
+
+
 def temporary_path(path: Path, ending: str = "") -> Path:
     """Return the name under which this process writes a file until it is whole.
 
@@ -101,7 +119,13 @@ def remove_half_written(folder: Path, names: Iterable[str]) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then move it into place: it is there whole or not at all."""
+    """Write a file under a temporary name, then move it into place: it is there whole or not at all.
+
+    Raises:
+        RunError: the place is a folder, a device or a pipe.
+        OSError: it cannot be written, with its name.
+    """
+    _refuse_special(path)
     temporary = temporary_path(path)
     try:
         temporary.write_bytes(content)

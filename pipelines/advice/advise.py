@@ -71,6 +71,7 @@ class Advice:
         alone: share of right (or agreeing) answers of the classifier alone; None where nothing was measured.
         measured: the chains that were tried.
         config: parts and system of the advised chain as YAML; empty where there is none.
+        passed_over: files beside the images, with reasons.
     """
 
     verdict: str
@@ -79,6 +80,7 @@ class Advice:
     damage: tuple[FolderDamage, ...]
     noise_level: float
     skipped: tuple[Skipped, ...]
+    passed_over: tuple[Skipped, ...]
     how: str = "nothing"
     alone: float | None = None
     measured: tuple[Measured, ...] = ()
@@ -114,7 +116,7 @@ def advise(
 
     Raises:
         ConfigError: unknown restorers, or labels that are not the classifier's classes.
-        DataError: no image can be used.
+        DataError: no image can be used, or a system gives values for one that are not finite.
     """
     data = data.model_copy(update={"take": min(take, data.take or take)})
     index = data.index()
@@ -129,7 +131,8 @@ def advise(
     level = sorted(reading.noise_level for reading in readings)[len(readings) // 2]
 
     why = "nothing seems to be wrong with these images"
-    unmeasured = Advice(LEAVE, why, len(readings), folder, level, skipped)
+    passed_over = tuple(index.passed_over)
+    unmeasured = Advice(LEAVE, why, len(readings), folder, level, skipped, passed_over)
     if not there and restorers is None:
         return unmeasured
     side = middle_side(data.sizes(index.entries))
@@ -149,7 +152,7 @@ def advise(
             names=built.class_names,
         )
         images, truths, how = (
-            [sample.image for sample, _ in labelled],
+            [sample for sample, _ in labelled],
             [truth for _, truth in labelled],
             "labels",
         )
@@ -160,7 +163,7 @@ def advise(
             config = tried[0].config(classifier)
             return replace(unmeasured, verdict=f"try {tried[0].name}", why=why, config=config)
         images = damaged_alike(intact, readings, Rng(0).at("advise", "damage"))
-        clean = answers(chain(classifier).build(), [sample.image for sample in intact])
+        clean = answers(chain(classifier).build(), intact)
         truths, how = clean.tolist(), "agreement"
     alone, measured = measure(classifier, tried, images, truths, tell)
     advice = replace(unmeasured, how=how, alone=alone, measured=tuple(measured))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import torch
 
 from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.rng import Rng
+from clearsight.data.finite import refuse_non_finite
 from clearsight.data.paired_family import judge
 from clearsight.pipelines.systems.graph import chain
 from clearsight.restore.sense_base import DAMAGE
@@ -57,7 +58,7 @@ class Measured:
         return self.low > 0
 
 
-def damaged_alike(intact: Sequence[Sample], readings: Sequence[Reading], rng: Rng) -> list[NDArray[np.uint8]]:
+def damaged_alike(intact: Sequence[Sample], readings: Sequence[Reading], rng: Rng) -> list[Sample]:
     """Return the intact images, each damaged as an image of the folder that is drawn for it is.
 
     Kinds and severities are those that were sensed; an image that stands for an undamaged one stays as it is.
@@ -73,7 +74,7 @@ def damaged_alike(intact: Sequence[Sample], readings: Sequence[Reading], rng: Rn
             severity = min(5, max(1, round(like.severity[kind])))
             node = {"kind": kinds[int(draw.integers(len(kinds)))], "severity": severity}
             image = CORRUPTIONS.parse(node)(image, stream.at(kind))
-        made.append(image)
+        made.append(replace(sample, image=image))
     return made
 
 
@@ -85,7 +86,7 @@ def stands_for_clean(reading: Reading) -> bool:
 def measure(
     classifier: ClassifierSpec,
     tried: Sequence[Candidate],
-    images: Sequence[NDArray[np.uint8]],
+    images: Sequence[Sample],
     truths: Sequence[int],
     tell: Progress,
 ) -> tuple[float, list[Measured]]:
@@ -94,9 +95,12 @@ def measure(
     Args:
         classifier: with its weights.
         tried: chains.
-        images: uint8 (h, w, 3) each.
+        images: to classify.
         truths: class of each.
         tell: called with (stage, done, all).
+
+    Raises:
+        DataError: logits that are not finite; the image is named.
     """
     graphs = [chain(classifier), *(each.graph(classifier) for each in tried)]
     right, times = [], []
@@ -114,15 +118,23 @@ def measure(
 
 
 @torch.inference_mode()
-def answers(system: System, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.int64]:
-    """Return the class of each image, (n,); images of one size in a row are computed together."""
+def answers(system: System, images: Sequence[Sample]) -> NDArray[np.int64]:
+    """Return the class of each image, (n,); images of one size in a row are computed together.
+
+    Raises:
+        DataError: logits that are not finite; the image is named.
+    """
     found: list[int] = []
     start = 0
     while start < len(images):
         stop = start + 1
-        while stop < min(len(images), start + BATCH) and images[stop].shape == images[start].shape:
+        shape = images[start].image.shape
+        while stop < min(len(images), start + BATCH) and images[stop].image.shape == shape:
             stop += 1
-        batch = torch.from_numpy(np.stack([np.ascontiguousarray(image) for image in images[start:stop]]))
-        found += system(batch.permute(0, 3, 1, 2).float() / 255.0).argmax(1).tolist()
+        some = images[start:stop]
+        batch = torch.from_numpy(np.stack([np.ascontiguousarray(each.image) for each in some]))
+        logits = system(batch.permute(0, 3, 1, 2).float() / 255.0)
+        refuse_non_finite(logits, "the logits are", [each.id for each in some])
+        found += logits.argmax(1).tolist()
         start = stop
     return np.asarray(found, dtype=np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.finite import refuse_non_finite
 from clearsight.restore.sense import Sense, read
 from clearsight.restore.sense_base import DAMAGE, NAMED
 
@@ -68,11 +69,17 @@ def read_images(
 
 @torch.inference_mode()
 def look(sense: Sense, sample: Sample) -> Reading:
-    """Return what is wrong with an image: of large ones, the mean over nine crops."""
+    """Return what is wrong with an image: of large ones, the mean over nine crops.
+
+    Raises:
+        DataError: the sense gives values that are not finite.
+    """
     views = torch.from_numpy(np.stack([np.ascontiguousarray(view) for view in _views(sample.image)]))
     device = next(sense.parameters()).device
     x = views.to(device).permute(0, 3, 1, 2).float() / 255.0
-    told = read(sense(x))
+    outputs = sense(x)
+    refuse_non_finite(outputs, "what the sense says is", [sample.id] * len(outputs))
+    told = read(outputs)
     presence, severity = told.presence.mean(0).tolist(), told.severity.mean(0).tolist()
     return Reading(
         sample.id,

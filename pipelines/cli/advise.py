@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.contract.text import shown
 from clearsight.data.home import replace_file
-from clearsight.pipelines.cli.console import console, progress
+from clearsight.pipelines.cli.console import console, progress, tell_passed_over
+from clearsight.pipelines.cli.results import results_file
 
 if TYPE_CHECKING:
     from clearsight.pipelines.advice.advise import Advice
@@ -35,6 +36,7 @@ def command(
     """Print the advice with what it rests on, and write it as JSON."""
     from clearsight.pipelines.advice.api import advise
 
+    written = None if out is None else results_file(out, (images, classifier, weights), "--out")
     with progress(quiet=quiet) as bars:
         found = advise(
             images,
@@ -47,10 +49,10 @@ def command(
             on_progress=bars,
         )
     _print(found)
-    if out is not None:
+    if written is not None:
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        replace_file(out, (text + "\n").encode())
-        console().print(shown(f"advice: {out}"))
+        replace_file(written, (text + "\n").encode())
+        console().print(shown(f"advice: {written}"), soft_wrap=True)
 
 
 def _print(found: Advice) -> None:
@@ -83,6 +85,7 @@ def _print(found: Advice) -> None:
         screen.print(table)
     for skipped in found.skipped:
         screen.print(shown(f"skipped {skipped.id}: {skipped.reason}"), soft_wrap=True)
+    tell_passed_over(lambda line: screen.print(shown(line), soft_wrap=True), found.passed_over)
     screen.print(shown(f"{found.verdict}: {found.why}"), soft_wrap=True)
     if found.config:
         screen.print(found.config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,12 +94,15 @@ def _number(text: str) -> float:
 def _print(path: Path, audit: AuditSummary) -> None:
     from rich.text import Text
 
+    from clearsight.pipelines.cli.left_out import tell_left_out
+
     screen = console()
     for system in audit.systems:
         colour = "green" if system.verdict == "trustworthy" else "red"
         screen.print(Text.assemble((system.system, "bold"), ": ", (system.verdict, colour)))
         screen.print(_accuracies(system, audit), markup=False)
         screen.print(_table(system))
+    tell_left_out(partial(screen.print, markup=False, soft_wrap=True), [RunFolder(path)])
     screen.print(f"verdict: {audit.verdict}", markup=False)
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)
 

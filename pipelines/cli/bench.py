@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.text import shown
-from clearsight.data.home import expanded, replace_file
-from clearsight.data.media.listing import protect
+from clearsight.data.home import replace_file
 from clearsight.pipelines.cli.console import console
+from clearsight.pipelines.cli.results import results_file
 from clearsight.pipelines.inference.providers import check_provider, lack, short_name
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def command(
     from clearsight.pipelines.inference.session import Session
 
     shapes = bench.parse_sizes(sizes)
-    target = None if json is None else _target(json, models)
+    target = None if json is None else results_file(json, models, "--json")
     # The load is asked for before opening the files makes some itself.
     machine = bench.here()
     named = zip(bench.labels(models), models, strict=True)
@@ -57,15 +57,6 @@ def command(
             machine, rows, threads=threads or machine.cores, wanted_provider=provider, files=files
         )
         replace_file(target, (json_.dumps(figures, indent=1) + "\n").encode())
-
-
-def _target(json: Path, models: Sequence[Path]) -> Path:
-    """Return where the figures go; minutes of measuring are not lost to a wrong name."""
-    path = expanded(json)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ConfigError("no file can be written there", where=f"--json {json}", hint="name a file")
-    protect(models, [path], "give another --json")
-    return path
 
 
 def _refuse_useless(sessions: Mapping[str, Session], shapes: Sequence[tuple[int, int]]) -> None:

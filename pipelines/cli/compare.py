@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.cli.console import console
+from clearsight.pipelines.cli.results import results_file
 from clearsight.pipelines.runs.across import Across, Line, Rule
 from clearsight.pipelines.systems.threats import NONE
 
@@ -22,10 +23,12 @@ def command(
 ) -> bool:
     """Compare two runs, print the table, write the page; return whether every rule held."""
     rules = [Rule.parse(text) for text in fail_if]
+    pairs = _pairs(pair)
+    page = None if html is None else results_file(html, (*first.glob("*"), *second.glob("*")), "--html")
     from clearsight.pipelines.analysis.across import across
     from clearsight.pipelines.report.compare_page import write_comparison
 
-    comparison = across(first, second, pairs=_pairs(pair))
+    comparison = across(first, second, pairs=pairs)
     lines = shown(comparison, every=every)
     broken = [(rule, rule.broken_by(lines)) for rule in rules]
     _print(comparison, lines)
@@ -36,9 +39,9 @@ def command(
             screen.print(f"broken: {rule.text}: {line.system}, {_place(line)}: {by}", markup=False)
         if not breaking:
             screen.print(f"holds: {rule.text}", markup=False)
-    if html is not None:
-        write_comparison(html, comparison, lines, [(rule.text, bool(breaking)) for rule, breaking in broken])
-        screen.print(f"page: {html}", markup=False)
+    if page is not None:
+        write_comparison(page, comparison, lines, [(rule.text, bool(breaking)) for rule, breaking in broken])
+        screen.print(f"page: {page}", markup=False)
     return not any(breaking for _, breaking in broken)
 
 

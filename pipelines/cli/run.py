@@ -11,7 +11,7 @@ from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.text import shown_lines
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
-from clearsight.pipelines.cli.console import NAMED, console, progress, tell_passed_over
+from clearsight.pipelines.cli.console import console, progress
 
 
 def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
@@ -94,21 +94,11 @@ def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
 
 
 def _print(path: Path) -> None:
+    from clearsight.pipelines.cli.left_out import tell_left_out
     from clearsight.pipelines.report.terminal import headline
     from clearsight.pipelines.runs.sealed import read_summary
-    from clearsight.pipelines.runs.summary import parse_summary
 
-    content = read_summary(RunFolder(path))
-    summary = parse_summary(content)
     screen = console()
-    screen.print(headline(content))
-    skipped = summary.data.skipped
-    for item in skipped[:NAMED]:
-        screen.print(f"skipped {item.id}: {item.reason}", markup=False)
-    if len(skipped) > NAMED:
-        screen.print(f"... and {len(skipped) - NAMED} more: {RunFolder(path).skipped}", markup=False)
-    say = partial(screen.print, markup=False, soft_wrap=True)
-    tell_passed_over(say, summary.data.passed_over, str(RunFolder(path).summary))
-    for warning in summary.warnings:
-        screen.print(f"warning: {warning}", markup=False)
+    screen.print(headline(read_summary(RunFolder(path))))
+    tell_left_out(partial(screen.print, markup=False, soft_wrap=True), [RunFolder(path)])
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_task
 from clearsight.pipelines.cli.console import console, progress
@@ -18,6 +20,7 @@ def command(config: Path, out: Path, *, workers: int, device: str, quiet: bool) 
     document, spec = read_task(config, Tune)
     spec.ready()
     writable_folder(out)
+    from clearsight.pipelines.cli.left_out import tell_left_out
     from clearsight.pipelines.report.words import SYMBOLS, number, point_span, points
     from clearsight.pipelines.tuning.tune import PAGE, tune
 
@@ -40,6 +43,8 @@ def command(config: Path, out: Path, *, workers: int, device: str, quiet: bool) 
         )
     screen = console()
     screen.print(table)
+    runs = sorted(path.parent for path in (Path(found.folder) / "runs").glob("*/DONE"))
+    tell_left_out(partial(screen.print, markup=False, soft_wrap=True), map(RunFolder, runs))
     for line in (
         found.verdict,
         f"recipe: {Path(found.folder) / found.recipe}",

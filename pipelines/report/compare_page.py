@@ -22,5 +22,4 @@ def write_comparison(
         rules: text of each rule, and whether it was broken.
     """
     page = engine().get_template("compare.html").render(found=comparison, lines=lines, rules=rules)
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, page.encode("utf-8"))

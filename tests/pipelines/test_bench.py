@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_onnx import tiny
 
-from clearsight.data.contract.errors import ConfigError, WeightsError
+from clearsight.data.contract.errors import ConfigError, RunError, WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.cli.app import app
 from clearsight.pipelines.inference import bench
@@ -174,8 +174,8 @@ def test_calls_that_make_no_sense(tmp_path: Path) -> None:
         clearsight(fixed, tmp_path / "none.onnx", "--sizes", "16")
     with pytest.raises(ConfigError, match="unknown provider"):
         app(["bench", str(fixed), "--provider", "gpu"], standalone_mode=False)
-    with pytest.raises(ConfigError, match="no file can be written there"):
-        clearsight(fixed, "--sizes", "16", "--json", tmp_path / "none" / "figures.json")
+    with pytest.raises(RunError, match="results cannot be written there: is a folder"):
+        clearsight(fixed, "--sizes", "16", "--json", tmp_path)
     (tmp_path / "broken.onnx").write_bytes(b"\x00\x01")
     with pytest.raises(WeightsError):
         clearsight(tmp_path / "broken.onnx", "--sizes", "16")
