@@ -67,11 +67,11 @@ class Advice:
         damage: every kind, the most frequent first.
         noise_level: median over the images, for values in [0, 1].
         skipped: images that could not be used.
+        passed_over: files beside the images, with reasons.
         how: ``labels``, ``agreement`` or ``nothing``: what the figures below are.
         alone: share of right (or agreeing) answers of the classifier alone; None where nothing was measured.
         measured: the chains that were tried.
         config: parts and system of the advised chain as YAML; empty where there is none.
-        passed_over: files beside the images, with reasons.
     """
 
     verdict: str
