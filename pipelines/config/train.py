@@ -168,8 +168,10 @@ class TrainConfig(Task):
     """Scale the gradient down to this norm, where it is longer; null: never."""
     checks: Annotated[int, Field(ge=1)] = 10
     """How often, evenly over the budget, the validation part is measured; the best weights are kept."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes the forward pass in half precision where that is safe (autocast)."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16 computes convolutions and matrix products in half precision (autocast); losses and figures stay in
+    fp32. auto times a few steps of both before the first and takes the faster, which the card names; a run
+    that is resumed keeps it. What is faster depends on the machine, and so do the weights."""
     compile: bool = False
     """Compile the network (torch.compile): the first steps take a minute, the others less, a seventh on a
     CPU, which needs a C++ compiler for it. Results differ by rounding."""

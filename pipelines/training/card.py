@@ -61,6 +61,7 @@ def card(
         "steps": state.step,
         "epochs": round(state.step * batch / len(task.ids), 2),
         "machine": machine(device),
+        "precision": state.precision,
         "figures": figures,
     }
     if state.whole.passes:

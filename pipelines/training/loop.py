@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import nn
@@ -30,6 +29,7 @@ from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.classifying import Classifying
 from clearsight.pipelines.training.curve import Check, Counts, write_curve
 from clearsight.pipelines.training.optimiser import factor, optimiser, set_rate
+from clearsight.pipelines.training.precision import Precision, arithmetic, faster, full_outputs
 from clearsight.pipelines.training.publishing import Trained, publish
 from clearsight.pipelines.training.restoring import Restoring
 from clearsight.pipelines.training.sensing import Sensing
@@ -145,6 +145,9 @@ class _Loop:
         self.order: tuple[int, torch.Tensor] = (-1, torch.empty(0, dtype=torch.int64))
         if path.is_file():
             self.state.resume(path, task.fingerprint)
+        self.state.precision = self.precision = self._chosen()
+        if config.compile:
+            self.state.model.compile()
 
     def _fresh(self) -> State:
         spec = self.task.spec
@@ -161,14 +164,13 @@ class _Loop:
         for network in networks.values():
             order = layout(network, self.device)
             network.to(device=self.device, memory_format=order).train()  # type: ignore[call-overload]
-        if self.config.compile:
-            if layout(model, self.device) is torch.contiguous_format:
-                raise ConfigError(
-                    "torch crashes on a CPU when it compiles strided 1x1 convolutions",
-                    where="compile",
-                    hint="leave it out",
-                )
-            model.compile()
+        if self.config.compile and layout(model, self.device) is torch.contiguous_format:
+            raise ConfigError(
+                "torch crashes on a CPU when it compiles strided 1x1 convolutions",
+                where="compile",
+                hint="leave it out",
+            )
+        full_outputs(networks)
         averaged = self.config.ema is not None or self.config.swa is not None
         average = Average(model, self.config.ema) if averaged else None
         optimisers = {
@@ -220,7 +222,7 @@ class _Loop:
         rng = self.rng.at("step", state.step)
         batch = self._batch(rng)
         told: dict[str, list[float]] = {}
-        with self._precision():
+        with arithmetic(self.precision, self.device):
             losses = config.method.step(state.networks, batch, rng.at("method"))
             for network, loss in losses:
                 own = state.optimisers[network]
@@ -254,10 +256,27 @@ class _Loop:
         batch = self.task.batch(rows, rng, self.share)
         return replace(batch, history=self.state.history, tally=Tally())
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.config.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device, dtype=torch.bfloat16)
+    def _chosen(self) -> Precision:
+        """Return the format of the steps; of a run that is resumed, the one that it was begun with."""
+        if self.config.precision != "auto":
+            return self.config.precision
+        if self.state.precision is not None:
+            return self.state.precision
+        rng = self.rng.at("precision")
+        batch = self._batch(rng)
+
+        def step(precision: Precision) -> None:
+            # Copies: the steps that are timed must leave no trace in running statistics.
+            copies = deepcopy(self.state.networks)
+            with arithmetic(precision, self.device):
+                losses = self.config.method.step(copies, replace(batch, tally=Tally()), rng.at("method"))
+                for network, loss in losses:
+                    copies[network].zero_grad(set_to_none=True)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    # To read a value is to wait for a GPU.
+                    float(loss.detach())
+
+        return faster(step)[0]
 
     def _check(self) -> Score:
         """Measure the validation part; keep the weights if they are the best so far; record it."""

@@ -13,6 +13,7 @@ from clearsight.data.contract.method import MODEL
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
 from clearsight.pipelines.training.curve import Check, Counts, from_facts
+from clearsight.pipelines.training.precision import Precision
 
 
 @dataclass
@@ -30,6 +31,7 @@ class State:
         curve: what every check found, oldest first.
         whole: sums over all steps; of a run that was begun before they were kept, over those since.
         stretch: the same since the last check.
+        precision: what the steps are computed in; None until it is chosen.
     """
 
     networks: dict[str, nn.Module]
@@ -43,6 +45,7 @@ class State:
     curve: list[Check] = field(default_factory=list)
     whole: Counts = field(default_factory=Counts)
     stretch: Counts = field(default_factory=Counts)
+    precision: Precision | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -78,6 +81,7 @@ class State:
             "curve": [check.facts() for check in self.curve],
             "whole": asdict(self.whole),
             "stretch": asdict(self.stretch),
+            "precision": self.precision,
         }
         write(path, Checkpoint(tensors, facts))
 
@@ -107,6 +111,7 @@ class State:
             self.curve = [from_facts(each) for each in checkpoint.facts.get("curve", [])]
             self.whole = Counts(**checkpoint.facts.get("whole", {}))
             self.stretch = Counts(**checkpoint.facts.get("stretch", {}))
+            self.precision = checkpoint.facts.get("precision")
             self.best_rank = (float(rank[0]), float(rank[1])) if rank else None
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
