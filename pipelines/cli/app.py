@@ -196,12 +196,20 @@ def train(
         list[str] | None,
         typer.Option("--set", help="A value in place of the recipe's: model.depth=18; may be repeated."),
     ] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="CONFIG is a list of trainings, done one after the other.")
+    ] = False,
     out: Out = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
     """Train a network as a recipe says, or adapt one to your own images; resumes where it was stopped."""
-    from clearsight.pipelines.cli.train import Own, command
+    from clearsight.pipelines.cli.train import Own, command, queued
 
+    if queue:
+        if minutes or dark or normal or init or size or changes:
+            raise ConfigError("takes no other values", where="--queue", hint="write them into the list")
+        queued(config, device=device, out=out, quiet=quiet)
+        return
     own = Own(dark=dark, normal=normal, init=init, size=size, changes=tuple(changes or ()))
     command(config, own, minutes=minutes, device=device, out=out, quiet=quiet)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_task
@@ -45,7 +45,7 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
     from clearsight.pipelines.config.train import TrainConfig
 
     config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
-    folder = writable_folder(out) / f"train_{config.name}_{config.key()[:10]}"
+    folder = writable_folder(out) / config.run_folder
     from clearsight.pipelines.training.curve import CHART
     from clearsight.pipelines.training.loop import PASSED_OVER, SKIPPED, train
 
@@ -75,6 +75,50 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
         screen.print(f"{part} of the last weights, which are not kept: {score.text()}", markup=False)
     screen.print(f"curve: {done.folder / CHART}", markup=False, soft_wrap=True)
     screen.print(f"weights: {done.weights.folder}", markup=False, soft_wrap=True)
+
+
+def queued(path: Path, *, device: str, out: Path, quiet: bool) -> None:
+    """Do the trainings of a list one after the other and print what became of each.
+
+    Raises:
+        ConfigError: the list or one of its recipes cannot be used: before anything is trained.
+    """
+    from clearsight.pipelines.config.queue import Queue
+    from clearsight.pipelines.config.train import TrainConfig
+    from clearsight.pipelines.config.yaml_reader import load
+
+    document = load(path)
+    root = writable_folder(out)
+    configs = []
+    for place, entry in enumerate(document.parse(Queue).trainings):
+        recipe = Path(entry.recipe)
+        # A bare name is a shipped recipe's; other paths are meant from the folder of the list.
+        told = recipe if not recipe.suffix and recipe.parent == Path() else path.parent / recipe.expanduser()
+        try:
+            configs.append(read_task(told, TrainConfig, entry.set)[1].within(entry.minutes))
+        except ConfigError as error:
+            where = document.where(("trainings", place))
+            raise ConfigError(str(error), where=where) from None
+    from clearsight.pipelines.runs.queued import Training
+    from clearsight.pipelines.training.queue import Job, work_off
+
+    jobs = [Job(config, root / config.run_folder) for config in configs]
+    status = root / f"queue_{path.stem}"
+    screen = console()
+    say = partial(screen.print, markup=False, soft_wrap=True)
+    say(f"status: {status}.html")
+    with progress(quiet=quiet) as tell:
+
+        def show(training: Training, report: StepReport) -> None:
+            tell(training.name, round(STEPS * report.share), STEPS)
+            if report.check:
+                tell.note(f"{training.name}: validation {report.check.text()}")
+
+        told_all = work_off(jobs, title=path.stem, status=status, device=device, on_progress=show)
+    for training in told_all.trainings:
+        say(f"{training.name}: {training.state}: {training.error or training.weights}")
+    if failed := told_all.count("failed"):
+        raise RunError(f"{failed} of {len(jobs)} trainings failed", where=str(path))
 
 
 def adapted(config: TrainConfig, own: Own) -> TrainConfig:

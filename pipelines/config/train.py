@@ -236,6 +236,11 @@ class TrainConfig(Task):
         """True where the model is a restorer."""
         return self.model.gives is Flow.IMAGES
 
+    @property
+    def run_folder(self) -> str:
+        """Name of the folder that a run writes into, below that of all runs."""
+        return f"train_{self.name}_{self.key()[:10]}"
+
     def identity(self) -> dict[str, Any]:
         """Return what decides the weights; the words on their card are left out.
 

@@ -100,7 +100,7 @@ def train(
     """
     config = config.within(minutes)
     where = choose_device(device)
-    place = folder or Path("runs") / f"train_{config.name}_{config.key()[:10]}"
+    place = folder or Path("runs") / config.run_folder
     place.mkdir(parents=True, exist_ok=True)
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
     task = _task(config, where)

@@ -71,7 +71,7 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
     elif isinstance(model, Sense):
         time = speed(model, device=device)
     facts = card(config, task, scores, last=last, state=state, device=device, time=time)
-    folder = Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
+    folder = weights_folder(config, place)
     if isinstance(model, RestoreThenClassify):
         facts["through"] = {
             "note": "trained and measured behind these restorers, in this order: send images through them",
@@ -79,6 +79,11 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
         }
     weights = save(folder, network_of(model, best), facts)
     return Trained(weights, place, scores, last, state.step, state.elapsed, task.skipped, task.passed_over)
+
+
+def weights_folder(config: TrainConfig, place: Path) -> Path:
+    """Return where the weights of a run go; ``place`` is the run folder."""
+    return Path(config.publish.folder or place / "weights" / (config.publish.id or config.name))
 
 
 def _scores(task: TrainingTask, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Score]:

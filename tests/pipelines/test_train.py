@@ -312,7 +312,9 @@ def test_a_loss_that_is_no_number_stops_the_run(make: Callable[..., TrainConfig]
         train(make(optimiser={"kind": "sgd", "rate": 1e30}), folder=tmp_path, device="cpu")
 
 
-@pytest.mark.parametrize("method", [{"kind": "standard"}, {"kind": "adversarial", "steps": 2}])
+@pytest.mark.parametrize(
+    "method", [{"kind": "standard"}, {"kind": "adversarial", "eps": "2/255", "steps": 2}]
+)
 def test_half_precision_reaches_the_same_accuracy(
     make: Callable[..., TrainConfig], method: dict[str, Any], tmp_path: Path
 ) -> None:
