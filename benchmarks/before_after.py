@@ -1,9 +1,11 @@
-"""Draws before and after of every shipped restorer on scikit-image's photographs: ``docs/images/*.jpg``.
+"""Draws before and after of every shipped restorer: ``docs/images/*.jpg``.
 
     python benchmarks/before_after.py [--out docs/images]
 
-No network was trained on these photographs. Each row shows the truth, the degraded image and what the
-restorers make of it, with the PSNR against the truth.
+On scikit-image's photographs, none of which a network was trained on: each row shows the truth, the degraded
+image and what the restorers make of it, with the PSNR against the truth. On the signs of the quickstart: what
+a classifier says of each, with its probability. Of every kind of damage the first sign is shown that the
+classifier gets right undamaged and restored, and wrong damaged.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.errors import WeightsError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.sources.photos import Photos
 from clearsight.data.weights import find
+from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.degradations.blur import blurred
 from clearsight.restore.degradations.exposure import short_exposure
@@ -53,6 +58,9 @@ def main() -> None:
         sheet = np.vstack([header(["truth", "input", *(each for each, _ in restorers)]), *rows])
         cv2.imwrite(str(out / f"{name}.jpg"), sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         print(out / f"{name}.jpg", sheet.shape)
+    sheet = seen_signs()
+    cv2.imwrite(str(out / "signs.jpg"), sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    print(out / "signs.jpg", sheet.shape)
 
 
 def cases() -> list[Case]:
@@ -99,6 +107,33 @@ def row(
     shown = [tile(truth, None), tile(degraded, truth)]
     shown += [tile(RESTORERS.parse(fields).build()(degraded), truth) for _, fields in restorers]
     return np.hstack(shown)
+
+
+@torch.no_grad()
+def seen_signs() -> NDArray[np.uint8]:
+    """Return one row a kind of damage of the quickstart: the sign, damaged, and restored by `clarity`."""
+    _, config = read_evaluate(Path("quickstart"))
+    source: Any = config.data
+    index = source.index()
+    entries = list(index.entries)
+    clarity, classifier = config.parts["clarity"].build(), config.parts["classify"].build()
+    rows = [header(["undamaged", "damaged", "restored by clarity"])]
+    for kind, severity in (("gaussian_noise", 5), ("fog", 3), ("defocus_blur", 3)):
+        corruption = CORRUPTIONS[kind].model_validate({"severity": severity, "table": "imagenet_c"})
+        for entry in entries:
+            image = source.load(entry)
+            damaged = corruption(image, Rng(config.seed).at("before_after", entry.id))
+            versions = [torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255 for x in (image, damaged)]
+            versions.append(clarity(versions[1]))
+            told = [classifier(each).softmax(dim=1)[0] for each in versions]
+            if [int(each.argmax()) == entry.truth for each in told] == [True, False, True]:
+                words = [f"{index.classes[int(e.argmax())]} {100 * float(e.max()):.0f} %" for e in told]
+                words[1] = f"{kind.replace('_', ' ')}: {words[1]}"
+                rows += [np.hstack([tile(each, None) for each in versions]), header(words)]
+                # Another sign for the next kind.
+                entries.remove(entry)
+                break
+    return np.vstack(rows)
 
 
 def tile(x: Tensor, truth: Tensor | None) -> NDArray[np.uint8]:

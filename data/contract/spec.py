@@ -204,6 +204,11 @@ class PartSpec(Spec):
             return self.key()
         return content_key([self.resolved().identity(), find(self.weights).sha256])
 
+    @property
+    def decided_by(self) -> str | None:
+        """Weights that decide what the part does: its own, or those of a network that it asks."""
+        return self.weights
+
     def conditioned_on(self, fact: str) -> bool:
         """Return whether this very part uses such a fact: its fields may switch off what the kind can do.
 

@@ -185,12 +185,12 @@ def _time(system: str, timings: list[Row]) -> Time:
 def _part(name: str, spec: PartSpec, parameters: int) -> PartFacts:
     from clearsight.data.weights import find
 
-    weights = find(spec.weights) if spec.weights else None
+    weights = find(spec.decided_by) if spec.decided_by else None
     return PartFacts(
         name=name,
         kind=spec.name,
         spec=spec.resolved().model_dump(mode="json", exclude={"class_names"}, exclude_none=True),
-        weights=spec.weights,
+        weights=spec.decided_by,
         sha256=weights.sha256 if weights else None,
         training=training_of(weights.card) if weights else None,
         parameters=parameters,

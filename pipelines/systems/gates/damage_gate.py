@@ -56,6 +56,11 @@ class DamageGate(GateSpec):
         fields = {name: value for name, value in self.identity().items() if name != "sense"}
         return content_key([self.kind, fields, self.sense.fingerprint()])
 
+    @property
+    def decided_by(self) -> str | None:
+        """Weights of the sense."""
+        return self.sense.weights
+
     def network(self) -> nn.Module:
         """Return the sense."""
         return self.sense.build()
