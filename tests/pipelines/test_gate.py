@@ -10,9 +10,12 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.weights import SENSE, find
 from clearsight.defend.classifiers.python import PythonClassifier
+from clearsight.pipelines.evaluation.results import _part
 from clearsight.pipelines.systems.fusion.mean_logits import MeanLogits
 from clearsight.pipelines.systems.fusion.mean_probabilities import MeanProbabilities
+from clearsight.pipelines.systems.gates.damage_gate import DamageGate
 from clearsight.pipelines.systems.gates.noise_gate import NoiseGate
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.graph import Graph, Node, wire
@@ -72,6 +75,13 @@ def test_a_gate_wants_the_image_and_what_became_of_it() -> None:
     gate = NoiseGate().build()
     with pytest.raises(ConfigError, match="noise_gate: chooses among 2 images, and is fed 3"):
         gate(*[images()] * 3)
+
+
+def test_results_name_the_weights_that_a_gate_asks() -> None:
+    asked = _part("gate", DamageGate(), 1)
+    assert asked.weights == SENSE
+    assert asked.sha256 == find(SENSE).sha256
+    assert (_part("gate", NoiseGate(), 0).weights, _part("bright", Gamma(), 0).sha256) == (None, None)
 
 
 def test_arithmetic_and_geometric_mean_of_two_predictions() -> None:
