@@ -13,7 +13,7 @@ from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.pipelines.cli.train import queued
 from clearsight.pipelines.runs.queued import Queued, Training
 from clearsight.pipelines.training import queue
-from clearsight.pipelines.training.loop import StepReport
+from clearsight.pipelines.training.loop import StepReport, train
 from clearsight.pipelines.training.queue import Job, work_off
 
 RECIPE = """
@@ -87,7 +87,7 @@ def test_one_that_fails_is_named_and_the_others_are_done(
             raise RunError("the loss is not finite", where="two")
         return train(config, **options)
 
-    train, todo = queue.train, jobs(tmp_path)
+    todo = jobs(tmp_path)
     monkeypatch.setattr(queue, "train", sometimes)
     done = work_off(todo, title="q", status=tmp_path / "queue_q", device="cpu")
     assert [each.state for each in done.trainings] == ["done", "failed", "done"]
