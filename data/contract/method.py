@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 """Name of the network whose weights the run publishes; the others only help to train it."""
+UNKNOWN = -1
+"""Label of an image that has none, among others that have one."""
 
 
 @dataclass
@@ -35,7 +37,7 @@ class TrainBatch:
 
     Attributes:
         images: float32 (n, c, h, w) in [0, 1], augmented.
-        labels: int64 (n,), or None where the data has none.
+        labels: int64 (n,), `UNKNOWN` where an image has none; None where the method asks for none.
         ids: one stable name an image.
         share: used-up part of the budget, 0 to 1.
         reference: float32 (n, c, h, w) in [0, 1], images of another source (the normally lit ones of an

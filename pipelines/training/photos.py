@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, DataError
+from clearsight.data.contract.method import UNKNOWN
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.sources.base import Entry, Source
@@ -28,6 +29,7 @@ class Photos:
         sizes: int64 (n, 2), heights and widths.
         ids: n names.
         fingerprint: key of what the photographs hold.
+        labels: int64 (n,), `UNKNOWN` where a photograph has none.
         skipped: photographs that could not be used.
     """
 
@@ -36,6 +38,7 @@ class Photos:
     sizes: Tensor
     ids: tuple[str, ...]
     fingerprint: str
+    labels: Tensor
     skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
@@ -44,9 +47,7 @@ class Photos:
 
     def to(self, device: str) -> Photos:
         """Return the same photographs with their pixels on a device."""
-        return Photos(
-            self.pixels.to(device), self.starts, self.sizes, self.ids, self.fingerprint, self.skipped
-        )
+        return replace(self, pixels=self.pixels.to(device))
 
     def whole(self, row: int, channels: int, *, side: int | None = None, multiple_of: int = 1) -> Tensor:
         """Return one photograph, (1, channels, h, w) in [0, 1].
@@ -121,6 +122,7 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
     pixels: list[Tensor] = []
     sizes: list[tuple[int, int]] = []
     ids: list[str] = []
+    labels: list[int] = []
     skipped: list[Skipped] = []
     # One at a time: a folder of camera images must not be in memory twice.
     digests = source.digests(entries)
@@ -139,6 +141,7 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
         pixels.append(torch.from_numpy(np.ascontiguousarray(found.image)).view(-1, 3))
         sizes.append((height, width))
         ids.append(found.id)
+        labels.append(UNKNOWN if found.truth is None else found.truth)
     if not pixels:
         raise DataError("no image can be read", where=where, hint=skipped[0].reason if skipped else "")
     lengths = torch.tensor([len(each) for each in pixels])
@@ -148,5 +151,6 @@ def decode_photos(source: Source, entries: Sequence[Entry], *, least: int = 1) -
         torch.tensor(sizes),
         tuple(ids),
         source.fingerprint(entries, digests),
+        torch.tensor(labels),
         tuple(skipped),
     )

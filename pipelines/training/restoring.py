@@ -15,6 +15,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.statistics import bootstrap_mean
 from clearsight.pipelines.config.train import TrainConfig
+from clearsight.pipelines.systems.labels import check_labels
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
 from clearsight.pipelines.training.recognising import frozen, score_recognition
@@ -144,6 +145,16 @@ class Restoring(TrainingTask):
             parts["test"] = decode_photos(config.test, index.entries)
         self.parts = {name: part.to(device) for name, part in parts.items()}
         self.recognisers = frozen(config.recognisers, device)
+        if self.method.needs_labels:
+            for number, recogniser in enumerate(self.recognisers):
+                check_labels(
+                    sides.train,
+                    sides.classes,
+                    mapped=bool(config.data.label_map),
+                    system=f"recognisers[{number}]",
+                    classes=recogniser.classes,
+                    names=recogniser.class_names,
+                )
         self.ids, self.fingerprint = parts["train"].ids, parts["train"].fingerprint
 
     def decoded(self) -> Mapping[str, Photos]:
@@ -165,7 +176,8 @@ class Restoring(TrainingTask):
             drawn = torch.randint(len(others), (rows.numel(),), generator=generator)
             reference = others.patches(drawn, side, self.channels, how, generator)
         ids = tuple(self.ids[row] for row in rows.tolist())
-        return TrainBatch(images, None, ids, share, reference, recognisers=self.recognisers)
+        labels = self.parts["train"].labels[rows].to(images.device) if self.method.needs_labels else None
+        return TrainBatch(images, labels, ids, share, reference, recognisers=self.recognisers)
 
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
         """Return the PSNR, or what the recognisers say where there are any.

@@ -47,6 +47,11 @@ class RestorerMethod(Method):
         """Return the names of the degradations that validation measures, such as ``sigma25``."""
         raise NotImplementedError
 
+    @property
+    def needs_labels(self) -> bool:
+        """Return whether a step uses the images' labels: the recognisers' classes must then be the data's."""
+        return False
+
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
         """Hook: degrade clean validation images in one of the ``conditions``, always in the same way.
 

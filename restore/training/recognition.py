@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.method import MODEL, UNKNOWN, TrainBatch
 from clearsight.data.contract.spec import Number
 from clearsight.data.corruption_mixture import CorruptionMixture
 from clearsight.restore.training.base import Pair, RestorerMethod
@@ -53,9 +53,19 @@ class Recognition(RestorerMethod):
     than the restorer, what pixels can teach is learned there first. In turn with steps that look through a
     classifier it is not: those have the larger gradients."""
 
+    label_weight: Weight = 0.0
+    """Weight of the cross-entropy of the classifier's answer on the restored image with the label, where an
+    image has one: then the classes of the data must be the classifiers'. At 0 no label is looked at."""
+
     def identity(self) -> dict[str, Any]:
-        """Return what decides a training; where every step looks, the key is what it was before."""
-        return {name: value for name, value in super().identity().items() if name != "pixels_until" or value}
+        """Return what decides a training; without what came later the key is what it was before."""
+        later = ("pixels_until", "label_weight")
+        return {name: value for name, value in super().identity().items() if name not in later or value}
+
+    @property
+    def needs_labels(self) -> bool:
+        """Return whether labels count."""
+        return self.label_weight > 0
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -88,6 +98,8 @@ class Recognition(RestorerMethod):
         # What is deployed is clamped; pixels beyond the range learn from their distance to the clean ones.
         own_answer, own_features = watched(restored.clamp(0.0, 1.0))
         loss = self.image_weight * l1_loss(restored, clean) + self._distance(own_answer, answer)
+        if batch.labels is not None:
+            loss = loss + self.label_weight * _labelled(own_answer, batch.labels)
         for own, target in zip(own_features, features, strict=True):
             distance = (own - target).square().mean() / target.var().clamp(min=1e-6)
             loss = loss + self.feature_weight / len(features) * distance
@@ -123,3 +135,11 @@ class Recognition(RestorerMethod):
         levels = images.mul(255.0).round().byte().permute(0, 2, 3, 1)
         out: Tensor = mixture.mixed(levels, ids, rng).permute(0, 3, 1, 2)
         return out.contiguous().to(images.dtype) / 255.0
+
+
+def _labelled(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the images that have a label (not below 0); 0 where none has."""
+    from torch.nn.functional import cross_entropy
+
+    total = cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum")
+    return total / (labels != UNKNOWN).sum().clamp(min=1)

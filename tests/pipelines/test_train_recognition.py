@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import torch
 import training_toy as toy
 from pydantic import ValidationError
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.rng import Rng
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.training.loop import train
+from clearsight.pipelines.training.restoring import Restoring
+from clearsight.restore.base import RestorerSpec
 
 CONTRASTS = """
 import torch
@@ -73,6 +77,40 @@ def test_a_classifier_without_weights_is_refused(tmp_path: Path) -> None:
     blank = {"kind": "small_convnet", "classes": 17}
     with pytest.raises(ConfigError, match="'small_convnet' has no weights"):
         train(config(blank), folder=tmp_path, device="cpu")
+
+
+LABELLED = {"kind": "recognition", "label_weight": 0.5}
+SEVENTEEN = """
+import torch
+from torch import nn
+
+
+class Seventeen(nn.Module):
+    def forward(self, x):
+        return x.mean(dim=(1, 2, 3))[:, None] * torch.arange(17.0)
+"""
+
+
+def test_labels_reach_the_step_where_they_count(tmp_path: Path) -> None:
+    (tmp_path / "seventeen.py").write_text(SEVENTEEN)
+    told = {"kind": "python", "call": f"{tmp_path}/seventeen.py:Seventeen", "classes": 17}
+    rows = torch.tensor([3, 50, 7])
+    for method, expected in ((LABELLED, True), ({"kind": "recognition"}, False)):
+        spec = config(told, method=method)
+        task = Restoring(spec, cast(RestorerSpec, spec.model), "cpu")
+        batch = task.batch(rows, Rng(0), 0.0)
+        if not expected:
+            assert batch.labels is None
+            continue
+        # The number of a sign tells its class: they take turns.
+        assert batch.labels is not None
+        assert batch.labels.tolist() == [int(name.rpartition("/")[2]) % 17 for name in batch.ids]
+    assert train(config(told, method=LABELLED, epochs=1), folder=tmp_path / "run", device="cpu").steps == 4
+
+
+def test_labels_that_mean_other_classes_are_refused(classifier: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recognisers\[0\].* knows classes 0 to 2"):
+        train(config(classifier, method=LABELLED), folder=tmp_path / "run", device="cpu")
 
 
 def test_unused_recognisers_change_no_key() -> None:

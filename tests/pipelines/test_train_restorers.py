@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from clearsight.data.contract.errors import ConfigError, WeightsError
-from clearsight.data.contract.method import MODEL, TrainBatch
+from clearsight.data.contract.method import MODEL, UNKNOWN, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.sources.files import Files
 from clearsight.data.weights import REQUIRED, find, state
@@ -27,6 +27,8 @@ from clearsight.restore.quality.psnr_ssim import psnr
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.base import Pair, RestorerMethod
 from clearsight.restore.training.denoise import Denoise
+
+UNLABELLED = torch.full((3,), UNKNOWN)
 
 
 @pytest.fixture(scope="session")
@@ -259,7 +261,8 @@ def test_photos_give_crops_of_the_right_pixels() -> None:
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         image = torch.stack([torch.full_like(rows, number), rows, columns], dim=2)
         pixels.append(image.reshape(-1, 3).to(torch.uint8))
-    photos = Photos(torch.cat(pixels), torch.tensor(starts), torch.tensor(sizes), ("a", "b", "c"), "")
+    places = torch.tensor(starts), torch.tensor(sizes)
+    photos = Photos(torch.cat(pixels), *places, ("a", "b", "c"), "", UNLABELLED)
     rows = torch.tensor([0, 1, 2] * 60)
     plain = (photos.patches(rows, 8, 3, Augment(flip=False), Rng(0).torch()) * 255).round().long()
     assert (plain[:, 0, 0, 0] == rows).all()
@@ -287,7 +290,9 @@ def test_photos_give_crops_of_the_right_pixels() -> None:
 
 def test_photos_are_cut_in_the_middle_and_grey_is_luma() -> None:
     image = torch.randint(0, 256, (30, 21, 3), generator=Rng(1).torch(), dtype=torch.uint8)
-    photos = Photos(image.view(-1, 3), torch.tensor([0]), torch.tensor([[30, 21]]), ("a",), "")
+    photos = Photos(
+        image.view(-1, 3), torch.tensor([0]), torch.tensor([[30, 21]]), ("a",), "", UNLABELLED[:1]
+    )
     whole = photos.whole(0, 3)
     assert torch.equal(whole[0], image.permute(2, 0, 1) / 255)
     assert torch.equal(photos.whole(0, 3, side=10, multiple_of=4)[0], whole[0, :, 11:19, 6:14])

@@ -52,9 +52,13 @@ def restorer() -> Restorer:
 @pytest.fixture
 def loss_of() -> Callable[..., Tensor]:
     def loss(
-        method: Recognition, *lookers: nn.Module, model: nn.Module | None = None, share: float = 0.0
+        method: Recognition,
+        *lookers: nn.Module,
+        model: nn.Module | None = None,
+        share: float = 0.0,
+        labels: Tensor | None = None,
     ) -> Tensor:
-        batch = TrainBatch(images(), None, IDS, share, recognisers=lookers)
+        batch = TrainBatch(images(), labels, IDS, share, recognisers=lookers)
         ((name, value),) = method.step({MODEL: model or restorer()}, batch, Rng(1))
         assert name == MODEL
         return value
@@ -144,6 +148,22 @@ def test_a_training_may_begin_with_pixels_alone(loss_of: Callable[..., Tensor]) 
     assert loss_of(always, Looker()).item() > expected.item()
     # Where every step looks, the key is what it was before the field.
     assert always.identity().keys() == later.identity().keys() - {"pixels_until"}
+
+
+def test_labels_count_where_images_have_them(loss_of: Callable[..., Tensor]) -> None:
+    plain = Recognition(corruptions=ALL_BRIGHT)
+    taught = plain.model_copy(update={"label_weight": 0.5})
+    assert (plain.needs_labels, taught.needs_labels) == (False, True)
+    damaged = plain._corrupted(images(), IDS, Rng(1).at("corrupt"), ALL_BRIGHT)
+    # A fresh restorer changes nothing, so that the classifier sees the damaged images.
+    said = Looker()(damaged).log_softmax(dim=1)
+    labels = torch.tensor([0, -1, 0, -1, 1, -1])
+    expected = -0.5 * (said[0, 0] + said[2, 0] + said[4, 1]) / 3
+    difference = loss_of(taught, Looker(), labels=labels) - loss_of(plain, Looker())
+    assert difference.item() == pytest.approx(expected.item(), rel=1e-3)
+    none = torch.full((6,), -1)
+    assert loss_of(taught, Looker(), labels=none).item() == loss_of(plain, Looker()).item()
+    assert plain.identity().keys() == taught.identity().keys() - {"label_weight"}
 
 
 def test_attacked_inputs_stay_in_the_ball_and_cost_more(loss_of: Callable[..., Tensor]) -> None:
