@@ -80,8 +80,8 @@ def cases() -> list[Case]:
 
     def dark(x: Tensor) -> Tensor:
         told = (x.new_full((1, 1, 1, 1), value) for value in (16.0, 4000.0, 3.0))
-        factor, white, read = told
-        return short_exposure(x, factor, white, read, Rng(6))
+        factor, full_well, read_noise = told
+        return short_exposure(x, factor, full_well, read_noise, Rng(6))
 
     def small(x: Tensor) -> Tensor:
         return to_8_bit(resize_bicubic(x, 0.25))

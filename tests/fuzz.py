@@ -119,8 +119,8 @@ class Fuzz:
         self.recipes = [path.read_text(encoding="utf-8") for path in sorted(RECIPES.rglob("*.yaml"))]
         self.images = list(self._images())
         self.model = tiny(folder / "model.onnx", gives=("logits", "image"))
-        self.picture: Any = np.full((1, 9, 8, 3), 100, np.uint8)
-        self.logits = Session(self.model, "cpu", 1).classify(self.picture).logits
+        self.pixels: Any = np.full((1, 9, 8, 3), 100, np.uint8)
+        self.logits = Session(self.model, "cpu", 1).classify(self.pixels).logits
         self.run: Path | None = None
 
     @staticmethod
@@ -200,7 +200,7 @@ class Fuzz:
             path.write_bytes(model.SerializeToString())
         else:
             path.write_bytes(mutated(self.model.read_bytes(), rng))
-        found = Session(path, "cpu", 1).classify(self.picture)
+        found = Session(path, "cpu", 1).classify(self.pixels)
         if described and not np.allclose(found.logits, self.logits, atol=1e-5):
             raise WrongError("other logits by another description")
         if not np.isfinite(found.probabilities).all():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
 
-Span = tuple[float, float]
+Range = tuple[float, float]
 SIDE = 13
 """Side in pixels of the blur kernels: three standard deviations of the widest Gaussian, 2 pixels."""
 GREY = 0.2
@@ -48,7 +48,7 @@ class Ranges:
         fine: range of the width in pixels of the grain that all channels share.
         coarse: range of the width in pixels of the colour blotches.
         correlation: range of the correlation of camera noise between channels.
-        read: range of the read noise's variance over the shot noise's at white.
+        read_noise: range of the read noise's variance over the shot noise's at white.
         quality: least and greatest JPEG quality.
         chances: of blur, resizing, noise and JPEG, in each round and for each image.
         noises: shares of Gaussian, Poisson and camera noise among noises.
@@ -56,16 +56,16 @@ class Ranges:
         codec: ``file`` or ``kornia``.
     """
 
-    blur: Span
-    shrink: Span
-    gaussian: Span
-    poisson: Span
-    camera: Span
-    fine: Span
-    coarse: Span
-    correlation: Span
-    read: Span
-    quality: Span
+    blur: Range
+    shrink: Range
+    gaussian: Range
+    poisson: Range
+    camera: Range
+    fine: Range
+    coarse: Range
+    correlation: Range
+    read_noise: Range
+    quality: Range
     chances: tuple[float, float, float, float]
     noises: tuple[float, float, float]
     second: float
@@ -98,7 +98,7 @@ def second_order(images: Tensor, ranges: Ranges, rng: Rng) -> Tensor:
     return eight_bits(out)
 
 
-def soften(images: Tensor, span: Span, rng: Rng) -> Tensor:
+def soften(images: Tensor, span: Range, rng: Rng) -> Tensor:
     """Blur each image with an elliptic Gaussian whose two standard deviations, in pixels, are drawn."""
     draw, count = rng.numpy(), len(images)
     along, across = draw.uniform(*span, (2, count))
@@ -141,10 +141,18 @@ def _poisson(images: Tensor, ranges: Ranges, rng: Rng) -> Tensor:
 
 def _camera(images: Tensor, ranges: Ranges, rng: Rng) -> Tensor:
     draw = rng.numpy()
-    spans = (ranges.camera, ranges.fine, ranges.coarse, ranges.correlation, ranges.read)
-    level, fine, coarse, correlation, read = (_column(draw.uniform(*span, len(images))) for span in spans)
+    spans = (ranges.camera, ranges.fine, ranges.coarse, ranges.correlation, ranges.read_noise)
+    level, fine, coarse, correlation, read_noise = (
+        _column(draw.uniform(*span, len(images))) for span in spans
+    )
     return camera_noise(
-        images, level, rng.at("field"), fine=fine, coarse=coarse, correlation=correlation, read=read
+        images,
+        level,
+        rng.at("field"),
+        fine=fine,
+        coarse=coarse,
+        correlation=correlation,
+        read_noise=read_noise,
     )
 
 

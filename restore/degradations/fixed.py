@@ -65,7 +65,7 @@ def _camera(images: Tensor, level: float, rng: Rng) -> Tensor:
         fine=each(0.7),
         coarse=each(4.0),
         correlation=each(0.65),
-        read=each(0.01),
+        read_noise=each(0.01),
         repeatable=True,
     )
     return eight_bits(noisy)

@@ -115,7 +115,7 @@ def camera_noise(
     fine: Tensor,
     coarse: Tensor,
     correlation: Tensor,
-    read: Tensor,
+    read_noise: Tensor,
     repeatable: bool = False,
 ) -> Tensor:
     """Add the noise of a developed photograph: signal-dependent, coloured, in grains and blotches.
@@ -132,7 +132,7 @@ def camera_noise(
         fine: (n, 1, 1, 1), width of the grain in pixels of the part that all channels share: `grain`.
         coarse: (n, 1, 1, 1), the same of the part that each channel has of its own, the colour blotches.
         correlation: (n, 1, 1, 1) in [0, 1], between channels: the share of the variance that is common.
-        read: (n, 1, 1, 1), variance of the read noise over that of the shot noise at white.
+        read_noise: (n, 1, 1, 1), variance of the read noise over that of the shot noise at white.
         repeatable: draw on the CPU.
 
     Returns:
@@ -141,19 +141,19 @@ def camera_noise(
     count, channels, height, width = images.shape
     shared = grain((count, 1, height, width), fine, images, rng.at("fine"), repeatable=repeatable)
     own = grain((count, channels, height, width), coarse, images, rng.at("coarse"), repeatable=repeatable)
-    spread = tone_spread(images, read.to(images))
-    middle = tone_spread(images.new_full((1, 1, 1, 1), 0.5), read.to(images))
+    spread = tone_spread(images, read_noise.to(images))
+    middle = tone_spread(images.new_full((1, 1, 1, 1), 0.5), read_noise.to(images))
     return images + level.to(images) * (spread / middle) * _mixed(shared, own, correlation.to(images))
 
 
-def tone_spread(images: Tensor, read: Tensor) -> Tensor:
+def tone_spread(images: Tensor, read_noise: Tensor) -> Tensor:
     """Return how strong a sensor's noise is after the tone curve, up to a factor: `camera_noise`."""
     x = images.clamp(0.0, 1.0)
     encoded = (0.5 - torch.sin(torch.asin(1.0 - 2.0 * x) / 3.0)).clamp_min(DARKEST)
     # light = encoded ** gamma, and the slope of the curve is 6 encoded (1 - encoded) encoded / (gamma light);
     # one power serves both.
     power = encoded ** (GAMMA - 2.0)
-    return (encoded.square() * power + read).sqrt() * (1.0 - encoded) / power * (6.0 / GAMMA)
+    return (encoded.square() * power + read_noise).sqrt() * (1.0 - encoded) / power * (6.0 / GAMMA)
 
 
 def _mixed(shared: Tensor, own: Tensor, correlation: Tensor) -> Tensor:

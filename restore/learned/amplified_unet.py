@@ -77,5 +77,5 @@ class AmplifiedUNet(RestorerSpec):
 
         light = to_linear(x)
         gain = self.gain_of(light)
-        noise = raised_noise(light, gain, white=self.full_well, read=self.read_noise)
+        noise = raised_noise(light, gain, full_well=self.full_well, read_noise=self.read_noise)
         return self.computed(network, from_linear((gain * light).clamp_max(HEADROOM)), noise)

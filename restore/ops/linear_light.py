@@ -52,7 +52,7 @@ def exposure_gain(light: Tensor, most: float) -> Tensor:
     return (nepers * share * share * (3.0 - 2.0 * share)).exp()
 
 
-def raised_noise(light: Tensor, gain: Tensor, *, white: float, read: float) -> Tensor:
+def raised_noise(light: Tensor, gain: Tensor, *, full_well: float, read_noise: float) -> Tensor:
     """Return the noise that an amplified image has, by what is known of its sensor.
 
     A count of electrons has the variance of its mean, reading and rounding to 8 bits add theirs. The sRGB
@@ -63,8 +63,8 @@ def raised_noise(light: Tensor, gain: Tensor, *, white: float, read: float) -> T
     Args:
         light: (n, c, h, w), linear light before amplification; even height and width.
         gain: (n, 1, 1, 1).
-        white: electrons that value 1 stands for.
-        read: standard deviation of the read noise in electrons.
+        full_well: electrons that value 1 stands for.
+        read_noise: standard deviation of the read noise in electrons.
 
     Returns:
         (n, 1, h / 2, w / 2), standard deviation for sRGB values in [0, 1], the quadratic mean over channels.
@@ -72,7 +72,7 @@ def raised_noise(light: Tensor, gain: Tensor, *, white: float, read: float) -> T
     mean = functional.avg_pool2d(light, 2)
     mean = functional.avg_pool2d(mean, 3, stride=1, padding=1, count_include_pad=False)
     rounding = STEP * _slope_to_linear(mean)
-    variance = mean / white + (read / white) ** 2 + rounding.square()
+    variance = mean / full_well + (read_noise / full_well) ** 2 + rounding.square()
     spread = gain * variance.sqrt()
     middle = (gain * mean).clamp_max(HEADROOM)
     chord = from_linear(middle + spread) - from_linear((middle - spread).clamp_min(0.0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Span:
+class TileSpan:
     """One tile along one axis, in input pixels.
 
     Attributes:
@@ -30,7 +30,7 @@ class Span:
         return slice((self.start - self.first) * scale, (self.stop - self.first) * scale)
 
 
-def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Span, ...]:
+def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[TileSpan, ...]:
     """Cut one axis into tiles of nearly equal length.
 
     Args:
@@ -50,7 +50,7 @@ def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Sp
             # A shorter window would be padded up to the least size where the image continues.
             last = min(size, first + least)
             first = max(0, min(first, (size - least) // step * step))
-        cut.append(Span(start, stop, first, last))
+        cut.append(TileSpan(start, stop, first, last))
     return tuple(cut)
 
 

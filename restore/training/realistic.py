@@ -24,8 +24,8 @@ Blur = Annotated[Number, Field(ge=0.05, le=2)]
 Factor = Annotated[Number, Field(ge=0.25, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
 SPANS = (
-    "soft_width", "blur", "shrink", "gaussian", "poisson", "camera", "fine", "coarse", "correlation", "read",
-    "quality",
+    "soft_width", "blur", "shrink", "gaussian", "poisson", "camera", "fine", "coarse", "correlation",
+    "read_noise", "quality",
 )  # fmt: skip
 
 
@@ -39,6 +39,7 @@ class Realistic(Supervised):
 
     kind: Literal["realistic"] = "realistic"
     purpose: ClassVar[str] = "blind restoration of real photographs: camera noise, JPEG, slight blur"
+    old_names: ClassVar[dict[str, str]] = {"read": "read_noise"}
 
     soft: Share = 0.5
     """Share of images whose clean version is softened first, and is to stay so: photographs at full
@@ -67,7 +68,7 @@ class Realistic(Supervised):
     """Width in pixels of the colour blotches."""
     correlation: tuple[Share, Share] = (0.3, 0.95)
     """Correlation of camera noise between channels."""
-    read: tuple[Share, Share] = (0.0, 0.03)
+    read_noise: tuple[Share, Share] = (0.0, 0.03)
     """Variance of the read noise over that of the shot noise at white."""
     quality: tuple[Quality, Quality] = (30, 98)
     """Least and greatest JPEG quality."""

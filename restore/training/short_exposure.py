@@ -30,12 +30,13 @@ class ShortExposure(Supervised):
 
     kind: Literal["short_exposure"] = "short_exposure"
     purpose: ClassVar[str] = "too little light, simulated with the noise of a sensor"
+    old_names: ClassVar[dict[str, str]] = {"white": "full_well", "read": "read_noise"}
 
     factor: Range = (1.0, 128.0)
     """Least and greatest factor by which the light falls short; 1 keeps normal images as they are."""
-    white: Range = (1000.0, 8000.0)
+    full_well: Range = (1000.0, 8000.0)
     """Least and greatest number of electrons in a white pixel at full exposure."""
-    read: Range = (1.0, 6.0)
+    read_noise: Range = (1.0, 6.0)
     """Least and greatest standard deviation of the read noise in electrons."""
     exposure: Literal["true", "own"] = "true"
     """What the network learns to return: images of the true exposure, or of the one that its own gain gives
@@ -43,7 +44,7 @@ class ShortExposure(Supervised):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        for name in ("factor", "white", "read"):
+        for name in ("factor", "full_well", "read_noise"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}: the smaller number comes first")
@@ -63,12 +64,12 @@ class ShortExposure(Supervised):
         from clearsight.restore.degradations.exposure import short_exposure
 
         chance = torch.rand(3, images.shape[0], 1, 1, 1, generator=rng.at("strength").torch())
-        ranges = (self.factor, self.white, self.read)
-        factor, white, read = (
+        ranges = (self.factor, self.full_well, self.read_noise)
+        factor, full_well, read_noise = (
             low * (log(high / low) * each).exp()
             for (low, high), each in zip(ranges, chance.unbind(), strict=True)
         )
-        dark = short_exposure(images, factor, white, read, rng.at("noise"))
+        dark = short_exposure(images, factor, full_well, read_noise, rng.at("noise"))
         return Pair(dark, images if self.exposure == "true" else amplified(model, images, dark, factor))
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:
@@ -76,8 +77,8 @@ class ShortExposure(Supervised):
         from clearsight.restore.degradations.exposure import short_exposure
 
         told = (float(condition.removeprefix("factor")), 4000.0, 3.0)
-        factor, white, read = (images.new_full((images.shape[0], 1, 1, 1), each) for each in told)
-        return Pair(short_exposure(images, factor, white, read, rng), images)
+        factor, full_well, read_noise = (images.new_full((images.shape[0], 1, 1, 1), each) for each in told)
+        return Pair(short_exposure(images, factor, full_well, read_noise, rng), images)
 
 
 def amplified(model: Restorer, images: Tensor, dark: Tensor, factor: Tensor) -> Tensor:

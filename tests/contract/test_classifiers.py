@@ -47,7 +47,17 @@ def build(classes=5):
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ClassifierSpec]:
+def specimen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ONNX file of `SPECIMEN`."""
+    path = tmp_path_factory.mktemp("specimen") / "toy.onnx"
+    export(SPECIMEN.build(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def make(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], ClassifierSpec]:
     """Return a function from a kind to a spec of it that can be built here, or that skips."""
     folder = tmp_path_factory.mktemp("foreign")
 
@@ -57,9 +67,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Classifier
             (folder / "toy_network.py").write_text(TOY)
             return {"classes": 5, "call": f"{folder / 'toy_network.py'}:build"}
         if kind == "onnx":
-            path = folder / "toy.onnx"
-            export(SPECIMEN.build(), path)
-            return {"path": str(path)}
+            return {"path": str(request.getfixturevalue("specimen"))}
         return FIELDS.get(kind, {"classes": 5})
 
     def spec(kind: str) -> ClassifierSpec:
@@ -233,22 +241,27 @@ def test_gradient_of_an_image_does_not_depend_on_its_company(
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind == FAST_EXPORT else [pytest.mark.slow]) for kind in KINDS]
 )
-def test_onnx_claim(kind: str, make: Callable[[str], ClassifierSpec], tmp_path: Path) -> None:
+def test_onnx_claim(
+    kind: str, make: Callable[[str], ClassifierSpec], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     spec = make(kind)
     if spec.onnx != "ok":
         assert len(spec.onnx) > 10, "a reason"
         return
     onnxruntime = pytest.importorskip("onnxruntime")
     model = spec.build()
-    export(model, tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    if spec == SPECIMEN:
+        path = request.getfixturevalue("specimen")
+    else:
+        export(model, path := tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for n, height, width in ((1, 32, 32), (3, 64, 64), (2, 37, 53)):
         batch = images(n, height, width)
         (found,) = session.run(None, {"image": batch.numpy()})
         with torch.no_grad():
             expected = model(batch).numpy()
         assert np.allclose(found, expected, atol=1e-4, rtol=1e-3)
-    again = CLASSIFIERS.parse({"kind": "onnx", "path": str(tmp_path / "model.onnx")}).build()
+    again = CLASSIFIERS.parse({"kind": "onnx", "path": str(path)}).build()
     with torch.no_grad():
         for batch in (images(1, 64, 96), images(3, 97, 75), images(2, 224, 224)):
             torch.testing.assert_close(again(batch), model(batch), rtol=1e-4, atol=1e-4)

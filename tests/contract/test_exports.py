@@ -9,7 +9,7 @@ import pytest
 
 from clearsight.data.contract.deployed import read
 from clearsight.data.contract.errors import ConfigError
-from clearsight.data.weights import Weights, shipped
+from clearsight.data.weights import Weights, find, shipped
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.export import verify
@@ -36,6 +36,16 @@ def _distinct() -> dict[str, Weights]:
 
 
 SHIPPED = _distinct()
+FUSED = {
+    "denoise": "denoise-color-v2",
+    "deblur": "deblur-v1",
+    "enlighten": "enlighten-v1",
+    "low_light": "low-light-v2",
+    "enlarge": "sr-x2-v1",
+}
+"""Restorers that are exported in front of a classifier, their image an output too: that says all that an export of
+the restorer alone would say, and most of the time goes into the trace of its network."""
+ALONE = [name for name in SHIPPED if name not in FUSED.values()]
 KINDS = {
     **{kind: RESTORERS[kind] for kind in RESTORERS.kinds},
     **{k: CLASSIFIERS[k] for k in CLASSIFIERS.kinds},
@@ -72,7 +82,12 @@ def marked(names, fast) -> list[object]:
     return [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in names]
 
 
-@pytest.mark.parametrize("name", marked(SHIPPED, FAST))
+def test_every_shipped_network_is_exported() -> None:
+    assert set(FUSED.values()) <= set(SHIPPED)
+    assert set(FAST) <= set(ALONE)
+
+
+@pytest.mark.parametrize("name", marked(ALONE, FAST))
 def test_shipped_weights(name, tmp_path):
     graph = chain(part(SHIPPED[name]))
     told = exported(graph, tmp_path)
@@ -97,15 +112,8 @@ def named(name: str):
 def fused(name: str) -> Graph:
     # The smallest: how a classifier is traced is tested above, here it is what stands behind a restorer.
     tiny = named("signs-standard-v1")
-    restorers = {
-        "denoise": "denoise-color-v1",
-        "deblur": "deblur-v1",
-        "enlighten": "enlighten-v1",
-        "low_light": "low-light-v2",
-        "enlarge": "sr-x2-v1",
-    }
-    if name in restorers:
-        return chain(named(restorers[name]), tiny)
+    if name in FUSED:
+        return chain(named(FUSED[name]), tiny)
     nodes = {"a": Node(use="first"), "b": Node(use="second")}
     parts = {
         "first": PARTS.parse({"kind": "median"}),
@@ -129,7 +137,7 @@ def fused(name: str) -> Graph:
 @pytest.mark.parametrize(
     "name",
     marked(
-        ["denoise", "deblur", "enlighten", "low_light", "enlarge", "images meet", "logits meet", "a gate"],
+        [*FUSED, "images meet", "logits meet", "a gate"],
         {"logits meet", "a gate"},
     ),
 )
@@ -139,6 +147,9 @@ def test_fused_systems(name, tmp_path):
     told = exported(graph, tmp_path, taps=taps)
     assert [output.gives for output in told.outputs] == ["logits", "image"]
     assert told.classes
+    used = {weights for spec in graph.parts.values() for weights in spec.weights_inside()}
+    assert told.weights == {weights: find(weights).sha256 for weights in used}
+    assert (name not in FUSED) or FUSED[name] in used
 
 
 @pytest.mark.slow

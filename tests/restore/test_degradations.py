@@ -221,7 +221,12 @@ def test_grain_has_unit_variance_and_its_correlation(height, width):
 
 
 def test_camera_noise_follows_the_tone_curve_and_its_correlations():
-    told = {"fine": column(0.5), "coarse": column(1.0), "correlation": column(0.6), "read": column(0.01)}
+    told = {
+        "fine": column(0.5),
+        "coarse": column(1.0),
+        "correlation": column(0.6),
+        "read_noise": column(0.01),
+    }
     spread = {}
     for value in (0.1, 0.5, 0.9):
         noise = camera_noise(flat(value), column(0.02), Rng(0), **told)[0] - value
@@ -469,11 +474,11 @@ def test_impossible_fields_are_refused(make, message):
 
 def test_short_exposure_counts_electrons() -> None:
     grey = torch.full((2, 3, 96, 96), 0.5)
-    factor, white, read = (
+    factor, full_well, read_noise = (
         torch.tensor(each).view(2, 1, 1, 1) for each in ([1.0, 8.0], [4000.0] * 2, [3.0] * 2)
     )
-    dark = short_exposure(grey, factor, white, read, Rng(1))
-    assert torch.equal(dark, short_exposure(grey, factor, white, read, Rng(1)))
+    dark = short_exposure(grey, factor, full_well, read_noise, Rng(1))
+    assert torch.equal(dark, short_exposure(grey, factor, full_well, read_noise, Rng(1)))
     assert torch.allclose(dark * 255, (dark * 255).round(), atol=1e-4)
     light = to_linear(dark).mean(dim=(1, 2, 3))
     expected = to_linear(torch.tensor(0.5)) / factor.flatten()

@@ -144,14 +144,14 @@ def test_told_noise_is_the_noise(factor, value):
     dark = short_exposure(flat, column(factor), column(4000.0), column(3.0), Rng(5))
     light, gain = to_linear(dark), column(factor)
     measured = from_linear(gain * light).std()
-    told = raised_noise(light, gain, white=4000, read=3)
+    told = raised_noise(light, gain, full_well=4000, read_noise=3)
     assert told.shape == (1, 1, 64, 64)
     assert told.mean().item() == pytest.approx(measured.item(), rel=0.2)
 
 
 def test_noise_stays_finite_in_the_dark_and_grows_with_the_gain():
     dark = torch.zeros(1, 3, 8, 8, requires_grad=True)
-    levels = [raised_noise(dark, column(gain), white=4000, read=3) for gain in (1.0, 8.0, 512.0)]
+    levels = [raised_noise(dark, column(gain), full_well=4000, read_noise=3) for gain in (1.0, 8.0, 512.0)]
     assert levels[0].max() < levels[1].min() < levels[2].min() < 1
     (gradient,) = torch.autograd.grad(levels[2].sum(), dark)
     assert torch.isfinite(gradient).all()
