@@ -103,5 +103,5 @@ class Tent(AroundAnother):
                 where=self.place,
                 hint="give it a 'size'",
             )
-        whole = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        whole = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().contiguous() / 255
         return list(torch.split(whole, self.step))

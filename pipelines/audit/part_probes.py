@@ -9,7 +9,7 @@ from torch import Tensor
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
 from clearsight.pipelines.checks.attack_record import points
-from clearsight.pipelines.checks.single import SPARSE
+from clearsight.pipelines.checks.single import HONEST, SPARSE
 from clearsight.pipelines.runs.summary import Check, CheckVerdict
 from clearsight.pipelines.systems.gradient_paths import Path
 from clearsight.pipelines.systems.slopes import GradientAgreement, slopes
@@ -29,7 +29,7 @@ def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path:
         if name in path.broken:
             words = (
                 f"Part '{name}' claims an exact gradient and has none (it detaches, rounds or saturates): "
-                f"attacks pass it by the {path.how[name]}; declare a surrogate."
+                f"attacks pass it by the {path.how[name]}, which tells little: {HONEST}."
             )
             out.append(Check("part_gradients", "unreliable", 1.0, words))
         elif name in measured:
@@ -43,9 +43,9 @@ def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path:
 def _exact(name: str, slope: GradientAgreement) -> Check:
     if not slope.true:
         words = (
-            f"The gradient of part '{name}' is not its slope (measured / claimed = {slope.ratio:.2f} along "
-            f"it, {points(slope.apart)} missing across it): it is falsified; declare gradient: surrogate, "
-            "and give the stand-in."
+            f"The gradient of part '{name}' is not its slope: by finite differences the output changes "
+            f"{slope.ratio:.2f} times as much along it as it claims, and {points(slope.apart)} of what "
+            f"changes across it is missing. It is falsified: {HONEST}."
         )
         return Check("part_gradients", "unreliable", slope.ratio, words)
     verdict: CheckVerdict = "fine" if slope.zeros <= SPARSE else "suspect"

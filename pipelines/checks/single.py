@@ -57,6 +57,13 @@ def checks_of(cell: AttackRecord, others: Sequence[AttackRecord], clean: Columns
     return [check for check in checks if check is not None]
 
 
+HONEST = (
+    "let its code pass the true gradient (no detach, no_grad or rounding on the way), or write it as a part "
+    "of its own that declares a surrogate"
+)
+"""What the author of a part whose gradient is missing or wrong can do; a callable has no field for it."""
+
+
 def reliable(checks: Sequence[Check]) -> bool:
     """Return False where a check says that the figure must not be quoted."""
     return all(check.verdict != "unreliable" for check in checks)
@@ -97,7 +104,7 @@ def _broken_gradient(cell: AttackRecord) -> Check | None:
     )
     words = (
         f"{ways} claims an exact gradient and has none: the attack went around it, "
-        "but declare a surrogate, for only a good one tells how robust the system is."
+        f"which tells little of how robust the system is: {HONEST}."
     )
     found = Check("broken_gradient", "suspect", float(len(cell.facts.broken)), words)
     return _of_parts(cell, found, "Every part has the gradient that it claims.")
@@ -107,7 +114,7 @@ def _false_gradient(cell: AttackRecord) -> Check | None:
     names = ", ".join(f"'{name}'" for name in cell.facts.false)
     words = (
         f"The gradient of {names} is not its slope by finite differences: it points elsewhere, so attacks "
-        "that follow it prove nothing; declare gradient: surrogate with a stand-in, and add square."
+        f"that follow it prove nothing: {HONEST}, and add square."
     )
     found = Check("false_gradient", "unreliable", float(len(cell.facts.false)), words)
     return _of_parts(cell, found, "Gradients agree with finite differences.")

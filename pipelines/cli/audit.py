@@ -17,11 +17,12 @@ from clearsight.data.contract.text import shown_lines
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
-from clearsight.pipelines.report.words import radius
+from clearsight.pipelines.report.words import radius, span
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from clearsight.data.contract.estimate import Estimate
     from clearsight.pipelines.runs.audit import AuditedSystem, AuditSummary
 
 STYLES = {"fine": "green", "suspect": "yellow", "unreliable": "red"}
@@ -103,7 +104,7 @@ def _print(path: Path, audit: AuditSummary) -> None:
         screen.print(_accuracies(system, audit), markup=False)
         screen.print(_table(system))
     tell_left_out(partial(screen.print, markup=False, soft_wrap=True), [RunFolder(path)])
-    screen.print(f"verdict: {audit.verdict}", markup=False)
+    screen.print(f"verdict: {_meaning(audit)}", markup=False, soft_wrap=True)
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)
 
 
@@ -114,8 +115,26 @@ def _accuracies(system: AuditedSystem, audit: AuditSummary) -> str:
         "not knowing the restorers": system.oblivious,
         "without the restorers": system.undefended_worst,
     }
-    shown = [f"{name} {100 * accuracy.value:.1f} %" for name, accuracy in accuracies.items() if accuracy]
+    shown = [f"{name} {_share(accuracy)}" for name, accuracy in accuracies.items() if accuracy]
     return f"  {radius(audit.norm, audit.eps)}, {audit.images} images: " + ", ".join(shown)
+
+
+def _share(accuracy: Estimate) -> str:
+    interval = span(accuracy.low, accuracy.high, "accuracy")
+    return f"{100 * accuracy.value:.1f} %" + (f" [{interval}]" if interval else "")
+
+
+def _meaning(audit: AuditSummary) -> str:
+    """Return what the verdict means for somebody who wants to quote a figure."""
+    if audit.trustworthy:
+        return (
+            "trustworthy: no check speaks against the attacks; the worst case may be quoted, with its"
+            " interval, as what these attacks left"
+        )
+    return (
+        "unreliable: at least one check says that the attacks did not see the whole system; the worst case is"
+        " an upper bound of the robustness, and no figure of it"
+    )
 
 
 def _table(system: AuditedSystem) -> Table:

@@ -46,6 +46,8 @@ class ForeignNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, c, h * scale, w * scale), not clamped, for (n, c, h, w)."""
+        # Plain order where a gradient is asked for: see `Classifier` on strided 1x1 convolutions.
+        x = x.contiguous() if x.requires_grad else x
         # One by one: spandrel promises nothing for batches, and some of its noise maps hold one image.
         return torch.cat([cast(Tensor, self._call(self.model, image)) for image in torch.split(x, 1)])
 

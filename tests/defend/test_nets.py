@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh, initialise
 from clearsight.defend.classifiers.preact_resnet import PreActResNet
+from clearsight.defend.classifiers.python import PythonClassifier
 from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.classifiers.wide_resnet import WideResNet
 from clearsight.defend.networks.blocks import PreActBlock, Shortcut
@@ -159,6 +161,36 @@ def test_a_strided_shortcut_has_the_gradient_of_a_convolution(
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), plain(x), rtol=1e-9, atol=1e-9)
+
+
+STRIDED = """
+from torch import nn
+
+
+def net():
+    strided = nn.Conv2d(4, 8, 1, 2)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), strided, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+"""
+
+
+def test_a_network_of_others_never_sees_channels_last_where_a_gradient_is_asked_for(tmp_path: Path) -> None:
+    """As behind a restorer in training or under attack: its strided 1x1 convolution could crash the process."""
+    (tmp_path / "mine.py").write_text(STRIDED)
+    classifier = PythonClassifier(call=f"{tmp_path}/mine.py:net", classes=5).build()
+    seen = []
+    strided = next(m for m in classifier.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2))
+    strided.register_forward_pre_hook(lambda _, given: seen.append(given[0].is_contiguous()))
+    x = torch.rand(16, 3, 64, 64, generator=Rng(0).at("strided").torch())
+    found = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        leaf = x.clone().to(memory_format=order).requires_grad_()
+        out = classifier(leaf)
+        assert seen == [True] * len(seen)
+        found.append(torch.autograd.grad(out.square().sum(), leaf)[0])
+    assert len(seen) == 2
+    torch.testing.assert_close(*found)
 
 
 def test_networks_of_others_are_trained_with_plain_layout_where_torch_may_crash() -> None:

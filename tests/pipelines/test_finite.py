@@ -64,6 +64,22 @@ def test_the_first_image_with_a_bad_value_is_named(bad: float, kind: str) -> Non
         refuse_non_finite(given, "the logits are", "abcd")
     with pytest.raises(DataError, match="the logits are not finite for image 3 of 4"):
         refuse_non_finite(given, "the logits are")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_values_whose_sum_overflows_are_finite_and_infinities_that_cancel_are_not(
+    dtype: str, kind: str
+) -> None:
+    values = np.full((3, 400), np.finfo(dtype).max, dtype)
+    given: Any = torch.from_numpy(values) if kind == "torch" else values
+    assert first_non_finite(given) is None
+    if kind == "torch":
+        assert first_non_finite(torch.zeros(2, 3, requires_grad=True)) is None
+    values[1, 0], values[1, 1] = np.inf, -np.inf
+    assert first_non_finite(given) == 1
+    values[1], values[0], values[2, :2] = 0, 0, [np.inf, -np.inf]
+    assert first_non_finite(given) == 2
     with pytest.raises(DataError, match="the logits are not finite;"):
         refuse_non_finite(given[2:3], "the logits are")
 
