@@ -35,6 +35,7 @@ class Snow(Corruption):
     """
 
     kind: Literal["snow"] = "snow"
+    revision: ClassVar[int] = 2
     group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "weather"
     stochastic: ClassVar[bool] = True
     purpose: ClassVar[str] = "streaks of falling snow"
@@ -103,11 +104,16 @@ def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> ND
 
 @lru_cache(maxsize=64)
 def _between(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Return, for linear enlargement with the ends on the ends, neighbours and the second one's share."""
+    """Return, for linear enlargement with the ends on the ends, neighbours and the second one's share.
+
+    What is too large is trimmed on both sides, as in the published scripts: a first row on the grid itself
+    would hold three times the flakes of the second.
+    """
     import numpy as np
 
     points = int(np.ceil(length / factor))
-    place = np.arange(length) * (points - 1) / max(1, round(points * factor) - 1)
+    large = round(points * factor)
+    place = (np.arange(length) + (large - length) // 2) * (points - 1) / max(1, large - 1)
     first = place.astype(np.intp)
     second = np.minimum(first + 1, points - 1)
     return first, second, (place - first).astype(np.float32)

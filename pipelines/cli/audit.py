@@ -100,7 +100,7 @@ def _print(path: Path, audit: AuditSummary) -> None:
     screen = console()
     for system in audit.systems:
         colour = "green" if system.verdict == "trustworthy" else "red"
-        screen.print(Text.assemble((system.system, "bold"), ": ", (system.verdict, colour)))
+        screen.print(Text.assemble((system.system, "bold"), ": ", (system.verdict, colour), " figures"))
         screen.print(_accuracies(system, audit), markup=False)
         screen.print(_table(system))
     tell_left_out(partial(screen.print, markup=False, soft_wrap=True), [RunFolder(path)])
@@ -132,8 +132,8 @@ def _meaning(audit: AuditSummary) -> str:
             " interval, as what these attacks left"
         )
     return (
-        "unreliable: at least one check says that the attacks did not see the whole system; the worst case is"
-        " an upper bound of the robustness, and no figure of it"
+        "unreliable: the reasons above say which attacked figures must not be quoted as robustness; the worst"
+        " case is an upper bound of it"
     )
 
 

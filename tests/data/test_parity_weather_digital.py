@@ -93,8 +93,10 @@ def test_snow_agrees_for_an_equal_field(monkeypatch, severity, size):
         return whole
 
     def trimmed(layer, factor, enlarge=peer.corruptions.clipped_zoom):
-        # The peer blurs a layer that is a few pixels too large; the published script trims it before.
-        return enlarge(layer, factor)[: size[0], : size[1]]
+        # The peer blurs a layer that is a few pixels too large; the published script trims both sides before.
+        large = enlarge(layer, factor)
+        top, left = ((have - want) // 2 for have, want in zip(large.shape, size, strict=False))
+        return large[top : top + size[0], left : left + size[1]]
 
     monkeypatch.setattr(np.random, "normal", field)
     monkeypatch.setattr(np.random, "uniform", lambda low, high: angle)
