@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from _scripts import SIDES, TYPES, Pixels, published
+from _script_constants import SIDES
+from _scripts import TYPES, Pixels, published
 from numpy.typing import NDArray
 from torch import nn
 
