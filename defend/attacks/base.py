@@ -163,8 +163,10 @@ class IterativeAttack(BallAttack):
 
     @property
     def length(self) -> float:
-        """Return the length of a step: so many steps reach any point of the ball from any other."""
-        return 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
+        """Return the length of a step."""
+        from clearsight.defend.search.balls import usual_step
+
+        return usual_step(self.eps, self.steps) if self.step_size is None else self.step_size
 
 
 def needs_classes(kind: str, least: int, classes: int) -> None:

@@ -90,6 +90,11 @@ def _project_l1(delta: Tensor, centre: Tensor, eps: float) -> Tensor:
     return (out * (eps / excess.clamp_min(TINY)).clamp_max(1.0)).reshape(delta.shape)
 
 
+def usual_step(eps: float, steps: int) -> float:
+    """Return 2.5 eps / steps: so many steps reach any point of a ball from any other (Madry et al. 2018)."""
+    return 2.5 * eps / steps
+
+
 def random_point(centre: Tensor, norm: Norm, eps: float, streams: Streams, at: Tensor) -> Tensor:
     """Return a random point of the ball cut by [0, 1]; uniform in the uncut ball for linf and l2.
 

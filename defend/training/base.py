@@ -142,9 +142,10 @@ class BallMethod(ClassifierMethod):
 
     def validation_attack(self, model: nn.Module, images: Tensor, labels: Tensor, rng: Rng) -> Tensor:
         """Return the images after the attack that `robust_validation` names."""
+        from clearsight.defend.search.balls import usual_step
         from clearsight.defend.search.training_attack import TrainingAttack
 
-        size = 2.5 * self.eps / self.validation_steps
+        size = usual_step(self.eps, self.validation_steps)
         return TrainingAttack(self.norm, self.eps, self.validation_steps, size, self.eps).applied(
             model, images, labels, rng
         )

@@ -20,6 +20,7 @@ from clearsight.data.corruptions.defocus_blur import DefocusBlur
 from clearsight.data.corruptions.gaussian_noise import GaussianNoise
 from clearsight.data.sources.base import Entry, Source
 from clearsight.data.sources.signs import Signs
+from clearsight.defend.search.balls import usual_step
 from clearsight.pipelines.evaluation.rows import to_tensor
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.system import StandIn, System
@@ -173,7 +174,7 @@ def adversarial(system: System, x: Tensor) -> tuple[Tensor, str]:
         first = system(x)
     for _ in range(STEPS):
         gradient = _gradient(system, moved, first, stand_ins)
-        moved = moved + 2.5 * EPS / STEPS * gradient.nan_to_num(0.0, 0.0, 0.0).sign()
+        moved = moved + usual_step(EPS, STEPS) * gradient.nan_to_num(0.0, 0.0, 0.0).sign()
         moved = (x + (moved - x).clamp(-EPS, EPS)).clamp(0.0, 1.0)
     return moved, f"{STEPS} steps of PGD through the system, linf {EPS:.4f}"
 
