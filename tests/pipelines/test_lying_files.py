@@ -136,6 +136,37 @@ def test_a_damaged_file_behind_a_valid_card(tmp_path: Path) -> None:
         state(str(card(tmp_path / "w")))
 
 
+@pytest.mark.parametrize("lie", ["prefix", "missing", "more", "shape", "one class", "other network"])
+def test_tensors_that_are_not_those_of_the_card(lie: str, tmp_path: Path) -> None:
+    """Whole, with a true checksum, and not what the card says: as from DataParallel, or cut by hand."""
+    from clearsight.data.weights import save
+    from clearsight.defend.classifiers.small_convnet import SmallConvNet
+    from clearsight.defend.classifiers.wide_resnet import WideResNet
+
+    spec = SmallConvNet(classes=3, width=4)
+    tensors = dict(spec.network().state_dict())
+    told = spec.model_dump(mode="json", exclude={"weights"})
+    first = next(iter(tensors))
+    if lie == "prefix":
+        tensors = {f"module.{name}": value for name, value in tensors.items()}
+    elif lie == "missing":
+        del tensors[first]
+    elif lie == "more":
+        tensors["another"] = tensors[first].clone()
+    elif lie == "shape":
+        tensors[first] = tensors[first][:1].contiguous()
+    elif lie == "one class":
+        told["classes"] = 1
+    else:
+        told = WideResNet(classes=3, depth=10, widen=1).model_dump(mode="json", exclude={"weights"})
+    about = dict.fromkeys(REQUIRED, "") | {"id": "x", "spec": told}
+    save(tmp_path / "w", tensors, {name: value for name, value in about.items() if name != "sha256"})
+    with pytest.raises(ClearsightError) as error:
+        SmallConvNet(weights=str(tmp_path / "w")).build()
+    assert "\n" not in str(error.value)
+    assert str(tmp_path / "w") in str(error.value)
+
+
 @pytest.mark.parametrize("field", REQUIRED)
 def test_cards_of_odd_types(field: str, tmp_path: Path) -> None:
     from clearsight.defend.classifiers.small_convnet import SmallConvNet
