@@ -29,8 +29,8 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
 }
 """Kind of damage -> shipped restorers that are made for it, the likelier first. Their order is that of a
 chain: light first, noise before sharpness. Nothing that ships is made for snow and frost alone."""
-SMALL, GENERAL = 96, "clarity-small"
-"""Images up to this shorter side, and the restorer for any damage on such."""
+GENERAL: Mapping[float, str] = {48.0: "clarity-32px", 96.0: "clarity-small"}
+"""Longest shorter side of images -> the restorer for any damage on such; one for 64 pixels harms at 32."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def candidates(
         first = list(dict.fromkeys(remedies[0] for remedies in known.values() if remedies))
         if len(first) > 1:
             words.append(",".join(first))
-        if side <= SMALL and damage:
-            words.append(GENERAL)
+        if damage:
+            words += [word for longest, word in GENERAL.items() if side <= longest][:1]
     plain = [Candidate(word) for word in dict.fromkeys(words)]
     if sense is None or not damage:
         return plain

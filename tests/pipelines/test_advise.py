@@ -173,7 +173,11 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
     assert set(REMEDIES) == set(DAMAGE)
     large = [each.words for each in candidates(["blur", "noise"], 224.0, None, sense=None)]
     assert large == ["denoise", "median", "deblur", "denoise,deblur"]
-    assert "clarity-small" in [each.words for each in candidates(["weather"], 64.0, None, sense=None)]
+    general = {
+        side: [each.words for each in candidates(["weather"], side, None, sense=None)]
+        for side in (32.0, 64.0, 224.0)
+    }
+    assert general == {32.0: ["clarity-32px"], 64.0: ["clarity-small"], 224.0: []}
     assert not candidates(["weather"], 224.0, None, sense=None)
 
 
