@@ -53,14 +53,18 @@ class Recognition(RestorerMethod):
     than the restorer, what pixels can teach is learned there first. In turn with steps that look through a
     classifier it is not: those have the larger gradients."""
 
+    answer_weight: Weight = 1.0
+    """Weight of the divergence between the classifier's two answers. Features have a target at every place of
+    an image, the answer one for all of it: small batches learn sooner from features."""
     label_weight: Weight = 0.0
     """Weight of the cross-entropy of the classifier's answer on the restored image with the label, where an
     image has one: then the classes of the data must be the classifiers'. At 0 no label is looked at."""
 
     def identity(self) -> dict[str, Any]:
         """Return what decides a training; without what came later the key is what it was before."""
-        later = ("pixels_until", "label_weight")
-        return {name: value for name, value in super().identity().items() if name not in later or value}
+        later = {"pixels_until": 0.0, "label_weight": 0.0, "answer_weight": 1.0}
+        told = super().identity().items()
+        return {name: value for name, value in told if name not in later or value != later[name]}
 
     @property
     def needs_labels(self) -> bool:
@@ -97,7 +101,8 @@ class Recognition(RestorerMethod):
         restored = model.restored(damaged)
         # What is deployed is clamped; pixels beyond the range learn from their distance to the clean ones.
         own_answer, own_features = watched(restored.clamp(0.0, 1.0))
-        loss = self.image_weight * l1_loss(restored, clean) + self._distance(own_answer, answer)
+        loss = self.image_weight * l1_loss(restored, clean)
+        loss = loss + self.answer_weight * self._distance(own_answer, answer)
         if batch.labels is not None:
             loss = loss + self.label_weight * _labelled(own_answer, batch.labels)
         for own, target in zip(own_features, features, strict=True):

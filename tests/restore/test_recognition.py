@@ -166,6 +166,16 @@ def test_labels_count_where_images_have_them(loss_of: Callable[..., Tensor]) -> 
     assert plain.identity().keys() == taught.identity().keys() - {"label_weight"}
 
 
+def test_the_answer_may_count_less_than_the_features(loss_of: Callable[..., Tensor]) -> None:
+    alone = {"image_weight": 0.0, "corruptions": ALL_BRIGHT}
+    answer = Recognition.model_validate(alone | {"feature_weight": 0.0})
+    features = Recognition.model_validate(alone | {"answer_weight": 0.0})
+    both = Recognition.model_validate(alone | {"answer_weight": 0.3})
+    expected = 0.3 * loss_of(answer, Looker()) + loss_of(features, Looker())
+    assert loss_of(both, Looker()).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert answer.identity().keys() == both.identity().keys() - {"answer_weight"}
+
+
 def test_attacked_inputs_stay_in_the_ball_and_cost_more(loss_of: Callable[..., Tensor]) -> None:
     fields = {"image_weight": 0.0, "feature_weight": 0.0, "corruptions": ALL_BRIGHT}
     plain = Recognition.model_validate(fields)
