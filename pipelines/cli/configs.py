@@ -30,6 +30,7 @@ def read_task(path: Path, task: type[T], changes: Iterable[str] = ()) -> tuple[D
         ConfigError: it cannot be read, or is of another task; the message says which command runs it.
     """
     document = load(_found(path, task))
+    _refuse_list(document, path)
     other = _task_of(document)
     if other is not None and other is not task:
         raise ConfigError(
@@ -52,12 +53,22 @@ def read_any(path: Path) -> tuple[Document, Task]:
     """
     names = [task for task in TASKS if path.name in _recipes(task)]
     document = load(_found(path, names[0] if names else TASKS["evaluate"]))
+    _refuse_list(document, path)
     task = _task_of(document)
     if task is None:
         name = document.value.get("task") if isinstance(document.value, dict) else None
         what = "'task' is missing" if name is None else f"unknown task '{name}'"
         raise ConfigError(what, where=document.where(("task",)), hint=near_miss(str(name), TASKS.kinds))
     return document, document.parse(task)
+
+
+def _refuse_list(document: Document, path: Path) -> None:
+    if isinstance(document.value, dict) and "trainings" in document.value:
+        raise ConfigError(
+            "this is a list of trainings",
+            where=document.where(("trainings",)),
+            hint=f"use: clearsight train {path} --queue",
+        )
 
 
 def _task_of(document: Document) -> type[Task] | None:

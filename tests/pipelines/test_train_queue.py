@@ -10,7 +10,9 @@ import pytest
 import training_toy as toy
 
 from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.pipelines.cli.configs import read_any, read_task
 from clearsight.pipelines.cli.train import queued
+from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.runs.queued import Queued, Training
 from clearsight.pipelines.training import queue
 from clearsight.pipelines.training.loop import StepReport, train
@@ -133,6 +135,9 @@ def test_a_list_is_read_from_its_folder_before_anything_is_trained(
     cards = [json.loads(path.read_text()) for path in sorted(out.glob("train_a_*/weights/a/card.json"))]
     assert sorted((card["seed"], card["recipe"]["minutes"]) for card in cards) == [(0, 0.001), (3, None)]
     assert capsys.readouterr().out.count("a: done: ") == 2
+    for read in (read_any, lambda path: read_task(path, TrainConfig)):
+        with pytest.raises(ConfigError, match=r"night.yaml:1: this is a list of trainings.* --queue"):
+            read(night)
     night.write_text("trainings: []\n")
     with pytest.raises(ConfigError, match="trainings"):
         queued(night, device="cpu", out=out, quiet=True)
