@@ -25,6 +25,7 @@ TESTED = {
     "test_attacks.py": ("random_corner",),
     "test_methods.py": ("pixel_dropout",),
     "test_fusions.py": ("max_logits",),
+    "test_gates.py": ("contrast_gate",),
 }
 """Contract tests that apply to the examples."""
 CONFIG = """
@@ -37,6 +38,7 @@ parts:
   restore: {kind: two_convolutions}
   classify: {kind: pooled_convolution, classes: 2}
   vote: {kind: max_logits}
+  gate: {kind: contrast_gate}
 systems:
   plain: [classify]
   restored: [smooth, open, restore, classify]
@@ -45,6 +47,10 @@ systems:
     a: {use: classify, of: image}
     b: {use: classify, of: clean}
     out: {use: vote, of: [a, b]}
+  gated:
+    clean: {use: smooth, of: image}
+    chosen: {use: gate, of: [image, clean]}
+    out: {use: classify, of: chosen}
 conditions:
   clean: {kind: identity}
   dark: {kind: vignette, severity: 4}
@@ -104,8 +110,8 @@ def test_the_guide_has_an_example_for_every_row() -> None:
     rows = re.findall(r"^\| \[[^\]]+\]\(#([\w-]+)\) \|", GUIDE, re.MULTILINE)
     headings = re.findall(r"^### (.+)$", GUIDE, re.MULTILINE)
     assert rows == [heading.lower().replace(" ", "-") for heading in headings]
-    assert len(rows) == 13
-    assert len(EXAMPLES) == 12
+    assert len(rows) == 14
+    assert len(EXAMPLES) == 13
     for name, code in EXAMPLES.items():
         assert (f'task: Literal["{name}"]' if name == TASK else f'kind: Literal["{name}"] = "{name}"') in code
 
@@ -116,7 +122,7 @@ def test_every_folder_that_the_guide_names_is_scanned() -> None:
     scanned = {package for registry in GROUPS.values() for package in registry.packages}
     table = GUIDE.partition("| to add a")[2].partition("\n\n")[0]
     folders = re.findall(r"`([\w/]+)/`", table)
-    assert len(folders) == 11
+    assert len(folders) == 12
     assert {f"clearsight.{folder.replace('/', '.')}" for folder in folders} <= scanned
 
 
@@ -157,7 +163,7 @@ def test_every_example_is_usable_in_a_run(plugin: dict[str, str], tmp_path: Path
     assert "both" in run(["-m", "clearsight", "run", "mine.yaml", "-q"], plugin, tmp_path)
     (summary,) = tmp_path.glob("runs/*/summary.csv")
     text = summary.read_text(encoding="utf-8")
-    for system in ("plain", "restored", "both"):
+    for system in ("plain", "restored", "both", "gated"):
         assert re.search(rf"^{system},dark,noise,20,overconfidence,", text, re.MULTILINE)
     assert run(["-c", USE], plugin, tmp_path).split() == [
         "pixel_dropout",
