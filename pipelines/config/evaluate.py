@@ -179,6 +179,10 @@ class Evaluate(Task):
         What changes no figure (title, images that are shown) is left out. Documents carry it beside tables.
         """
         fields = {name: entry for name, entry in self.identity().items() if name not in ("title", "images")}
+        # What a set or 'each' stands for is not among the fields.
+        conditions = [condition for group in self.expanded().values() for condition in group]
+        if revised := _revised([condition.corruption.identity() for condition in conditions]):
+            fields["revised"] = revised
         return content_key(fields)[:DIGITS]
 
     def ready(self) -> None:
@@ -193,6 +197,18 @@ class Evaluate(Task):
         """Return what is to be measured, with the default filled in."""
         whole = Measure(conditions=tuple(self.conditions), attacks=tuple(self.attacks))
         return self.measure or (whole,)
+
+
+def _revised(identity: Any) -> dict[str, int]:
+    """Return kind -> revision of everything in these identities that was changed since its first revision."""
+    found: dict[str, int] = {}
+    if isinstance(identity, dict):
+        if identity.get("revision", 1) > 1 and "kind" in identity:
+            found[str(identity["kind"])] = identity["revision"]
+        identity = list(identity.values())
+    for each in identity if isinstance(identity, list) else []:
+        found |= _revised(each)
+    return dict(sorted(found.items()))
 
 
 def _known(noun: str, name: str, known: Any, where: str) -> None:
