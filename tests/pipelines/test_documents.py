@@ -12,6 +12,7 @@ import report_fixture as fixture
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.corruptions.snow import Snow
 from clearsight.data.weights import find
 from clearsight.pipelines.cli.configs import RECIPES, read_evaluate
 from clearsight.pipelines.cli.run import report_command
@@ -72,6 +73,15 @@ def test_the_sources_of_figures_have_not_changed(document: Path) -> None:
             assert (ROOT / source.name).exists(), f"{source.name}: neither a recipe's digest nor a file here"
         for name, sha in source.weights.items():
             assert find(name).sha256.startswith(sha), f"{name} has changed since {document.name} was written"
+
+
+def test_a_changed_corruption_is_seen_within_sets_and_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    # c15 and 'mixed' of the one name no kind, 'each' of the other stands for several severities.
+    recipes = ("gate-tinyimagenet20", "gtsrb43", "quickstart")
+    before = [digest(name) for name in recipes]
+    monkeypatch.setattr(Snow, "revision", Snow.revision + 1)
+    after = [digest(name) for name in recipes]
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False]
 
 
 def test_a_changed_recipe_default_or_weight_is_seen() -> None:
