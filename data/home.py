@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -80,15 +81,20 @@ def writable_file(path: Path) -> Path:
         RunError: it is a folder, a device or a pipe, or its folder takes no files.
     """
     writable_folder(path.parent)
-    _refuse_special(path)
+    try:
+        _refuse_special(path)
+    except OSError as error:
+        reason = f"results cannot be written there: {error.strerror}"
+        raise RunError(reason, where=str(path), hint="name a file") from None
     return path
 
 
 def _refuse_special(path: Path) -> None:
     """Refuse what a file would be moved over: a folder, and devices and pipes, which would be gone then."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():
-        what = "a folder" if path.is_dir() else "no regular file"
-        raise RunError(f"results cannot be written there: is {what}", where=str(path), hint="name a file")
+        raise FileExistsError(errno.EEXIST, "Is no regular file", str(path))
 
 
 def temporary_path(path: Path, ending: str = "") -> Path:
@@ -122,8 +128,7 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then move it into place: it is there whole or not at all.
 
     Raises:
-        RunError: the place is a folder, a device or a pipe.
-        OSError: it cannot be written, with its name.
+        OSError: it cannot be written, with its name; also where the place is a folder, a device or a pipe.
     """
     _refuse_special(path)
     temporary = temporary_path(path)

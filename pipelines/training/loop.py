@@ -170,7 +170,8 @@ class _Loop:
                 where="compile",
                 hint="leave it out",
             )
-        full_outputs(networks)
+        if self.config.precision != "fp32":
+            full_outputs(networks)
         averaged = self.config.ema is not None or self.config.swa is not None
         average = Average(model, self.config.ema) if averaged else None
         optimisers = {

@@ -33,12 +33,13 @@ def arithmetic(precision: Precision, device: str) -> AbstractContextManager[Any]
 def full_outputs(networks: Mapping[str, nn.Module]) -> None:
     """Let these networks return fp32 whatever they compute in, so that every loss is computed in fp32.
 
-    The network within a part is meant too: a restorer's training calls it past the part's own forward.
+    Within a part it is the ``network`` that is meant: a restorer's training calls it past the part's own
+    forward, and where the part is compiled the change of type is compiled with it.
     """
-    for network in networks.values():
-        for name, module in network.named_modules():
-            if not name or name.split(".")[-1] == "network":
-                module.register_forward_hook(_as_fp32)
+    for whole in networks.values():
+        inner = [module for name, module in whole.named_modules() if name.split(".")[-1] == "network"]
+        for module in inner or [whole]:
+            module.register_forward_hook(_as_fp32)
 
 
 def _as_fp32(_module: nn.Module, _inputs: Any, output: Any) -> Any:

@@ -174,7 +174,7 @@ def test_calls_that_make_no_sense(tmp_path: Path) -> None:
         clearsight(fixed, tmp_path / "none.onnx", "--sizes", "16")
     with pytest.raises(ConfigError, match="unknown provider"):
         app(["bench", str(fixed), "--provider", "gpu"], standalone_mode=False)
-    with pytest.raises(RunError, match="results cannot be written there: is a folder"):
+    with pytest.raises(RunError, match="results cannot be written there: Is a directory"):
         clearsight(fixed, "--sizes", "16", "--json", tmp_path)
     (tmp_path / "broken.onnx").write_bytes(b"\x00\x01")
     with pytest.raises(WeightsError):

@@ -36,3 +36,11 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
     plain, compiled = (state(str(each.weights.folder)) for each in found)
     assert plain.keys() == compiled.keys()
     assert all(torch.allclose(plain[name], value, atol=2e-3) for name, value in compiled.items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_network_learns_in_half_precision(tmp_path: Path) -> None:
+    told = train(signs(model=MODEL, epochs=1, compile=True, precision="bf16"), device="cpu", folder=tmp_path)
+    assert told.weights.card["precision"] == "bf16"
+    assert all(value.isfinite().all() for value in state(str(told.weights.folder)).values())
