@@ -5,7 +5,8 @@
 For each type: PSNR of the damaged images and the accuracy of a classifier (a shipped one at 32 and 64 pixels,
 EfficientNet-lite0 at 224: extra ``imagenet``), means over severities 1, 3 and 5, ours minus the script's on
 the same images with other random numbers. The interval is that of the paired difference over images, 95 %.
-``--into`` writes the table between the comments of this file's name.
+``--into`` writes the table between the comments of this file's name and of ``--block``. A size of which no
+image is wanted is left out.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ LOOKERS: dict[str, dict[str, Any]] = {
     "imagenet_c": {"kind": "efficientnet_lite0", "only": IMAGENETTE},
 }
 DRAWN = "frost, drawn textures (default)"
-BEGIN, END = "<!-- measured: benchmarks/published_corruptions.py -->", "<!-- end of published_corruptions -->"
+BEGIN = "<!-- measured: benchmarks/published_corruptions.py -->"
 
 
 class Compared(NamedTuple):
@@ -127,27 +128,31 @@ def main() -> None:
         "--images", type=int, nargs=3, default=(200, 120, 24), help="at 32, 64, 224 pixels"
     )
     arguments.add_argument("--into", type=Path)
+    arguments.add_argument("--block", default="published_corruptions", help="name in its closing comment")
     told_ = arguments.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    found = {table: measured(table, n) for table, n in zip(SIDES, told_.images, strict=True)}
-    counts = ", ".join(f"{n} of {side} pixels" for n, side in zip(told_.images, SIDES.values(), strict=True))
+    counts = {table: n for table, n in zip(SIDES, told_.images, strict=True) if n}
+    found = {table: measured(table, n) for table, n in counts.items()}
+    images = ", ".join(f"{n} of {SIDES[table]} pixels" for table, n in counts.items())
+    headings = "".join(f" {SIDES[table]} px, PSNR in dB | accuracy in % |" for table in counts)
     lines = [
-        f"Images: {counts}. Each cell: the script's mean, then ours minus it.",
+        f"Images: {images}. Each cell: the script's mean, then ours minus it.",
         "",
-        "| type | 32 px, PSNR in dB | accuracy in % | 64 px, PSNR | accuracy | 224 px, PSNR | accuracy |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| type |{headings}",
+        f"| --- |{2 * len(counts) * ' ---: |'}",
     ]
-    for name in found["cifar_c"]:
-        cells = [cell for table in SIDES for cell in found[table][name]]
+    for name in next(iter(found.values())):
+        cells = [cell for table in counts for cell in found[table][name]]
         lines.append(f"| {name.replace('_', ' ') if '`' not in name else name} | {' | '.join(cells)} |")
     text = "\n".join(lines)
     if told_.into is None:
         print(text)
         return
     page = told_.into.read_text(encoding="utf-8")
-    block = f"{BEGIN}\n\n{text}\n\n{END}"
-    written, number = re.subn(f"{BEGIN}.*?{END}", lambda _: block, page, flags=re.DOTALL)
+    end = f"<!-- end of {told_.block} -->"
+    block = f"{BEGIN}\n\n{text}\n\n{end}"
+    written, number = re.subn(f"{BEGIN}((?!{BEGIN}).)*?{end}", lambda _: block, page, flags=re.DOTALL)
     assert number == 1, f"{told_.into} has no place for the table"
     told_.into.write_text(written, encoding="utf-8")
 
