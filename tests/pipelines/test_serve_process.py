@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import signal
 import socket
@@ -350,7 +351,11 @@ def test_memory_of_large_images_is_given_back(tmp_path):
         before = server.memory()
         for _ in range(2):
             assert asyncio.run(exchange(server.url, [large]))[0] == 200
-        time.sleep(1)
-        assert asyncio.run(exchange(server.url, [small]))[0] == 200
-        assert server.memory() - before < 300 * 2**20
+        # A busy machine lets go of the last image later.
+        kept, end = math.inf, time.monotonic() + 20
+        while kept >= 300 * 2**20 and time.monotonic() < end:
+            time.sleep(1)
+            assert asyncio.run(exchange(server.url, [small]))[0] == 200
+            kept = server.memory() - before
+        assert kept < 300 * 2**20
         assert server.stop() == 0
