@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.sources.entries import Entry
+from clearsight.defend.classifier import Classifier
 from clearsight.pipelines.systems.system import System
 
 SHOWN = 12
@@ -13,9 +14,12 @@ SHOWN = 12
 
 
 def check_system(
-    name: str, system: System, entries: Iterable[Entry], data: Sequence[str], *, mapped: bool
+    name: str, system: System | Classifier, entries: Iterable[Entry], data: Sequence[str], *, mapped: bool
 ) -> None:
-    """Raise `ConfigError` where a system's classes are not those of the data, as `check_labels` does."""
+    """Raise `ConfigError` where a system's classes, or a classifier's alone, are not those of the data.
+
+    See `check_labels`.
+    """
     if system.classes is not None:
         check_labels(
             entries,

@@ -59,13 +59,14 @@ def work_off(
         What became of each.
     """
     told = Queued(title, [Training(job.config.name, str(job.folder)) for job in jobs])
+    facts, page = (status.with_name(f"{status.name}.{ending}") for ending in ("json", "html"))
 
     def write() -> None:
         told.written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        told.write(status.with_name(f"{status.name}.json"))
-        write_queue_page(status.with_name(f"{status.name}.html"), told, CHART)
+        told.write(facts)
+        write_queue_page(page, told, CHART)
 
-    before = _found_before(status.with_name(f"{status.name}.json"))
+    before = _found_before(facts)
     for job, training in zip(jobs, told.trainings, strict=True):
         _look_up(job, training)
         training.found = before.get(training.folder, "")

@@ -15,7 +15,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.statistics import bootstrap_mean
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.systems.labels import check_labels
+from clearsight.pipelines.systems.labels import check_system
 from clearsight.pipelines.training.image_set import split
 from clearsight.pipelines.training.photos import Photos, decode_photos
 from clearsight.pipelines.training.recognising import frozen, score_recognition
@@ -147,14 +147,8 @@ class Restoring(TrainingTask):
         self.recognisers = frozen(config.recognisers, device)
         if self.method.needs_labels:
             for number, recogniser in enumerate(self.recognisers):
-                check_labels(
-                    sides.train,
-                    sides.classes,
-                    mapped=bool(config.data.label_map),
-                    system=f"recognisers[{number}]",
-                    classes=recogniser.classes,
-                    names=recogniser.class_names,
-                )
+                name = f"recognisers[{number}]"
+                check_system(name, recogniser, sides.train, sides.classes, mapped=config.data.mapped)
         self.ids, self.fingerprint = parts["train"].ids, parts["train"].fingerprint
 
     def decoded(self) -> Mapping[str, Photos]:
