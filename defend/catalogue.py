@@ -5,6 +5,8 @@ from __future__ import annotations
 from clearsight.data.contract.registry import Registry
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.base import ClassifierSpec
+from clearsight.defend.certify.base import Certificate
 
 CLASSIFIERS = Registry("classifier", ClassifierSpec, "clearsight.defend.classifiers")
 ATTACKS = Registry("attack", Attack, "clearsight.defend.attacks")
+CERTIFICATES = Registry("certificate", Certificate, "clearsight.defend.certify")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Dtype = Literal["float32", "bool", "int32", "int64"]
+Dtype = Literal["float32", "float64", "bool", "int32", "int64"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,16 @@ class RunFolder:
         return sorted(self.cell(key).glob(f"partial-{number:05d}-*.safetensors"))
 
     @property
+    def certificates(self) -> Path:
+        """Return one row per (system, condition, certificate, image); only runs with certificates have it."""
+        return self.path / "certificates.parquet"
+
+    @property
+    def certificates_csv(self) -> Path:
+        """Return the certified accuracies, one line a radius."""
+        return self.path / "certificates.csv"
+
+    @property
     def images(self) -> Path:
         """Return the folder of the images that the report shows."""
         return self.path / "images"

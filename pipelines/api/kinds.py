@@ -17,7 +17,7 @@ def list_kinds(group: str | None = None) -> dict[str, str] | dict[str, dict[str,
 
     Args:
         group: ``sources``, ``corruptions``, ``restorers``, ``classifiers``, ``fusions``, ``attacks``,
-            ``methods`` or ``metrics``; None: all of them.
+            ``certificates``, ``methods`` or ``metrics``; None: all of them.
 
     Raises:
         ConfigError: there is no such group.

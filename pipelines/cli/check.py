@@ -57,26 +57,23 @@ def _print(
     from rich.table import Table
 
     table = Table(title=None, box=None, pad_edge=False)
-    attacked = any(is_attack(config.attacks[attack]) for _, _, attack in grid.triples)
+    attacked = any(is_attack(config.attacks[attack]) for _, _, attack in grid.triples) or grid.certified
     most = ", at most" if attacked else ""
     passes = f"passes{most}" if attacked else "forward passes"
     for heading in ("system", "chain", "cells", passes, f"time on one core{most}"):
         table.add_column(heading, justify="left" if heading in ("system", "chain") else "right")
     total = 0.0
     for name, graph in grid.graphs.items():
-        cells = sum(system == name for system, _, _ in grid.triples)
-        every = sum(
-            _passes(config, grid, attack, name) for system, _, attack in grid.triples if system == name
-        )
-        cost = seconds.get(name, 0.0) * every * images
+        cells = sum(system == name for system, _, _ in (*grid.triples, *grid.certified))
+        every = _all_passes(config, grid, name, images)
+        cost = seconds.get(name, 0.0) * every
         total += cost
-        table.add_row(
-            name, graph.describe(), str(cells), f"{every * images:,}", _time(cost) if seconds else ""
-        )
+        table.add_row(name, graph.describe(), str(cells), f"{every:,}", _time(cost) if seconds else "")
     screen = console()
     screen.print(
         f"{path}: fine; {len(grid.triples)} cells = {len(grid.graphs)} systems x {len(grid.conditions)} "
-        f"conditions x {len(grid.attacks)} attacks as measured, {images} images each",
+        f"conditions x {len(grid.attacks)} attacks as measured, {images} images each"
+        + (f"; {len(grid.certified)} certified cells" if grid.certified else ""),
         markup=False,
     )
     if tables := {each for condition in grid.conditions.values() for each in condition.corruption.all_tables}:
@@ -100,6 +97,21 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
         return "no image could be read"
     low, high = (f"{height}x{width}" for height, width in (min(sizes), max(sizes)))
     return f"images of {low} pixels" if low == high else f"images of {low} to {high} pixels"
+
+
+def _all_passes(config: Evaluate, grid: Grid, name: str, images: int) -> int:
+    """Return the passes of all cells of a system, at most."""
+    found = sum(
+        images * _passes(config, grid, attack, name) for system, _, attack in grid.triples if system == name
+    )
+    for system, _, certificate in grid.certified:
+        if system == name:
+            spec = grid.certificates[certificate]
+            attacks = (config.attacks[attack].passes(CLASSES) for attack in spec.attacks)
+            draws = (config.attacks[attack].averaged for attack in spec.attacks)
+            under = sum(each * (f + 2 * b) for (f, b), each in zip(attacks, draws, strict=True))
+            found += min(images, spec.images or images) * (spec.passes() + under)
+    return found
 
 
 def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:

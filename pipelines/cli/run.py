@@ -95,10 +95,12 @@ def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
 
 def _print(path: Path) -> None:
     from clearsight.pipelines.cli.left_out import tell_left_out
-    from clearsight.pipelines.report.terminal import headline
+    from clearsight.pipelines.report.terminal import certificates, headline
     from clearsight.pipelines.runs.sealed import read_summary
 
-    screen = console()
-    screen.print(headline(read_summary(RunFolder(path))))
+    screen, summary = console(), read_summary(RunFolder(path))
+    screen.print(headline(summary))
+    for table in certificates(summary):
+        screen.print(table)
     tell_left_out(partial(screen.print, markup=False, soft_wrap=True), [RunFolder(path)])
     screen.print(f"report: {RunFolder(path).report}", markup=False, soft_wrap=True)

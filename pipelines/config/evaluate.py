@@ -13,7 +13,8 @@ from clearsight.data.contract.spec import PartSpec, Spec, content_key
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
-from clearsight.defend.catalogue import ATTACKS
+from clearsight.defend.catalogue import ATTACKS, CERTIFICATES
+from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.conditions import Condition, ConditionNode, Corrupting, expand
 from clearsight.pipelines.config.registries import METRICS, PARTS
 from clearsight.pipelines.config.stop import Stop
@@ -26,14 +27,20 @@ DIGITS = 12
 
 
 class Measure(Spec):
-    """A product of conditions and attacks that is to be measured for every system (or some)."""
+    """A product of conditions with attacks and certificates, to be measured for every system (or some)."""
 
     conditions: tuple[str, ...]
     """Names from ``conditions``."""
     attacks: tuple[str, ...] = ("none",)
     """Names from ``attacks``."""
+    certify: tuple[str, ...] = ()
+    """Names from ``certify``."""
     systems: tuple[str, ...] | None = None
     """Names from ``systems``; all where left out."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures; without ``certify``, that of blocks that could not have it."""
+        return {name: value for name, value in super().identity().items() if name != "certify" or value}
 
 
 class Compare(Spec):
@@ -86,8 +93,10 @@ class Evaluate(Task):
     """What happens to the images. A list of corruptions is applied in its order."""
     attacks: dict[Name, Annotated[Attack, Choice(ATTACKS)]] = Field(default_factory=_no_attack)
     """Adversaries. ``none: {kind: none}`` is among them, whether it is written or not."""
+    certify: dict[Name, Annotated[Certificate, Choice(CERTIFICATES)]] = Field(default_factory=dict)
+    """Certificates: lower bounds of robustness, beside the upper ones that attacks give."""
     measure: tuple[Measure, ...] | None = None
-    """Products to measure; left out: every condition under every attack."""
+    """Products to measure; left out: every condition under every attack and every certificate."""
     metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
     """Left out: accuracy, ece, psnr_in, psnr and ssim, as far as they are defined."""
     draws: Annotated[int, Field(ge=1, le=1000)] = 20
@@ -113,8 +122,9 @@ class Evaluate(Task):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the figures; without ``stop``, that of configs that could not have it."""
-        return {name: value for name, value in super().identity().items() if name != "stop" or value}
+        """Return what decides the figures; without ``stop`` or ``certify``, that of configs before these."""
+        later = ("stop", "certify")
+        return {name: value for name, value in super().identity().items() if name not in later or value}
 
     def source(self) -> Source:
         """Return the images in the order in which they are measured: drawn, where one may stop early."""
@@ -135,19 +145,49 @@ class Evaluate(Task):
             for noun, names, known in (
                 ("condition", block.conditions, self.conditions),
                 ("attack", block.attacks, self.attacks),
+                ("certificate", block.certify, self.certify),
                 ("system", block.systems or (), self.systems),
             ):
                 for name in names:
                     _known(noun, name, known, f"measure[{i}]")
         if self.measure is not None:
             measured = {name for block in self.measure for name in block.attacks}
+            measured |= {name for each in self.certify.values() for name in each.attacks}
             if unused := [name for name in self.attacks if name not in measured and name != "none"]:
                 raise ConfigError(
                     f"the attack '{unused[0]}' is measured nowhere",
                     where="measure",
                     hint="name it in a block, or take it out of 'attacks'",
                 )
+            certified = {name for block in self.measure for name in block.certify}
+            if unused := [name for name in self.certify if name not in certified]:
+                raise ConfigError(
+                    f"the certificate '{unused[0]}' is measured nowhere",
+                    where="measure",
+                    hint=f"add 'certify: [{unused[0]}]' to a block, or take it out of 'certify'",
+                )
+        self._check_certificates()
         self.expanded()
+
+    def _check_certificates(self) -> None:
+        if self.stop and self.certify:
+            raise ConfigError(
+                "certificates are made of a fixed number of images, so no condition may end early",
+                where="stop",
+                hint="leave 'stop' out, or certify in a run of its own",
+            )
+        for name, certificate in self.certify.items():
+            where = f"certify.{name}.attacked_by"
+            for attack in certificate.attacks:
+                _known("attack", attack, self.attacks, where)
+                ball, threat = self.attacks[attack].radius, self.attacks[attack].threat
+                if ball is None or ball[0] != certificate.norm or threat != "adaptive":
+                    raise ConfigError(
+                        f"the attack '{attack}' does not keep to a ball of the certificate's norm"
+                        f" ({certificate.norm}), or does not know the whole system",
+                        where=where,
+                        hint=f"name attacks with 'norm: {certificate.norm}' and 'threat: adaptive'",
+                    )
 
     def _graph(self, name: str) -> Graph:
         try:
@@ -187,7 +227,7 @@ class Evaluate(Task):
 
     def ready(self) -> None:
         """Raise `ClearsightError` unless everything that the config names is there."""
-        for spec in (self.data, *self.parts.values(), *self.attacks.values()):
+        for spec in (self.data, *self.parts.values(), *self.attacks.values(), *self.certify.values()):
             spec.ready()
         for group in self.expanded().values():
             for condition in group:
@@ -195,7 +235,8 @@ class Evaluate(Task):
 
     def blocks(self) -> tuple[Measure, ...]:
         """Return what is to be measured, with the default filled in."""
-        whole = Measure(conditions=tuple(self.conditions), attacks=tuple(self.attacks))
+        names = (tuple(each) for each in (self.conditions, self.attacks, self.certify))
+        whole = Measure(**dict(zip(("conditions", "attacks", "certify"), names, strict=True)))
         return self.measure or (whole,)
 
 

@@ -8,7 +8,7 @@ from clearsight.data.catalogue import CORRUPTIONS, SOURCES
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
-from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
+from clearsight.defend.catalogue import ATTACKS, CERTIFICATES, CLASSIFIERS
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.gates.base import GateSpec
@@ -34,6 +34,7 @@ GROUPS: dict[str, Registry[Any]] = {
     "fusions": FUSIONS,
     "gates": GATES,
     "attacks": ATTACKS,
+    "certificates": CERTIFICATES,
     "methods": METHODS,
     "metrics": METRICS,
 }

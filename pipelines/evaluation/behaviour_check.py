@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import Flow
 from clearsight.data.sources.base import Entry, Source
@@ -23,6 +24,7 @@ from clearsight.pipelines.systems.system import System
 
 LOOKED_AT = 4
 """Images that systems are tried with before a run."""
+BETWEEN_CALLS = "gives different outputs for equal images"
 
 
 def behaviour_warnings(
@@ -48,6 +50,34 @@ def behaviour_warnings(
     return tuple(warnings)
 
 
+def refuse_unsteady(
+    systems: Mapping[str, System], names: Sequence[str], source: Source, entries: Sequence[Entry]
+) -> None:
+    """Refuse certificates of systems that were caught at depending on more than the image.
+
+    Args:
+        systems: in eval mode, on the CPU.
+        names: of those that are to be certified; their parts say that they are steady.
+        source: where images come from.
+        entries: the images of the run.
+
+    Raises:
+        ConfigError: a system gives equal images different outputs, or an image others in company.
+    """
+    images = _first(source, entries) if names else None
+    if images is None:
+        return
+    for name in names:
+        with torch.inference_mode():
+            reason = _unsteady(systems[name], images)
+        if reason:
+            raise ConfigError(
+                f"system '{name}' {reason}: nothing can be certified of it",
+                where="certify",
+                hint="certify another system",
+            )
+
+
 def _first(source: Source, entries: Sequence[Entry]) -> Tensor | None:
     """Return the first images of one size (n, c, h, w), None where none can be read."""
     samples = [sample for sample in source.read(entries[:LOOKED_AT]) if isinstance(sample, Sample)]
@@ -66,20 +96,24 @@ def _found(system: System, images: Tensor) -> list[str]:
     if system.stochastic:
         return warnings
 
+    reason = _unsteady(system, images)
+    if reason:
+        consequence = "cannot be repeated" if reason.startswith(BETWEEN_CALLS) else "depend on 'chunk'"
+        warnings.append(f"{reason}: its figures {consequence}")
+    return warnings
+
+
+def _unsteady(system: System, images: Tensor) -> str:
+    """Return how a system depends on more than the image; nothing where it does not."""
+
     def compute(places: Sequence[int]) -> Tensor:
         return system.trace(images[list(places)])[OUT]
 
     if change_between_calls(compute, len(images)) > EQUAL:
-        warnings.append(
-            "gives different outputs for equal images (dropout or noise that stays active?):"
-            " its figures cannot be repeated"
-        )
-    elif change_in_company(compute, len(images)) > EQUAL:
-        warnings.append(
-            "gives an image other outputs in company than alone (batch statistics?): its figures depend on"
-            " 'chunk'"
-        )
-    return warnings
+        return f"{BETWEEN_CALLS} (dropout or noise that stays active?)"
+    if change_in_company(compute, len(images)) > EQUAL:
+        return "gives an image other outputs in company than alone (batch statistics?)"
+    return ""
 
 
 def _gives_probabilities(spec: object, out: Tensor) -> bool:

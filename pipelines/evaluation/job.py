@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.column import Column
@@ -13,8 +13,9 @@ from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.seals import Seal, chunk_seal, images_key
 from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.attacks.base import Attack
+from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.metrics.base import Measurement
-from clearsight.pipelines.runs.grid import Cell
+from clearsight.pipelines.runs.grid import AnyCell
 from clearsight.pipelines.systems.graph import Graph
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ class Job:
     """What is measured of every image."""
     shown: frozenset[int]
     """Positions of the images that are kept for the report."""
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+    certifiable: dict[str, Graph] = field(default_factory=dict)
+    """Key of a certified cell -> its system, told of the certificate's noise."""
+
+    def certified(self, certificate: Certificate) -> frozenset[int]:
+        """Return the positions of the images that a certificate is made of, spread over the set."""
+        n = len(self.entries)
+        # Data are often sorted by class.
+        return frozenset(spread(n, n if certificate.images is None else certificate.images))
 
     def positions(self, number: int) -> range:
         """Return which entries chunk ``number`` holds."""
@@ -63,7 +73,7 @@ class Job:
                 raise DataError(sample.reason, where=f"image '{sample.id}'", hint=CHANGED)
         return samples
 
-    def seal(self, cell: Cell, number: int) -> Seal:
+    def seal(self, cell: AnyCell, number: int) -> Seal:
         """Return the seal of a chunk of a cell, to be filled or opened."""
         positions = self.positions(number)
         images = images_key(self.entries[positions.start : positions.stop])
@@ -86,4 +96,10 @@ class CellChunk:
 
     condition: str
     number: int
-    cells: tuple[Cell, ...]
+    cells: tuple[AnyCell, ...]
+
+
+def spread(n: int, count: int) -> list[int]:
+    """Return at most ``count`` of ``n`` positions, at even distances."""
+    count = min(count, n)
+    return [i * n // count for i in range(count)]

@@ -12,14 +12,14 @@ from clearsight.data.contract.spec import content_key
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.data.sources.base import Source
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
+from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings, refuse_unsteady
 from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
-from clearsight.pipelines.evaluation.job import CellChunk, Job
+from clearsight.pipelines.evaluation.job import CellChunk, Job, spread
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
 from clearsight.pipelines.evaluation.stopping import Ends, check_stop
 from clearsight.pipelines.metrics.base import Measurement, Metric
 from clearsight.pipelines.runs.folder import open_folder
-from clearsight.pipelines.runs.grid import Cell, Grid, make_grid
+from clearsight.pipelines.runs.grid import AnyCell, Cell, CertifiedCell, Grid, make_grid
 from clearsight.pipelines.runs.versions import library_versions
 from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.labels import check_system
@@ -46,12 +46,18 @@ class Plan:
     classes: int | None
     parameters: Mapping[str, int]
     ends: Ends
+    certified: tuple[CertifiedCell, ...] = ()
+
+    @property
+    def every_cell(self) -> tuple[AnyCell, ...]:
+        """Return the cells of attacks, then those of certificates."""
+        return (*self.cells, *self.certified)
 
     def missing(self) -> list[CellChunk]:
         """Return what is not computed yet, condition by condition."""
         chunks = []
         for condition in self.grid.conditions:
-            wanted = [cell for cell in self.cells if cell.condition == condition]
+            wanted = [cell for cell in self.every_cell if cell.condition == condition]
             for number in range(self.job.chunks):
                 lacking = tuple(
                     cell for cell in wanted if not self.job.folder.seal(cell.key, number).exists()
@@ -69,7 +75,7 @@ class Plan:
     def discard_damaged(self) -> list[str]:
         """Take the seals off chunks whose files are not what they say; return what is wrong with each."""
         found = []
-        for cell in self.cells:
+        for cell in self.every_cell:
             for number in range(self.job.chunks):
                 seal = self.job.seal(cell, number)
                 if seal.path.exists():
@@ -104,11 +110,15 @@ def prepare(
     _check_systems(systems, source, intake)
     warnings = behaviour_warnings(systems, source, intake.entries)
     _check_attacks(grid, systems, intake)
+    _check_certificates(grid, systems, source, intake)
     check_stop(config, grid, intake)
     metrics = metrics_of(config, grid, labelled=intake.labelled)
-    setting = {"device": device, "measured": key_of(measurements), **library_versions()}
-    cells = grid.cells(data=intake.fingerprint, seed=config.seed, chunk=config.chunk, setting=setting)
-    key = content_key([config.identity(), [cell.key for cell in cells]])
+    data, seed, chunk = intake.fingerprint, config.seed, config.chunk
+    setting = {"device": device, **library_versions()}
+    measured = setting | {"measured": key_of(measurements)}
+    cells = grid.cells(data=data, seed=seed, chunk=chunk, setting=measured)
+    certified = grid.certified_cells(data=data, seed=seed, chunk=chunk, setting=setting)
+    key = content_key([config.identity(), [*(cell.key for cell in cells), *(cell.key for cell in certified)]])
     folder = open_folder(root, config.name, key, fresh=fresh)
     ends = Ends(folder, cells, len(intake.entries), config.chunk, config.stop)
     job = Job(
@@ -125,10 +135,14 @@ def prepare(
         device=device,
         measurements=measurements,
         shown=_shown(ends.looks[0], config.images),
+        certificates=dict(grid.certificates),
+        certifiable={cell.key: grid.certifiable(cell.system, cell.certificate) for cell in certified},
     )
     known = {system.classes for system in systems.values()}
     classes = known.pop() if len(known) == 1 else None
-    return Plan(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems), ends)
+    return Plan(
+        *(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems), ends, certified)
+    )
 
 
 def _count(systems: Mapping[str, System]) -> dict[str, int]:
@@ -168,6 +182,12 @@ def _check_attacks(grid: Grid, systems: Mapping[str, System], intake: Intake) ->
             ) from None
 
 
+def _check_certificates(grid: Grid, systems: Mapping[str, System], source: Source, intake: Intake) -> None:
+    if grid.certified and not intake.labelled:
+        raise ConfigError("a certificate needs labelled images", where="certify")
+    names = list(dict.fromkeys(system for system, _, _ in grid.certified))
+    refuse_unsteady(systems, names, source, intake.entries)
+
+
 def _shown(n: int, count: int) -> frozenset[int]:
-    # Spread over the set: data are often sorted by class.
-    return frozenset(i * n // count for i in range(min(count, n))) if count else frozenset()
+    return frozenset(spread(n, count))

@@ -19,6 +19,7 @@ from clearsight.data.home import replace_file
 from clearsight.pipelines.analysis.summary import RunFigures, Summary
 from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.checks.attack_facts import describe, load_facts
+from clearsight.pipelines.evaluation.certificates import certificate_facts, finish_certificates
 from clearsight.pipelines.evaluation.input_gradients import keep_gradients
 from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.report.page import write_report
@@ -76,7 +77,11 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
     looks = len(plan.ends.looks)
     measured = RunColumns(plan.grid, columns, baseline, plan.config.seed, plan.classes, looks)
     figures = Summary(measured, plan.cells, plan.metrics, facts).figures()
-    summary = replace(_summary(plan, figures, timings, damaged), timing=Timing(round(seconds, 1), workers))
+    summary = replace(
+        _summary(plan, figures, timings, damaged),
+        timing=Timing(round(seconds, 1), workers),
+        certified=finish_certificates(plan, columns),
+    )
     write_json(folder.summary, summary.to_json())
     replace_file(folder.summary_csv, _csv(summary).encode())
     _index_images(plan, table)
@@ -108,6 +113,7 @@ def begun(plan: Plan) -> RunSummary:
         metrics=[kind_of(metric) for metric in plan.metrics],
         warnings=list(plan.warnings),
         stop=plan.ends.facts,
+        certificates=certificate_facts(plan),
     )
 
 

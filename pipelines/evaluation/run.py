@@ -69,7 +69,7 @@ def run(
             return folder
         folder.done.unlink(missing_ok=True)
         _write_down(plan, text)
-        total = len(plan.cells) * plan.job.chunks
+        total = len(plan.every_cell) * plan.job.chunks
         left = sum(len(chunk.cells) for chunk in chunks)
         most = "at most " if config.stop else ""
         log.info(
@@ -85,7 +85,7 @@ def run(
 def _measure_all(
     plan: Plan, chunks: Sequence[CellChunk], workers: int, done: Callable[[int], object]
 ) -> None:
-    total = len(plan.cells) * plan.job.chunks
+    total = len(plan.every_cell) * plan.job.chunks
     finished = total - sum(len(chunk.cells) for chunk in chunks)
     done(finished)
     executor = executor_for(chunks, workers, where=str(plan.job.folder.path), hint=DIED)
@@ -109,6 +109,7 @@ def _write_down(plan: Plan, text: str | None) -> None:
         "digest": config.digest(),
         "config": resolved,
         "cells": [vars(cell) for cell in plan.cells],
+        "certified": [vars(cell) for cell in plan.certified],
         "chunks": plan.job.chunks,
         "classes": plan.classes,
         "begun": begun(plan).to_json(),

@@ -33,10 +33,11 @@ from clearsight.pipelines.evaluation.attack_batch import (
     majority,
     under_attack,
 )
+from clearsight.pipelines.evaluation.certifying import certify_chunk
 from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
 from clearsight.pipelines.runs.folder import Row, rows_to_bytes
-from clearsight.pipelines.runs.grid import Cell
+from clearsight.pipelines.runs.grid import Cell, CertifiedCell
 from clearsight.pipelines.systems.graph import OUT, Graph
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack, victim_of
@@ -59,7 +60,7 @@ class Bench:
 
     job: Job
     systems: dict[str, System] = field(default_factory=dict)
-    attacked_systems: dict[str, System] = field(default_factory=dict)
+    further_systems: dict[str, System] = field(default_factory=dict)
     cache: dict[int, list[Sample]] = field(default_factory=dict)
     cached: int = 0
 
@@ -73,7 +74,11 @@ class Bench:
         batches = by_shape(samples, inputs, clean=clean, measurements=measurements)
         shown = self._keep_inputs(chunk, corruption, inputs)
         for cell in chunk.cells:
-            self._measure_cell(chunk, cell, samples, batches, shown)
+            if isinstance(cell, CertifiedCell):
+                system = self._built(self.job.certifiable[cell.key])
+                certify_chunk(self.job, cell, chunk.number, system, samples, batches)
+            else:
+                self._measure_cell(chunk, cell, samples, batches, shown)
         return len(chunk.cells)
 
     def _measure_cell(
@@ -170,10 +175,14 @@ class Bench:
         graph = victim_of(attack, cell.attack, self.job.graphs, cell.system)
         if graph == self.job.graphs[cell.system]:
             return self._system(cell.system)
+        return self._built(graph)
+
+    def _built(self, graph: Graph) -> System:
+        """Return a system that is not one of the config's, in eval mode on the device."""
         key = graph.fingerprint()
-        if key not in self.attacked_systems:
-            self.attacked_systems[key] = graph.build().to(self.job.device)
-        return self.attacked_systems[key]
+        if key not in self.further_systems:
+            self.further_systems[key] = graph.build().to(self.job.device)
+        return self.further_systems[key]
 
     def _samples(self, number: int) -> list[Sample]:
         if number in self.cache:

@@ -7,6 +7,7 @@ from typing import Any
 
 from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.attack_tables import worst_entries
+from clearsight.pipelines.report.certified import CertifiedRow, certified_tables
 from clearsight.pipelines.report.figures import Entry, Figures, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from clearsight.pipelines.report.words import SYMBOLS, marked, radius
@@ -23,6 +24,9 @@ def markdown(summary: Mapping[str, Any]) -> str:
     The last table has the systems of a run with attacks side by side, with the cost of their training; the
     best of a column is bold with a full dot, what is not clearly worse than the best has an empty one.
 
+    Certificates follow, a table each: certified accuracy in percent by radius, with its interval and, after
+    ``≤``, what attacks of that radius left.
+
     Args:
         summary: the contents of ``summary.json`` (schema 1).
 
@@ -33,6 +37,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
     tables = _unattacked(figures) if set(figures.attacks) & figures.unattacked else []
     tables += [table for condition in figures.conditions if (table := _attacked(figures, condition))]
     tables += [table for table in [_worst(figures), _methods(figures)] if table]
+    tables += _certified(figures)
     return "\n".join(tables)
 
 
@@ -120,6 +125,28 @@ def _methods(figures: Figures) -> str:
     ]
     text = _table(["side by side", *heads, "trained by", "training cost"], rows)
     return text.replace("\u00a0", " ")
+
+
+def _certified(figures: Figures) -> list[str]:
+    """Return a table for every certificate and condition."""
+    tables = []
+    for table in certified_tables(figures, draw=False):
+        heads = [*table.radii, "mean radius", "abstains", "samples", "ms an image"]
+        lead = f"Certified, {table.title}: {table.facts}; {table.images} images.\n\n"
+        wrong = "".join(f"Contradicted: {line}.\n\n" for line in table.contradicted)
+        text = _table(["certified, system", *heads], [_certified_row(row) for row in table.rows])
+        tables.append((lead + wrong + text).replace("\u00a0", " "))
+    return tables
+
+
+def _certified_row(row: CertifiedRow) -> list[str]:
+    bounds = [
+        f"{bound.value} [{bound.interval.replace(' to ', ', ')}]"
+        + (f" ≤ {bound.upper}" if bound.upper else "")
+        for bound in row.bounds
+    ]
+    mean = f"{row.radius} [{row.radius_interval.replace(' to ', ', ')}]"
+    return [row.system, *bounds, mean, row.abstained, row.samples or "–", row.milliseconds]
 
 
 def _marked(cell: Cell | None) -> str:

@@ -15,6 +15,7 @@ from clearsight.data.seals import Seal
 from clearsight.pipelines.report import attack_tables, charts, tables
 from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import audit_of
+from clearsight.pipelines.report.certified import certified_tables
 from clearsight.pipelines.report.class_tables import by_class
 from clearsight.pipelines.report.ending import ending, images_of
 from clearsight.pipelines.report.eps_chart import MOST, curves
@@ -136,6 +137,8 @@ def _context(
         "ending": ending(run),
         "environment": _flat(environment),
         "config": config,
+        "certified": certified_tables(figures),
+        "certified_key": charts.key(figures, "w") if run.certified else [],
         **_attacks(folder, figures, seal),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from clearsight.pipelines.report.attack_tables import worst
+from clearsight.pipelines.report.certified import certified_tables
 from clearsight.pipelines.report.ending import images_of
 from clearsight.pipelines.report.figures import Figures
 from clearsight.pipelines.report.tables import Box
@@ -51,6 +52,28 @@ def headline(summary: Mapping[str, Any]) -> Table:
         turned = [[row[index] for row in boxes] for index in range(len(figures.names))]
         _fill(table, "system", labels, list(zip(figures.names, turned, strict=True)))
     return table
+
+
+def certificates(summary: Mapping[str, Any]) -> list[Table]:
+    """Return a table for every certificate of a run: certified accuracy by radius, with its upper bound."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    tables = []
+    for found in certified_tables(Figures(summary), draw=False):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
+        table.title = Text(f"certified: {found.title}")
+        words = "certified accuracy in %, below it what attacks of that radius left; lower and upper bound"
+        table.caption = Text(". ".join([f"{words}; {found.facts}", *found.contradicted]))
+        table.add_column("system", overflow="fold")
+        for head in (*found.radii, "mean radius", "abstains"):
+            table.add_column(Text(head), justify="right", overflow="fold")
+        for row in found.rows:
+            bounds = [Text(f"{b.value}\n{f'≤ {b.upper}' if b.upper else ''}") for b in row.bounds]
+            table.add_row(Text(row.system), *bounds, Text(row.radius), Text(row.abstained))
+        tables.append(table)
+    return tables
 
 
 def _matrix(figures: Figures) -> tuple[list[str], list[list[Box | None]]]:

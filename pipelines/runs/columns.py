@@ -74,7 +74,7 @@ def columns_of(table: pa.Table, cells: Sequence[Placed], counts: Sequence[int]) 
     found: dict[Triple, Columns] = {}
     for cell, start, n in zip(cells, accumulate(counts, initial=0), counts, strict=False):
         rows = table.slice(start, n)
-        numbers = {name: _floats(rows.column(name)) for name in rows.column_names if name not in _WORDS}
+        numbers = {name: floats(rows.column(name)) for name in rows.column_names if name not in _WORDS}
         found[cell.system, cell.condition, cell.attack] = numbers
     return found
 
@@ -88,7 +88,8 @@ def aligned(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
 _WORDS = ("system", "condition", "attack", "id")
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return a column as floats: booleans as 0 and 1, missing values as nan."""
     import pyarrow as pa
 
     if pa.types.is_boolean(column.type):

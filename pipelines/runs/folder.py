@@ -33,6 +33,13 @@ RESERVED = frozenset({"system", "condition", "attack", "id", "label", "predictio
 """Columns that the run itself fills: no metric may write them."""
 
 
+def arrow_type(dtype: str) -> pa.DataType:
+    """Return how a column of this type is stored."""
+    import pyarrow as pa
+
+    return pa.bool_() if dtype == "bool" else getattr(pa, dtype)()
+
+
 def row_schema(measured: Iterable[Column] = ()) -> pa.Schema:
     """Return the columns of one row per (cell, sample). Missing values are null.
 
@@ -52,8 +59,9 @@ def row_schema(measured: Iterable[Column] = ()) -> pa.Schema:
         **dict.fromkeys(FLOATS, pa.float32()),
         **dict.fromkeys(COUNTS, pa.int64()),
     }
-    types = {"float32": pa.float32(), "bool": pa.bool_(), "int32": pa.int32(), "int64": pa.int64()}
-    further = {column.name: types[column.dtype] for column in sorted(measured, key=lambda c: c.name)}
+    further = {
+        column.name: arrow_type(column.dtype) for column in sorted(measured, key=lambda c: c.name)
+    }
     return pa.schema(list((every | {n: t for n, t in further.items() if n not in every}).items()))
 
 

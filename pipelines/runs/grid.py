@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import content_key
 from clearsight.defend.attacks.base import Attack
+from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.conditions import Condition
 from clearsight.pipelines.config.evaluate import Evaluate, Measure
+from clearsight.pipelines.systems.certifiable import certifiable
 from clearsight.pipelines.systems.graph import Graph
 from clearsight.pipelines.systems.threats import is_attack, victim_of
 
@@ -35,6 +37,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class CertifiedCell:
+    """A system under a condition, certified; the key is like that of a `Cell`."""
+
+    key: str
+    system: str
+    condition: str
+    certificate: str
+
+
+AnyCell = Cell | CertifiedCell
+
+
+@dataclass(frozen=True)
 class Grid:
     """All cells in the order of the config, and what their names mean."""
 
@@ -43,6 +58,9 @@ class Grid:
     groups: Mapping[str, tuple[str, ...]]
     attacks: Mapping[str, Attack]
     triples: tuple[tuple[str, str, str], ...]
+    certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    certified: tuple[tuple[str, str, str], ...] = ()
+    """System, condition and certificate."""
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -85,6 +103,40 @@ class Grid:
             for system, condition, attack in self.triples
         )
 
+    def certified_cells(
+        self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]
+    ) -> tuple[CertifiedCell, ...]:
+        """Return the cells of certificates with their keys; the arguments are those of `cells`."""
+        return tuple(
+            CertifiedCell(
+                content_key(
+                    [
+                        self.certifiable(system, certificate).fingerprint(),
+                        self.conditions[condition].corruption.identity(),
+                        self._certificate_identity(certificate),
+                        [data, seed, chunk, dict(setting)],
+                    ]
+                ),
+                system,
+                condition,
+                certificate,
+            )
+            for system, condition, certificate in self.certified
+        )
+
+    def certifiable(self, system: str, certificate: str) -> Graph:
+        """Return the system that a certificate is made of: told of its noise.
+
+        Raises:
+            ConfigError: nothing can be proved of it in this way.
+        """
+        graph = self.graphs[system]
+        return certifiable(graph, self.certificates[certificate], system=system, name=certificate)
+
+    def _certificate_identity(self, name: str) -> list[Any]:
+        certificate = self.certificates[name]
+        return [certificate.identity(), [self.attacks[attack].identity() for attack in certificate.attacks]]
+
     def _identity(self, attack: str, systems: Mapping[str, str]) -> dict[str, Any]:
         spec = self.attacks[attack]
         # The source of a transfer is whatever the name stands for in this config, not the name.
@@ -93,7 +145,7 @@ class Grid:
 
 def _size(block: Measure, groups: Mapping[str, tuple[str, ...]], config: Evaluate) -> int:
     conditions = sum(len(groups[group]) for group in block.conditions)
-    return conditions * len(block.attacks) * len(block.systems or config.systems)
+    return conditions * (len(block.attacks) + len(block.certify)) * len(block.systems or config.systems)
 
 
 def make_grid(config: Evaluate) -> Grid:
@@ -106,6 +158,7 @@ def make_grid(config: Evaluate) -> Grid:
     conditions = {c.name: c for group in expanded.values() for c in group}
     groups = {group: tuple(c.name for c in found) for group, found in expanded.items()}
     triples: dict[tuple[str, str, str], None] = {}
+    certified: dict[tuple[str, str, str], None] = {}
     wanted = sum(_size(block, groups, config) for block in config.blocks())
     if wanted > MOST_CELLS:
         raise ConfigError(f"{wanted:,} cells are to be measured, at most {MOST_CELLS:,} are taken in one run")
@@ -115,11 +168,15 @@ def make_grid(config: Evaluate) -> Grid:
                 for attack in block.attacks:
                     for system in block.systems or config.systems:
                         triples[system, condition, attack] = None
+                for certificate in block.certify:
+                    for system in block.systems or config.systems:
+                        certified[system, condition, certificate] = None
     if not triples:
         raise ConfigError("nothing is measured")
     for system, _, attack in triples:
         if is_attack(config.attacks[attack]):
             victim_of(config.attacks[attack], attack, graphs, system)
+    _refuse_uncertifiable(config, graphs, triples, certified)
     used = {condition for _, condition, _ in triples}
     return Grid(
         graphs,
@@ -127,4 +184,23 @@ def make_grid(config: Evaluate) -> Grid:
         {group: tuple(n for n in names if n in used) for group, names in groups.items() if used & set(names)},
         config.attacks,
         tuple(triples),
+        config.certify,
+        tuple(certified),
     )
+
+
+Triples = Mapping[tuple[str, str, str], None]
+
+
+def _refuse_uncertifiable(
+    config: Evaluate, graphs: Mapping[str, Graph], triples: Triples, certified: Triples
+) -> None:
+    measured = {(system, condition) for system, condition, _ in triples}
+    for system, condition, name in certified:
+        certifiable(graphs[system], config.certify[name], system=system, name=name)
+        if (system, condition) not in measured:
+            raise ConfigError(
+                f"system '{system}' under '{condition}' is certified but not measured",
+                where=f"certificate '{name}'",
+                hint="add 'attacks: [none]' to that block of 'measure'",
+            )

@@ -16,7 +16,10 @@ UNFINISHED = "give the folder that a run printed; an interrupted run continues w
 def mark_complete(folder: RunFolder) -> None:
     """Write ``DONE``, which vouches for everything that is made of the chunks."""
     seal = Seal(folder.path, folder.done)
-    shown = (folder.config, folder.environment, folder.skipped, folder.report, folder.audit)
+    shown = (
+        *(folder.config, folder.environment, folder.skipped, folder.report, folder.audit),
+        *(folder.certificates, folder.certificates_csv),
+    )
     for path in (*_required(folder), *shown, *sorted(folder.images.glob("[!.]*"))):
         if path.is_file():
             seal.vouch(path, path.read_bytes())

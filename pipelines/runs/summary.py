@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from clearsight.data.statistics import significant
 from clearsight.data.contract.estimate import Estimate
+from clearsight.pipelines.runs.certified import CertificateFacts, CertifiedFigures
 from clearsight.pipelines.runs.facts import (
     AttackFacts,
     ComparisonMethod,
@@ -265,6 +266,8 @@ class RunSummary:
     timing: Timing | None = None
     stop: StopFacts | None = None
     """None where every condition saw all images."""
+    certificates: list[CertificateFacts] = field(default_factory=list)
+    certified: list[CertifiedFigures] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, as the file holds it."""

@@ -23,6 +23,7 @@ TESTED = {
     "test_restorers.py": ("box_mean", "opening", "two_convolutions"),
     "test_classifiers.py": ("pooled_convolution",),
     "test_attacks.py": ("random_corner",),
+    "test_certificates.py": ("uniform_smoothing",),
     "test_methods.py": ("pixel_dropout",),
     "test_fusions.py": ("max_logits",),
     "test_gates.py": ("contrast_gate",),
@@ -57,8 +58,11 @@ conditions:
 attacks:
   none: {kind: none}
   noise: {kind: random_corner, eps: 16/255}
+certify:
+  box: {kind: uniform_smoothing, n0: 4, n: 20, images: 2}
 measure:
   - {conditions: [clean, dark], attacks: [none, noise]}
+  - {conditions: [clean], certify: [box], systems: [plain]}
 metrics: [{kind: accuracy}, {kind: overconfidence}]
 compare: {baseline: plain}
 """
@@ -110,8 +114,8 @@ def test_the_guide_has_an_example_for_every_row() -> None:
     rows = re.findall(r"^\| \[[^\]]+\]\(#([\w-]+)\) \|", GUIDE, re.MULTILINE)
     headings = re.findall(r"^### (.+)$", GUIDE, re.MULTILINE)
     assert rows == [heading.lower().replace(" ", "-") for heading in headings]
-    assert len(rows) == 14
-    assert len(EXAMPLES) == 13
+    assert len(rows) == 15
+    assert len(EXAMPLES) == 14
     for name, code in EXAMPLES.items():
         assert (f'task: Literal["{name}"]' if name == TASK else f'kind: Literal["{name}"] = "{name}"') in code
 
@@ -122,7 +126,7 @@ def test_every_folder_that_the_guide_names_is_scanned() -> None:
     scanned = {package for registry in GROUPS.values() for package in registry.packages}
     table = GUIDE.partition("| to add a")[2].partition("\n\n")[0]
     folders = re.findall(r"`([\w/]+)/`", table)
-    assert len(folders) == 12
+    assert len(folders) == 13
     assert {f"clearsight.{folder.replace('/', '.')}" for folder in folders} <= scanned
 
 
@@ -165,6 +169,8 @@ def test_every_example_is_usable_in_a_run(plugin: dict[str, str], tmp_path: Path
     text = summary.read_text(encoding="utf-8")
     for system in ("plain", "restored", "both", "gated"):
         assert re.search(rf"^{system},dark,noise,20,overconfidence,", text, re.MULTILINE)
+    (certified,) = tmp_path.glob("runs/*/certificates.csv")
+    assert re.search(r"^plain,clean,box,2,0\.0,", certified.read_text(encoding="utf-8"), re.MULTILINE)
     assert run(["-c", USE], plugin, tmp_path).split() == [
         "pixel_dropout",
         "Classifier",

@@ -33,7 +33,7 @@ KEYS: dict[str, set[str]] = {
         "pairs",
         "aggregates",
     }
-    | {"kinds", "comparison", "timing", "stop"},
+    | {"kinds", "comparison", "timing", "stop", "certificates", "certified"},
     "data": {"kind", "description", "samples", "fingerprint", "classes", "skipped", "passed_over"},
     "systems": {"name", "baseline", "chain", "parts", "ms_per_image"},
     "systems.parts": {"name", "kind", "spec", "weights", "sha256", "training", "parameters"}
@@ -58,6 +58,12 @@ KEYS: dict[str, set[str]] = {
     "kinds": {"system", "group", "attack", "conditions", "metrics", "versus", "mce", "relative_mce"},
     "comparison": {"baseline", "confidence", "test", "correction", "comparisons", "interval"},
     "timing": {"seconds", "workers"},
+    "certificates": {"name", "kind", "norm", "noise", "settings"},
+    "certified": {"key", "system", "condition", "certificate", "n", "shares", "average_radius", "abstained"}
+    | {"steps", "upper", "told", "samples", "ms_per_image"},
+    "certified.shares": ESTIMATE | {"radius"},
+    "certified.steps": {"radius", "images"},
+    "certified.upper": ESTIMATE | {"attack", "radius", "contradicted"},
 }
 
 
@@ -69,8 +75,9 @@ def content(make_config: Callable[..., Evaluate], tmp_path: Path) -> dict[str, A
             "fgsm": {"kind": "fgsm", "eps": "8/255"},
             "pgd": {"kind": "pgd", "eps": "8/255", "steps": 5},
         },
+        certify={"rs": {"kind": "randomized_smoothing", "n0": 4, "n": 20, "images": 2}},
         measure=[
-            {"conditions": ["clean"], "attacks": ["none", "fgsm", "pgd"]},
+            {"conditions": ["clean"], "attacks": ["none", "fgsm", "pgd"], "certify": ["rs"]},
             {"conditions": ["noise"], "attacks": ["none"]},
         ],
     )
