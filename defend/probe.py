@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
     from clearsight.defend.target import AttackBatch, Target
 
-Sees = Literal["nothing", "labels", "scores", "gradient"]
+Sees = Literal["nothing", "labels", "scores", "gradient", "layers"]
 
 
 class Strength(StrEnum):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Loss = Callable[[Tensor], Tensor]
 """Logits (m, classes) to one loss an image (m,), or several (m, k); images must not mix."""
@@ -89,6 +89,13 @@ class Target(Protocol):
 
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """As `gradient`, for a loss of the classifier's penultimate features (m, d) instead of its logits."""
+
+    def layers(self) -> Sequence[tuple[str, nn.Module]]:
+        """Return the layers of the network by name, in the order in which they compute.
+
+        Raises:
+            AttackError: the system is not one network whose layers follow one another.
+        """
 
     @property
     def totals(self) -> tuple[int, int]:

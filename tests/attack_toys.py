@@ -11,6 +11,7 @@ from torch.nn.utils import skip_init
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.defend.bounds.layers import unrolled
 from clearsight.defend.target import AttackBatch, GradientOutput, Loss
 
 
@@ -66,6 +67,13 @@ class ToyTarget:
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """Take the logits for features."""
         return self.gradient(x, rows, compare)
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Return the layers of a sequential model, that `Precise` may lie around."""
+        model: nn.Module = self.model
+        while isinstance(model, Precise):
+            model = model.model
+        return list(unrolled(model))
 
     def recall(self, step: str) -> dict[str, Tensor] | None:
         return self.kept.get(step)

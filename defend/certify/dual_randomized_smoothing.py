@@ -8,7 +8,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from clearsight.data.contract.column import Column
-from clearsight.defend.certify.base import Bounded, Smoothing
+from clearsight.defend.certify.smoothing import Bounded, Smoothing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from clearsight.defend.certify.base import Bounded, Smoothing
+from clearsight.defend.certify.smoothing import Bounded, Smoothing
 
 
 class RandomizedSmoothing(Smoothing):

@@ -14,7 +14,8 @@ from clearsight.data.contract.column import Column
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.defend.bounds.votes import Noisy
-from clearsight.defend.certify.base import Certificate, Smoothing
+from clearsight.defend.certify.base import Certificate
+from clearsight.defend.certify.smoothing import Smoothing
 from clearsight.defend.target import AttackBatch
 from clearsight.pipelines.evaluation.job import Job
 from clearsight.pipelines.evaluation.rows import Batch
@@ -23,7 +24,7 @@ from clearsight.pipelines.runs.folder import Row
 from clearsight.pipelines.runs.grid import CertifiedCell
 from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.system import System
-from clearsight.pipelines.systems.target import SystemTarget
+from clearsight.pipelines.systems.target import SystemTarget, View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,8 +102,9 @@ class _Prober:
     def certified(self, batch: AttackBatch) -> list[Row]:
         """Return one row an image."""
         seed = Rng(self.job.seed)
+        view: View = "labels" if self.certificate.sees == "labels" else "scores"
         target = SystemTarget(
-            self.system, batch.ids, seed.at("draw"), view="labels", name=self.cell.system, memory=self.memory
+            self.system, batch.ids, seed.at("draw"), view=view, name=self.cell.system, memory=self.memory
         )
         found = self.certificate(target, batch, seed.at("certify"))
         names = [column.name for column in self.certificate.columns]

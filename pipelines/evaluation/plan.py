@@ -11,6 +11,7 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import content_key
 from clearsight.data.corruptions.base import MINIMUM
 from clearsight.data.sources.base import Source
+from clearsight.defend.bounds.layers import layers_of
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings, refuse_unsteady
 from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
@@ -23,6 +24,7 @@ from clearsight.pipelines.runs.grid import AnyCell, Cell, CertifiedCell, Grid, m
 from clearsight.pipelines.runs.versions import library_versions
 from clearsight.pipelines.systems.device import choose_device
 from clearsight.pipelines.systems.labels import check_system
+from clearsight.pipelines.systems.layers import layers_of_system
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack
 
@@ -186,6 +188,10 @@ def _check_certificates(grid: Grid, systems: Mapping[str, System], source: Sourc
     if grid.certified and not intake.labelled:
         raise ConfigError("a certificate needs labelled images", where="certify")
     names = list(dict.fromkeys(system for system, _, _ in grid.certified))
+    for name, _, certificate in grid.certified:
+        spec = grid.certificates[certificate]
+        if spec.sees == "layers":
+            layers_of(layers_of_system(systems[name]), f"certificate '{certificate}' of system '{name}'")
     refuse_unsteady(systems, names, source, intake.entries)
 
 

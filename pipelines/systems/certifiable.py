@@ -45,6 +45,13 @@ def certifiable(graph: Graph, certificate: Certificate, *, system: str, name: st
                 where=where,
                 hint="certify the system without it",
             )
+    if certificate.sees == "layers" and len(graph.steps) > 1:
+        other = next(step for step in graph.steps if step.spec not in graph.classifiers)
+        raise ConfigError(
+            f"part '{other.part_name}' ({other.spec.name}) cannot be bounded: only a classifier alone can",
+            where=where,
+            hint="certify the system by smoothing",
+        )
     sigma = certificate.noise
     if sigma is None:
         return graph

@@ -19,6 +19,7 @@ from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import replace_file
 from clearsight.data.seals import unwrapped, wrapped
 from clearsight.defend.target import GradientOutput, Loss
+from clearsight.pipelines.systems.layers import layers_of_system
 from clearsight.pipelines.systems.system import StandIn, System
 
 View = Literal["gradient", "scores", "labels"]
@@ -111,6 +112,10 @@ class SystemTarget:
             return self._slope(x, rows, forward)
         finally:
             handle.remove()
+
+    def layers(self) -> Sequence[tuple[str, nn.Module]]:
+        """Return the layers of the network; see `clearsight.defend.target.Target`."""
+        return layers_of_system(self.system)
 
     def recall(self, step: str) -> dict[str, Tensor] | None:
         """Return what `remember` kept under this name, and set the counters as they were then."""

@@ -11,7 +11,8 @@ from torch import nn
 
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.catalogue import CERTIFICATES
-from clearsight.defend.certify.base import ABSTAINS, Certificate, Smoothing
+from clearsight.defend.certify.base import ABSTAINS, Certificate
+from clearsight.defend.certify.smoothing import Smoothing
 from clearsight.defend.target import AttackBatch
 
 SHAPE, CLASSES = (3, 6, 6), 4
@@ -24,6 +25,8 @@ def few(kind: str) -> dict[str, Any]:
 
 ROWS: dict[str, list[dict[str, Any]]] = {
     "randomized_smoothing": [{"n0": 8, "n": 40, "sigma": 0.2}, {"n0": 8, "n": 150, "radius": 0.1}],
+    "ibp": [{"eps": 0.002}, {"eps": 0.05, "halvings": 8}],
+    "crown": [{"eps": 0.002}, {"eps": 0.05, "halvings": 8}],
     "dual_randomized_smoothing": [{"n0": 8, "n": 40, "sigma": 0.2}, {"n0": 8, "n": 150, "radius": 0.1}],
 }
 """Small settings of each kind. A kind that is not here is tried with its defaults, but for few votes."""

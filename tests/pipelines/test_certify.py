@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 import torch
 from pyarrow import parquet
 from torch import Tensor, nn
+from toy_images import write_images
 
-from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.pipelines.analysis.certified import radii_of
 from clearsight.pipelines.config.evaluate import Evaluate
@@ -30,22 +32,42 @@ L2 = {"kind": "pgd", "norm": "l2", "eps": 0.1, "steps": 1, "eot": 2}
 CLEAN = {"conditions": {"clean": {"kind": "identity"}}}
 
 
-@pytest.fixture
-def config(make_config: Make) -> Evaluate:
-    return make_config(
-        **CLEAN,
-        attacks={"l2": L2},
-        certify={
-            "rs": RS | {"images": 7, "attacked_by": ["l2"]},
-            "dual": RS | {"kind": "dual_randomized_smoothing", "images": 10},
-        },
-        measure=[{"conditions": ["clean"], "certify": ["rs", "dual"]}],
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluate, Path]:
+    """A config and its finished run, made once."""
+    root = tmp_path_factory.mktemp("certify")
+    images = write_images(root / "images", 30, (20, 24), ("blue", "green", "red"), digits=3)
+    dual = RS | {"kind": "dual_randomized_smoothing", "images": 10}
+    config = Evaluate.model_validate(
+        {
+            "task": "evaluate",
+            "name": "toy",
+            "chunk": 8,
+            "data": {"kind": "folder", "path": str(images)},
+            "parts": {
+                "median": {"kind": "median"},
+                "classify": {"kind": "python", "call": "toy:brightest", "classes": 3},
+            },
+            "systems": {"plain": ["classify"], "restored": ["median", "classify"]},
+            **CLEAN,
+            "attacks": {"l2": L2},
+            "certify": {"rs": RS | {"images": 7, "attacked_by": ["l2"]}, "dual": dual},
+            "measure": [{"conditions": ["clean"], "certify": ["rs", "dual"]}],
+            "images": 0,
+        }
     )
+    return config, run(config, root=root / "runs", workers=1).path
 
 
 @pytest.fixture
-def finished(config: Evaluate, tmp_path: Path) -> Path:
-    return run(config, root=tmp_path / "runs", workers=1).path
+def config(shared: tuple[Evaluate, Path]) -> Evaluate:
+    return shared[0]
+
+
+@pytest.fixture
+def finished(shared: tuple[Evaluate, Path], tmp_path: Path) -> Path:
+    """A copy of the run, that a test may damage."""
+    return Path(shutil.copytree(shared[1].parent, tmp_path / "runs")) / shared[1].name
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -310,3 +332,70 @@ def test_attack_and_certificate_meet_on_a_linear_classifier(make_config: Make, t
     assert values[-1] < 0.5
     assert all(upper["contradicted"] == 0 for upper in cell["upper"])
     assert torch.tensor([share["value"] for share in cell["shares"]]).diff().le(0).all()
+
+
+def brightest_layers() -> nn.Module:
+    """Return the brightest channel as a sequence of layers."""
+    with torch.device("meta"):
+        mixing, head = nn.Conv2d(3, 3, 1, bias=False), nn.Linear(3, 3, bias=False)
+        made = nn.Sequential(mixing, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    made = made.to_empty(device="cpu")
+    for tensor in made.state_dict().values():
+        tensor.copy_(torch.eye(3).view(tensor.shape))
+    return made
+
+
+LAYERED = {"kind": "python", "call": "test_certify:brightest_layers", "classes": 3}
+BOUNDS = {
+    "box": {"kind": "ibp", "eps": 0.5, "halvings": 10},
+    "lines": {"kind": "crown", "eps": 0.5, "images": 5},
+}
+
+
+def test_bounds_of_layers_are_an_axis_too(make_config: Make, tmp_path: Path) -> None:
+    config = make_config(
+        **CLEAN,
+        parts={"classify": LAYERED},
+        systems={"plain": ["classify"]},
+        attacks={"pgd": {"kind": "pgd", "eps": 0.2, "steps": 5}},
+        certify=BOUNDS,
+        compare=None,
+    )
+    folder = run(config, root=tmp_path / "runs", workers=1).path
+    boxes, lines = told(folder)["certified"]
+    # The attack of the run is the upper bound: of the same images, and of the same function.
+    assert [upper["attack"] for upper in lines["upper"]] == ["no attack", "pgd"]
+    assert all(upper["contradicted"] == 0 for cell in (boxes, lines) for upper in cell["upper"])
+    assert boxes["n"] == 30
+    assert lines["n"] == 5
+    assert boxes["samples"] is None
+    # Each half of the margin between the two brightest channels: the colours of the toy differ by half.
+    rows = parquet.read_table(folder / "certificates.parquet").to_pylist()
+    assert {row["prediction"] for row in rows if row["certificate"] == "box"} == {0, 1, 2}
+    text = markdown(told(folder))
+    assert "L∞ 8/255" in text
+    assert "Certified, box, clean: ibp; 30 images." in text
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        (
+            ["smooth", "classify"],
+            r"part 'smooth' \(total_variation\) cannot be bounded: only a classifier alone can",
+        ),
+        (
+            ["signs"],
+            r"certificate 'box' of system 'it': layer 'network' \(SmallConvNet\) cannot be bounded; it takes Conv2d",
+        ),
+    ],
+)
+def test_what_cannot_be_bounded_is_named(
+    make_config: Make, tmp_path: Path, system: list[str], words: str
+) -> None:
+    parts = PARTS | {"signs": {"kind": "small_convnet", "classes": 3}, "classify": LAYERED}
+    config = make_config(
+        **CLEAN, parts=parts, systems={"it": system}, certify={"box": BOUNDS["box"]}, compare=None
+    )
+    with pytest.raises(ClearsightError, match=words):
+        run(config, root=tmp_path / "runs", workers=1)
