@@ -60,7 +60,8 @@ class Classifier(Part[ClassifierSpec]):
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         x = (self.spec.prepared(x) - self.mean) / self.std
-        return self.spec.as_logits(self._checked(self._called(x) if self.spec.foreign else self.network(x)))
+        out = self._called(x) if self.spec.foreign else self.network(x)
+        return self.spec.as_logits(self._checked(out, len(x)))
 
     def _called(self, x: Tensor) -> object:
         """Call a user's network; its own errors become one line that names the part.
@@ -81,13 +82,16 @@ class Classifier(Part[ClassifierSpec]):
                 hint="check data.size, and what the network takes",
             ) from error
 
-    def _checked(self, out: object) -> Tensor:
+    def _checked(self, out: object, images: int) -> Tensor:
         # Networks that users bring (code, ONNX files) are first seen at work here.
-        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] != self.classes:
-            given = str(tuple(out.shape)) if isinstance(out, Tensor) else f"a {type(out).__name__}"
-            raise ConfigError(
-                f"the network gives {given}, not logits (n, {self.classes})",
-                where=self.place,
-                hint="fix 'classes', or what the network returns",
-            )
-        return out
+        if isinstance(out, Tensor) and out.ndim == 2 and out.shape[1] == self.classes:
+            # Sizes of an export are symbols, which no comparison may pin down.
+            whole = torch.compiler.is_compiling() or len(out) == images
+            if whole and not out.is_complex() and out.dtype != torch.bool:
+                return out
+        given = f"{tuple(out.shape)} of {out.dtype}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        raise ConfigError(
+            f"the network gives {given} for {images} images, not logits (n, {self.classes})",
+            where=self.place,
+            hint="fix 'classes', or what the network returns",
+        )

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from clearsight.data.contract.errors import ConfigError, near_miss
@@ -95,6 +95,30 @@ class Registry(Generic[S]):
                 f"a {self.noun} is a mapping with a '{self.field}'", hint=near_miss("", self.kinds)
             )
         return self[node[self.field]].model_validate(node)
+
+    def of_word(self, node: dict[str, Any], word: str, *, where: str) -> S:
+        """Return the spec of a kind or of weights that one word named, as options of commands do.
+
+        Args:
+            node: ``kind``, and ``weights`` where the word named weights.
+            word: as it was written.
+            where: the option.
+
+        Raises:
+            ConfigError: the kind needs more than a word can give, or there is none.
+        """
+        try:
+            return self.parse(node)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"'{step}': " for step in first["loc"] if step != node["kind"])
+            reason = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(
+                f"'{word}' is a {self.noun} of kind '{node['kind']}', of which a word says too little "
+                f"({place}{reason})",
+                where=where,
+                hint="use it as a part in a config",
+            ) from None
 
     def union(self) -> Any:
         """Return the pydantic discriminated union over all kinds."""

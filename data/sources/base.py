@@ -37,6 +37,14 @@ class Source(Selection):
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
 
+    @property
+    def synthetic(self) -> str:
+        """Return ``synthetic`` where a program drew the images, ``partly synthetic`` for some, "" for none.
+
+        Figures of drawings say nothing of real images, so every table of them says it.
+        """
+        return ""
+
     def scan(self) -> Index:
         """Hook: list the images without decoding them."""
         raise NotImplementedError

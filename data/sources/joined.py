@@ -44,6 +44,12 @@ class Joined(Source):
         """Return whether a ``label_map``, of this source or of one in it, says what the labels mean."""
         return self.label_map is not None or any(source.mapped for source in self.of)
 
+    @property
+    def synthetic(self) -> str:
+        """Return what its sources say, where they agree."""
+        found = {source.synthetic for source in self.of}
+        return found.pop() if len(found) == 1 else "partly synthetic"
+
     def scan(self) -> Index:
         """List the images of all sources.
 

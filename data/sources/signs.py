@@ -56,6 +56,11 @@ class Signs(Source):
     pixels: Annotated[int, Field(ge=16, le=1024)] = 64
     """Side that the scenes are drawn at, in pixels."""
 
+    @property
+    def synthetic(self) -> str:
+        """Return that the images are drawn."""
+        return "synthetic"
+
     def scan(self) -> Index:
         """List the images; nothing is drawn."""
         names = [f"signs/{self.split}/{number:06d}" for number in range(self.count)]

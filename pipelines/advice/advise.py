@@ -207,9 +207,12 @@ def classifier_of(word: str) -> ClassifierSpec:
     from clearsight.data.weights import kind_of_weights
     from clearsight.defend.catalogue import CLASSIFIERS
 
+    where = "--classifier"
     if word.endswith(".onnx"):
-        return CLASSIFIERS.parse({"kind": "onnx", "path": word})
-    if word in CLASSIFIERS.kinds:
-        return CLASSIFIERS.parse({"kind": word})
-    kind = kind_of_weights(word, CLASSIFIERS.kinds, refused="which classifies nothing", where="--classifier")
-    return CLASSIFIERS.parse({"kind": kind, "weights": word})
+        node = {"kind": "onnx", "path": word}
+    elif word in CLASSIFIERS.kinds:
+        node = {"kind": word}
+    else:
+        kind = kind_of_weights(word, CLASSIFIERS.kinds, refused="which classifies nothing", where=where)
+        node = {"kind": kind, "weights": word}
+    return CLASSIFIERS.of_word(node, word, where=where)

@@ -121,7 +121,8 @@ def _sense(weights: str, device: str) -> Sense:
     from clearsight.pipelines.systems.device import choose_device
 
     kind = kind_of_weights(weights, SENSES.kinds, refused="which senses nothing", where="weights")
-    return SENSES.parse({"kind": kind, "weights": weights}).build().to(choose_device(device))
+    spec = SENSES.of_word({"kind": kind, "weights": weights}, weights, where="weights")
+    return spec.build().to(choose_device(device))
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:

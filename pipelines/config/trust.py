@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import Spec, kind_of
+from clearsight.pipelines.config.conditions import Each
 
 OWN = "clearsight."
 
@@ -39,7 +40,10 @@ def refuse_foreign_code(config: BaseModel, where: str) -> None:
 
 
 def _walk(value: Any, place: str) -> Iterator[str]:
-    if isinstance(value, BaseModel):
+    if isinstance(value, Each):
+        # Its fields are data; what they become is a corruption, which a package may have brought.
+        yield from _walk(next(iter(value.expand().values())), f"{place}.each" if place else "each")
+    elif isinstance(value, BaseModel):
         if isinstance(value, Spec) and (reason := _reason(value)):
             yield f"{place or kind_of(value)}: {reason}"
         for name in type(value).model_fields:

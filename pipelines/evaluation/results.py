@@ -154,6 +154,7 @@ def _data(plan: Plan) -> DataFacts:
         classes=list(plan.intake.classes),
         skipped=[SkippedImage(skipped.id, skipped.reason) for skipped in plan.intake.skipped],
         passed_over=[SkippedImage(skipped.id, skipped.reason) for skipped in plan.intake.passed_over],
+        synthetic=plan.job.source.synthetic,
     )
 
 
@@ -161,7 +162,7 @@ def _describe(plan: Plan) -> str:
     source: Any = plan.job.source
     said = source.model_dump(mode="json", exclude_defaults=True)
     words = [str(said[name]).rpartition("/")[2] for name in ("path", "split", "subset") if name in said]
-    synthetic = " (synthetic)" if source.kind == "signs" else ""
+    synthetic = f" ({source.synthetic})" if source.synthetic else ""
     name = ", ".join([f"{source.kind}{synthetic}", *words])
     tables = {t for each in plan.grid.conditions.values() for t in each.corruption.all_tables}
     constants = f"; {constants_in_words(tables)}" if tables else ""

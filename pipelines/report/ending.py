@@ -7,11 +7,15 @@ from clearsight.pipelines.runs.summary import RunSummary
 
 
 def images_of(run: RunSummary) -> str:
-    """Return how many images were looked at: ``300 images``, or ``128 to 300 images a condition``."""
+    """Return how many images were looked at: ``300 images``, or ``128 to 300 images a condition``.
+
+    Images that a program drew are called ``synthetic images``.
+    """
+    image = f"{run.data.synthetic} image".lstrip()
     seen = sorted({cell.n for cell in run.cells})
     if run.stop is None or not seen or seen == [run.data.samples]:
-        return count(run.data.samples, "image")
-    text = f"{seen[0]:,} to {count(seen[-1], 'image')}" if len(seen) > 1 else count(seen[0], "image")
+        return count(run.data.samples, image)
+    text = f"{seen[0]:,} to {count(seen[-1], image)}" if len(seen) > 1 else count(seen[0], image)
     return f"{text} a condition (of {run.data.samples:,})"
 
 

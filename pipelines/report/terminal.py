@@ -115,7 +115,8 @@ def _caption(figures: Figures) -> str:
     found = {figures.flag(cell) for cell in figures.cells} - {""}
     notes = [f"{FLAGS[flag]} {flag}" for flag in FLAGS if flag in found]
     told = f"{text}; {', '.join(notes)}: report.html says why" if notes else text
-    return told if figures.run.stop is None else f"{told}; {images_of(figures.run)}"
+    said = figures.run.stop is None and not figures.run.data.synthetic
+    return told if said else f"{told}; {images_of(figures.run)}"
 
 
 def _text(cell: Box | None) -> Text:

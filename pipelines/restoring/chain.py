@@ -152,7 +152,7 @@ def _required(kind: type[RestorerSpec]) -> list[str]:
 
 
 def _step(node: dict[str, Any], sigma: str | None, word: str) -> Step:
-    spec = RESTORERS.parse(node)
+    spec = RESTORERS.of_word(node, word, where="--with")
     if sigma is None or not _takes_noise(spec):
         return Step(spec)
     try:

@@ -133,6 +133,8 @@ class DataFacts:
     skipped: list[SkippedImage] = field(default_factory=list)
     passed_over: list[SkippedImage] = field(default_factory=list)
     """Files beside the images: of other endings, hidden, behind links, in no class."""
+    synthetic: str = ""
+    """``synthetic`` or ``partly synthetic`` where a program drew images; empty for photographs."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ class PlugAndPlay(RestorerSpec):
             kind = find(name).card["spec"].get("kind")
         except WeightsError as error:
             raise WeightsError(error.what, where=f"{self.name}, {field}", hint=error.hint) from None
-        spec = RESTORERS.parse({"kind": kind, "weights": name}).resolved()
+        spec = RESTORERS.of_word(
+            {"kind": kind, "weights": name}, name, where=f"{self.name}, {field}"
+        ).resolved()
         if not spec.conditioned_on("noise_level"):
             raise WeightsError(
                 f"'{name}' is of kind {kind} without a noise map",

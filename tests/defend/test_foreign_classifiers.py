@@ -234,10 +234,24 @@ def test_python_says_that_arguments_do_not_fit(code: Path) -> None:
         PythonClassifier(call=f"{code}:Toy", classes=4, arguments={"depth": 3}).build()
 
 
-@pytest.mark.parametrize(("name", "given"), [("Toy", r"\(2, 4\)"), ("Pair", "a tuple")])
-def test_python_says_that_the_output_is_wrong(code: Path, name: str, given: str) -> None:
-    model = PythonClassifier(call=f"{code}:{name}", classes=7).build()
-    with pytest.raises(ConfigError, match=f"gives {given}, not logits"):
+@pytest.mark.parametrize(
+    ("changed", "given"),
+    [
+        ("out", r"\(2, 4\) of torch.float32"),
+        ("(out, x)", "a tuple"),
+        ("out[:1, [0] * 7]", r"\(1, 7\) of torch.float32"),
+        ("out.repeat(2, 2)[:, :7]", r"\(4, 7\) of torch.float32"),
+        ("out[:, [0] * 7] > 0", r"\(2, 7\) of torch.bool"),
+        ("out[:, [0] * 7].to(torch.complex64)", r"\(2, 7\) of torch.complex64"),
+        ("None", "a NoneType"),
+        ("{'logits': out}", "a dict"),
+    ],
+)
+def test_python_says_that_the_output_is_wrong(code: Path, changed: str, given: str) -> None:
+    other = f"\n\nclass Other(Toy):\n    def forward(self, x):\n        out = super().forward(x)\n        return {changed}\n"
+    code.write_text(code.read_text() + other)
+    model = PythonClassifier(call=f"{code}:Other", classes=7).build()
+    with pytest.raises(ConfigError, match=f"gives {given} for 2 images, not logits"):
         model(images(2, 3, 8, 8))
 
 

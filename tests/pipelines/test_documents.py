@@ -56,6 +56,17 @@ def test_every_table_of_figures_says_what_it_was_measured_by(document: Path) -> 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_drawings_are_called_so_wherever_a_figure_of_them_stands(document: Path) -> None:
+    """`signs` is drawn by this package: no section may show a figure of it without the word."""
+    text = document.read_text(encoding="utf-8")
+    for section in re.split(r"^(?=#+ )", text, flags=re.MULTILINE):
+        drawn = re.search(r"<!-- measured: [^>]*\b(quickstart|signs-)", section) or "signs-" in "".join(
+            measured_tables(section)
+        )
+        assert not drawn or "synthetic" in section, section[:200]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_sources_of_figures_have_not_changed(document: Path) -> None:
     for source, below in blocks(document.read_text(encoding="utf-8")):
         if source.recipe == OLDER:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from tiny_onnx import tiny
 
 from clearsight.data.contract.deployed import KEY, Deployed, Input, Output
@@ -20,6 +21,8 @@ from clearsight.data.weights import CARD, MODEL, REQUIRED, digest, find, state
 from clearsight.pipelines.inference.compute import Computer
 from clearsight.pipelines.inference.inputs import arrived, wanted
 from clearsight.pipelines.inference.session import Session
+from clearsight.restore.learned.plug_and_play import PlugAndPlay
+from clearsight.restore.ops.psf import GaussianKernel
 
 
 def told_of(path: Path) -> dict[str, Any]:
@@ -177,6 +180,30 @@ def test_cards_of_odd_types(field: str, tmp_path: Path) -> None:
         with pytest.raises(ClearsightError) as error:
             state(str(find(spec.resolved().weights or "").folder))
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["spandrel", "onnx_restorer", "plug_and_play", "python", "adapted", "no_such_kind"]
+)
+def test_a_card_whose_kind_needs_more_than_weights(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from clearsight.pipelines.cli.app import main
+
+    word = str(card(tmp_path / "w", spec={"kind": kind}))
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    for command in (
+        ["restore", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--with", word],
+        ["advise", str(tmp_path), "--classifier", word],
+        ["sense", str(tmp_path), "--weights", word],
+    ):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: ")
+    plug_and_play = PlugAndPlay(denoiser=word, kernel=GaussianKernel())
+    with pytest.raises(ClearsightError) as error:
+        plug_and_play.build()
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "null"])

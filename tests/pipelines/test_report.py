@@ -367,6 +367,19 @@ def test_terminal_table_says_the_same(usual: tuple[dict[str, Any], str, Page]) -
     assert f"{points(gap['difference'])} {gap['verdict']}" in text
 
 
+@pytest.mark.parametrize("synthetic", ["synthetic", "partly synthetic", ""])
+def test_drawings_are_called_so_beside_every_table(
+    synthetic: str, usual: tuple[dict[str, Any], str, Page]
+) -> None:
+    made = json.loads(json.dumps(usual[0]))
+    made["data"]["synthetic"] = synthetic
+    caption = str(headline(made).caption)
+    assert caption.endswith(f" {synthetic} images") == bool(synthetic)
+    assert findings(Figures(made))[0].startswith(
+        f"On {made['data']['samples']} {synthetic} images".replace("  ", " ")
+    )
+
+
 def test_report_needs_no_torch() -> None:
     code = "import sys, clearsight.pipelines.report.page, clearsight.pipelines.report.terminal; "
     code += "assert not {'torch', 'matplotlib'} & set(sys.modules)"

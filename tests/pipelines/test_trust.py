@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import clearsight
+from clearsight.data.catalogue import CORRUPTIONS
 from clearsight.data.contract.errors import ClearsightError, ConfigError
+from clearsight.data.weights import REQUIRED, save
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
+from clearsight.pipelines.advice.advise import classifier_of
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.config import trust
 from clearsight.pipelines.config.registries import GROUPS, PARTS
@@ -34,6 +39,13 @@ data: {{kind: signs, count: 4}}
 model: {part}
 epochs: 1
 """
+
+
+def done_by(*words: str) -> None:
+    """Run a command that succeeds."""
+    with pytest.raises(SystemExit) as done:
+        main(words)
+    assert not done.value.code
 
 
 @pytest.fixture
@@ -70,6 +82,73 @@ def test_a_kind_of_a_plug_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert foreign_code(spec) == []
     monkeypatch.setattr(type(spec), "__module__", "somebody.elses")
     assert foreign_code(spec) == ["median: kind median is from the package 'somebody.elses'"]
+
+
+def test_what_a_list_of_values_becomes_is_looked_at_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Below `each`, `mixed` and lists, a kind is a word in a mapping before it is a corruption."""
+    monkeypatch.setattr(CORRUPTIONS["fog"], "__module__", "somebody.elses")
+    forms = (
+        "{kind: fog, severity: 1}",
+        "{kind: fog, each: {severity: [1, 2]}}",
+        "[{kind: contrast, severity: 1}, {kind: fog, severity: 1}]",
+        "{mixed: [{kind: contrast, severity: 1}, {kind: fog, severity: 1}]}",
+    )
+    for form in forms:
+        part = "{kind: small_convnet, weights: signs-standard-v1}"
+        text = EVALUATE.format(part=part).replace("{kind: identity}", form)
+        (tmp_path / "c.yaml").write_text(text)
+        with pytest.raises(ConfigError, match="kind fog is from the package 'somebody.elses'"):
+            clearsight.check(tmp_path / "c.yaml", untrusted=True)
+
+
+def test_a_card_of_weights_executes_nothing(mark: Path, tmp_path: Path) -> None:
+    """A card may name code; nobody who takes weights by a word calls it."""
+    calls = {"kind": "python", "call": f"{tmp_path}/net.py:make", "classes": 17}
+    cards = {
+        "w1": calls,
+        "w2": {"kind": "adapted", "classifier": calls},
+        "w3": {"kind": "tent", "classifier": calls},
+    }
+    for name, spec in cards.items():
+        about = dict.fromkeys(REQUIRED, "") | {"id": name, "spec": spec}
+        save(tmp_path / name, {}, {field: told for field, told in about.items() if field != "sha256"})
+        word = str(tmp_path / name)
+        with pytest.raises(ValidationError):
+            clearsight.load(word)
+        with pytest.raises(ConfigError, match="of which a word says too little"):
+            classifier_of(word)
+        with pytest.raises(ClearsightError):
+            SmallConvNet(weights=word).resolved()
+        with pytest.raises(SystemExit):
+            main(["restore", str(tmp_path), str(tmp_path / "out"), "--with", word])
+    assert not mark.exists()
+
+
+def test_reading_a_run_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run folder names the code that was measured; reports and comparisons do not import it."""
+    made = "\n".join(
+        (
+            "import torch",
+            "def make():",
+            "    return torch.nn.Sequential(",
+            "        torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, 17))",
+        )
+    )
+    mark, code = tmp_path / "mark", tmp_path / "net.py"
+    code.write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n{made}\n")
+    part = f'{{kind: python, call: "{code}:make", classes: 17}}'
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(EVALUATE.format(part=part).replace("count: 4", "count: 4, pixels: 16"))
+    done_by("run", "c.yaml", "--workers", "1", "--quiet")
+    (folder,) = Path("runs").iterdir()
+    assert mark.exists()
+    mark.unlink()
+    done_by("report", str(folder))
+    done_by("compare", str(folder), str(folder))
+    assert clearsight.open_run(folder).results()
+    assert not mark.exists()
 
 
 def test_every_kind_that_imports_code_says_so() -> None:
