@@ -14,6 +14,11 @@ from clearsight.pipelines.serving.bodies import discard
 from clearsight.pipelines.serving.limits import Place, RefusedError, busy, crowd
 from clearsight.pipelines.serving.service import InferenceService
 
+OWN_SITES = frozenset({"same-origin", "none"})
+"""What `Sec-Fetch-Site` says of the own pages and of what a person typed. `same-site` is not
+among them: it is another port or another name of the same domain."""
+LOOKS = frozenset({"GET", "HEAD"})
+"""Methods that a link has."""
 CHUNK = 2**16
 """Bytes of an answer that are sent at a time, so that slow readers are noticed."""
 RETRY_SECONDS = 1
@@ -100,7 +105,7 @@ class Middleware:
             self.service.metrics.answered(endpoint, status, time.perf_counter() - began)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = crowd() if self.crowded() else self._stranger(Headers(scope=scope))
+        refused = crowd() if self.crowded() else self._stranger(Headers(scope=scope), scope["method"])
         if refused is not None:
             await refusal(refused)(scope, receive, send)
         elif scope["path"] not in WORK or scope["method"] != "POST":
@@ -117,7 +122,7 @@ class Middleware:
             finally:
                 place.give()
 
-    def _stranger(self, headers: Headers) -> RefusedError | None:
+    def _stranger(self, headers: Headers, method: str) -> RefusedError | None:
         host = headers.get("host", "").lower()
         name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if self.hosts and name not in self.hosts:
@@ -125,8 +130,9 @@ class Middleware:
             return RefusedError(421, "the server is not known by that name", hint=f"call it {known}")
         site = headers.get("sec-fetch-site")
         # Older browsers do not say where a page is from, but send the origin of what a script asks.
-        elsewhere = site is None and _elsewhere(headers.get("origin"), host)
-        if elsewhere or (site == "cross-site" and headers.get("sec-fetch-mode") != "navigate"):
+        elsewhere = _elsewhere(headers.get("origin"), host) if site is None else site not in OWN_SITES
+        # A link to a page of this server is no harm; a form of another page that is sent here is.
+        if elsewhere and not (method in LOOKS and site and headers.get("sec-fetch-mode") == "navigate"):
             return RefusedError(403, "pages of other sites are not answered")
         return None
 

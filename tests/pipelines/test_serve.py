@@ -517,6 +517,15 @@ def test_only_pages_of_this_server_are_answered(serving):
         ({"origin": "http://localhost:9999", "host": "localhost:8000"}, 403),
         ({"origin": "http://localhost:8000", "host": "localhost:8000"}, 200),
         ({"origin": "https://evil.example", "sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        # Another port of this machine, a form that a page of another site sends, a value of no standard.
+        ({"origin": "http://localhost:9999", "sec-fetch-site": "same-site"}, 403),
+        (
+            {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+            403,
+        ),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate"}, 403),
+        ({"sec-fetch-site": "elsewhere"}, 403),
         ({}, 200),
     ],
 )

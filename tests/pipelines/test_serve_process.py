@@ -315,14 +315,26 @@ def _failing(
     return subprocess.run(call, cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize(
-    "raw", [b"no http\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n"]
-)
-def test_what_is_no_http_is_answered_like_every_failure(raw, model):
+def test_what_is_no_http_is_answered_like_every_failure(model):
+    post = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
     with served(model) as server:
-        status, body = asyncio.run(exchange(server.url, [raw]))
-        assert status == 400
-        assert json.loads(body)["error"]["what"].startswith("the request is no HTTP/1.1: ")
+        for raw in (
+            b"no http\r\n\r\n",
+            b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+            b"GET /\x00 HTTP/1.1\r\n\r\n",
+            b"GET /health\r\n\r\n",  # HTTP/0.9
+            bytes.fromhex("16030100a5010000a1030351") + bytes(100),  # a greeting of TLS
+            b"\xff\xfe /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: elsewhere\r\n\r\n",
+            post + b"Content-Length: -5\r\n\r\nabc",
+            post + b"Content-Length: " + b"9" * 40 + b"\r\n\r\nabc",
+            post + b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
+            post + b"Transfer-Encoding: gzip\r\n\r\nabc",
+            post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
+        ):
+            status, body = asyncio.run(exchange(server.url, [raw]))
+            assert status == 400, raw[:60]
+            assert json.loads(body)["error"]["what"].startswith("the request is no HTTP/1.1: "), raw[:60]
         assert server.stop() == 0
 
 
