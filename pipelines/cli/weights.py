@@ -68,8 +68,13 @@ def verify_command(names: Sequence[str]) -> None:
 
 def _load(folder: str, spec: dict[str, object]) -> None:
     from clearsight.pipelines.config.registries import BUILDABLE
+    from clearsight.pipelines.config.trust import foreign_code
 
     try:
-        BUILDABLE.parse(spec | {"weights": folder}).build()
+        part = BUILDABLE.parse(spec | {"weights": folder})
+        # Weights come from anywhere: to look at them must execute nothing that their card names.
+        if found := foreign_code(part, installed=False):
+            raise WeightsError(f"not loaded, for that executes code: {found[0]}", where=folder)
+        part.build()
     except (RuntimeError, ValueError) as error:
         raise WeightsError(f"does not load: {first_line(error)}", where=folder) from None

@@ -14,7 +14,7 @@ from clearsight.pipelines.config.conditions import Each
 OWN = "clearsight."
 
 
-def foreign_code(config: BaseModel) -> list[str]:
+def foreign_code(config: BaseModel, *, installed: bool = True) -> list[str]:
     """Return the places of a config that execute code from elsewhere, with what they execute.
 
     Nothing is executed, imported or opened to find it out. Packages that are installed as plug-ins are loaded
@@ -22,8 +22,13 @@ def foreign_code(config: BaseModel) -> list[str]:
 
     Args:
         config: a task, or any spec.
+        installed: name kinds of installed packages too, beside those that import what a field names.
     """
-    return list(_walk(config, ""))
+    return [
+        f"{place}: {reason}"
+        for place, spec in _walk(config, "")
+        if (reason := _called(spec) or (_installed(spec) if installed else ""))
+    ]
 
 
 def refuse_foreign_code(config: BaseModel, where: str) -> None:
@@ -39,13 +44,14 @@ def refuse_foreign_code(config: BaseModel, where: str) -> None:
         )
 
 
-def _walk(value: Any, place: str) -> Iterator[str]:
+def _walk(value: Any, place: str) -> Iterator[tuple[str, Spec]]:
+    """Yield every spec of a config with its place."""
     if isinstance(value, Each):
         # Its fields are data; what they become is a corruption, which a package may have brought.
         yield from _walk(next(iter(value.expand().values())), f"{place}.each" if place else "each")
     elif isinstance(value, BaseModel):
-        if isinstance(value, Spec) and (reason := _reason(value)):
-            yield f"{place or kind_of(value)}: {reason}"
+        if isinstance(value, Spec):
+            yield place or kind_of(value), value
         for name in type(value).model_fields:
             yield from _walk(getattr(value, name), f"{place}.{name}" if place else name)
     elif isinstance(value, dict):
@@ -56,8 +62,10 @@ def _walk(value: Any, place: str) -> Iterator[str]:
             yield from _walk(item, f"{place}.{number}")
 
 
-def _reason(spec: Spec) -> str:
-    if spec.executes:
-        return f"kind {kind_of(spec)} calls '{getattr(spec, spec.executes)}'"
+def _called(spec: Spec) -> str:
+    return f"kind {kind_of(spec)} calls '{getattr(spec, spec.executes)}'" if spec.executes else ""
+
+
+def _installed(spec: Spec) -> str:
     module = type(spec).__module__
     return "" if module.startswith(OWN) else f"kind {kind_of(spec)} is from the package '{module}'"

@@ -1,3 +1,5 @@
+"""Downloads: whole or not there; interrupted, damaged, doubled and led astray by links."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""Images in tar files: truncated members, sizes that are not true, names of any kind."""
+
 from __future__ import annotations
 
 import gzip

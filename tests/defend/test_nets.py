@@ -1,3 +1,5 @@
+"""Networks: sizes, fresh weights, and the strided 1x1 convolutions in which torch crashes are kept from it."""
+
 from __future__ import annotations
 
 from math import sqrt

@@ -1,3 +1,5 @@
+"""The audit: probes, attacks and verdict on honest systems and on systems that hide their gradient."""
+
 from __future__ import annotations
 
 import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -160,3 +161,32 @@ def test_a_document_without_a_place_is_refused(tmp_path: Path) -> None:
 def test_every_shipped_recipe_with_a_digest_is_one() -> None:
     names = {s.name for d in DOCUMENTS for _, s in sources(d.read_text(encoding="utf-8")) if s.recipe}
     assert names <= {path.stem for path in RECIPES.glob("*.yaml")}
+
+
+def test_every_kind_of_fault_has_a_test_file_that_names_it() -> None:
+    """The table of docs/reliability.md: files that are there, say what they are about, and hold three cases or more."""
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (.+?) \|.*\| (`tests/.+?) \|$", text.partition("## Kinds of fault")[2], re.MULTILINE
+    )
+    assert len(rows) > 20
+    for kind, named in rows:
+        files = re.findall(r"`(tests/[^`]+)`", named)
+        assert files, kind
+        trees = [ast.parse((ROOT / file).read_text(encoding="utf-8")) for file in files]
+        assert all(map(ast.get_docstring, trees)), kind
+        tests = [
+            node
+            for tree in trees
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        ]
+        cases = len(tests) + sum(len(node.decorator_list) for node in tests)
+        assert cases >= 3 or kind == "missing figures", kind
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_files_that_a_document_names_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = set(re.findall(r"`?((?:tests|benchmarks)/[\w/.-]+\.py)", text))
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []

@@ -1,3 +1,5 @@
+"""Export: the file computes what the system does, at every size it promises and none below a network's least."""
+
 from __future__ import annotations
 
 import hashlib

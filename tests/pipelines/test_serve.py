@@ -1,3 +1,5 @@
+"""What a server takes and refuses: bodies, sizes, places, pages of others; every failure is JSON, and bounded."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""A server as a process: crowds, what is no HTTP, signals, an end in time, memory that is given back."""
+
 from __future__ import annotations
 
 import asyncio

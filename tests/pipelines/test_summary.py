@@ -1,3 +1,5 @@
+"""The summary of a run: paired comparisons in one family a system, means, corruption errors."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

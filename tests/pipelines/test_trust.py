@@ -121,8 +121,13 @@ def test_a_card_of_weights_executes_nothing(mark: Path, tmp_path: Path) -> None:
             classifier_of(word)
         with pytest.raises(ClearsightError):
             SmallConvNet(weights=word).resolved()
-        with pytest.raises(SystemExit):
-            main(["restore", str(tmp_path), str(tmp_path / "out"), "--with", word])
+        for words in (
+            ["restore", str(tmp_path), str(tmp_path / "out"), "--with", word],
+            ["weights", "verify", word],
+        ):
+            with pytest.raises(SystemExit) as done:
+                main(words)
+            assert done.value.code
     assert not mark.exists()
 
 

@@ -1,3 +1,5 @@
+"""Checks of attacks: figures that a fooled attack leaves too high are marked as unreliable, honest ones are not."""
+
 from __future__ import annotations
 
 from dataclasses import asdict

@@ -1,3 +1,5 @@
+"""Configs as text: scalars, lines of mistakes, files that unfold or cannot be read."""
+
 from __future__ import annotations
 
 from pathlib import Path
