@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clearsight.data.contract.errors import DataError, ShapeError, first_line
-from clearsight.data.media.deep import WHITE, deep, is_deep_grey, to_8_bits
+from clearsight.data.media.deep import FORMAT, WHITE, deep, is_deep_grey, to_8_bits
 from clearsight.data.media.plugins import installed_endings, plugin_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ UNREADABLE = {
     "I": "32-bit integer images have no fixed range",
     "LAB": "CIE Lab images are not supported",
 }
+SIGNED = 2
+"""Value of a TIFF file's SampleFormat that means two's complement."""
 DAMAGE = (
     OSError,
     ValueError,
@@ -113,6 +115,13 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
         formats = (plugin.format,)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
+            if SIGNED in getattr(image, "tag_v2", {}).get(FORMAT, ()):
+                # Pillow takes 8-bit ones as unsigned: their dark half would become the bright one.
+                raise DataError(
+                    "signed integers have no fixed range",
+                    where=where,
+                    hint="convert it to unsigned 8 or 16 bits a channel",
+                )
             yield image
     except UnidentifiedImageError:
         raise DataError(

@@ -47,8 +47,9 @@ def refuse_foreign_code(config: BaseModel, where: str) -> None:
 def _walk(value: Any, place: str) -> Iterator[tuple[str, Spec]]:
     """Yield every spec of a config with its place."""
     if isinstance(value, Each):
-        # Its fields are data; what they become is a corruption, which a package may have brought.
-        yield from _walk(next(iter(value.expand().values())), f"{place}.each" if place else "each")
+        # Its fields are data; what they become are corruptions, of several kinds where `kind` is listed.
+        for name, corruption in value.expand().items():
+            yield from _walk(corruption, f"{place}.{name}" if place else name)
     elif isinstance(value, BaseModel):
         if isinstance(value, Spec):
             yield place or kind_of(value), value

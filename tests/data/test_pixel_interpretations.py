@@ -122,6 +122,18 @@ def test_tiff_transparency(dtype: str) -> None:
     check(data, pixels, opaque, off=2)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "float16", "float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_of_numbers_without_a_fixed_range(dtype: str, channels: int, order: str) -> None:
+    """Black and white of signed, 32-bit and real numbers are whatever a program meant: never guessed."""
+    values = (drawn(channels, "uint8").astype(np.int64) - 128).astype(dtype)
+    data = tiff(values, photometric="rgb" if channels == 3 else "minisblack", byteorder=order)
+    for read in (decode, lambda given: decode_image(given, "a.tif")):
+        with pytest.raises(DataError, match="no fixed range|not an image in a supported format"):
+            read(data)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("white_is_zero", [False, True])
 def test_tiff_of_few_bits(bits: int, white_is_zero: bool) -> None:

@@ -92,6 +92,7 @@ def test_what_a_list_of_values_becomes_is_looked_at_too(
     forms = (
         "{kind: fog, severity: 1}",
         "{kind: fog, each: {severity: [1, 2]}}",
+        "{kind: contrast, each: {kind: [contrast, fog], severity: [1]}}",
         "[{kind: contrast, severity: 1}, {kind: fog, severity: 1}]",
         "{mixed: [{kind: contrast, severity: 1}, {kind: fog, severity: 1}]}",
     )
