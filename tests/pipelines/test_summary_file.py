@@ -34,7 +34,16 @@ KEYS: dict[str, set[str]] = {
         "aggregates",
     }
     | {"kinds", "comparison", "timing", "stop", "certificates", "certified"},
-    "data": {"kind", "description", "samples", "fingerprint", "classes", "skipped", "passed_over"},
+    "data": {
+        "kind",
+        "description",
+        "samples",
+        "fingerprint",
+        "classes",
+        "skipped",
+        "passed_over",
+        "synthetic",
+    },
     "systems": {"name", "baseline", "chain", "parts", "ms_per_image"},
     "systems.parts": {"name", "kind", "spec", "weights", "sha256", "training", "parameters"}
     | {"gradient", "stochastic", "onnx"},
