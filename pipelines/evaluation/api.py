@@ -14,6 +14,7 @@ from clearsight.data.corruptions.base import Corruption
 from clearsight.data.home import expanded
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
+from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.evaluate import Compare, Evaluate
 from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.runs.sealed import complete, read_summary
@@ -63,14 +64,14 @@ class Report:
         ]
 
     def table(self) -> str:
-        """Return the headline table as text."""
+        """Return the headline table, and those of certificates, as text."""
         from rich.console import Console
 
-        from clearsight.pipelines.report.terminal import headline
+        from clearsight.pipelines.report.terminal import certificates, headline
 
         console = Console(width=160, highlight=False)
         with console.capture() as capture:
-            console.print(headline(dict(self.summary)))
+            console.print(headline(dict(self.summary)), *certificates(dict(self.summary)))
         return capture.get()
 
     def to_html(self) -> Path:
@@ -107,6 +108,7 @@ def evaluate(
     *,
     conditions: Sequence[Corruptions] | Mapping[str, Corruptions],
     attacks: Sequence[Attack] | Mapping[str, Attack] | None = None,
+    certify: Mapping[str, Certificate] | None = None,
     seed: int = 0,
     baseline: str | None = None,
     name: str = "evaluation",
@@ -126,6 +128,7 @@ def evaluate(
         conditions: a corruption each, or several that are applied in order; a sequence of conditions is named
             ``<kind>-<severity>`` (``clean`` for the identity), joined by ``+`` where there are several.
         attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
+        certify: name -> what is proved of every system under every condition; nothing where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
         name: part of the name of the run folder.
@@ -160,13 +163,18 @@ def evaluate(
         "parts": parts,
         "systems": wiring,
         "conditions": conditions if isinstance(conditions, Mapping) else _named(conditions),
+        "certify": dict(certify or {}),
         "stop": stop,
         "compare": Compare(baseline=baseline) if baseline else None,
     }
     if attacks:
         document["attacks"] = dict(attacks) if isinstance(attacks, Mapping) else _numbered(attacks)
         document["measure"] = [
-            {"conditions": tuple(document["conditions"]), "attacks": tuple(document["attacks"])}
+            {
+                "conditions": tuple(document["conditions"]),
+                "attacks": tuple(document["attacks"]),
+                "certify": tuple(certify or ()),
+            }
         ]
     config = Evaluate.model_validate(document)
     folder = run(

@@ -18,8 +18,11 @@ from toy_images import write_images
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.run_folder import RunFolder
+from clearsight.data.corruptions.identity import Identity
+from clearsight.defend.certify.randomized_smoothing import RandomizedSmoothing
 from clearsight.pipelines.analysis.certified import radii_of
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.api import evaluate
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.markdown import markdown
@@ -192,6 +195,21 @@ def test_runs_without_certificates_keep_their_keys(make_config: Make) -> None:
 )
 def test_radii_of_a_table_are_round(norm: str, largest: float, wanted: list[float]) -> None:
     assert radii_of(norm, largest) == pytest.approx(wanted)
+
+
+def test_python_certifies_too(shared: tuple[Evaluate, Path], tmp_path: Path) -> None:
+    certificate = RandomizedSmoothing(**{k: v for k, v in RS.items() if k != "kind"}, images=3)
+    report = evaluate(
+        shared[0].data,
+        {"plain": shared[0].parts["classify"]},
+        conditions={"clean": Identity()},
+        certify={"rs": certificate},
+        root=tmp_path / "runs",
+        workers=1,
+    )
+    (cell,) = report.summary["certified"]
+    assert cell["n"] == 3
+    assert "certified: rs, clean" in report.table()
 
 
 # What is refused, in one line
