@@ -5,8 +5,10 @@ from __future__ import annotations
 from clearsight.data.contract.registry import Registry
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.base import ClassifierSpec
+from clearsight.defend.calibrator_base import CalibratorSpec
 from clearsight.defend.certify.base import Certificate
 
 CLASSIFIERS = Registry("classifier", ClassifierSpec, "clearsight.defend.classifiers")
+CALIBRATORS = Registry("calibrator", CalibratorSpec, "clearsight.defend.calibrators")
 ATTACKS = Registry("attack", Attack, "clearsight.defend.attacks")
 CERTIFICATES = Registry("certificate", Certificate, "clearsight.defend.certify")

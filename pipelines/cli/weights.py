@@ -38,6 +38,8 @@ def headline(figure: Mapping[str, Any]) -> str:
             figures.append(f"{name} named {_share(entry, 'named')}")
         elif isinstance(entry, dict) and "left_alone" in entry:
             figures.append(f"{name} left alone {_share(entry, 'left_alone')}")
+        elif isinstance(entry, dict) and "ece" in entry:
+            figures.append(f"{name} {_share(entry['ece'], 'value')} ECE")
         elif isinstance(entry, dict) and "psnr" in entry:
             figures.append(f"{name} {entry['psnr']:.2f} dB [{entry['low']:.2f}, {entry['high']:.2f}]")
     return ", ".join(figures)

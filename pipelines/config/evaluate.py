@@ -229,6 +229,8 @@ class Evaluate(Task):
         """Raise `ClearsightError` unless everything that the config names is there."""
         for spec in (self.data, *self.parts.values(), *self.attacks.values(), *self.certify.values()):
             spec.ready()
+        for graph in self.graphs().values():
+            graph.ready()
         for group in self.expanded().values():
             for condition in group:
                 condition.corruption.ready()

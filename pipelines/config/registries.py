@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from clearsight.data.catalogue import CORRUPTIONS, SOURCES
+from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
-from clearsight.defend.catalogue import ATTACKS, CERTIFICATES, CLASSIFIERS
+from clearsight.defend.catalogue import ATTACKS, CALIBRATORS, CERTIFICATES, CLASSIFIERS
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.gates.base import GateSpec
@@ -19,8 +20,16 @@ GATES = Registry("gate", GateSpec, "clearsight.pipelines.systems.gates")
 METRICS = Registry("metric", Metric, "clearsight.pipelines.metrics")
 METHODS = Registry("training method", Method, "clearsight.defend.training", "clearsight.restore.training")
 PARTS = Registry(
-    "part", PartSpec, *RESTORERS.packages, *CLASSIFIERS.packages, *FUSIONS.packages, *GATES.packages
+    "part",
+    PartSpec,
+    *RESTORERS.packages,
+    *CLASSIFIERS.packages,
+    *CALIBRATORS.packages,
+    *FUSIONS.packages,
+    *GATES.packages,
 )
+ESTIMATORS = Registry("estimator", Estimator, *PARTS.packages)
+"""Parts of any type that ``clearsight fit`` fits."""
 
 BUILDABLE = Registry("part", PartSpec, *PARTS.packages, *SENSES.packages)
 """All that has a torch module: the parts of systems, and the senses inside gates."""
@@ -30,6 +39,7 @@ GROUPS: dict[str, Registry[Any]] = {
     "corruptions": CORRUPTIONS,
     "restorers": RESTORERS,
     "classifiers": CLASSIFIERS,
+    "calibrators": CALIBRATORS,
     "senses": SENSES,
     "fusions": FUSIONS,
     "gates": GATES,

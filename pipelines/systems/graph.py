@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
 
 if TYPE_CHECKING:
@@ -82,6 +83,33 @@ class Graph:
             [[step.spec.fingerprint(), [number[name] for name in step.inputs]] for step in self.steps]
         )
 
+    def behind(self, name: str) -> frozenset[str]:
+        """Return keys of the classifiers whose output reaches the node called ``name``; see `network_key`."""
+        steps = {step.name: step for step in self.steps}
+        reached, waiting = set(), list(steps[name].inputs)
+        while waiting:
+            if (source := waiting.pop()) != IMAGE and source not in reached:
+                reached.add(source)
+                waiting += steps[source].inputs
+        return frozenset(
+            network_key(steps[each].spec) for each in reached if steps[each].spec in self.classifiers
+        )
+
+    def ready(self) -> None:
+        """Raise `ClearsightError` unless what was fitted stands behind what it was fitted behind.
+
+        Raises:
+            ConfigError: a part was fitted to the output of other classifiers: it would falsify these.
+        """
+        for step in self.steps:
+            told = step.spec.behind() if isinstance(step.spec, Estimator) else None
+            if told is not None and told != self.behind(step.name):
+                raise ConfigError(
+                    f"'{step.spec.weights}' was fitted behind another classifier than the one before it",
+                    where=f"part '{step.part_name}'",
+                    hint="fit it again with 'clearsight fit', behind this one",
+                )
+
     def describe(self) -> str:
         """Return a line such as ``image → denoise → classify``."""
         if all(len(s.inputs) == 1 for s in self.steps) and self._is_chain():
@@ -97,6 +125,13 @@ class Graph:
         from clearsight.pipelines.systems.system import System
 
         return System(self)
+
+
+def network_key(spec: PartSpec) -> str:
+    """Return what tells one network from another, whatever its weights are called here."""
+    from clearsight.data.weights import find
+
+    return spec.fingerprint() if spec.weights is None else content_key([spec.name, find(spec.weights).sha256])
 
 
 def chain(*parts: PartSpec) -> Graph:

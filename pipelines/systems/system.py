@@ -49,8 +49,13 @@ class System(nn.Module):
     """
 
     def __init__(self, graph: Graph) -> None:
-        """Build every part once."""
+        """Build every part once.
+
+        Raises:
+            ClearsightError: a part cannot be built, or stands behind another one than it was fitted behind.
+        """
         super().__init__()
+        graph.ready()
         self.graph = graph
         # Names are the user's own and may hold characters that module names may not.
         self._number = {name: str(i) for i, name in enumerate(graph.parts)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from clearsight.data.contract.written import written
+from clearsight.data.sides import side_of
 from clearsight.pipelines.config.tune import Tune
 from clearsight.pipelines.tuning.candidates import Candidate
 from clearsight.pipelines.tuning.rounds import config_of
-from clearsight.pipelines.tuning.sides import part_of
 
 HEAD = """\
 # Written by clearsight tune (config '{name}').
@@ -21,7 +21,7 @@ def recipe(config: Tune, chosen: Candidate, alone: Candidate) -> str:
     import yaml
 
     both = [alone] if chosen.name == alone.name else [alone, chosen]
-    source = part_of(config, judging=True, take=config.judged)
+    source = side_of(config.data, config.judge, judging=True, take=config.judged)
     evaluate = config_of(config, config.name, both, source, whole=True, title=config.title)
     told: dict[str, Any] = {
         "task": "evaluate",

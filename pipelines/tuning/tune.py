@@ -20,6 +20,7 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
 from clearsight.data.paired_family import judge
+from clearsight.data.sides import refuse_test_images, side_of
 from clearsight.data.statistics import significant
 from clearsight.pipelines.config.tune import Tune
 from clearsight.pipelines.runs.folder import write_json
@@ -28,7 +29,6 @@ from clearsight.pipelines.tuning.candidates import ALONE, Candidate, candidate, 
 from clearsight.pipelines.tuning.front import Scored, front, kept
 from clearsight.pipelines.tuning.recipe import recipe
 from clearsight.pipelines.tuning.rounds import Measured, Numbers, measured, part_times
-from clearsight.pipelines.tuning.sides import part_of, refuse_test_images
 
 RESULT, RECIPE, PAGE = "result.json", "best.yaml", "report.html"
 
@@ -57,7 +57,7 @@ class Machine:
             config,
             name,
             chosen,
-            part_of(config, judging=judging, take=take),
+            side_of(config.data, config.judge, judging=judging, take=take),
             root=self.root / "runs",
             whole=whole,
             workers=self.workers,
@@ -91,7 +91,7 @@ def tune(
     from clearsight.pipelines.report.tune_page import write_tuned
 
     space = candidates(config)
-    refuse_test_images(config)
+    refuse_test_images(config.data, config.classifier.weights)
     folder = root / f"tune_{config.name}_{config.key()[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     if text is not None:
@@ -136,7 +136,7 @@ def _search(
     config: Tune, space: Sequence[Candidate], machine: Machine
 ) -> tuple[list[Round], list[Scored], Measured]:
     """Return what every round did, the finalists under all conditions, and the run of that."""
-    there = len(part_of(config, judging=False, take=None).index().entries)
+    there = len(side_of(config.data, config.judge, judging=False).index().entries)
     if there < config.first:
         raise DataError(
             f"{there} images are left to search on, and the first round wants {config.first}",

@@ -22,6 +22,8 @@ TESTED = {
     "test_sources.py": ("stripes",),
     "test_restorers.py": ("box_mean", "opening", "two_convolutions"),
     "test_classifiers.py": ("pooled_convolution",),
+    "test_calibrators.py": ("prior_shift",),
+    "test_senses.py": ("pooled_sense",),
     "test_attacks.py": ("random_corner",),
     "test_certificates.py": ("uniform_smoothing",),
     "test_methods.py": ("pixel_dropout",),
@@ -40,6 +42,8 @@ parts:
   classify: {kind: pooled_convolution, classes: 2}
   vote: {kind: max_logits}
   gate: {kind: contrast_gate}
+  sensed: {kind: damage_gate, sense: {kind: pooled_sense}}
+  calibrate: {kind: prior_shift, weights: WEIGHTS}
 systems:
   plain: [classify]
   restored: [smooth, open, restore, classify]
@@ -52,6 +56,11 @@ systems:
     clean: {use: smooth, of: image}
     chosen: {use: gate, of: [image, clean]}
     out: {use: classify, of: chosen}
+  calibrated:
+    clean: {use: smooth, of: image}
+    chosen: {use: sensed, of: [image, clean]}
+    answer: {use: classify, of: chosen}
+    out: {use: calibrate, of: answer}
 conditions:
   clean: {kind: identity}
   dark: {kind: vignette, severity: 4}
@@ -65,6 +74,15 @@ measure:
   - {conditions: [clean], certify: [box], systems: [plain]}
 metrics: [{kind: accuracy}, {kind: overconfidence}]
 compare: {baseline: plain}
+"""
+FIT = """
+task: fit
+name: shift
+data: {kind: stripes, count: 80}
+parts: {classify: {kind: pooled_convolution, classes: 2}}
+system: [classify]
+estimator: {kind: prior_shift}
+publish: {folder: shift}
 """
 USE = """
 import clearsight
@@ -114,8 +132,8 @@ def test_the_guide_has_an_example_for_every_row() -> None:
     rows = re.findall(r"^\| \[[^\]]+\]\(#([\w-]+)\) \|", GUIDE, re.MULTILINE)
     headings = re.findall(r"^### (.+)$", GUIDE, re.MULTILINE)
     assert rows == [heading.lower().replace(" ", "-") for heading in headings]
-    assert len(rows) == 15
-    assert len(EXAMPLES) == 14
+    assert len(rows) == 17
+    assert len(EXAMPLES) == 16
     for name, code in EXAMPLES.items():
         assert (f'task: Literal["{name}"]' if name == TASK else f'kind: Literal["{name}"] = "{name}"') in code
 
@@ -126,7 +144,7 @@ def test_every_folder_that_the_guide_names_is_scanned() -> None:
     scanned = {package for registry in GROUPS.values() for package in registry.packages}
     table = GUIDE.partition("| to add a")[2].partition("\n\n")[0]
     folders = re.findall(r"`([\w/]+)/`", table)
-    assert len(folders) == 13
+    assert len(folders) == 15
     assert {f"clearsight.{folder.replace('/', '.')}" for folder in folders} <= scanned
 
 
@@ -163,11 +181,13 @@ def test_every_example_keeps_its_contract(plugin: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_every_example_is_usable_in_a_run(plugin: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(CONFIG)
+    (tmp_path / "fit.yaml").write_text(FIT)
+    assert "fitted to 56 images" in run(["-m", "clearsight", "fit", "fit.yaml", "-q"], plugin, tmp_path)
+    (tmp_path / "mine.yaml").write_text(CONFIG.replace("WEIGHTS", "shift"))
     assert "both" in run(["-m", "clearsight", "run", "mine.yaml", "-q"], plugin, tmp_path)
     (summary,) = tmp_path.glob("runs/*/summary.csv")
     text = summary.read_text(encoding="utf-8")
-    for system in ("plain", "restored", "both", "gated"):
+    for system in ("plain", "restored", "both", "gated", "calibrated"):
         assert re.search(rf"^{system},dark,noise,20,overconfidence,", text, re.MULTILINE)
     (certified,) = tmp_path.glob("runs/*/certificates.csv")
     assert re.search(r"^plain,clean,box,2,0\.0,", certified.read_text(encoding="utf-8"), re.MULTILINE)

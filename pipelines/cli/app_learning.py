@@ -1,0 +1,78 @@
+"""Commands that learn from images: networks, chains of restorers, parts that are fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.cli.task import Config, Device, Out, Quiet, Workers
+
+learning_app = typer.Typer()
+
+
+@learning_app.command()
+def train(
+    config: Config,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Time budget instead of the config's.")] = None,
+    device: Device = "auto",
+    dark: Annotated[
+        str | None, typer.Option(help="Folder of dark images, in place of the recipe's data.")
+    ] = None,
+    normal: Annotated[str | None, typer.Option(help="Folder of well-lit images, of other scenes.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Weights to start from; the network takes their form.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=16, help="Resize --dark and --normal to this square first.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A value in place of the recipe's: model.depth=18; may be repeated."),
+    ] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="CONFIG is a list of trainings, done one after the other.")
+    ] = False,
+    out: Out = Path("runs"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a network as a recipe says, or adapt one to your own images; resumes where it was stopped."""
+    from clearsight.pipelines.cli.train import Own, command, queued
+
+    if queue:
+        if minutes or dark or normal or init or size or changes:
+            raise ConfigError("takes no other values", where="--queue", hint="write them into the list")
+        queued(config, device=device, out=out, quiet=quiet)
+        return
+    own = Own(dark=dark, normal=normal, init=init, size=size, changes=tuple(changes or ()))
+    command(config, own, minutes=minutes, device=device, out=out, quiet=quiet)
+
+
+@learning_app.command()
+def tune(
+    config: Config,
+    out: Out = Path("runs"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Search the chain of restorers that helps a classifier most, and write its recipe; resumes."""
+    from clearsight.pipelines.cli.tune import command
+
+    command(config, out, workers=workers, device=device, quiet=quiet)
+
+
+@learning_app.command()
+def fit(
+    config: Config,
+    out: Out = Path("runs"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Fit a part without gradients, such as a temperature, to labelled images; resumes."""
+    from clearsight.pipelines.cli.fit import command
+
+    command(config, out, workers=workers, device=device, quiet=quiet)

@@ -1,0 +1,170 @@
+"""What reaches an estimator: computed chunk by chunk, kept under seals, so that a killed fit goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from clearsight.data.contract.errors import DataError, RunError
+from clearsight.data.contract.estimator import Observation, Observations
+from clearsight.data.contract.progress import Progress
+from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.executors import executor_for
+from clearsight.data.finite import refuse_non_finite
+from clearsight.data.seals import Seal, images_key
+from clearsight.data.sources.base import Entry, Source
+from clearsight.pipelines.config.conditions import Condition
+from clearsight.pipelines.evaluation.job import CHANGED
+from clearsight.pipelines.evaluation.rows import by_shape
+from clearsight.pipelines.evaluation.worker import one_thread
+from clearsight.pipelines.systems.graph import OUT, Graph
+
+SECONDS = "seconds"
+"""Name of the entry that says how long a chunk took."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Images of one side, and where what reaches the estimator is kept; plain enough to be sent.
+
+    Attributes:
+        folder: of the fit.
+        name: ``fit`` or ``judge``.
+        key: of everything that decides the values.
+        digests: what each image held when it was taken in.
+        conditions: one of them is drawn for every image; none: images stay as they are.
+    """
+
+    folder: Path
+    name: str
+    key: str
+    source: Source
+    entries: tuple[Entry, ...]
+    digests: tuple[str, ...]
+    graph: Graph
+    conditions: tuple[Condition, ...]
+    seed: int
+    chunk: int
+    device: str
+
+    @property
+    def chunks(self) -> range:
+        """Return the numbers of the chunks."""
+        return range(-(-len(self.entries) // self.chunk))
+
+    def members(self, number: int) -> slice:
+        """Return which entries a chunk holds."""
+        return slice(number * self.chunk, (number + 1) * self.chunk)
+
+    def path(self, number: int) -> Path:
+        """Return the file of a chunk."""
+        return self.folder / "observations" / f"{self.name}-{number:05d}.safetensors"
+
+    def seal(self, number: int) -> Seal:
+        """Return the seal of a chunk, to be filled or opened."""
+        about = {"of": self.key, "chunk": number, "images": images_key(self.entries[self.members(number)])}
+        return Seal(self.folder, self.path(number).with_suffix(".json"), about)
+
+    def corrupted(self, sample: Sample) -> Any:
+        """Return the image under the condition that is drawn for it, uint8 (h, w, c)."""
+        if not self.conditions:
+            return sample.image
+        rng = Rng(self.seed).at("fit", sample.id)
+        condition = self.conditions[int(rng.at("condition").numpy().integers(len(self.conditions)))]
+        return condition.corruption(sample.image, rng.at("corrupt"))
+
+    def rows(self) -> Observations:
+        """Return what starts a pass over the observations; all chunks are there.
+
+        Raises:
+            RunError: a file is not what was written (when the pass reaches it).
+        """
+
+        def once() -> Iterator[Observation]:
+            for number in self.chunks:
+                values = load(self.seal(number).opened().read(self.path(number)))
+                for place, entry in enumerate(self.entries[self.members(number)]):
+                    assert entry.truth is not None
+                    yield Observation(values[str(place)], entry.truth)
+
+        return once
+
+    def seconds(self) -> float:
+        """Return how long the chunks took, all calls together."""
+        return sum(
+            load(self.seal(number).opened().read(self.path(number)))[SECONDS].item() for number in self.chunks
+        )
+
+
+def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
+    """Compute the chunks that are not there, or not what was written.
+
+    Raises:
+        DataError: an image has changed since it was taken in, or a part gives values that are not finite.
+    """
+    missing = [number for number in side.chunks if not _there(side, number)]
+    done = len(side.chunks) - len(missing)
+    results = executor_for(missing, workers, where=str(side.folder)).map(start_observing, side, missing)
+    try:
+        for _ in results:
+            done += 1
+            if on_progress:
+                on_progress(side.name, done, len(side.chunks))
+    finally:
+        results.close()
+
+
+def _there(side: Side, number: int) -> bool:
+    seal = side.seal(number)
+    if not seal.path.exists():
+        return False
+    try:
+        seal.opened().check()
+    except RunError:
+        return False
+    return True
+
+
+def start_observing(side: Side) -> Callable[[int], None]:
+    """Return what computes one chunk on one thread and writes it."""
+    system = side.graph.build().to(side.device)
+
+    def observed(number: int) -> None:
+        began = perf_counter()
+        members = side.members(number)
+        samples = _read(side, members)
+        values: dict[str, Tensor] = {}
+        with one_thread(), torch.inference_mode():
+            inputs = [side.corrupted(sample) for sample in samples]
+            for batch in by_shape(samples, inputs, clean=not side.conditions, measurements=()):
+                ids = [samples[i].id for i in batch.members]
+                streams = [Rng(side.seed).at("fit", name, "parts") for name in ids]
+                out = system.trace(batch.images.to(side.device), streams=streams)[OUT]
+                refuse_non_finite(out, f"what reaches the estimator is, of {side.graph.describe()},", ids)
+                values |= {
+                    str(place): out[i].cpu().contiguous().clone() for i, place in enumerate(batch.members)
+                }
+        values[SECONDS] = torch.tensor(perf_counter() - began)
+        path, seal = side.path(number), side.seal(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seal.write(path, save(values))
+        seal.close()
+
+    return observed
+
+
+def _read(side: Side, members: slice) -> list[Sample]:
+    samples = []
+    for found in side.source.read(side.entries[members], side.digests[members]):
+        if isinstance(found, Skipped):
+            raise DataError(found.reason, where=f"image '{found.id}'", hint=CHANGED)
+        samples.append(found)
+    return samples
