@@ -21,6 +21,7 @@ torch.set_num_threads(1)
 typed.install(
     "clearsight.data",
     "clearsight.defend",
+    "clearsight.pipelines",
     # Not `restore.training`, whose tests hand in stand-ins for restorers.
     *(f"clearsight.restore.{name}" for name in ("base", "noise_conditioned", "classical", "learned", "ops")),
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import importlib.util
 import random
 import sys
@@ -120,9 +121,23 @@ def _names(module_name: str) -> dict[str, Any]:
     assert module.__file__ is not None
     for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            exec(compile(ast.Module(node.body, []), module.__file__, "exec"), names)
+            for each in node.body:
+                _carry_out(each, module.__file__, names)
     # beartype knows what Self is only where it decorates whole classes.
     return names | {"Self": Any}
+
+
+def _carry_out(node: ast.stmt, file: str, names: dict[str, Any]) -> None:
+    """Make an import, or another definition, that is there for type checkers only."""
+    try:
+        exec(compile(ast.Module([node], []), file, "exec"), names)
+    except ImportError:
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            raise
+        # What it imports is defined for type checkers only, too.
+        importlib.import_module(node.module)
+        theirs = _names(node.module)
+        names.update({each.asname or each.name: theirs[each.name] for each in node.names})
 
 
 def _outermost_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:

@@ -33,12 +33,13 @@ app.add_typer(deployed_app)
 app.add_typer(advice_app)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from clearsight.pipelines.runs.versions import clearsight_version
 
         typer.echo(f"clearsight {clearsight_version()}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -172,11 +173,15 @@ def report(
         Path | None,
         typer.Option(help="With --markdown: write them into this document, between the run's comments."),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="With --markdown: a table of this metric too; may be repeated."),
+    ] = None,
 ) -> None:
     """Print the table of a finished run and write its report.html again."""
     from clearsight.pipelines.cli.run import report_command
 
-    report_command(folder, markdown=markdown, into=into)
+    report_command(folder, markdown=markdown, into=into, further=metric or ())
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,16 +34,19 @@ def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, 
     _print(folder.path)
 
 
-def report_command(path: Path, *, markdown: bool, into: Path | None = None) -> None:
+def report_command(
+    path: Path, *, markdown: bool, into: Path | None = None, further: Sequence[str] = ()
+) -> None:
     """Write ``report.html`` of a run folder again and print its table.
 
     Args:
         path: the run folder.
         markdown: print Markdown tables instead.
         into: write those into this document, between the comments of the run.
+        further: metrics that Markdown has tables of beside the accuracy.
 
     Raises:
-        ConfigError: ``into`` without ``markdown``.
+        ConfigError: ``into`` or ``further`` without ``markdown``, or a metric that was not measured.
         RunError: the run cannot be read, or the document has no place for it.
     """
     from clearsight.pipelines.report.markdown import markdown as tables
@@ -52,22 +56,24 @@ def report_command(path: Path, *, markdown: bool, into: Path | None = None) -> N
 
     if into is not None and not markdown:
         raise ConfigError("--into writes Markdown", where="--into", hint="add --markdown")
+    if further and not markdown:
+        raise ConfigError("adds tables to Markdown", where="--metric", hint="add --markdown")
     folder = RunFolder(path)
     if folder.resolved.is_file() and not folder.done.is_file():
         if into is not None:
             raise RunError("is not finished", where=str(path), hint="run the same config again to go on")
-        _unfinished(folder, markdown=markdown)
+        _unfinished(folder, markdown=markdown, further=further)
         return
     renew_report(path)
     if into is not None:
-        write_into(into, folder, read_summary(folder))
+        write_into(into, folder, read_summary(folder), further)
     elif markdown:
-        sys.stdout.write(shown_lines(tables(read_summary(folder))))
+        sys.stdout.write(shown_lines(tables(read_summary(folder), further)))
     else:
         _print(path)
 
 
-def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
+def _unfinished(folder: RunFolder, *, markdown: bool, further: Sequence[str]) -> None:
     """Say how far a run came, and show the figures of the cells that are measured."""
     from clearsight.pipelines.evaluation.unfinished import so_far
     from clearsight.pipelines.report.markdown import markdown as tables
@@ -86,7 +92,7 @@ def _unfinished(folder: RunFolder, *, markdown: bool) -> None:
         return
     write_report(folder.path, summary=content)
     if markdown:
-        sys.stdout.write(shown_lines(tables(content)))
+        sys.stdout.write(shown_lines(tables(content, further)))
         return
     screen = console()
     screen.print(headline(content))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.attack_tables import worst_entries
 from clearsight.pipelines.report.certified import CertifiedRow, certified_tables
 from clearsight.pipelines.report.figures import Entry, Figures, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
-from clearsight.pipelines.report.words import SYMBOLS, marked, radius
+from clearsight.pipelines.report.words import SYMBOLS, marked, quantity, radius
+from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.summary import Difference, GroupFigures
 
 
-def markdown(summary: Mapping[str, Any]) -> str:
+def markdown(summary: Mapping[str, Any], further: Sequence[str] = ()) -> str:
     """Return tables: systems x groups, corruptions x systems, conditions x systems, attacks x systems.
 
     A cell holds the accuracy in percent with its 95 % interval, and the difference from the baseline in
@@ -29,13 +31,20 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
     Args:
         summary: the contents of ``summary.json`` (schema 1).
+        further: metrics beside the accuracy: a table each, conditions x systems, of unattacked images.
 
     Raises:
+        ConfigError: a metric that was not measured.
         RunError: the summary has another schema.
     """
     figures = Figures(summary)
+    for metric in further:
+        if metric not in figures.run.metrics:
+            hint = near_miss(metric, figures.run.metrics)
+            raise ConfigError(f"'{metric}' was not measured", where="--metric", hint=hint)
     tables = _unattacked(figures) if set(figures.attacks) & figures.unattacked else []
     tables += [table for condition in figures.conditions if (table := _attacked(figures, condition))]
+    tables += [_further(figures, metric) for metric in further]
     tables += [table for table in [_worst(figures), _methods(figures)] if table]
     tables += _certified(figures)
     return "\n".join(tables)
@@ -61,6 +70,31 @@ def _unattacked(figures: Figures) -> list[str]:
     whole = _table(["condition", *names], third)
     tables.append(f"<details><summary>Every condition</summary>\n\n{whole}\n</details>\n")
     return [*tables, *_ratios(figures, groups)]
+
+
+def _further(figures: Figures, metric: str) -> str:
+    """Return a metric of unattacked images: the groups that it is known of, then every condition."""
+    form = display_of(metric)
+    places: dict[str, dict[str, Entry]] = {}
+    for entry in (*figures.run.aggregates, *figures.cells):
+        if entry.attack in figures.unattacked and value(entry, metric) is not None:
+            place = f"{entry.group}, mean" if isinstance(entry, GroupFigures) else entry.condition
+            places.setdefault(place, {})[entry.system] = entry
+    rows = [
+        [place, *(_estimate(found.get(name), metric) for name in figures.names)]
+        for place, found in places.items()
+    ]
+    better = f"; {form.better} is better" if form.better else ""
+    label = f"{form.label}, {form.unit}" if form.unit else form.label
+    return f"{label}{better}:\n\n{_table(['condition', *figures.names], rows)}"
+
+
+def _estimate(entry: Entry | None, metric: str) -> str:
+    found = value(entry, metric)
+    if found is None:
+        return "–"
+    low, high = (quantity(end, metric, unit=False) for end in (found.low, found.high))
+    return f"{quantity(found.value, metric, unit=False)} [{low}, {high}]"
 
 
 def _ratios(figures: Figures, groups: Sequence[GroupFigures]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ def source_of(folder: RunFolder, run: RunSummary) -> Source:
     return Source(run.name, str(digest), dict(sorted(weights.items())))
 
 
-def write_into(document: Path, folder: RunFolder, summary: Mapping[str, Any]) -> None:
+def write_into(
+    document: Path, folder: RunFolder, summary: Mapping[str, Any], further: Sequence[str] = ()
+) -> None:
     """Write a run's opening sentences and tables between its two comments in a document.
 
     The block begins with ``<!-- measured: NAME ... -->`` and ends with ``<!-- end of NAME -->``, where NAME
@@ -84,8 +86,10 @@ def write_into(document: Path, folder: RunFolder, summary: Mapping[str, Any]) ->
         document: a Markdown file.
         folder: the run.
         summary: the contents of its ``summary.json``.
+        further: metrics that have tables of their own beside the accuracy.
 
     Raises:
+        ConfigError: one of these was not measured.
         RunError: the document cannot be read, or has no such block.
     """
     try:
@@ -101,7 +105,12 @@ def write_into(document: Path, folder: RunFolder, summary: Mapping[str, Any]) ->
         hint = f"write '<!-- measured: {source.name} -->' and, below it, '{end}' where the tables shall stand"
         raise RunError(f"has no block for '{source.name}'", where=str(document), hint=hint)
     block = "\n\n".join(
-        [source.comment(), _facts(figures.run), f"> {' '.join(findings(figures))}", markdown(summary)]
+        [
+            source.comment(),
+            _facts(figures.run),
+            f"> {' '.join(findings(figures))}",
+            markdown(summary, further),
+        ]
     )
     replace_file(document, f"{text[:start]}{block}\n{text[stop:]}".encode())
 

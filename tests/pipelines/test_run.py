@@ -247,3 +247,16 @@ def test_markdown_tables_hold_the_figures(finished: Path) -> None:
     assert any(row.startswith("| gaussian_noise-5 |") for row in rows)
     kind = next(k for k in summary["kinds"] if k["system"] == "restored")
     assert f"{100 * kind['metrics']['accuracy']['value']:.1f} [" in text
+
+
+def test_markdown_has_a_table_of_every_metric_that_is_asked_for(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    metric = next(name for name in summary["metrics"] if name != "accuracy")
+    text = markdown(summary, [metric])
+    assert text.startswith(markdown(summary))
+    rows = [line for line in text.removeprefix(markdown(summary)).splitlines() if line.startswith("| ")]
+    assert rows[0] == "| condition | plain | restored |"
+    measured = {c["condition"] for c in summary["cells"] if metric in c["metrics"]}
+    assert measured <= {row.split(" | ")[0].removeprefix("| ") for row in rows[2:]}
+    with pytest.raises(ClearsightError, match=rf"'nope' was not measured.*{metric}"):
+        markdown(summary, ["nope"])
