@@ -17,11 +17,18 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
 
+CHECKED = (
+    *("config", "runs", "systems", "metrics", "utility", "checks", "analysis", "report"),
+    *("evaluation", "fitting", "tuning", "audit", "advice", "restoring"),
+)
+"""Sub-packages of pipelines whose annotations are checked: all but training, whose tests hand in stand-ins, and
+those that end in a file, a process or a socket (cli, api, export, inference, serving)."""
+
 torch.set_num_threads(1)
 typed.install(
     "clearsight.data",
     "clearsight.defend",
-    "clearsight.pipelines",
+    *(f"clearsight.pipelines.{name}" for name in CHECKED),
     # Not `restore.training`, whose tests hand in stand-ins for restorers.
     *(f"clearsight.restore.{name}" for name in ("base", "noise_conditioned", "classical", "learned", "ops")),
 )
