@@ -76,7 +76,8 @@ def _further(figures: Figures, metric: str) -> str:
     """Return a metric of unattacked images: the groups that it is known of, then every condition."""
     form = display_of(metric)
     places: dict[str, dict[str, Entry]] = {}
-    for entry in (*figures.run.aggregates, *figures.cells):
+    entries: list[Entry] = [*figures.run.aggregates, *figures.cells]
+    for entry in entries:
         if entry.attack in figures.unattacked and value(entry, metric) is not None:
             place = f"{entry.group}, mean" if isinstance(entry, GroupFigures) else entry.condition
             places.setdefault(place, {})[entry.system] = entry
