@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import unicodedata
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-"""What spreadsheets take for the beginning of a formula, and what keeps them from it."""
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n", "'")
+"""What spreadsheets take for the beginning of a formula, wide signs too, and the mark against it."""
 
 
 def printable(name: str) -> str:

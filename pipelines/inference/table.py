@@ -216,6 +216,11 @@ def _values(row: Row) -> list[object]:
 
 
 def _text(rows: Sequence[Sequence[object]]) -> bytes:
-    with io.StringIO(newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(rows)
-        return out.getvalue().encode("utf-8", BYTES)
+    lines = []
+    for row in rows:
+        with io.StringIO(newline="") as out:
+            # With this end of a line the writer quotes names that hold either of its characters. Readers take
+            # a bare carriage return for the end of a row, and what is behind it for a cell.
+            csv.writer(out, lineterminator="\r\n").writerow(row)
+            lines.append(out.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines).encode("utf-8", BYTES)

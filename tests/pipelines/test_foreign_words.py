@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from clearsight.data.contract.text import FORMULA, cell, from_cell, shown, shown
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.cli.app import main
 from clearsight.pipelines.cli.console import console
+from clearsight.pipelines.inference.table import _text
 
 PLAIN = encode_png(np.full((16, 16, 3), 90, np.uint8))
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
@@ -44,6 +46,21 @@ def test_what_is_shown_controls_nothing_and_can_be_encoded(text: str) -> None:
 def test_cells_compute_nothing_and_can_be_read_back(text: str) -> None:
     assert from_cell(cell(text)) == text
     assert not cell(text).startswith(FORMULA[:-1])
+
+
+FOREIGN = st.text() | st.builds(
+    "".join, st.lists(st.sampled_from([*FORMULA, "\r", "\n", ",", '"', "a"]), max_size=6)
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(FOREIGN, FOREIGN), max_size=4))
+def test_a_name_stays_one_cell_of_one_row(names: list[tuple[str, str]]) -> None:
+    """Every reader takes a bare carriage return for the end of a row, unless it is quoted."""
+    made = _text([[cell(first), cell(second)] for first, second in names])
+    rows = list(csv.reader(io.StringIO(made.decode("utf-8", "surrogateescape"), newline="")))
+    assert [tuple(map(from_cell, row)) for row in rows] == names
+    assert not any(each.startswith(FORMULA[:-1]) for row in rows for each in row)
 
 
 def odd(folder: Path) -> Path:
