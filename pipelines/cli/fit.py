@@ -29,6 +29,8 @@ def command(config: Path, out: Path, *, workers: int, device: str, quiet: bool) 
         say(f"... and {more} more: {done.folder / LEFT_OUT}")
     if done.passed_over:
         tell_passed_over(say, done.passed_over, str(done.folder / LEFT_OUT))
+    for warning in done.warnings:
+        say(f"warning: {warning}")
     values = "".join(f"; {name} {value:.4g}" for name, value in done.values.items())
     say(f"fitted to {done.images} images{values}")
     if figures := headline(done.figures):

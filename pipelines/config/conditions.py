@@ -165,3 +165,7 @@ class Condition(BaseModel):
     name: str
     group: str
     corruption: Corrupting
+
+    def fitted(self, side: float) -> Condition:
+        """Return it with the severity constants settled for images of this shorter side, where left open."""
+        return self.model_copy(update={"corruption": self.corruption.fitted(side)})

@@ -14,10 +14,12 @@ from clearsight.data.contract.estimator import BEHIND
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import content_key, kind_of
+from clearsight.data.corruptions.base import MINIMUM
 from clearsight.data.home import replace_file
 from clearsight.data.sides import refuse_test_images, refuse_training_images, side_of
 from clearsight.data.weights import Weights, save
 from clearsight.pipelines.config.fit import Fit
+from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
 from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
 from clearsight.pipelines.fitting.observing import Side, observe
 from clearsight.pipelines.runs.folder import write_json
@@ -28,6 +30,7 @@ from clearsight.pipelines.systems.labels import check_system
 
 if TYPE_CHECKING:
     from clearsight.data.contract.sample import Skipped
+    from clearsight.data.sources.base import Source
     from clearsight.pipelines.systems.system import System
 
 LEFT_OUT = "left_out.json"
@@ -46,6 +49,7 @@ class Fitted:
         figures: what the card says of the images that took no part.
         skipped: images that could not be used.
         passed_over: files beside the images that were not used.
+        warnings: what must be known of how the system behaves.
     """
 
     weights: Weights
@@ -55,6 +59,7 @@ class Fitted:
     figures: Mapping[str, Any]
     skipped: tuple[Skipped, ...]
     passed_over: tuple[Skipped, ...]
+    warnings: tuple[str, ...]
 
 
 def fit(
@@ -87,10 +92,11 @@ def fit(
         refuse_training_images(config.data, part.weights)
     key = content_key([config.identity(), graph.fingerprint(), library_versions(), device])
     folder = root / f"fit_{config.name}_{key[:10]}"
-    sides, intakes = {}, {}
+    sides: dict[str, Side] = {}
+    intakes: dict[str, Intake] = {}
     for name, judging in (("fit", False), ("judge", True)):
         source = side_of(config.data, config.judge, judging=judging)
-        intakes[name] = intake = _taken_in(source, system, config.estimator.fewest, name, on_progress)
+        intakes[name] = intake = _taken_in(config, source, system, name, on_progress)
         sides[name] = Side(
             folder=folder,
             name=name,
@@ -99,7 +105,8 @@ def fit(
             entries=intake.entries,
             digests=intake.digests,
             graph=graph,
-            conditions=config.expanded(),
+            # One table for all images, as in a run.
+            conditions=tuple(each.fitted(intakes["fit"].side) for each in config.expanded()),
             seed=config.seed,
             chunk=config.chunk,
             device=device,
@@ -111,6 +118,7 @@ def fit(
     write_json(folder / LEFT_OUT, {name: [asdict(each) for each in images] for name, images in told.items()})
     if text is not None:
         replace_file(folder / "config.yaml", text.encode())
+    warnings = behaviour_warnings({"fitted": system}, sides["fit"].source, sides["fit"].entries)
     for side in sides.values():
         observe(side, workers=workers, on_progress=on_progress)
     rng = Rng(config.seed).at("fit")
@@ -131,14 +139,16 @@ def fit(
         figures,
         skipped,
         passed_over,
+        warnings,
     )
 
 
-def _taken_in(source: Any, system: System, fewest: int, name: str, on_progress: Progress | None) -> Intake:
-    smallest = max([1, *(part.minimum for part in system.classifiers)])
+def _taken_in(config: Fit, source: Source, system: System, name: str, on_progress: Progress | None) -> Intake:
+    smallest = [part.minimum for part in system.classifiers] + [MINIMUM] * bool(config.conditions)
+    fewest = config.estimator.fewest
     intake = take_in(
         source,
-        minimum=smallest,
+        minimum=max([1, *smallest]),
         on_progress=lambda done, n: on_progress(f"read ({name})", done, n) if on_progress else None,
     )
     known = tuple(i for i, entry in enumerate(intake.entries) if entry.truth is not None)

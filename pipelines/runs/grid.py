@@ -70,11 +70,8 @@ class Grid:
 
     def fitted(self, side: float) -> Grid:
         """Return it with the severity constants settled for images of this shorter side, where left open."""
-        conditions = {
-            name: condition.model_copy(update={"corruption": condition.corruption.fitted(side)})
-            for name, condition in self.conditions.items()
-        }
-        return replace(self, conditions=conditions)
+        settled = {name: condition.fitted(side) for name, condition in self.conditions.items()}
+        return replace(self, conditions=settled)
 
     def cells(self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]) -> tuple[Cell, ...]:
         """Return the cells with their keys.

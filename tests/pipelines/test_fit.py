@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
 from PIL import Image
 
 from clearsight.data.contract.errors import ConfigError, DataError
@@ -31,6 +32,10 @@ from clearsight.pipelines.systems.graph import Node, chain, network_key, wire
 Make = Callable[..., Fit]
 TOY = {"kind": "python", "call": "toy:brightest", "arguments": {"gain": 300.0}, "classes": 3}
 COUNT = 90
+
+
+def probable() -> torch.nn.Module:
+    return torch.nn.Sequential(toy.brightest(60.0), torch.nn.Softmax(1))
 
 
 @pytest.fixture
@@ -303,3 +308,33 @@ def test_the_command(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[s
     folder = Path(shown.partition("weights: ")[2])
     assert (folder / "model.safetensors").is_file()
     assert (folder.parents[1] / "config.yaml").read_text() == path.read_text()
+
+
+def test_a_system_that_gives_probabilities_is_warned_of(make: Make, tmp_path: Path) -> None:
+    parts = {"classify": {"kind": "python", "call": "test_fit:probable", "classes": 3}}
+    done = fit(make(parts=parts), root=tmp_path, workers=1)
+    assert any("probabilities" in warning for warning in done.warnings)
+
+
+def test_conditions_are_drawn_for_each_image_with_one_table(make: Make, tmp_path: Path) -> None:
+    each = {"kind": "gaussian_noise", "each": {"severity": [1, 5]}}
+    config = make(conditions={"clean": {"kind": "identity"}, "noise": each})
+    seen: dict[str, list[Any]] = {}
+
+    class Spy(observing.Side):
+        def corrupted(self, sample: Any) -> Any:
+            out = super().corrupted(sample)
+            seen.setdefault(sample.id, []).append(float(np.abs(out.astype(int) - sample.image).mean()))
+            return out
+
+    noisy = fit(config, root=tmp_path / "a", workers=1)
+    plain = fit(make(), root=tmp_path / "b", workers=1)
+    assert noisy.values["temperature"] != plain.values["temperature"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clearsight.pipelines.fitting.fit.Side", Spy)
+        again = fit(config, root=tmp_path / "c", workers=1)
+    assert again.values == noisy.values
+    changes = [change for (change,) in seen.values()]
+    assert len(changes) == COUNT
+    assert COUNT // 6 < sum(change == 0 for change in changes) < COUNT // 2
+    assert {condition.corruption.table for condition in config.expanded()[1:]} == {"by_size"}
