@@ -61,7 +61,7 @@ class Classifier(Part[ClassifierSpec]):
             x = x.expand(-1, 3, -1, -1)
         x = (self.spec.prepared(x) - self.mean) / self.std
         out = self._called(x) if self.spec.foreign else self.network(x)
-        return self.spec.as_logits(self._checked(out, len(x)))
+        return self.spec.as_logits(self._checked(out, x.shape[0]))
 
     def _called(self, x: Tensor) -> object:
         """Call a user's network; its own errors become one line that names the part.
@@ -85,8 +85,8 @@ class Classifier(Part[ClassifierSpec]):
     def _checked(self, out: object, images: int) -> Tensor:
         # Networks that users bring (code, ONNX files) are first seen at work here.
         if isinstance(out, Tensor) and out.ndim == 2 and out.shape[1] == self.classes:
-            # Sizes of an export are symbols, which no comparison may pin down.
-            whole = torch.compiler.is_compiling() or len(out) == images
+            # Sizes of an export are symbols, which neither a comparison nor len() may pin down.
+            whole = torch.compiler.is_compiling() or out.shape[0] == images
             if whole and not out.is_complex() and out.dtype != torch.bool:
                 return out
         given = f"{tuple(out.shape)} of {out.dtype}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
