@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.config.evaluate import Evaluate
 
 CHECKED = (
-    *("config", "runs", "metrics", "utility", "checks", "analysis", "report"),
+    *("config", "runs", "systems", "metrics", "utility", "checks", "analysis", "report"),
     *("evaluation", "fitting", "tuning", "audit", "advice", "restoring"),
 )
 """Sub-packages of pipelines whose annotations are checked: all but training, whose tests hand in stand-ins, and
