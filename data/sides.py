@@ -35,7 +35,7 @@ def side_of(data: Source, judge: HoldOut, *, judging: bool, take: int | None = N
     )
 
 
-def refuse_test_images(data: Source, weights: str | None) -> None:
+def refuse_test_images(data: Source, weights: str) -> None:
     """Refuse images that the card of weights names as its test part.
 
     Raises:
@@ -44,7 +44,7 @@ def refuse_test_images(data: Source, weights: str | None) -> None:
     _refuse_shared(data, weights, "test", "a test that chose anything is none")
 
 
-def refuse_training_images(data: Source, weights: str | None) -> None:
+def refuse_training_images(data: Source, weights: str) -> None:
     """Refuse images that weights were trained on, as their card says; their validation part is none of them.
 
     Raises:
@@ -53,9 +53,7 @@ def refuse_training_images(data: Source, weights: str | None) -> None:
     _refuse_shared(data, weights, "training", "a network is surer of images that it was trained on")
 
 
-def _refuse_shared(data: Source, weights: str | None, part: Literal["test", "training"], why: str) -> None:
-    if weights is None:
-        return
+def _refuse_shared(data: Source, weights: str, part: Literal["test", "training"], why: str) -> None:
     recipe = find(weights).card.get("recipe", {})
     told = recipe.get("test" if part == "test" else "data")
     if not told or not _from_one_place(data, told):

@@ -87,9 +87,9 @@ def fit(
     config.ready()
     graph, device = config.graph(), choose_device(device)
     system = graph.build()
-    for part in graph.classifiers:
-        refuse_test_images(config.data, part.weights)
-        refuse_training_images(config.data, part.weights)
+    for weights in [name for part in graph.classifiers for name in part.weights_inside()]:
+        refuse_test_images(config.data, weights)
+        refuse_training_images(config.data, weights)
     key = content_key([config.identity(), graph.fingerprint(), library_versions(), device])
     folder = root / f"fit_{config.name}_{key[:10]}"
     sides: dict[str, Side] = {}
@@ -125,14 +125,14 @@ def fit(
     fitted = config.estimator.fit(sides["fit"].rows(), rng.at("fit"))
     figures = config.estimator.figures(sides["judge"].rows(), fitted, rng.at("figures"))
     card = _card(config, sides, intakes, figures, device)
-    weights = save(
+    saved = save(
         Path(config.publish.folder or folder / "weights" / (config.publish.id or config.name)),
         fitted,
         card,
         half=False,
     )
     return Fitted(
-        weights,
+        saved,
         folder,
         {name: value.item() for name, value in fitted.items() if value.numel() == 1},
         len(sides["fit"].entries),

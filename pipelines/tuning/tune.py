@@ -91,7 +91,8 @@ def tune(
     from clearsight.pipelines.report.tune_page import write_tuned
 
     space = candidates(config)
-    refuse_test_images(config.data, config.classifier.weights)
+    for weights in config.classifier.weights_inside():
+        refuse_test_images(config.data, weights)
     folder = root / f"tune_{config.name}_{config.key()[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     if text is not None:

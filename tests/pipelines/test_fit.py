@@ -266,7 +266,9 @@ def test_too_few_and_unlabelled_images_are_refused(make: Make, tmp_path: Path) -
 
 
 def test_images_that_a_card_names_are_refused(tmp_path: Path) -> None:
-    def config(split: str) -> Fit:
+    net = {"kind": "small_convnet", "weights": "signs-standard-v1"}
+
+    def config(split: str, classify: dict[str, Any] = net) -> Fit:
         return Fit.model_validate(
             {
                 "task": "fit",
@@ -277,7 +279,7 @@ def test_images_that_a_card_names_are_refused(tmp_path: Path) -> None:
                     "count": 4000 if split == "train" else 1000,
                     "pixels": 64,
                 },
-                "parts": {"classify": {"kind": "small_convnet", "weights": "signs-standard-v1"}},
+                "parts": {"classify": classify},
                 "system": ["classify"],
                 "estimator": {"kind": "temperature"},
             }
@@ -289,6 +291,9 @@ def test_images_that_a_card_names_are_refused(tmp_path: Path) -> None:
         fit(config("train"), root=tmp_path, workers=1)
     with pytest.raises(ConfigError, match=r"\d+ of these images are the test part of 'signs-standard-v1'"):
         fit(config("test"), root=tmp_path, workers=1)
+    inside = {"kind": "adapted", "classifier": net}
+    with pytest.raises(ConfigError, match="are the training part of 'signs-standard-v1'"):
+        fit(config("train", inside), root=tmp_path, workers=1)
 
 
 def test_the_command(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
