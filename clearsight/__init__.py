@@ -1,6 +1,6 @@
-"""Restoration in front of classifiers, measured by whether the classifier behind it is right.
+"""Image restoration in front of classifiers, measured by the accuracy of the classifier behind it.
 
-Everything that scripts and notebooks need, imported when it is first used: ``import clearsight`` itself
+Everything that scripts and notebooks need, imported on first use: ``import clearsight`` itself
 loads neither torch nor OpenCV nor numpy. Parts, corruptions, attacks and sources come from their own modules
 (``from clearsight.restore.classical.median import Median``); `list_kinds` lists them.
 """
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# In a checkout the rooms lie beside this folder, in an installed package inside it.
+# In a checkout the sub-packages lie beside this folder, in an installed package inside it.
 _checkout = _Path(__file__).resolve().parent.parent
 if (_checkout / "pyproject.toml").is_file() and (_checkout / "pipelines").is_dir():
     __path__.append(str(_checkout))
 
-# `restore_images` and not `restore`: that is the sub-package with the restorers.
+# Not `restore`: that is the sub-package with the restorers.
 _HOME = {
     "Session": "clearsight.pipelines.inference.session",
     "advise": "clearsight.pipelines.advice.api",
@@ -69,7 +69,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
+    """Import a public name on first use (PEP 562)."""
     if name == "__version__":
         from clearsight.pipelines.runs.versions import clearsight_version
 

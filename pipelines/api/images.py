@@ -51,6 +51,7 @@ def restore_images(
         ConfigError: unknown steps, or an ``out`` that holds something else.
         DataError: there are no images.
         WeightsError: weights that are missing or damaged.
+        RunError: a result cannot be written.
     """
     from clearsight.pipelines.restoring.chain import read_chain
     from clearsight.pipelines.restoring.job import restore_files
@@ -94,14 +95,14 @@ def corrupt(
         out: folder for the benchmark: new, empty, or one that an equal call has begun.
         kinds: kinds of corruption or names of sets.
         severities: which of 1 to 5.
-        layout: ``imagenet_c`` (files) or ``cifar_c`` (arrays, all five severities).
+        layout: ``imagenet_c`` (image files) or ``cifar_c`` (NumPy arrays; needs all five severities).
         table: severity constants of ImageNet-C (224 px), CIFAR-C (32 px) or Tiny-ImageNet-C (64 px);
             ``by_size``: CIFAR-C's in its layout, else those chosen for images of the nearest size.
-        size: resize the short side to so many pixels and cut the centre square; only where ``images`` is a
-            path.
+        size: resize the short side to this many pixels and crop the centre square; only where ``images`` is
+            a path.
         image_format: ``png`` or ``jpeg``.
         seed: root of the random streams.
-        workers: processes, 0 for one a core. More than one needs the usual ``if __name__ == "__main__":``
+        workers: processes; 0: one per core. More than one needs the usual ``if __name__ == "__main__":``
             guard in a script.
         on_progress: called with the number of images done and the total.
 

@@ -16,8 +16,8 @@ def list_kinds(group: str | None = None) -> dict[str, str] | dict[str, dict[str,
     """Return kind -> purpose of one group, or group -> such a mapping; plug-in packages are included.
 
     Args:
-        group: ``sources``, ``corruptions``, ``restorers``, ``classifiers``, ``fusions``, ``attacks``,
-            ``certificates``, ``methods`` or ``metrics``; None: all of them.
+        group: ``sources``, ``corruptions``, ``restorers``, ``classifiers``, ``calibrators``, ``senses``,
+            ``fusions``, ``gates``, ``attacks``, ``certificates``, ``methods`` or ``metrics``; None: all.
 
     Raises:
         ConfigError: there is no such group.

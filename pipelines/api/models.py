@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def load(name: str, **fields: Any) -> Part[Any]:
-    """Return a restorer, classifier or fusion as a torch module in eval mode.
+    """Return a restorer, classifier or other part as a torch module in eval mode.
 
     A restorer maps images (n, c, h, w) in [0, 1] to restored images, a classifier maps them to logits
     (n, classes); normalisation is part of the module.
@@ -65,7 +65,7 @@ def train(
     folder: str | PathLike[str] | None = None,
     on_progress: Callable[[StepReport], None] | None = None,
 ) -> Trained:
-    """Train a classifier or a restorer and write its weights with their card; an interrupted run continues.
+    """Train a network and write its weights with their card; an interrupted run continues.
 
     Args:
         config: a `TrainConfig`, the same as a mapping, the path of a YAML file, or the name of a shipped
@@ -127,7 +127,7 @@ def export(
 
     Raises:
         ConfigError: a part that cannot be exported, or options that do not fit the system.
-        RunError: the file differs from the system. Nothing is written in either case.
+        RunError: the file differs from the system, or a variant breaks down. Neither error leaves a file.
     """
     from clearsight.pipelines.export.export import Options
     from clearsight.pipelines.export.export import export as write

@@ -1,4 +1,4 @@
-"""`check`: what ``clearsight check`` does before it counts, as a function."""
+"""`check`: what ``clearsight check`` does before it counts cells, as a function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clearsight.pipelines.config.trust import refuse_foreign_code
 
 
 def check(config: str | PathLike[str], *, untrusted: bool = False) -> Task:
-    """Return a config that is correct and whose files, weights and packages are there.
+    """Return a config after checking it and that its files, weights and packages are there.
 
     Args:
         config: a YAML file, or the name of a shipped recipe.

@@ -71,7 +71,7 @@ def check(
     config: Config,
     measure: Annotated[bool, typer.Option("--measure", help="Time one chunk of each system too.")] = False,
     untrusted: Annotated[
-        bool, typer.Option("--untrusted", help="Refuse a config that would execute code of others.")
+        bool, typer.Option("--untrusted", help="Refuse a config that would execute foreign code.")
     ] = False,
 ) -> None:
     """Check a config and say how many cells it has and what they cost, before anything runs."""
@@ -85,17 +85,17 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run before the change.")],
     second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the run after it.")],
     pair: Annotated[
-        list[str] | None, typer.Option(help="before=after: systems of other names, again and again.")
+        list[str] | None, typer.Option(help="before=after: systems that were renamed; may be repeated.")
     ] = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
             "--fail-if",
-            help='What must not happen, again and again: "accuracy < -1.0", or "accuracy < -1.0 clearly".',
+            help='What must not happen: "accuracy < -1.0", or "accuracy < -1.0 clearly"; may be repeated.',
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--every-condition", help="Show and judge single conditions too.")
+        bool, typer.Option("--every-condition", help="Show and judge every single condition too.")
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page too.")] = None,
 ) -> None:
@@ -110,7 +110,7 @@ def compare(
 def audit(
     config: Config,
     system: Annotated[
-        list[str] | None, typer.Option(help="A system to audit, again and again; all where left out.")
+        list[str] | None, typer.Option(help="A system to audit; may be repeated. Default: all.")
     ] = None,
     take: Annotated[int, typer.Option(min=1, help="Images at most.")] = 64,
     eps: Annotated[str, typer.Option(help="Radius of the attacks, for pixels in [0, 1].")] = "8/255",
@@ -156,7 +156,7 @@ def show(kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped 
 
 @app.command()
 def schema(
-    task: Annotated[str | None, typer.Argument(help="evaluate or train; all where left out.")] = None,
+    task: Annotated[str | None, typer.Argument(help="A task, such as train; default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write <task>.json into.")] = None,
 ) -> None:
     """Print (or write) the JSON schema of the configs, for editors."""
@@ -189,7 +189,7 @@ def corrupt(
     source: Annotated[str, typer.Argument(metavar="IN", help="Folder of images, or a parquet file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the benchmark into.")],
     kinds: Annotated[
-        str, typer.Option("--set", help="A set, or kinds with commas between.")
+        str, typer.Option("--set", help="A set, or kinds separated by commas.")
     ] = "imagenet_c_15",
     severity: Annotated[str, typer.Option(help="3, or 1-5, or 1,3,5.")] = "1-5",
     layout: Annotated[str, typer.Option(help="imagenet_c or cifar_c.")] = "imagenet_c",
@@ -231,13 +231,13 @@ def restore(
     source: Annotated[str, typer.Argument(metavar="IN", help="Image, video, folder or glob.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File for one file, else folder.")],
     words: Annotated[
-        str, typer.Option("--with", help="Tasks (denoise, ...), weights or kinds with commas between.")
+        str, typer.Option("--with", help="Tasks (denoise, ...), weights or kinds, separated by commas.")
     ],
     sigma: Annotated[str | None, typer.Option(help="Noise level such as 25/255, or auto.")] = None,
     tile: Annotated[str, typer.Option(help="auto, none, or the side of tiles in pixels.")] = "auto",
     device: Device = "auto",
     fresh: Annotated[
-        bool, typer.Option("--fresh/--resume", help="Replace what is there, or go on with what is missing.")
+        bool, typer.Option("--fresh/--resume", help="Replace what is there, or restore what is missing.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -248,7 +248,7 @@ def restore(
 
 
 class _Stopped(BaseException):
-    """Ctrl-C or a polite kill. Not KeyboardInterrupt, which typer would turn into an exit of its own."""
+    """Ctrl-C or SIGTERM. Not KeyboardInterrupt, for which typer would exit by itself."""
 
 
 def _stop(number: int, frame: object) -> None:
@@ -256,7 +256,7 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _expanded(word: str) -> str:
-    """Return a word of the command line with its ``~`` replaced: shells leave it alone behind ``=``."""
+    """Return a word of the command line with its ``~`` expanded: shells do not expand it after ``=``."""
     option, is_option, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return f"{option}{is_option}{os.path.expanduser(value)}" if value.startswith("~") else word
 
@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"error: {shown_lines(str(error))}\n")
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     except OSError as error:
-        # A disk that fills up, a folder that is taken away: what no command could know before it began.
+        # A disk that fills up, a folder that is deleted: what no command could know before it began.
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"error: {shown(where)}{error.strerror or shown(str(error))}\n")
         raise SystemExit(1) from None
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from clearsight.data.onnx_run import stuck
 
             if stuck():
-                # An operator that does not end: the interpreter would tear down what it works on.
+                # An operator is still running: a normal exit would tear down memory that it uses.
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(130)

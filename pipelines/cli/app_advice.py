@@ -25,7 +25,7 @@ def sense(
     images: Images,
     csv: Annotated[Path | None, typer.Option(help="File for the results, one row an image.")] = None,
     weights: Sense = SENSE,
-    take: Annotated[int | None, typer.Option(min=1, help="Images at most; all where left out.")] = None,
+    take: Annotated[int | None, typer.Option(min=1, help="Images at most; default: all.")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -43,7 +43,7 @@ def advise(
     ],
     restorers: Annotated[
         list[str] | None,
-        typer.Option(help="A chain to try, such as denoise,deblur; again and again. Else those that fit."),
+        typer.Option(help="A chain to try (denoise,deblur); may be repeated. Default: those that fit."),
     ] = None,
     weights: Sense = SENSE,
     take: Take = 300,

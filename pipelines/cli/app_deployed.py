@@ -1,4 +1,4 @@
-"""Commands that write deployed files and use them. None of those that use them needs torch."""
+"""Commands that write deployed files and use them. Only ``export`` needs torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ deployed_app = typer.Typer()
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that 'clearsight export' wrote.")]
 Provider = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Default: one a core.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Default: one per core.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
 
 
@@ -20,13 +20,13 @@ def export(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or a shipped recipe's name.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and manifest.json.")],
     system: Annotated[
-        list[str] | None, typer.Option(help="A system to export, again and again; all where left out.")
+        list[str] | None, typer.Option(help="A system to export; may be repeated. Default: all.")
     ] = None,
     variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
-    taps: Annotated[str, typer.Option(help="Nodes whose images become outputs too, with commas.")] = "",
+    taps: Annotated[str, typer.Option(help="Nodes whose images become outputs too: a,b.")] = "",
     uint8: Annotated[bool, typer.Option("--uint8", help="Take and give images as uint8 NHWC.")] = False,
-    opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; 20 where left out.")] = None,
-    measured: Annotated[int | None, typer.Option(min=1, help="Most images for fp16 and int8.")] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; default: 20.")] = None,
+    measured: Annotated[int | None, typer.Option(min=1, help="Most images to measure on.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
@@ -47,15 +47,13 @@ def infer(
     restored: Annotated[
         Path | None, typer.Option("--save-restored", metavar="DIR", help="Folder for the restored images.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes an image, the likeliest first.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Classes per image, the likeliest first.")] = 5,
     provider: Provider = "auto",
     threads: Threads = None,
-    batch: Annotated[
-        str, typer.Option(help="auto, or images of one size that are computed together.")
-    ] = "auto",
+    batch: Annotated[str, typer.Option(help="auto, or the most images of one size per call.")] = "auto",
     size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
     resume: Annotated[
-        bool | None, typer.Option("--resume/--fresh", help="Go on with the CSV file, or replace it.")
+        bool | None, typer.Option("--resume/--fresh", help="Continue the CSV file, or replace it.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -80,15 +78,15 @@ def infer(
 @deployed_app.command()
 def serve(
     model: Model,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every network.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    top: Annotated[int, typer.Option(min=1, help="Classes an image where a request names no number.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Classes per image where a request names no number.")] = 5,
     size: Annotated[int | None, typer.Option(min=1, help="Short side; the middle square is used.")] = None,
     provider: Provider = "auto",
     threads: Threads = None,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest body of a request.")] = 16,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 16,
-    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered 503.")] = 64,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest body of a request, in MiB.")] = 16,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image, in megapixels.")] = 16,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered with 503.")] = 64,
     quiet: Quiet = False,
 ) -> None:
     """Answer images over HTTP with labels and restored images (needs the extra 'serve')."""
@@ -101,9 +99,9 @@ def serve(
 @deployed_app.command()
 def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Exported files, side by side.")],
-    sizes: Annotated[str, typer.Option(help="Sides of the images, with commas.")] = "32,64,224,512",
-    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each file and size.")] = 3,
+    sizes: Annotated[str, typer.Option(help="Sides (64) or sizes (640x480), with commas.")] = "32,64,224,512",
+    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time to measure each file at each size.")] = 3,
     provider: Provider = "auto",
     threads: Threads = None,
     json: Annotated[Path | None, typer.Option(help="File for the figures and the machine.")] = None,

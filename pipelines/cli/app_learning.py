@@ -1,4 +1,4 @@
-"""Commands that learn from images: networks, chains of restorers, parts that are fitted."""
+"""Commands that learn from images: train networks, tune chains of restorers, fit parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train(
     ] = None,
     normal: Annotated[str | None, typer.Option(help="Folder of well-lit images, of other scenes.")] = None,
     init: Annotated[
-        str | None, typer.Option(help="Weights to start from; the network takes their form.")
+        str | None, typer.Option(help="Weights to start from; they decide the architecture.")
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=16, help="Resize --dark and --normal to this square first.")
@@ -33,7 +33,7 @@ def train(
         typer.Option("--set", help="A value in place of the recipe's: model.depth=18; may be repeated."),
     ] = None,
     queue: Annotated[
-        bool, typer.Option("--queue", help="CONFIG is a list of trainings, done one after the other.")
+        bool, typer.Option("--queue", help="CONFIG is a list of trainings, run one after another.")
     ] = False,
     out: Out = Path("runs"),
     quiet: Quiet = False,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STYLES = {"fine": "green", "suspect": "yellow", "unreliable": "red"}
 UNRELIABLE, BROKEN = 1, 2
-"""Exit codes beside 0, trustworthy."""
+"""Exit codes other than 0, which means trustworthy."""
 
 
 def command(
@@ -42,7 +42,7 @@ def command(
     device: str,
     quiet: bool,
 ) -> None:
-    """Audit a config's systems, print the verdict with its reasons, and leave with it as exit code."""
+    """Audit a config's systems, print the verdict with its reasons, and exit with its code."""
     try:
         writable_folder(out)
         path, verdict = _audit(config, systems, take, eps, norm, out, workers, device, quiet=quiet)
@@ -125,7 +125,7 @@ def _share(accuracy: Estimate) -> str:
 
 
 def _meaning(audit: AuditSummary) -> str:
-    """Return what the verdict means for somebody who wants to quote a figure."""
+    """Return what the verdict means for quoting a figure."""
     if audit.trustworthy:
         return (
             "trustworthy: no check speaks against the attacks; the worst case may be quoted, with its"

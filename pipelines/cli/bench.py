@@ -32,14 +32,14 @@ def command(
     threads: int | None,
     json: Path | None,
 ) -> None:
-    """Time files side by side and print a table; the first is what the others are compared with."""
+    """Time files side by side and print a table; the others are compared with the first."""
     check_provider(provider)
     from clearsight.pipelines.inference import bench
     from clearsight.pipelines.inference.session import Session
 
     shapes = bench.parse_sizes(sizes)
     target = None if json is None else results_file(json, models, "--json")
-    # The load is asked for before opening the files makes some itself.
+    # The load is read first: opening the files adds to it.
     machine = bench.here()
     named = zip(bench.labels(models), models, strict=True)
     sessions = {label: Session(path, provider, threads) for label, path in named}
@@ -69,7 +69,7 @@ def _refuse_useless(sessions: Mapping[str, Session], shapes: Sequence[tuple[int,
 
 
 def _open(machine: Machine, sessions: Mapping[str, Session], threads: int | None, provider: str) -> None:
-    """Say where and how is measured, and what may spoil it."""
+    """Print the machine, the settings and the files, and what may distort the figures."""
     cores = "core" if machine.cores == 1 else "cores"
     sets = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
     _say(f"{machine.processor}{sets}, {machine.cores} {cores}, {machine.system}")
@@ -120,7 +120,7 @@ def _print(rows: Sequence[Row]) -> None:
 
 
 def _told(session: Session) -> dict[str, object]:
-    """Return what a file is, for the figures."""
+    """Return what describes a file, for the JSON of the figures."""
     from clearsight.data.weights import digest
 
     deployed = session.deployed

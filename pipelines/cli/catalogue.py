@@ -1,4 +1,4 @@
-"""``clearsight list`` and ``clearsight show``: what there is, and what each thing takes. No torch here."""
+"""``clearsight list`` and ``clearsight show``: all kinds and weights, and their fields. No torch here."""
 
 from __future__ import annotations
 

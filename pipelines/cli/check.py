@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 CLASSES = 10
-"""Taken where a classifier does not say how many it has."""
+"""Number of classes assumed where a classifier does not state its own."""
 
 
 def command(path: Path, *, measure: bool, untrusted: bool = False) -> None:
-    """Check a config of any task and print its cost; of an untrusted one, that it executes no code."""
+    """Check a config of any task and print its cost; refuse an untrusted one that executes code."""
     from clearsight.pipelines.config.evaluate import Evaluate
 
     document, config = read_any(path)
@@ -92,7 +92,7 @@ def _print(
 
 
 def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
-    """Return the sizes of the images that were looked at, in words."""
+    """Return the sizes of the images that were read, in words."""
     if not sizes:
         return "no image could be read"
     low, high = (f"{height}x{width}" for height, width in (min(sizes), max(sizes)))
@@ -115,7 +115,7 @@ def _all_passes(config: Evaluate, grid: Grid, name: str, images: int) -> int:
 
 
 def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:
-    """Return forward and backward passes that an image costs at most; a backward takes the time of two."""
+    """Return the most passes per image; a backward pass counts as two, for it takes twice as long."""
     attack = config.attacks[name]
     if not is_attack(attack):
         return 1
@@ -124,12 +124,12 @@ def _passes(config: Evaluate, grid: Grid, name: str, system: str) -> int:
     classes = next((spec.classes for spec in known), None)
     forwards, backwards = attack.passes(classes or CLASSES)
     draws = attack.averaged if any(spec.stochastic for spec in victim.parts.values()) else 1
-    # The first look, the loss before and the judgement are three more.
+    # Three more: the first prediction, the loss before the attack and the final prediction.
     return 3 + draws * (forwards + 2 * backwards)
 
 
 def _seconds_per_image(config: Evaluate) -> dict[str, float]:
-    """Return system -> seconds an image, and ``""`` -> seconds to corrupt one image in every condition."""
+    """Return system -> seconds per image, and ``""`` -> seconds to corrupt an image for all conditions."""
     from tempfile import TemporaryDirectory
     from time import perf_counter
 

@@ -46,7 +46,7 @@ def command(
 
 
 def shown(comparison: Across, *, every: bool) -> list[Line]:
-    """Return the lines that are shown and that rules are asked of: groups and what stands in none, or all."""
+    """Return the lines that are shown and judged by rules: groups, clean and what has no group; or all."""
     if every:
         return comparison.lines
     grouped = {(line.system, line.attack, line.metric) for line in comparison.lines if not line.single}

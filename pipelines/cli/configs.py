@@ -24,7 +24,7 @@ def read_task(path: Path, task: type[T], changes: Iterable[str] = ()) -> tuple[D
     Args:
         path: a file; or the bare name of a shipped recipe, such as ``quickstart``.
         task: class of the config.
-        changes: values given on the command line, ``place=value`` each.
+        changes: values that replace those of the file, ``place=value`` each.
 
     Raises:
         ConfigError: it cannot be read, or is of another task; the message says which command runs it.

@@ -1,4 +1,4 @@
-"""What the commands share: the console and progress bars with time left."""
+"""What the commands share: the console, and progress bars with the remaining time."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Passed(Protocol):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console; outside a terminal it is wide enough not to fold tables.
+    """Return a console; outside a terminal it is at least 160 columns wide, so that tables are not folded.
 
-    Names of files, classes and parts come from elsewhere: no markup is read in them, and what would control
-    the terminal is shown as escapes.
+    Names of files, classes and parts are untrusted: markup in them is not interpreted, and control
+    characters are shown as escapes.
     """
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -56,7 +56,7 @@ def tell_passed_over(say: Callable[[str], object], passed_over: Sequence[Passed]
     Args:
         say: prints a line.
         passed_over: the files.
-        rest: where all of them are listed.
+        rest: file that lists all of them; empty for none.
     """
     for file in passed_over[:NAMED]:
         say(f"passed over {file.id}: {file.reason}")
@@ -65,7 +65,7 @@ def tell_passed_over(say: Callable[[str], object], passed_over: Sequence[Passed]
 
 
 class Bars:
-    """One bar a stage, with elapsed time and time left; silent without a rich progress behind it."""
+    """One bar per stage, with elapsed and remaining time; silent where ``bars`` is None."""
 
     def __init__(self, bars: Progress | None) -> None:
         """Draw on ``bars``, or on nothing."""
@@ -73,7 +73,7 @@ class Bars:
         self.known: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Say how far a stage is; ``total`` is None where nobody knows."""
+        """Update the bar of a stage; ``total`` is None where unknown."""
         if self.bars is None:
             return
         if stage not in self.known:

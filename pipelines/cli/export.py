@@ -28,10 +28,10 @@ class Wanted:
     Attributes:
         systems: names; all where empty.
         variant: fp32, fp16 or int8.
-        taps: nodes with commas between.
-        uint8: stored images in and out.
-        opset: of the ONNX operators, None: the best known.
-        measured: images that variants are measured on, None: as many as usual.
+        taps: nodes, separated by commas.
+        uint8: whether images go in and come out as uint8 NHWC.
+        opset: of the ONNX operators; None: the default.
+        measured: most images that fp16 and int8 are measured on; None: the default.
     """
 
     systems: Sequence[str] = ()
@@ -43,12 +43,12 @@ class Wanted:
 
 
 def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
-    """Export systems of a config and say what was found."""
+    """Export systems of a config and print how each file compares with its system."""
     if wanted.variant not in VARIANTS:
         raise ConfigError(f"unknown variant '{wanted.variant}'", hint=near_miss(wanted.variant, VARIANTS))
     _, config = read_evaluate(path)
     graphs = _chosen(config, wanted.systems)
-    # Everything that can be known beforehand is, so that no half of the systems is written.
+    # All systems are checked before the first is written.
     for name, graph in graphs.items():
         _ready(name, graph)
     from clearsight.pipelines.export.export import export
@@ -100,7 +100,7 @@ def _options(wanted: Wanted) -> Options:
 
 
 def told(manifest: Mapping[str, Any], variant: str) -> list[str]:
-    """Return what was found of a file, in lines."""
+    """Return the findings about a file, as lines."""
     found = manifest["verification"]
     taken = manifest["deployed"]["input"]
     sizes = "any size" if taken["height"] is None else f"{taken['height']}x{taken['width']} pixels"

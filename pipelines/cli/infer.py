@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.inference.session import Session
 
 MOST_NOTES = 3
-"""Remarks of one kind that are printed; the others are counted."""
+"""Most notes with the same text that are printed; further ones are counted."""
 
 
 def command(
@@ -79,7 +79,7 @@ def command(
 
 
 class _Said:
-    """Prints failures all, remarks up to a number of each kind."""
+    """Prints all failures, and notes up to `MOST_NOTES` with the same text."""
 
     def __init__(self, bars: Bars) -> None:
         self.bars, self.notes = bars, Counter[str]()
@@ -94,7 +94,7 @@ class _Said:
         self._line(f"{'failed' if failed else 'note'} {shown(name)}: {shown(text)}")
 
     def rest(self) -> None:
-        """Say how often remarks were left out."""
+        """Print how many notes were left out."""
         for text, count in self.notes.items():
             if count > MOST_NOTES:
                 # The bars are gone by now.
@@ -118,7 +118,7 @@ def _batch(text: str) -> int | None:
 
 
 def _top(session: Session, top: int, csv: Path | None, restored: Path | None) -> int:
-    """Return how many classes a row has, and refuse calls that would give nothing."""
+    """Return how many classes a row has, and refuse calls that would have no result."""
     deployed = session.deployed
     if restored is not None and deployed.output("image") is None:
         raise ConfigError("the file gives no images", where="--save-restored")
@@ -141,7 +141,7 @@ def _missing(target: Path | None) -> bool:
 
 
 def _closing(session: Session, provider: str, outcome: Outcome, held: int, seconds: float) -> None:
-    """Say what was done, how fast, and where."""
+    """Print what was done, how fast, and on which provider."""
     place = short_name(session.providers[0])
     missing = lack(provider, place)
     where = f"{place} ({missing})" if missing else place

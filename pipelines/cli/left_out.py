@@ -1,4 +1,4 @@
-"""What a run did not use and what it warns of: the same lines under every command that makes runs."""
+"""Files a run did not use, and its warnings: the same lines for every command that makes runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def tell_left_out(say: Callable[[str], object], runs: Iterable[RunFolder]) -> No
 
     Args:
         say: prints a line.
-        runs: finished ones, on images of one source.
+        runs: finished runs on images of one source.
     """
     summaries = [(run, parse_summary(read_summary(run))) for run in runs]
     skipped = {item: run for run, summary in summaries for item in summary.data.skipped}

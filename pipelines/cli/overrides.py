@@ -14,15 +14,15 @@ OPTION = "--set"
 
 
 def overridden(document: Document, changes: Iterable[str]) -> Document:
-    """Return a document with some of its values replaced; the one that came in stays as it is.
+    """Return a copy of a document with some of its values replaced.
 
     Args:
         document: a parsed config.
-        changes: ``place=value`` each: keys with dots between (an item of a list by its number), and YAML. A
-            place that is not in the file is added.
+        changes: ``place=value`` each: keys separated by dots (an item of a list by its index from 0), and a
+            YAML value. A key that is not in the file is added.
 
     Raises:
-        ConfigError: no ``=``, a value that is no YAML, or a place within something that is no mapping.
+        ConfigError: no ``=``, a value that is not YAML, an index beyond the list, or a place inside a scalar.
     """
     value = document.value
     for change in changes:
@@ -35,7 +35,7 @@ def overridden(document: Document, changes: Iterable[str]) -> Document:
 
 
 def _put(node: Any, steps: list[str], given: Any, change: str) -> Any:
-    """Return a copy of a node with the value at the end of these steps replaced."""
+    """Return a copy of a node with the value at the path ``steps`` replaced."""
     if not steps:
         return given
     step, rest = steps[0], steps[1:]

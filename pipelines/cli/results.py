@@ -1,4 +1,4 @@
-"""The one file that a command writes its results into, seen to before the work."""
+"""The one file that a command writes its results into, checked before the work."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from clearsight.data.home import expanded, locate, writable_file
 from clearsight.data.media.listing import known, protect
 
 TENSORS = frozenset({".parquet", ".onnx", ".safetensors"})
-"""Endings of other files that are read."""
+"""Endings of further files that commands read."""
 
 
 def results_file(path: Path, inputs: Iterable[str | Path], option: str) -> Path:
     """Return where results go: a file that can be written and overwrites nothing that the command reads.
 
     Args:
-        path: as it was given; ``~`` and environment variables are understood.
+        path: as it was given; ``~`` and environment variables are expanded.
         inputs: files that are read, and folders of images or weights; other words, such as the name of
             weights, are passed over.
-        option: that the path was given by.
+        option: name of the option that gave the path.
 
     Raises:
         ConfigError: it is an input, or an image or weights in one.

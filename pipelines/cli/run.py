@@ -42,8 +42,8 @@ def report_command(
     Args:
         path: the run folder.
         markdown: print Markdown tables instead.
-        into: write those into this document, between the comments of the run.
-        further: metrics that Markdown has tables of beside the accuracy.
+        into: write the tables into this document instead, between the comments of the run.
+        further: metrics, besides accuracy, that get a Markdown table.
 
     Raises:
         ConfigError: ``into`` or ``further`` without ``markdown``, or a metric that was not measured.
@@ -74,7 +74,7 @@ def report_command(
 
 
 def _unfinished(folder: RunFolder, *, markdown: bool, further: Sequence[str]) -> None:
-    """Say how far a run came, and show the figures of the cells that are measured."""
+    """Print how far a run got, and the figures of the cells that are measured."""
     from clearsight.pipelines.evaluation.unfinished import so_far
     from clearsight.pipelines.report.markdown import markdown as tables
     from clearsight.pipelines.report.page import write_report

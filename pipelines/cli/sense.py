@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(
     images: str, weights: str, *, csv: Path | None, take: int | None, device: str, quiet: bool
 ) -> None:
-    """Look at images, print what is wrong with the first ones and with all together, write the table."""
+    """Print what is wrong with the first images and with all together, and write the table."""
     from clearsight.pipelines.advice.api import sense_images
 
     table = None if csv is None else results_file(csv, (images, weights), "--csv")

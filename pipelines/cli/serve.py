@@ -33,7 +33,7 @@ def command(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Serve a deployed file until a signal comes.
+    """Serve a deployed file until a signal stops it.
 
     Raises:
         ConfigError: the extra is not installed, the address cannot be used, or the file cannot.
@@ -54,7 +54,7 @@ def command(
     from clearsight.pipelines.serving.middleware import LOCAL
     from clearsight.pipelines.serving.service import InferenceService
 
-    # Pixels are counted before anything is decoded.
+    # The server limits pixels itself before anything is decoded.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     service = InferenceService(Session(model, provider, threads), limits, size)
     try:
@@ -73,14 +73,14 @@ def command(
             sys.stderr.write("stopped\n")
     finally:
         if not service.close():
-            # The interpreter would wait for the thread of an operator that does not end.
+            # A normal exit would wait for the thread of an operator that is still running.
             sys.stderr.write("an image that is computed was given up\n")
             sys.stderr.flush()
             os._exit(1)
 
 
 def _place(session: Session, wanted: str) -> str:
-    """Say where it is computed."""
+    """Return the provider that computes, with a note if another was requested."""
     place = short_name(session.providers[0])
     missing = lack(wanted, place)
     return f"{place}, {missing}" if missing else place

@@ -1,4 +1,4 @@
-"""Commands of tasks that a package brings: their options, and the one call of `Task.perform`."""
+"""Commands of tasks from plug-in packages: their options, and the one call of `Task.perform`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core. Results do not depend on it.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core. Results do not depend on it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
 Out = Annotated[Path, typer.Option(help="Folder that holds the run folders.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew beside an equal run.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, beside an equal run.")]
 
 
 class Commands(TyperGroup):
     """The commands of `app`, then those of tasks that have none there: a new task is one file."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of this name; tasks are looked up only where no other has it."""
+        """Return the command of this name; tasks are searched only where no built-in command has it."""
         return super().get_command(ctx, cmd_name) or _command_of(cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:

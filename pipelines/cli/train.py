@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from clearsight.pipelines.training.loop import StepReport
 
 STEPS = 1000
-"""Marks on the progress bar, which shows the share of the budget, be it minutes or epochs."""
+"""Steps of the progress bar, which shows the share of the budget, in minutes or epochs."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """What a user puts in place of the recipe's.
+    """What a user sets instead of the recipe's values.
 
     Attributes:
         dark: folder (or file source) of dark images.
         normal: folder of well-lit images.
         init: weights to start from.
-        size: side of the square that both are resized and cut to.
-        changes: values of any other place, ``model.depth=18`` each.
+        size: side in pixels of the square that both are resized and cropped to.
+        changes: further values, each as in ``model.depth=18``.
     """
 
     dark: str | None = None
@@ -41,7 +41,7 @@ class Own:
 
 
 def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
-    """Train as a recipe says and print where the weights are and what they reach."""
+    """Train as a recipe says and print the scores and where the weights are."""
     from clearsight.pipelines.config.train import TrainConfig
 
     config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
@@ -78,10 +78,11 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
 
 
 def queued(path: Path, *, device: str, out: Path, quiet: bool) -> None:
-    """Do the trainings of a list one after the other and print what became of each.
+    """Run the trainings of a list one after another and print the outcome of each.
 
     Raises:
-        ConfigError: the list or one of its recipes cannot be used: before anything is trained.
+        ConfigError: the list or one of its recipes cannot be used; nothing was trained.
+        RunError: some trainings failed; the others were done.
     """
     from clearsight.pipelines.config.queue import Queue
     from clearsight.pipelines.config.train import TrainConfig
@@ -92,7 +93,7 @@ def queued(path: Path, *, device: str, out: Path, quiet: bool) -> None:
     configs = []
     for place, entry in enumerate(document.parse(Queue).trainings):
         recipe = Path(entry.recipe)
-        # A bare name is a shipped recipe's; other paths are meant from the folder of the list.
+        # A bare name is that of a shipped recipe; other paths are relative to the folder of the list.
         told = recipe if not recipe.suffix and recipe.parent == Path() else path.parent / recipe.expanduser()
         try:
             configs.append(read_task(told, TrainConfig, entry.set)[1].within(entry.minutes))

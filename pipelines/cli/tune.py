@@ -12,7 +12,7 @@ from clearsight.pipelines.cli.console import console, progress
 
 
 def command(config: Path, out: Path, *, workers: int, device: str, quiet: bool) -> None:
-    """Search the best chain of a config and print what the judgement found."""
+    """Search the best chain of a config and print how the candidates compare."""
     from rich.table import Table
 
     from clearsight.pipelines.config.tune import Tune

@@ -29,7 +29,7 @@ def headline(figure: Mapping[str, Any]) -> str:
     """Return the figures of one part of a card in words: accuracy, or what each condition measured."""
     if "accuracy" in figure:
         return _share(figure, "accuracy")
-    # A figure may hold others beside the conditions: robust accuracy, the best and the last weights.
+    # A figure may hold more than conditions: robust accuracy, the best and the last weights.
     figures = []
     for name, entry in figure.items():
         if isinstance(entry, dict) and "agreement" in entry:
@@ -74,7 +74,7 @@ def _load(folder: str, spec: dict[str, object]) -> None:
 
     try:
         part = BUILDABLE.parse(spec | {"weights": folder})
-        # Weights come from anywhere: to look at them must execute nothing that their card names.
+        # Weights may be untrusted: verifying them must not execute code that their card names.
         if found := foreign_code(part, installed=False):
             raise WeightsError(f"not loaded, for that executes code: {found[0]}", where=folder)
         part.build()

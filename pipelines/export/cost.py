@@ -1,4 +1,4 @@
-"""What smaller numbers cost: accuracy and PSNR of a converted file against its fp32 one, in pairs."""
+"""What a lower precision costs: accuracy and PSNR of a converted file, paired with its fp32 one."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ FP32 = "use --variant fp32"
 
 @dataclass
 class Cost:
-    """One condition: lists are one value an image, before and after the conversion.
+    """One condition: each list has one value per image, each pair is before and after the conversion.
 
     Attributes:
         right: 1 where the class is the label (or, without labels, that of the fp32 file).
+        same: 1 where both files predict the same class.
         psnr: image output -> dB against the clean image.
         between: image output -> dB of the converted file's image against the fp32 file's.
     """
@@ -49,11 +50,11 @@ def costs(before: Runner, after: Runner, form: Form, images: SampleImages) -> di
         before: the fp32 file.
         after: the converted one.
         form: of both.
-        images: those called ``measured`` are used, clean and corrupted.
+        images: its ``measured`` ones are used, clean and corrupted.
 
     Returns:
-        Plain data: ``images``, ``labels``, ``lost`` (mean accuracy over all conditions, before minus after;
-        agreement is lost where there are no labels), ``lost_db`` (the same of PSNR), and ``conditions``.
+        Plain data: ``images``, ``from``, ``labels``, ``lost`` (mean accuracy over all conditions, before
+        minus after; without labels, agreement), ``lost_db`` (likewise for PSNR) and ``conditions``.
     """
     by_condition: dict[str, Cost] = {"clean": Cost()}
     for name, clean, changed in _conditions(images, form):

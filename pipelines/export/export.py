@@ -1,4 +1,4 @@
-"""One system to one verified ONNX file: traced, converted, compared, and only then put into its place."""
+"""Exports a system to one verified ONNX file: traced, converted, compared, and only then put in place."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ OPSET = 20
 OPSETS = (18, 25)
 """First and last that are offered: dynamic padding and resizing need 18, onnxruntime 1.31 reads up to 26."""
 EXAMPLE = (2, 40, 44)
-"""Batch, height and width that the system is traced with: all different, none 1, or it would be baked in."""
+"""Batch, height and width of the traced example: all different and none 1, or they would become constants."""
 CALIBRATION, MEASURED = 96, 300
-"""Images of the config's source that int8 is calibrated on, and that variants are measured on."""
+"""Most images of the config's source that int8 is calibrated on, and that fp16 and int8 are measured on."""
 Say = Callable[[str], None]
 
 
@@ -43,7 +43,7 @@ class Exported:
 
     Attributes:
         path: of the ONNX file.
-        manifest: what ``manifest.json`` says of it.
+        manifest: its entry in ``manifest.json``.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Options:
     """How a system is exported.
 
     Attributes:
-        variant: numbers it computes in.
+        variant: precision that it computes in.
         taps: nodes whose images become outputs too.
         uint8: images go in and come out as uint8 NHWC.
         opset: of the ONNX operators.
@@ -89,10 +89,10 @@ def export(
         graph: the system.
         folder: where ``<name>.onnx`` (``<name>-fp16.onnx``, ``<name>-int8.onnx``) and ``manifest.json`` go.
         name: of the system.
-        source: labelled images of its kind, to verify, calibrate and measure on; left out, synthetic signs
-            are used for agreement, and int8 is refused.
+        source: labelled images of the intended kind, to verify, calibrate and measure on. Left out, synthetic
+            road signs are used, and int8 is refused.
         options: how; by default fp32 with free sizes.
-        say: told what is being done.
+        say: called with one line for each stage.
 
     Raises:
         ConfigError: a part cannot be exported, or the options do not fit the system; nothing was written.
@@ -157,10 +157,10 @@ def _check(graph: Graph, how: Options, source: Source | None, name: str) -> None
 def _faithful(
     system: System, made: Form, images: SampleImages, opset: int, where: str, tell: Say
 ) -> tuple[bytes, Form, Agreement]:
-    """Return a file that agrees with the system, of free sizes if it can be, else of the images' size.
+    """Return a file that agrees with the system, of dynamic size if possible, else of the images' size.
 
     Raises:
-        RunError: neither can be had.
+        RunError: neither works.
     """
     tell("tracing with free sizes")
     try:
@@ -193,7 +193,7 @@ def traced(system: System, made: Form, opset: int, where: str, *, lower: bool = 
         made: what the file takes and gives.
         opset: of the ONNX operators.
         where: what messages call the system.
-        lower: rewritten for onnxruntime; otherwise as torch exports it.
+        lower: whether to rewrite operators for onnxruntime; otherwise the file is as torch exports it.
 
     Raises:
         RunError: torch cannot trace or translate it.
@@ -203,7 +203,7 @@ def traced(system: System, made: Form, opset: int, where: str, *, lower: bool = 
     taken = made.input
     free = torch.export.Dim.DYNAMIC
     count, height, width = EXAMPLE
-    # A part's least size is a bound that a smaller example would break.
+    # The example must not be smaller than the least size that a part takes.
     height, width = (max(side, taken.minimum + i) for i, side in enumerate((height, width)))
     raised = (taken.batch or count, taken.height or height, taken.width or width)
     example = _example(taken.channels, raised, uint8=taken.dtype == "uint8")

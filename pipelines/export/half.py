@@ -1,4 +1,4 @@
-"""fp16 for the networks in an ONNX file; what is around them, such as index arithmetic, stays as it is."""
+"""fp16 for the networks in an ONNX file; everything around them, such as index arithmetic, stays as it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 NAMESPACE = "namespace"
-"""Metadata in which the exporter says which module a node comes from."""
+"""Key of the metadata in which the exporter notes the module that a node comes from."""
 MAKERS = frozenset({"Cast", "CastLike", "Constant", "ConstantOfShape", "Range", "If", "Loop", "Scan"})
-"""Operators whose result has a type of its own, or that hold graphs: they stay as they are."""
+"""Operators that set the type of their result, or that hold subgraphs: they stay as they are."""
 STAYING = {"Resize": (1, 2), "Upsample": (1,)}
-"""Inputs that must be float32 whatever the image is."""
+"""Operator -> positions of inputs that must stay float32 whatever the type of the image."""
 SUFFIX = "_half"
 
 
@@ -56,7 +56,7 @@ def half(model: bytes) -> bytes:
 
 
 def _used(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield what a node reads, the graphs inside it included."""
+    """Yield the names of the values that a node reads, including those of its subgraphs."""
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
@@ -83,7 +83,7 @@ class _Change:
         self.twins: set[str] = set()
 
     def casts_before(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Let a node read fp16, and return the casts that this takes."""
+        """Let a node read fp16, and return the casts that this needs."""
         casts = []
         for i, name in enumerate(node.input):
             if name not in self.floats or i in STAYING.get(node.op_type, ()):
@@ -102,7 +102,7 @@ class _Change:
         return casts
 
     def casts_after(self, node: onnx.NodeProto, wanted: set[str]) -> list[onnx.NodeProto]:
-        """Let a node write fp16, and return the casts back for what others read."""
+        """Let a node write fp16, and return the casts back to fp32 that ``wanted`` values need."""
         casts = []
         for i, name in enumerate(node.output):
             if name not in self.floats:

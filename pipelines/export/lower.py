@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 LEAST_WINDOW = 16
-"""Pixels of an average that is rewritten: onnxruntime adds them up one by one."""
+"""Least pixels in the window of an average that is rewritten: onnxruntime adds them up one by one."""
 MOST_CHANNELS = 7
-"""Of such an average: convolutions read up to 7 as they lie, and their work grows with the square."""
+"""Most channels of such an average: convolutions read up to 7 without repacking, and cost their square."""
 RANK = 1e-6
-"""Share of the largest singular value below which another is rounding."""
+"""Singular values below this share of the largest count as rounding errors."""
 ALIGNED = 4
-"""Fast convolutions read channels in groups of so many, or fewer than 8 of them."""
+"""Fast convolutions need a multiple of this many input channels, or fewer than 8."""
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
@@ -36,7 +36,7 @@ def _pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
     from onnxscript.onnx_opset import opset18 as op
 
     channels, side = int(x.shape[1]), int(downscale_factor)
-    # Few channels are read as they lie; the work of many would grow with their square.
+    # Few channels are read without repacking; the cost of many would grow with their square.
     groups = 1 if channels <= MOST_CHANNELS else channels
     weights = np.zeros((channels, side, side, channels // groups, side, side), np.float32)
     for c, i, j in np.ndindex(channels, side, side):
@@ -53,7 +53,7 @@ def lowered(proto: onnx.ModelProto) -> onnx.ModelProto:
     - So do large filters over one channel that are products of columns and rows.
     - A convolution over concatenated channels whose number does not suit the fast kernels becomes a sum of
       convolutions over the pieces.
-    - The last of the k least values comes from a selection in place of a sort.
+    - The largest of the k least values comes from a selection in place of a sort.
     """
     change = _Change(proto.graph)
     for rule in (_average, _factor, _split, _select):
@@ -86,7 +86,7 @@ class _Change:
         for node in self.graph.node:
             instead = rule(self, node)
             for new in instead or ():
-                # They belong to the part that the node belonged to.
+                # New nodes belong to the part of the node that they replace.
                 new.metadata_props.extend(node.metadata_props)
             rewritten += [node] if instead is None else instead
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in rewritten]
@@ -94,11 +94,11 @@ class _Change:
         self.graph.node.extend(nodes)
 
     def array(self, name: str) -> NDArray[Any] | None:
-        """Return a constant, None where it is none."""
+        """Return the value of a constant, None where the name is not that of one."""
         return numpy_helper.to_array(self.weights[name]) if name in self.weights else None
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
-        """Add a constant."""
+        """Add a constant to the graph and return its name."""
         made = numpy_helper.from_array(values, name)
         self.graph.initializer.append(made)
         self.weights[name] = made
@@ -112,7 +112,7 @@ class _Change:
         return int(shape[1].dim_value)
 
     def drop_unused(self) -> None:
-        """Remove what nobody reads any more."""
+        """Remove nodes and constants that nothing reads any more."""
         while True:
             used = {name for node in self.graph.node for name in node.input} | self.results
             kept = [node for node in self.graph.node if used & set(node.output)]
@@ -147,7 +147,7 @@ def _average(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | No
     x, out = node.input[0], node.output[0]
     if not any(attributes.get("pads", ())) or attributes.get("count_include_pad"):
         return _sums(change, x, out, channels, attributes, 1.0 / window[0], 1.0 / window[1])
-    # At the border fewer pixels are there: the same sums over ones count them.
+    # Windows at the border hold fewer pixels: the same sums over ones count them.
     single = change.constant(f"{out}_single", np.ones(2, np.int64))
     blank = helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [1.0])
     return [
@@ -180,7 +180,7 @@ def _sums(
 def _in_two(
     x: str, out: str, kernels: tuple[str, str], bias: Sequence[str], attributes: Mapping[str, Any]
 ) -> list[onnx.NodeProto]:
-    """Return convolutions by columns, then by rows, with strides and padding as of one over the window."""
+    """Return convolutions by columns, then by rows, with strides and padding as of one 2D convolution."""
     (high, wide), (down, across) = attributes["kernel_shape"], attributes.get("strides", [1, 1])
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     columns = {"kernel_shape": [high, 1], "strides": [down, 1], "pads": [top, 0, bottom, 0]}
@@ -216,7 +216,7 @@ def _split(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | None
 
 
 def _factor(change: _Change, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-    """Turn large filters over one channel into columns and rows where few columns span them (wavelets)."""
+    """Turn large filters over one channel into columns and rows where their rank is low (wavelets)."""
     kernel = change.array(node.input[1]) if node.op_type == "Conv" else None
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 1:
         return None

@@ -1,4 +1,4 @@
-"""What is written about a file: its own metadata, and ``manifest.json`` beside it."""
+"""What is written about an exported file: its metadata, and ``manifest.json`` beside it."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def _runtime() -> str:
 
 
 def labelled(model: bytes, deployed: Deployed) -> bytes:
-    """Return an ONNX file with its description in the metadata, and without the exporter's own.
+    """Return an ONNX file with its description in the metadata, and without the exporter's metadata.
 
-    That one quotes source files by their path on this machine, at every node.
+    The exporter's names source files by their path on this machine, at every node.
     """
     proto = onnx.load_from_string(model)
     for each in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):

@@ -1,4 +1,4 @@
-"""Files in smaller numbers: fp16, and int8 calibrated on images; with what that costs."""
+"""Files of lower precision: fp16, and int8 calibrated on images; with what that costs."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ QUANTISED = (
     "MaxPool",
     "BatchNormalization",
 )
-"""Operators that run in int8: the products, and what lies between them, so that nothing is converted back.
-onnxruntime has no ConvTranspose in int8: its weights would be converted back at every call."""
+"""Operators that run in int8: the products and what lies between them, so that nothing is dequantised there.
+onnxruntime has no ConvTranspose in int8: its weights would be dequantised at every call."""
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 NARROW = 8
-"""Channels read from which on a convolution is faster in int8 than in fp32."""
+"""Input channels from which on a convolution is faster in int8 than in fp32."""
 Method = Literal["minmax", "percentile"]
 METHODS: dict[Method, CalibrationMethod] = {
     "minmax": CalibrationMethod.MinMax,
@@ -71,12 +71,12 @@ class Converted:
 
 
 def convert(model: bytes, variant: Variant, form: Form, images: SampleImages, where: str) -> Converted:
-    """Return a file in smaller numbers, measured.
+    """Return a file of lower precision with what it costs.
 
     Args:
-        model: the verified fp32 file, which still says where its nodes come from.
+        model: the verified fp32 file, which still has the exporter's metadata.
         variant: fp16 or int8.
-        form: what it takes and gives; that stays as it is.
+        form: its inputs and outputs, which stay the same.
         images: to calibrate on and to measure with.
         where: what messages call the system.
 
@@ -106,7 +106,7 @@ def _refuse_lossy(cost: dict[str, Any], where: str) -> None:
 
 
 def _best_int8(model: bytes, before: Runner, form: Form, images: SampleImages) -> Converted:
-    """Return the better of both ways to choose ranges, judged on half of the calibration images."""
+    """Return the file of the better calibration method, judged on half of the calibration images."""
     learned, judged = images.calibration[::2], images.calibration[1::2]
     trial = replace(images, measured=judged)
     scores: dict[Method, dict[str, Any]] = {}
@@ -129,12 +129,12 @@ def _badness(cost: dict[str, Any]) -> tuple[float, float]:
     conditions = cost["conditions"].values()
     same = [row["same_class"]["share"] for row in conditions if "same_class" in row]
     apart = [value for row in conditions for key, value in row.items() if key.startswith("dB between")]
-    # Few images: whether classes stay what they were says more than which of them were right.
+    # With few images, agreement of the classes says more than accuracy.
     return -float(np.mean(same or [0.0])), -float(np.mean(apart or [0.0]))
 
 
 def last_steps(proto: onnx.ModelProto, inside: frozenset[str]) -> set[str]:
-    """Return the nodes from each network's last product on: their rounding would be the result's."""
+    """Return the nodes from each network's last product on: their rounding goes straight into the result."""
     readers: dict[str, list[str]] = {}
     for node in proto.graph.node:
         for name in node.input:
@@ -158,7 +158,7 @@ def last_steps(proto: onnx.ModelProto, inside: frozenset[str]) -> set[str]:
 
 
 def _narrow(proto: onnx.ModelProto) -> set[str]:
-    """Return the convolutions of so few channels that int8 takes longer than fp32: it has to gather them."""
+    """Return the convolutions with so few input channels that int8 is slower than fp32."""
     channels = {
         initializer.name: initializer.dims[1]
         for initializer in proto.graph.initializer
@@ -173,7 +173,7 @@ def _narrow(proto: onnx.ModelProto) -> set[str]:
 
 
 class _Feed(CalibrationDataReader):  # type: ignore[misc]
-    """Hands images to the calibration, one batch of one image after the other, clean and corrupted."""
+    """Gives the calibration one image at a time, clean and corrupted ones by turns."""
 
     def __init__(self, form: Form, samples: Sequence[Sample]) -> None:
         self._form = form
@@ -186,7 +186,7 @@ class _Feed(CalibrationDataReader):  # type: ignore[misc]
             height, width = sample.image.shape[:2]
             at = (taken.height or max(height, taken.minimum), taken.width or max(width, taken.minimum))
             (image,) = at_size([sample], *at)
-            # What is deployed sees corrupted images too, whose activations reach further.
+            # A deployed file gets corrupted images too, whose activations have a wider range.
             kind = i % (1 + len(CORRUPTIONS))
             image = corrupted(image, CORRUPTIONS[kind - 1]) if kind else image
             x = batch([image], taken.channels).numpy()
@@ -205,13 +205,13 @@ class _Feed(CalibrationDataReader):  # type: ignore[misc]
 
 
 def int8(model: bytes, form: Form, samples: Sequence[Sample], method: Method) -> bytes:
-    """Return a file whose networks compute in 8 bits: weights a channel, activations by calibration.
+    """Return a file whose networks compute in 8 bits: weights per channel, activations by calibration.
 
     Args:
         model: the fp32 file.
         form: what it takes.
-        samples: images to calibrate on; every other one of them is corrupted.
-        method: how ranges are chosen from what was seen.
+        samples: images to calibrate on; two of every three are corrupted.
+        method: how ranges are chosen from the activations.
     """
     proto = onnx.load_from_string(model)
     inside = networks(proto)
@@ -223,7 +223,7 @@ def int8(model: bytes, form: Form, samples: Sequence[Sample], method: Method) ->
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        # It prints its progress.
+        # onnxruntime prints its progress.
         with TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
             out = Path(scratch) / "int8.onnx"
             quantize_static(

@@ -26,7 +26,7 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.system import StandIn, System
 
 LOOK = 3
-"""Images that agreement is checked on, at every size: as many as the larger batch."""
+"""Number of images that agreement is checked on, at every size: as many as the largest batch."""
 CORRUPTIONS: tuple[Corruption, ...] = (
     GaussianNoise(severity=3, table="cifar_c"),
     DefocusBlur(severity=3, table="cifar_c"),
@@ -43,7 +43,7 @@ class SampleImages:
 
     Attributes:
         origin: where they come from, in words.
-        own: True where they are of the config's source, so that labels and brightness fit the system.
+        own: True where they come from the config's source, so that labels and brightness fit the system.
         look: checked for agreement, at many sizes.
         calibration: for the ranges of int8.
         measured: for accuracy and PSNR.
@@ -62,7 +62,7 @@ class SampleImages:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Return height and width where the images that were read all have the same."""
+        """Return height and width where all images have the same size, else None."""
         known = {sample.image.shape[:2] for sample in (*self.look, *self.calibration, *self.measured)}
         return known.pop() if len(known) == 1 else None
 
@@ -152,11 +152,11 @@ def at_size(samples: Sequence[Sample], height: int, width: int) -> tuple[Sample,
 
 
 def adversarial(system: System, x: Tensor) -> tuple[Tensor, str]:
-    """Return images that an attacker of the whole system moved, and how, in words.
+    """Return images perturbed by an attack on the whole system, and a description of the attack.
 
     Projected gradient ascent (Madry et al. 2018) on the cross-entropy of the system's own classes, or on the
     squared change of its image where it has no classifier. It does not stop at the first success: images
-    on the very boundary would test rounding, not the export.
+    on the decision boundary would test rounding, not the export.
 
     Args:
         system: the torch module.

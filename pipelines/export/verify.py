@@ -28,7 +28,7 @@ from clearsight.pipelines.export.wrap import Form
 from clearsight.pipelines.systems.system import System
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit, relative to the largest of its image (or 1)."""
+"""Largest difference of a logit, relative to the largest logit of its image, or to 1 where that is more."""
 PIXEL_TOLERANCE = 2.5e-4
 """Largest difference of a pixel, for values in [0, 1]: a sixteenth of a grey level. Networks that raise the
 contrast of pale images many times do the same to rounding errors of fp32 (`clarity-small-v2`: 1.1e-4)."""
@@ -39,7 +39,7 @@ LEVEL = 1.0 / 255.0
 
 
 class Runner:
-    """An ONNX file in onnxruntime, fed with what the torch module is fed with.
+    """An ONNX file in onnxruntime that takes the same input as the torch module.
 
     Attributes:
         taken: what the file takes.
@@ -83,16 +83,16 @@ def _line(error: Exception) -> str:
 
 @dataclass
 class Difference:
-    """What was found on one kind of images.
+    """What was found on one kind of image.
 
     Attributes:
-        images: compared.
+        images: how many were compared.
         logits: largest difference of a logit.
         relative: the same, relative to the largest logit of its image, or 1.
-        equal: images whose predicted class is the same.
-        pixels: output -> largest difference of a pixel in [0, 1], rounding to 8 bits taken off.
-        finite: no value of either was infinite or not a number.
-        how: how the images were made, where that is not plain.
+        equal: how many have the same predicted class.
+        pixels: output -> largest difference of a pixel in [0, 1], less the rounding of uint8 files.
+        finite: no value of either side was infinite or NaN.
+        how: how the images were made; empty for clean ones.
     """
 
     images: int = 0
@@ -113,7 +113,7 @@ class Difference:
             if values.shape != other.shape:
                 raise RunError(f"output '{output.name}' has shape {values.shape} in place of {other.shape}")
             if not (np.isfinite(values).all() and np.isfinite(other).all()):
-                # A distance to such a value would be none: nothing else of this output is compared.
+                # A distance to such a value means nothing: this output is not compared further.
                 self.finite = False
                 continue
             distance = np.abs(values - other)
@@ -160,7 +160,7 @@ def _finite(value: float) -> float | None:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison found, kind of images by kind of images."""
+    """What a comparison found, for each kind of image."""
 
     form: Form
     sizes: tuple[tuple[int, int], ...]
@@ -175,7 +175,7 @@ class Agreement:
 
     @property
     def finite(self) -> bool:
-        """Return True where no value was infinite or not a number."""
+        """Return True where no value was infinite or NaN."""
         return all(each.finite for each in self.kinds.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def compare(runner: Runner, system: System, form: Form, images: SampleImages) ->
     """Run a file and the torch system on the same images of all kinds, at all sizes and batches.
 
     Raises:
-        RunError: the file cannot be run on some size, or gives other shapes.
+        RunError: the file cannot be run on some size, or its outputs have other shapes.
     """
     taken = form.input
     sizes = _sizes(taken)
@@ -260,7 +260,7 @@ def _looked_at(
 
 
 def check(agreement: Agreement, where: str) -> None:
-    """Raise `RunError` where a file is not the system."""
+    """Raise `RunError` where a file does not agree with the system."""
     if not agreement.agrees:
         raise RunError(
             f"the exported file differs from the system: {agreement.complaint()} (at most {TOLERANCE:g} of "
@@ -271,7 +271,7 @@ def check(agreement: Agreement, where: str) -> None:
 
 
 def check_finite(agreement: Agreement, where: str, variant: str) -> None:
-    """Raise `RunError` where a converted file breaks down."""
+    """Raise `RunError` where a converted file gives values that are not finite."""
     if not agreement.finite:
         raise RunError(
             f"{variant} breaks it: {agreement.complaint()}; nothing was written",

@@ -23,9 +23,9 @@ from clearsight.restore.restorer import Restorer
 INPUT, LOGITS, RESTORED = "input", "logits", "image"
 """Names of the input and of the system's own output."""
 PROBE = 32
-"""Side of the image that restorers are asked about."""
+"""Side of the image that restorers are probed with."""
 SIDES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
-"""Sizes that a user's network is tried with: nothing says from which size on it works."""
+"""Sides that a user's network is tried with: nothing states the least that it takes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Form:
     """What goes into a file and what comes out.
 
     Attributes:
-        input: with free sizes.
+        input: of dynamic size unless height and width are set.
         outputs: the system's own first.
         nodes: the graph's node behind each output.
         classes: class names, empty where unknown or where nothing is classified.
@@ -47,11 +47,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Reach:
-    """What decides a node's pixels, in pixels of the system's input.
+    """The part of the input that a node's pixels depend on, in pixels of the system's input.
 
     Attributes:
         scale: size relative to the input's.
-        halo: pixels around that decide a pixel, None: all.
+        halo: distance up to which pixels affect an output pixel; None: the whole image does.
         grid: corners of tiles lie on its multiples.
     """
 
@@ -89,7 +89,7 @@ def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> For
         where: what messages call the system.
 
     Raises:
-        ConfigError: a tap that is no node, or gives no images; parts that take no common channels.
+        ConfigError: a tap that is no node or gives no images; parts with no common number of channels.
     """
     graph = system.graph
     last = graph.steps[-1].name
@@ -155,7 +155,7 @@ def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:
     if not isinstance(part, Restorer):
         return Reach(scale, halo, grid)
     facts = part.facts
-    # A part that sees an image already enlarged has its grid there.
+    # The grid of a part behind an enlargement is in enlarged pixels.
     grid = lcm(grid, facts.multiple_of // gcd(facts.multiple_of, scale))
     if halo is not None:
         own = _own_halo(part)
@@ -164,7 +164,7 @@ def _reach(system: System, step: Step, before: Sequence[Reach]) -> Reach:
 
 
 def _own_halo(part: Restorer) -> int | None:
-    """Return how far around a pixel a restorer looks; None where it finds something out of the whole."""
+    """Return how far around a pixel a restorer looks; None where it depends on the whole image."""
     facts, spec = part.facts, part.spec
     if facts.receptive_field is None:
         return None
@@ -210,15 +210,15 @@ def _least_taken(part: Classifier) -> int:
 
 
 class Deployable(nn.Module):
-    """A system as it is exported: images as stored in, all outputs of its form out."""
+    """A system as it is exported: takes images as its form says, gives all outputs of the form."""
 
     def __init__(self, system: System, made: Form, inside: list[str] | None = None) -> None:
-        """Keep the system and what is wanted of it.
+        """Keep the system and its form.
 
         Args:
             system: built.
             made: what goes in and comes out.
-            inside: holds the name of the part that is computing, and nothing else.
+            inside: holds the name of the part while it computes; empty otherwise.
         """
         super().__init__()
         self.system, self.form = system, made

@@ -1,4 +1,4 @@
-"""Times of calls that take turns, so that a slow moment hits all; and the machine they ran on. No torch."""
+"""Times calls in turns, so that a slow moment hits all of them; and describes the machine. No torch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from clearsight.pipelines.inference.session import Session, sizes
 WARM_UP = 3
 """Calls that are not counted: the first plan memory and fill caches."""
 LEAST, MOST = 9, 2000
-"""Calls of each that are counted."""
+"""Calls of each contestant that are counted, at least and at most."""
 RESAMPLES = 1000
 BUSY = 0.25
-"""Share of the cores that other work may take before the figures are doubted."""
+"""Share of the cores that other work may take before a warning is given."""
 CPU_INFO = Path("/proc/cpuinfo")
 SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
-"""Instructions that decide how fast products are; with one of the VNNI kind int8 gains most."""
+"""Instruction sets that decide the speed of matrix products; int8 gains most with VNNI."""
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "numpy")
 
 
@@ -40,10 +40,10 @@ class Machine:
     Attributes:
         processor: its name.
         instructions: those of `SETS` that it has.
-        cores: that this process may use.
+        cores: number of cores that this process may use.
         system: operating system and kind of machine.
         versions: library -> version.
-        load: programs that wanted a core in the last minute, on average, before the first call.
+        load: load average over the minute before the first call.
     """
 
     processor: str
@@ -63,15 +63,16 @@ class Machine:
 
 @dataclass(frozen=True)
 class Speed:
-    """Times of one contestant, in milliseconds a call.
+    """Times of one contestant, in milliseconds per call.
 
     Attributes:
         calls: how many were counted.
         p50: median.
         p95: 95th percentile.
         rate: images a second, over all calls.
-        ratio: median of the reference over this one's: above 1 is faster. None without a reference.
-        interval: of the ratio, 95 %, over resampled turns.
+        ratio: median of the reference over that of this contestant: above 1 is faster. None without a
+            reference.
+        interval: 95 % bootstrap interval of the ratio, over turns.
     """
 
     calls: int
@@ -88,9 +89,9 @@ class Row:
 
     Attributes:
         file: its label.
-        height: of the images.
+        height: of the images, in pixels.
         width: likewise.
-        batch: images a call.
+        batch: images per call.
         speed: what was measured.
         milliseconds: of every call, in order.
     """
@@ -120,7 +121,7 @@ def here() -> Machine:
 
 
 def _cpu_info() -> dict[str, str]:
-    """Return what Linux says of the first core."""
+    """Return what Linux reports about the first core."""
     if not CPU_INFO.is_file():
         return {}
     lines = CPU_INFO.read_text(errors="replace").split("\n\n")[0].splitlines()
@@ -145,16 +146,16 @@ def take_turns(
     pause: float = 0.0,
     clock: Callable[[], float] = perf_counter,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the milliseconds of every call: each contestant once a turn, in an order that is drawn for each.
+    """Return the milliseconds of every call: each contestant once per turn, in an order drawn for each turn.
 
     Args:
         calls: name -> what is timed.
-        seconds: turns go on until they took so long for each contestant, on average.
-        least: turns at least.
-        most: turns at most.
-        lead: calls before each counted one, so that it finds the caches as its own calls leave them.
-        pause: seconds of rest before these: threads of others that still wait for work go to sleep.
-        clock: seconds, from anywhere.
+        seconds: turns go on until counted calls took this long per contestant, on average.
+        least: minimum number of turns.
+        most: maximum number of turns.
+        lead: uncounted calls before each counted one, so that its own data is in the caches.
+        pause: seconds of rest before these, so that spinning threads of other contestants go to sleep.
+        clock: returns seconds since any fixed moment.
     """
     for call in calls.values():
         for _ in range(WARM_UP):
@@ -164,7 +165,7 @@ def take_turns(
     for turn in range(most):
         if turn >= least and spent >= seconds * len(calls):
             break
-        # Each comes behind each of the others now and then: it finds the caches and threads that they leave.
+        # Each runs after each of the others now and then, with the caches and threads that they leave behind.
         for place in Rng(0).at("turn", turn).numpy().permutation(len(names)):
             name = names[place]
             if pause:
@@ -182,13 +183,13 @@ def take_turns(
 def speed(
     times: NDArray[np.float64], batch: int, reference: NDArray[np.float64] | None = None, *, rng: Rng
 ) -> Speed:
-    """Return what times say.
+    """Return the statistics of measured times.
 
     Args:
         times: (n,) milliseconds of one contestant.
-        batch: images a call.
-        reference: (n,) those of the one that it is compared with, of the same turns.
-        rng: that turns are drawn from.
+        batch: images per call.
+        reference: (n,) milliseconds of the contestant that it is compared with, in the same turns.
+        rng: random stream that resamples turns.
     """
     p50, p95 = (float(value) for value in np.percentile(times, (50, 95)))
     rate = 1000.0 * batch * len(times) / float(times.sum())
@@ -220,7 +221,7 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def labels(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return a name for each file, all different: its own, with folders or a number where needed."""
+    """Return a unique label for each file: its name, with folders or a number where needed."""
     names = [path.name for path in paths]
     names = [str(path) if names.count(path.name) > 1 else path.name for path in paths]
     return tuple(
@@ -251,12 +252,12 @@ def measure(
         sessions: label -> file; the first is what others are compared with.
         height: of the images.
         width: of the images.
-        batch: images a call.
-        seconds: for each file.
-        note: told which file is left out, and why.
+        batch: images per call.
+        seconds: of counted calls, for each file.
+        note: called with a line about each file that is left out, and why.
 
     Returns:
-        Rows of the files that take this size; without a ratio where the first does not.
+        Rows of the files that take this size; without ratios where the first file does not.
     """
     calls: dict[str, Callable[[], object]] = {}
     for label, session in sessions.items():
@@ -283,7 +284,7 @@ def measure(
 
 def _call(session: Session, height: int, width: int, batch: int) -> Callable[[], object]:
     shape = (batch, height, width, session.deployed.input.channels)
-    # Noise: nothing in it lets a part take a short cut.
+    # Noise, so that no part can take a short cut.
     images = Rng(0).at("bench", *shape).numpy().integers(0, 256, shape).astype(np.uint8)
     return lambda: session.run(images, batch)
 

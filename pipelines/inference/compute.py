@@ -1,4 +1,4 @@
-"""Blocks of images through a session: equal sizes together, large ones in tiles, failures by themselves."""
+"""Puts blocks of images through a session: equal sizes in batches, large images in tiles."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DEEPEST = 65_535
 
 @dataclass
 class Computed:
-    """What came out for one image.
+    """Result for one image.
 
     Attributes:
         ranked: classes and probabilities, the likeliest first.
         image: the restored image (h, w, c), uint8 or uint16, of the first output that gives one.
-        error: why there is neither.
+        error: why the image has no result.
     """
 
     ranked: tuple[tuple[str, float], ...] = ()
@@ -36,15 +36,15 @@ class Computed:
 
 
 class Computer:
-    """Computes what of a session's outputs is asked for."""
+    """Computes those outputs of a session that are asked for."""
 
     def __init__(self, session: Session, *, top: int, batch: int | None, images: bool) -> None:
-        """Keep the wishes.
+        """Keep what is asked for.
 
         Args:
             session: the deployed file.
-            top: classes an image.
-            batch: most images a call; None: by their size.
+            top: classes per image.
+            batch: most images per call; None: by their size.
             images: whether restored images are asked for.
         """
         self.session, self.top, self.batch = session, top, batch
@@ -53,7 +53,7 @@ class Computer:
         self.seamless = False
 
     def __call__(self, block: Sequence[Arrived]) -> list[Computed]:
-        """Return what came out, in the order of the images."""
+        """Return the results in the order of the images."""
         groups: dict[tuple[object, ...], list[tuple[int, int]]] = defaultdict(list)
         for at, image in enumerate(block):
             for part, pixels in enumerate(image.inputs):
@@ -84,7 +84,7 @@ class Computer:
         except ClearsightError as error:
             if len(images) == 1:
                 return [Computed(error=error)]
-        # One image may spoil the others, or they do not fit into the memory together.
+        # One bad image fails the whole batch, or the batch does not fit into memory.
         return [computed for image in images for computed in self._batch([image])]
 
     def _outputs(self, images: list[NDArray[Any]]) -> list[Computed]:
@@ -122,7 +122,7 @@ class Computer:
             return Computed(error=error)
 
     def _merged(self, parts: list[Computed], arrived: Arrived) -> Computed:
-        """Put the channels of an image together again as they were."""
+        """Merge the results for the parts of an image, and give the result the channels of the original."""
         errors = [part.error for part in parts if part.error is not None]
         if errors:
             return Computed(error=errors[0])

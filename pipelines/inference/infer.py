@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK = 64
-"""Most images that are held, batched by their size, and written as rows together."""
+"""Most images of a block: they are held, batched by size and written as rows together."""
 BLOCK_PIXELS = 2**24
 """Most pixels of a block: 50 MB as bytes."""
 WRITTEN_BEHIND = 2
 """Blocks whose restored images may wait to be written."""
 Say: TypeAlias = Callable[[str, str, bool], None]
-"""Gets the name of an item, what is to be said of it, and whether it failed."""
+"""Called with the name of an item, a message about it, and whether it failed."""
 
 
 @dataclass
@@ -47,8 +47,7 @@ class Outcome:
 class Inference:
     """One call: threads, blocks and rows.
 
-    Rows come in the order of the items, and blocks are a function of the items alone: neither depends on
-    how long anything takes.
+    Rows come in the order of the items, and blocks depend on the items alone: timing affects neither.
     """
 
     def __init__(
@@ -64,11 +63,11 @@ class Inference:
 
         Args:
             computer: of the deployed file.
-            want: what is made of every image before.
+            want: how every image is prepared.
             sink: where rows go.
             targets: item's name -> file for its restored image; empty where none are wanted.
-            say: gets failures and remarks as they arise.
-            on_progress: called with a stage, how far it is, and its length or None.
+            say: called with failures and notes as they arise.
+            on_progress: called with a stage, the number done and the total (None where unknown).
         """
         self.computer, self.want, self.sink, self.targets = computer, want, sink, targets
         self.say, self.on_progress = say, on_progress
@@ -134,7 +133,7 @@ class Inference:
     def _read_ahead(
         self, items: Iterable[Item], pool: ThreadPoolExecutor
     ) -> Generator[tuple[Item, Future[Arrived] | None], None, None]:
-        """Yield items with what reads them. Where images are large, fewer are read ahead."""
+        """Yield items with the futures that read them; fewer are read ahead where images are large."""
         coming: deque[tuple[Item, Future[Arrived] | None]] = deque()
         try:
             for item in items:
@@ -255,7 +254,7 @@ def _row(image: Arrived, computed: Computed) -> Row:
 
 
 def _write(image: Arrived, pixels: NDArray[Any] | None, target: Path | None) -> tuple[str, ...]:
-    """Write a restored image, and return remarks."""
+    """Write a restored image where one is wanted, and return notes for the user."""
     if target is None or pixels is None:
         return image.notes
     data, notes = encode(restored(image.image, pixels), target)

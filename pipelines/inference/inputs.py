@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_PIXELS = 2**24
-"""That are computed as a whole: 64 channels take 4 GB a layer for 16.8 million pixels."""
+"""Most pixels of an image that is computed as a whole: 64 channels take 4 GB per layer for so many."""
 GIVE_SIZE = "give --size"
 SEVERAL = "only the first of its images is used"
 
 
 @dataclass(frozen=True)
 class Want:
-    """What is made of every image before it is computed.
+    """How every image is prepared for a deployed file.
 
     Attributes:
         deployed: the file that it is for.
-        keep: grey, 16 bits and transparency are kept for the restored image; else all becomes 8-bit RGB
-            over white, or grey where the file takes grey.
-        size: (height, width) that the short side is resized to and the middle is cut from; None: as it is.
+        keep: whether grey, 16 bits and transparency are kept for the restored image; else all becomes 8-bit
+            RGB over white, or grey where the file takes grey.
+        size: (height, width) of the centre crop after resizing the image to just cover it; None: as it is.
     """
 
     deployed: Deployed
@@ -52,7 +52,7 @@ class Arrived:
         name: of its item.
         inputs: one (h, w, c) array, uint8 or uint16, or three of one channel each where a colour image
             meets a file that takes grey.
-        image: what is written with the restored pixels.
+        image: the decoded image, whose metadata the restored one gets.
         width: of the upright image in the file.
         height: likewise.
         frame: number in a video, from 0.
@@ -69,10 +69,10 @@ class Arrived:
 
 
 def wanted(deployed: Deployed, size: int | None) -> Want:
-    """Return what becomes of images.
+    """Return how images are prepared.
 
-    Files of one size that classify get the middle of each image, its short side resized: what is usual.
-    Files of one size that only restore take images of that very size, unless a size is asked for.
+    Classifying files of fixed size get the centre crop of each resized image, as is usual. Files of fixed
+    size that only restore take images of exactly that size, unless a size is asked for.
 
     Raises:
         ConfigError: a size that the file does not take.
@@ -103,7 +103,7 @@ def read_bytes(data: bytes, where: str, name: str, want: Want) -> Arrived:
         data: the encoded bytes.
         where: what messages call the bytes.
         name: of its item.
-        want: what is made of it.
+        want: how it is prepared.
 
     Raises:
         DataError: empty, truncated, damaged, too large, unsupported, or of a size that is not taken.
@@ -174,5 +174,5 @@ def _inputs(pixels: NDArray[Any], want: Want) -> Iterator[NDArray[Any]]:
 
 
 def _fit(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize an image until it just covers a size, and cut the middle: as data sources do it."""
+    """Resize an image until it just covers a size, and crop the centre, as data sources do."""
     return middle(covering(pixels, height, width), height, width)

@@ -35,19 +35,19 @@ class Item:
 
 
 def find(source: str, leave_out: Path | None) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
-    """Return the images and videos that ``source`` means, in the order of their names, or of the list.
+    """Return images and videos that ``source`` means, ordered by name or as listed, and files passed over.
 
-    Beside them it returns the files that are passed over, with reasons. Folders are searched to the bottom.
-    Below folders and globs files are known by their ending, and hidden ones are not used; what is named by
-    itself is taken whatever it is called. What a list names twice is taken once.
+    Folders are searched recursively. Below folders and globs, files are recognised by their ending, and
+    hidden ones are not used; a file named by itself is used whatever its ending. Duplicates in a list are
+    used once.
 
     Args:
-        source: a file, a folder, a glob, or ``-`` for a list on standard input: one path a line, or divided
+        source: a file, a folder, a glob, or ``-`` for a list on standard input: one path a line, or separated
             by zero bytes.
-        leave_out: folder whose files are no input.
+        leave_out: folder whose files are not inputs.
 
     Raises:
-        ConfigError: no glob.
+        ConfigError: not a valid glob.
         DataError: nothing is there.
     """
     if source != LIST:
@@ -65,15 +65,15 @@ def _listed(data: bytes) -> tuple[Item, ...]:
 
 
 def targets(items: Iterable[Item], folder: Path) -> dict[str, Path]:
-    """Return where each item's restored image goes: always below ``folder``, each somewhere else.
+    """Return where each item's restored image goes: below ``folder``, all at different paths.
 
-    Names keep their folders, but for ``..`` and the root. Endings that are not written become .png (.jpg
-    where that suits); names that meet get a number.
+    Names keep their folders, except ``..`` and the root. Endings that cannot be written become .png (.jpg
+    where that suits); names that collide get a number.
 
     Raises:
         ConfigError: an input would be overwritten.
     """
-    # First those that keep their names, so that no other takes one of them.
+    # Items that keep their names come first, so that no other takes their place.
     wanted = {item.name: _inside(item) for item in items}
     taken: set[str] = set()
     placed: dict[str, Path] = {}

@@ -1,4 +1,4 @@
-"""Opens an ONNX file with onnxruntime on the provider that is wanted, or on the next best, without noise."""
+"""Opens an ONNX file with onnxruntime on the requested provider, or on the next best, without log noise."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ ORDER = {
     "cuda": (CUDA, CPU),
     "tensorrt": (TENSORRT, CUDA, CPU),
 }
-"""What is tried for each choice, the best first. TensorRT builds engines for minutes: never unasked."""
+"""Providers tried for each choice, in order. TensorRT takes minutes to build engines: only on request."""
 OPTIONS: dict[str, dict[str, str]] = {
-    # The default tries every algorithm again for each new size of images.
+    # The default benchmarks every algorithm again for each new image size.
     CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
     TENSORRT: {},
     CPU: {},
 }
 QUIET = 4
-"""Only what ends the process is logged; errors arrive as exceptions."""
+"""Only fatal errors are logged; others arrive as exceptions."""
 
 
 def check_provider(name: str) -> None:
-    """Refuse names of providers that nobody knows.
+    """Refuse unknown names of providers.
 
     Raises:
-        ConfigError: with the known ones.
+        ConfigError: the name is unknown; the hint lists the known ones.
     """
     if name not in ORDER:
         raise ConfigError(f"unknown provider '{name}'", where="--provider", hint=near_miss(name, ORDER))
@@ -63,12 +63,12 @@ def open_session(path: Path, provider: str, threads: int | None, *, spin: bool) 
     Args:
         path: the ONNX file.
         provider: a key of `ORDER`.
-        threads: that one operator may use; None: one for each core that this process may use.
-        spin: whether threads stay awake for a moment when they have nothing to do.
+        threads: most threads of one operator; None: one per core that this process may use.
+        spin: whether idle threads spin for a moment before they sleep.
 
     Raises:
         ConfigError: an unknown provider, less than one thread, or no such file.
-        WeightsError: no ONNX file, or a damaged one.
+        WeightsError: not an ONNX file, or a damaged one.
     """
     check_provider(provider)
     if threads is not None and threads < 1:
@@ -102,12 +102,12 @@ def _opened(path: Path, providers: list[str], threads: int | None, *, spin: bool
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = QUIET
-    # A plan of the memory is kept for every size of images that ever came: memory would grow with them.
+    # onnxruntime keeps a memory plan for every image size it has seen: memory would grow with each.
     options.enable_mem_pattern = False
-    # Spinning takes the cores from those that decode images: 62 s became 90 s for 120 sizes.
+    # Spinning takes cores from the threads that decode images: 62 s became 90 s for 120 sizes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     wanted = [(name, OPTIONS[name]) for name in providers]
-    # onnxruntime's own way back to the CPU prints to standard output.
+    # onnxruntime's own fallback to the CPU prints to standard output.
     return beside(lambda: ort.InferenceSession(str(path), options, providers=wanted, enable_fallback=0))
 
 

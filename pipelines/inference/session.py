@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 Images: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]]
-"""uint8 (n, h, w, c), float (n, c, h, w) in [0, 1], or a list of uint8 (h, w, c) of any sizes."""
+"""uint8 (n, h, w, c), float (n, c, h, w) in [0, 1], or a list of uint8 (h, w, c) or (h, w)."""
 TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
 PIXELS_A_CALL = {True: 2**18, False: 2**21}
-"""On the CPU, and elsewhere: 64 channels at full resolution are 64 MB a layer for 2^18 pixels."""
+"""On the CPU (True) and elsewhere: 64 channels at full resolution are 64 MB per layer for 2^18 pixels."""
 MOST_A_CALL = {True: 64, False: 256}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier says of n images.
+    """Predictions of a classifier for n images.
 
     Attributes:
         labels: int64 (n,), index of the likeliest class.
-        names: its name, one an image.
+        names: its name, one per image.
         probabilities: float32 (n, classes), rows sum to 1.
         logits: float32 (n, classes).
         classes: names of all classes, in order.
@@ -64,8 +64,8 @@ class Session:
 
     Attributes:
         path: the file.
-        deployed: what it says of itself.
-        providers: execution providers that onnxruntime really uses, the first wherever it can.
+        deployed: the description inside the file.
+        providers: execution providers in use, in onnxruntime's order of preference.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Session:
 
         Args:
             path: the ONNX file.
-            provider: ``auto`` (CUDA, else the CPU), ``cpu``, ``cuda`` or ``tensorrt``. What is not to
-                be had is passed over without an error: ``providers`` tells what is used.
-            threads: of one operator; None: one for each core that this process may use.
-            spin: whether threads that wait for work stay awake for a moment. Small images one by one then
-                take up to a third less time where nothing else wants the cores, and longer where decoding
+            provider: ``auto`` (CUDA, else the CPU), ``cpu``, ``cuda`` or ``tensorrt``. An
+                unavailable one is passed over without an error: see ``providers`` for those in use.
+            threads: most threads of one operator; None: one per core that this process may use.
+            spin: whether idle threads spin for a moment before they sleep. Single small images then take
+                up to a third less time where nothing else needs the cores, and longer where decoding
                 threads or another session do.
 
         Raises:
-            ConfigError: no such file, one without or with a damaged or newer description, one that gives
-                something else than its description says, or an unknown provider.
-            WeightsError: a damaged file, or none of ONNX.
-            RunError: it cannot compute images of the least size that it describes.
+            ConfigError: no such file, an unknown provider, fewer than one thread, or a description that is
+                missing, damaged, newer than this version or contradicts what the file gives.
+            WeightsError: a damaged file, or not an ONNX file.
+            RunError: it cannot compute images of the least size in its description.
         """
         self.path = expanded(path)
         session = open_session(self.path, provider, threads, spin=spin)
@@ -144,7 +144,7 @@ class Session:
         return dict(zip(names, values, strict=True))
 
     def stop(self) -> None:
-        """End what is computed, in whichever thread: it raises `RunError`, and so does every later call."""
+        """Stop running calls in all threads: they and all later calls raise `RunError`."""
         self._calls.stop()
 
     def classify(self, images: Images, batch: int | None = None) -> Predictions:
@@ -164,10 +164,10 @@ class Session:
         return self.predictions(logits)
 
     def predictions(self, logits: NDArray[np.float32]) -> Predictions:
-        """Return what logits (n, classes) mean.
+        """Return labels and probabilities for logits (n, classes).
 
         Raises:
-            DataError: they are not finite.
+            DataError: logits that are not finite.
         """
         refuse_non_finite(logits, "the logits are", where=str(self.path))
         deep = logits.astype(np.float64)
@@ -178,7 +178,7 @@ class Session:
         return Predictions(labels, tuple(classes[at] for at in labels), probabilities, logits, classes)
 
     def restore(self, images: Images, batch: int | None = None) -> NDArray[Any] | list[NDArray[Any]]:
-        """Return restored images in the form of those given: array or list, its type, its layout.
+        """Return restored images in the form of ``images``: array or list, dtype and layout.
 
         Raises:
             ConfigError: the file gives no images.
@@ -195,7 +195,7 @@ class Session:
         return [restored[at] for at in range(len(restored))]
 
     def as_given(self, output: NDArray[Any], images: Images) -> NDArray[Any]:
-        """Return images as the file gives them in layout and type of those that were given."""
+        """Return an image output of the file in the layout and dtype of the ``images`` behind it."""
         if not isinstance(images, np.ndarray) or images.dtype == np.uint8:
             planes = output.transpose(0, 3, 1, 2) if self.deployed.input.layout == "NHWC" else output
             return to_uint8(planes) if output.dtype != np.uint8 else planes.transpose(0, 2, 3, 1)
@@ -312,7 +312,7 @@ def _stacked(images: Sequence[NDArray[Any]], where: str) -> NDArray[Any]:
 
 
 def _by_size(images: Images) -> Iterator[tuple[NDArray[np.int64], Images]]:
-    """Yield places and images of one size each."""
+    """Yield groups of images of one size, each with the indices of its images."""
     if isinstance(images, np.ndarray) or not images:
         yield np.arange(len(images)), images
         return
@@ -324,7 +324,7 @@ def _by_size(images: Images) -> Iterator[tuple[NDArray[np.int64], Images]]:
 
 
 def _filled(planes: NDArray[Any], fixed: int | None) -> NDArray[Any]:
-    """Fill a last batch up with copies where the file takes one size of batches only."""
+    """Pad the last batch with copies of its last image where the file has a fixed batch size."""
     if fixed is None or len(planes) == fixed:
         return planes
     return np.concatenate([planes, np.repeat(planes[-1:], fixed - len(planes), axis=0)])

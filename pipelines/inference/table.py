@@ -1,4 +1,4 @@
-"""The results of images as rows: a CSV file that can be gone on with, or lines for readers."""
+"""The results of images as rows: a CSV file that can be continued, or lines of text."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from clearsight.data.contract.text import cell, from_cell, shown
 from clearsight.data.home import replace_file
 
 BYTES = "surrogateescape"
-"""Names of files that are not text keep their bytes."""
+"""File names that are not valid UTF-8 keep their bytes."""
 FRESH = "--fresh replaces it"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one image.
+    """Result for one image.
 
     Attributes:
         name: of its item.
@@ -44,7 +44,7 @@ class Sink(Protocol):
     """Where rows go."""
 
     held: frozenset[str]
-    """Names that an earlier call finished."""
+    """Names of items that an earlier call finished."""
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take the rows of a block."""
@@ -57,7 +57,7 @@ class Sink(Protocol):
 
 
 class Lines:
-    """One line an image, for readers."""
+    """One line of text per image."""
 
     held: frozenset[str] = frozenset()
 
@@ -82,13 +82,13 @@ class Lines:
 
 
 class Table:
-    """A CSV file. Beside it lies a record of where it may be cut off after a kill.
+    """A CSV file, with a record beside it of the lengths that it may be truncated to after a kill.
 
-    Names and classes that a spreadsheet would take for a formula have ``'`` before them.
+    Names and classes that a spreadsheet would read as a formula are prefixed with ``'``.
 
-    Each block of rows is written at once, then its end is recorded, with the checksum of all before it. Going
-    on cuts the file at the last end that was recorded, so that the rows are those of an undisturbed run, in
-    the same blocks; a file that is not what it was before that end is refused.
+    Each block of rows is written at once, then the length of the file is recorded with the checksum of its
+    content. Continuing truncates the file to the last recorded length, so that rows and blocks are those of
+    an undisturbed run; a file whose content up to there has changed is refused.
 
     Attributes:
         held: names that the file holds already.
@@ -99,12 +99,12 @@ class Table:
 
         Args:
             path: the CSV file.
-            key: of all that decides the rows; a file of another one is not gone on with.
-            top: classes an image, 0 where nothing is classified.
-            mode: ``new`` (refuses a file that is there), ``resume`` or ``fresh``.
+            key: of all that decides the rows; a file with another key is not continued.
+            top: classes per image, 0 where nothing is classified.
+            mode: ``new`` (refuses an existing file), ``resume`` or ``fresh``.
 
         Raises:
-            ConfigError: the file is there, was made otherwise, or was changed since.
+            ConfigError: the file exists, was made with another key, was changed, or cannot be written.
         """
         self.path, self.record = path, record_of(path)
         self.held: frozenset[str] = frozenset()
@@ -126,7 +126,7 @@ class Table:
             raise ConfigError("exists already", where=str(self.path), hint=f"--resume continues it, {FRESH}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         head = _text([self.head])
-        # The record first: a file without one could not be gone on with.
+        # The record first: a file without one could not be continued.
         self.sum = hashlib.sha256(head)
         replace_file(self.record, f"{self.key}\n{self._line(len(head))}".encode())
         replace_file(self.path, head)
@@ -154,10 +154,10 @@ class Table:
         return size
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Write the rows of a block at once, but for those that are held already.
+        """Write the rows of a block at once, except those that are held already.
 
         Raises:
-            RunError: the disk is full, for instance.
+            RunError: they cannot be written, for instance because the disk is full.
         """
         data = memoryview(_text([_values(row) for row in rows if row.name not in self.held]))
         try:
@@ -173,7 +173,7 @@ class Table:
             ) from None
 
     def mark(self) -> None:
-        """Record the end of the file as one that it may be cut off at."""
+        """Record the present length of the file as one that it may be truncated to."""
         end = self.file.tell()
         if end != self.marked:
             with self.record.open("ab", buffering=0) as record:
@@ -187,7 +187,7 @@ class Table:
         self.sum = self.marked_sum.copy()
 
     def _line(self, end: int) -> str:
-        """Return the record of an end that was reached."""
+        """Return the line of the record for a length of the file."""
         return f"{end} {self.sum.hexdigest()}\n"
 
     def close(self) -> None:
@@ -219,8 +219,8 @@ def _text(rows: Sequence[Sequence[object]]) -> bytes:
     lines = []
     for row in rows:
         with io.StringIO(newline="") as out:
-            # With this end of a line the writer quotes names that hold either of its characters. Readers take
-            # a bare carriage return for the end of a row, and what is behind it for a cell.
+            # With this line terminator the writer quotes names that hold either of its characters. Readers
+            # would end a row at a bare carriage return, and read what follows it as a cell.
             csv.writer(out, lineterminator="\r\n").writerow(row)
             lines.append(out.getvalue().removesuffix("\r\n") + "\n")
     return "".join(lines).encode("utf-8", BYTES)

@@ -1,4 +1,4 @@
-"""Large images through a file that gives images, in tiles that equal the whole."""
+"""Large images through a file that gives images, in tiles, with the result of the whole image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 WHOLE_PIXELS = 1024 * 1024
 """Images up to this size are computed as a whole: halos would only cost time."""
 SIDE = 512
-"""Of tiles: halos of 50 pixels add 40 % of work, and 64 channels take 100 MB a layer."""
+"""Side of tiles in pixels: halos of 50 add 40 % of work, and 64 channels take 100 MB per layer."""
 
 CORE = 16
 """Side of the middle that `seams` looks at."""
 TOLERANCE = 0.012
-"""Three of 255 levels: what half precision and int8 may move between two windows."""
+"""Three of 255 levels: by how much fp16 and int8 may differ between two windows."""
 
 
 def tiled(deployed: Deployed, height: int, width: int) -> bool:
@@ -40,10 +40,12 @@ def tiled(deployed: Deployed, height: int, width: int) -> bool:
 def seams(
     run: Callable[[NDArray[Any]], dict[str, NDArray[Any]]], deployed: Deployed, image: NDArray[Any]
 ) -> str:
-    """Return in which output a tile does not equal the whole, or nothing: the description may be wrong.
+    """Return the name of an output whose tiles depend on more than their halo, else ''.
+
+    The description of such a file is wrong.
 
     Args:
-        run: as of `in_tiles`.
+        run: as for `in_tiles`.
         deployed: of a file for which `tiled` is true.
         image: (h, w, c); its middle is computed twice, with the halo around it and with more than that.
     """
@@ -98,7 +100,7 @@ def in_tiles(
         run: takes a window (h, w, c), gives each output's image (h * scale, w * scale, c).
         deployed: of a file for which `tiled` is true.
         image: (h, w, c).
-        side: of the tiles that are kept of each window, in pixels of the input.
+        side: of the tile that is kept of each window, in pixels of the input.
     """
     step, halo = _grid(deployed)
     least = up(deployed.input.minimum, step)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST = 4096
-"""Of every length and number in a description: halo, grid, scale, batch, least size."""
+"""Largest value of any number in a description: halo, grid, scale, batch, least size."""
 MOST_PIXELS = 2**26
-"""Of the batch that a file of one size takes."""
+"""Most pixels of the batch that a file of fixed size takes."""
 
 
 def senseless(deployed: Deployed) -> str:
-    """Return which number of a description makes no sense, or nothing."""
+    """Return which number of a description makes no sense, else ''."""
     taken = deployed.input
     numbers = {"batch": taken.batch, "minimum": taken.minimum, "channels": taken.channels}
     for output in deployed.outputs:
@@ -39,14 +39,14 @@ def senseless(deployed: Deployed) -> str:
 
 
 def differs(deployed: Deployed, run: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]) -> str:
-    """Return in what the outputs differ from their description, or nothing.
+    """Return how the outputs differ from their description, else ''.
 
     Args:
         deployed: the description, for which `senseless` found nothing.
-        run: computes a batch as the file takes it, gives outputs by name.
+        run: computes a batch in the layout and dtype of the file, returns outputs by name.
     """
     taken = deployed.input
-    # The least size that is promised, and no square, so that height and width cannot be mistaken.
+    # The least size, and not a square, so that height and width cannot be confused.
     count = taken.batch or 2
     height, width = taken.height or taken.minimum, taken.width or taken.minimum + 1
     last = taken.layout == "NHWC"

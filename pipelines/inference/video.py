@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def frames(source: Path) -> Iterator[tuple[int, int | None, NDArray[np.uint8]]]:
-    """Yield number, count (None where nobody knows it) and pixels of each frame, uint8 (h, w, 3), RGB.
+    """Yield index, frame count (None where unknown) and pixels, uint8 (h, w, 3) RGB, of each frame.
 
     Raises:
-        DataError: nothing can be read.
+        DataError: the video cannot be read or has no frames.
     """
     at = -1
     with video.opened(source) as (capture, count):

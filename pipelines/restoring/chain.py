@@ -16,10 +16,10 @@ from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 
 REVISION = 1
-"""Raised when equal words come to give other files."""
+"""Raised when the same words come to give different files."""
 VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}
-"""Variants of a task's weights by channels of the image, the best first."""
+"""Channels of the image -> suffixes of a task's weights, the preferred one first."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         spec: the restorer.
-        estimate: its field ``sigma`` is to be estimated for every image, which it cannot do itself.
+        estimate: whether ``sigma`` is estimated for every image here, because the restorer cannot do it.
     """
 
     spec: RestorerSpec
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """What is done to images, in this order.
+    """Restorers that are applied to images, in this order.
 
     Attributes:
         words: as the user wrote them.
@@ -52,7 +52,7 @@ class Chain:
     grey: tuple[Step, ...]
 
     def steps(self, channels: int) -> tuple[Step, ...]:
-        """Return the steps for images with so many channels (1 or 3)."""
+        """Return the steps for images with this many channels (1 or 3)."""
         return self.grey if channels == 1 else self.colour
 
     def key(self) -> str:
@@ -64,13 +64,13 @@ class Chain:
 
 
 def read_chain(text: str, sigma: str | None) -> Chain:
-    """Return the chain that a list of words with commas between means.
+    """Return the chain that a comma-separated list of words stands for.
 
     Args:
         text: each word is a task of shipped weights (``denoise`` for ``denoise-color-v1``; the newest
             version counts), the id or folder of weights, or a kind of restorer that needs no weights.
-        sigma: standard deviation of the noise for values in [0, 1] such as ``25/255``, or ``auto``: told to
-            every step that has such a field.
+        sigma: standard deviation of the noise for values in [0, 1], such as ``25/255``, or ``auto``; passed
+            to every step that takes a noise level.
 
     Raises:
         ConfigError: an unknown word, no word at all, or a noise level that no step can take.
@@ -165,5 +165,5 @@ def _step(node: dict[str, Any], sigma: str | None, word: str) -> Step:
 
 
 def _takes_noise(spec: RestorerSpec) -> bool:
-    """Return whether the restorer uses a noise level; whether a network is blind its weights may say."""
+    """Return whether the restorer uses a noise level; for a network, its weights may decide that."""
     return spec.resolved().conditioned_on("noise_level")

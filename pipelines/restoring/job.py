@@ -1,4 +1,4 @@
-"""`restore_files`: everything in a plan through one chain; resumable at any moment."""
+"""`restore_files`: puts all files of a plan through one chain; can be resumed at any moment."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from clearsight.pipelines.restoring.worker import Worker
 
 THIS_FILE = frozenset({ENAMETOOLONG, EISDIR, ENOTDIR, EINVAL, EILSEQ, ELOOP})
-"""Errors of writing that lie in the name of one file: the others may well be written."""
+"""Errors of writing that are due to the name of one file: the others may well be written."""
 AHEAD = 2
-"""Images that are read before their turn, and that may wait to be written."""
+"""Most images that are read ahead, and most that may wait to be written."""
 
 
 Writing: TypeAlias = Callable[[], tuple[str, ...]]
-"""Writes a result and returns remarks."""
+"""Writes a result and returns notes for the user."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Outcome:
         made: restored now.
         kept: restored by an earlier call.
         failed: name and reason of each file that could not be used.
-        notes: name and remark, such as what could not be kept.
+        notes: name and note, such as what could not be kept.
     """
 
     made: int = 0
@@ -84,11 +84,11 @@ def restore_files(
         plan: from `clearsight.pipelines.restoring.plan.read_plan`.
         chain: from `clearsight.pipelines.restoring.chain.read_chain`.
         worker: builds what applies the chain; called once, and not at all where nothing is left to do.
-        fresh: restore again what is there already, and replace files that others made.
-        on_progress: called with a stage, how far it is and its length.
+        fresh: restore again what an earlier call restored, and replace files of other origin.
+        on_progress: called with a stage, the number done and the total (None where unknown).
 
     Raises:
-        ConfigError: OUT holds something else.
+        ConfigError: the target exists or holds results of another chain, and ``fresh`` is not set.
         RunError: a result cannot be written.
     """
     journal = _opened(plan, chain, fresh=fresh)
@@ -126,7 +126,7 @@ def _tidy(items: Sequence[Item]) -> None:
 
 
 class _Run:
-    """One call: the threads, and the books."""
+    """One call: its threads and the record of what they finished."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class _Run:
                 self._written(*writing.popleft())
 
     def _start(self, build: Callable[[], Worker]) -> Callable[[Arriving], Writing | ClearsightError]:
-        """Build the worker; return what restores one item, or says why it cannot be used."""
+        """Build the worker; return a function that restores one item or returns why it cannot be used."""
         worker = build()
         self._progress()
 
@@ -225,7 +225,7 @@ class _Run:
 def _read_ahead(
     items: Sequence[Item], pool: ThreadPoolExecutor, *, noted: bool
 ) -> Generator[Arriving, None, None]:
-    """Yield items with what reads them; videos are read as they are worked on."""
+    """Yield items with the futures that read them; videos are read while they are restored."""
     coming: deque[Arriving] = deque()
     try:
         for item in items:

@@ -1,4 +1,4 @@
-"""The record of what is done, in the folder of the results: one line a file, so a kill costs one file."""
+"""The record of finished results, in their folder: one line per file, so a kill costs one file at most."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRESH = "give another OUT, or --fresh to restore everything again"
 
 Record: TypeAlias = dict[str, Any]
 State: TypeAlias = Literal["finished", "changed", "new"]
-"""``changed``: a finished result that is not what was written."""
+"""``changed``: a finished result whose file is no longer what was written."""
 
 
 class Journal:
@@ -72,7 +72,7 @@ class Journal:
                 self.done[record["name"]] = record
 
     def state(self, item: Item) -> State:
-        """Return whether a result is there, and still made of the input that is there."""
+        """Return whether a result is there, unchanged, and made from the present input."""
         record = self.done.get(item.name)
         if record is None or "result" not in record or not item.target.exists():
             return "new"

@@ -50,8 +50,8 @@ class Plan:
 def read_plan(source: str, out: Path) -> Plan:
     """Find the images and videos that ``source`` means, and name their results.
 
-    Names below a folder (or below the fixed part of a glob) are kept. Files are known by their ending; the
-    others and hidden ones are passed over, and those below ``out`` are left out.
+    Names below a folder (or below the fixed part of a glob) are kept. Files are recognised by their ending;
+    hidden and other files are passed over, and those below ``out`` are left out.
 
     Args:
         source: a file, a folder (searched to the bottom), or a glob.
@@ -91,7 +91,7 @@ def _many(source: str, out: Path) -> Plan:
     taken = set(files.names)
     for name in files.names:
         target = written(name)
-        # Two files may differ in nothing but an ending that is replaced.
+        # Two files may differ only in an ending that is replaced.
         if target != name and target in taken:
             target = name + Path(target).suffix
         taken.add(target)

@@ -1,4 +1,4 @@
-"""Videos, frame by frame in flat memory, read and written by OpenCV. Sound is not kept."""
+"""Videos, frame by frame in constant memory, read and written by OpenCV. Sound is not kept."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def restore_video(
 
     Args:
         source: a file that OpenCV can read.
-        target: its ending decides on the codec, see `clearsight.pipelines.restoring.plan.CODECS`.
+        target: its ending decides the codec, see `clearsight.data.media.listing.CODECS`.
         work: restores a frame, uint8 (h, w, 3), RGB.
-        on_frame: called with the frames done and their number, None where nobody knows it.
+        on_frame: called with the number of frames done and the total (None where unknown).
 
     Returns:
         Notes for the user.
 
     Raises:
         DataError: it cannot be read.
-        RunError: OpenCV cannot write such a file.
+        RunError: OpenCV cannot write such a file, or not all of its frames.
     """
     with opened(source) as (capture, count):
         import cv2

@@ -1,4 +1,4 @@
-"""`Worker`: the networks of a chain, built once, and applied to one image after the other."""
+"""`Worker`: the restorers of a chain, built once and applied to one image after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clearsight.restore.restorer import Restorer
 from clearsight.restore.tiling.tiling import Tile, check_tile, restore_tiled
 
 LEAST_NOISE = 1e-3
-"""A quarter of a grey level: estimates below are rounding errors, and some methods refuse zero."""
+"""A quarter of a grey level: lower estimates are rounding errors, and some methods refuse zero."""
 DEEPEST = 65_535
 LOG = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ class Worker:
         chain: what to do.
         tile: side of tiles, see `clearsight.restore.tiling.tiling.restore_tiled`.
         device: ``cpu`` or ``cuda``.
-        say: gets one line where tiles have to be made smaller; by default it is logged.
+        say: called with one line where tiles have to be made smaller; by default the line is logged.
 
     Raises:
-        ConfigError: a step that cannot be tiled and a tile size that is given as a number.
+        ConfigError: a step that cannot be tiled, with a tile size given as a number.
         WeightsError: weights that are damaged.
     """
 
@@ -50,11 +50,11 @@ class Worker:
         self.tiles: dict[Step, Tile] = dict.fromkeys(steps, tile)
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Restore one image, uint8 or uint16 (h, w, c) with c = 1 or 3; the type and c stay.
+        """Restore one image, uint8 or uint16 (h, w, c) with c = 1 or 3; dtype and channels stay the same.
 
         Raises:
             DataError: a restorer returned values that are not finite.
-            RunError: it does not fit into the memory.
+            RunError: the image does not fit into memory.
         """
         deep = pixels.dtype == np.uint16
         planes = (
@@ -72,7 +72,7 @@ class Worker:
         return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
     def _fitted(self, step: Step, x: Tensor) -> Tensor:
-        """Apply a step with the channels that it takes: grey ones plane by plane, colour ones to three."""
+        """Apply a step in the channels that it takes: grey ones to each plane, colour ones to 3 copies."""
         channels, takes = x.shape[1], self.restorers[step].facts.channels
         if channels in takes:
             return self._applied(step, x)
@@ -87,7 +87,7 @@ class Worker:
             restorer = step.spec.model_copy(update={"sigma": noise}).build().to(self.device)
 
         def smaller(line: str, side: int) -> None:
-            # Images to come are likely to be as large.
+            # Later images are likely to be as large.
             self.tiles[step] = side
             self.say(line)
 

@@ -30,28 +30,28 @@ class Predicted(BaseModel):
 
 
 class LimitsTold(BaseModel):
-    """What the server takes at most."""
+    """Limits of the server."""
 
-    body_bytes: int = Field(description="Of one request.")
-    pixels: int = Field(description="Of one image.")
-    waiting: int = Field(description="Requests at a time.")
+    body_bytes: int = Field(description="Largest body of a request, in bytes.")
+    pixels: int = Field(description="Most pixels of an image.")
+    waiting: int = Field(description="Most requests at a time.")
 
 
 class Health(BaseModel):
-    """What is loaded, and that the server lives."""
+    """What is loaded, and that the server is up."""
 
-    status: Literal["ok"] = Field(description="The server lives.")
-    name: str = Field(description="Of the system in its config.")
+    status: Literal["ok"] = Field(description="The server is up.")
+    name: str = Field(description="Name of the system in its config.")
     chain: str = Field(description="The system in words.")
-    variant: str = Field(description="Numbers it computes in: fp32, fp16 or int8.")
-    providers: list[str] = Field(description="Of onnxruntime, the first wherever it can.")
+    variant: str = Field(description="Precision: fp32, fp16 or int8.")
+    providers: list[str] = Field(description="Execution providers of onnxruntime, in order of preference.")
     config_key: str = Field(description="Content key of the graph and its weights.")
     gives: list[str] = Field(description="logits, image, or both.")
     classes: int = Field(description="Number of named classes.")
-    size: list[int] | None = Field(description="Height and width that images are brought to.")
-    top: int = Field(description="Classes in an answer where none are asked for.")
-    limits: LimitsTold = Field(description="What is taken at most.")
-    version: str = Field(description="Of clearsight.")
+    size: list[int] | None = Field(description="Height and width that images are resized and cropped to.")
+    top: int = Field(description="Classes in an answer where a request names no number.")
+    limits: LimitsTold = Field(description="Limits of the server.")
+    version: str = Field(description="Version of clearsight.")
 
 
 class Reason(BaseModel):

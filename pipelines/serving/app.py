@@ -44,7 +44,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     503: {"model": Failure, "description": "Too much to do; see the header Retry-After."},
 }
 TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "One line a figure.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    200: {"description": "One line per figure.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 NO_IMAGES: dict[int | str, dict[str, Any]] = {
     404: {"model": Failure, "description": "The file gives no images."}
@@ -61,15 +61,15 @@ def create_app(service: InferenceService, top: int, hosts: Collection[str] = ())
     """Return the application for one deployed file.
 
     Args:
-        service: computes.
+        service: what computes the answers.
         top: classes in an answer where a request names no number.
-        hosts: names that requests may call the server by; empty: any.
+        hosts: host names that requests may use for the server; empty: any.
     """
     app = FastAPI(
         title="clearsight",
         description=f"Labels and restored images from {service.session.deployed.name}.",
         version=clearsight_version(),
-        # The usual pages load their scripts from elsewhere.
+        # FastAPI's own pages load their scripts from another site.
         docs_url=None,
         redoc_url=None,
     )
@@ -134,7 +134,7 @@ def _state(app: FastAPI, service: InferenceService, top: int) -> None:
 
     @app.get("/health")
     async def health() -> Health:
-        """Say what is loaded."""
+        """Return what is loaded."""
         return Health(
             status="ok",
             name=deployed.name,
@@ -152,7 +152,7 @@ def _state(app: FastAPI, service: InferenceService, top: int) -> None:
 
     @app.get("/metrics", response_class=Response, responses=TEXT)
     async def metrics() -> Response:
-        """Give the figures that Prometheus reads."""
+        """Return the figures that Prometheus reads."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -1,4 +1,4 @@
-"""Waiting images of one size are computed together, by one thread."""
+"""Computes waiting images of one size together, in one thread."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from clearsight.pipelines.inference.session import Session
 
 @dataclass(eq=False)
 class Waiting:
-    """One image, and what is asked of it.
+    """One image in the queue, and what is asked for.
 
     Attributes:
-        image: that is computed.
-        top: classes that are wanted.
+        image: the image, ready to be computed.
+        top: number of classes that are wanted.
         wants_image: whether the restored image is wanted.
-        done: gets what came out.
+        done: future of the result.
     """
 
     image: Arrived
@@ -38,16 +38,16 @@ class Waiting:
 class Batching:
     """The queue of images and the thread that computes them.
 
-    Nothing waits for company: while one batch is computed the next one gathers. The oldest image is always
-    in the next batch, with those of its size that came since.
+    No image waits for a batch to fill: while one batch is computed, the next one gathers. The oldest image
+    is always in the next batch, with those of its size that came since.
     """
 
     def __init__(self, session: Session, on_batch: Callable[[int], None] = lambda count: None) -> None:
         """Start the thread.
 
         Args:
-            session: computes.
-            on_batch: told how many images a batch has.
+            session: the deployed file.
+            on_batch: called with the number of images of each batch.
         """
         self.session, self.on_batch = session, on_batch
         self.queue: deque[Waiting] = deque()
@@ -64,7 +64,7 @@ class Batching:
         return waiting.done
 
     def close(self, seconds: float) -> bool:
-        """Cancel what waits, and return whether the running batch ended within some seconds."""
+        """Cancel the queue, and return whether the running batch ended within ``seconds``."""
         with self.lock:
             for request in self.queue:
                 request.done.cancel()
@@ -77,7 +77,7 @@ class Batching:
     def _next(self) -> None:
         batch = self._batch()
         if not batch:
-            # Its image went along with an earlier one, or was cancelled.
+            # The image was in an earlier batch, or was cancelled.
             return
         self.on_batch(len(batch))
         try:

@@ -1,4 +1,4 @@
-"""The body of a request, counted while it comes."""
+"""The body of a request, counted while it arrives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def body(request: Request, service: InferenceService) -> AsyncIterator[byt
     """Yield the whole body; its bytes are counted until the request is answered.
 
     Raises:
-        RefusedError: too large, too slow, empty, a client that left, or too many bytes are held already.
+        RefusedError: too large, too slow, empty, a form, a client that left, or too many bytes held already.
     """
     data = bytearray()
     try:
@@ -39,7 +39,7 @@ async def body(request: Request, service: InferenceService) -> AsyncIterator[byt
 
 
 async def _collect(request: Request, service: InferenceService, data: bytearray) -> None:
-    # What a client announces is believed only where it is too much.
+    # The announced length is trusted only where it is too large.
     refused = _too_large(service) if _announced(request.headers) > service.limits.body else None
     seconds, more = service.limits.body_seconds, True
     try:
@@ -59,7 +59,7 @@ async def _collect(request: Request, service: InferenceService, data: bytearray)
 
 
 def _added(chunk: bytes, data: bytearray, service: InferenceService) -> RefusedError | None:
-    """Keep a chunk, or return why it is not wanted."""
+    """Keep a chunk, or return why it is refused."""
     if len(data) + len(chunk) > service.limits.body:
         return _too_large(service)
     if not service.bytes.add(len(chunk)):
@@ -69,10 +69,10 @@ def _added(chunk: bytes, data: bytearray, service: InferenceService) -> RefusedE
 
 
 async def discard(headers: Headers, receive: Receive, service: InferenceService) -> None:
-    """Read what is left of a body, up to a limit: clients that are still sending do not see an answer."""
+    """Read the rest of a body, up to a limit: clients that are still sending would not see an answer."""
     most = SENT_TOO_MUCH * service.limits.body
     if _announced(headers) > most or "expect" in headers:
-        # The client waits for leave to send, or it would take too long.
+        # The client waits for permission to send, or reading would take too long.
         return
     with suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS):
@@ -94,6 +94,6 @@ def _too_large(service: InferenceService) -> RefusedError:
 
 
 async def left(request: Request) -> None:
-    """Wait until the client has left; only after the body is there."""
+    """Wait until the client has left; to be called only after the whole body was received."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Limits of a server, and its answers beyond them."""
+"""Limits of a server, and its answers to requests beyond them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from clearsight.data.contract.errors import ClearsightError
 
 LEAST_PIXELS = 2**25
-"""Pixels of all images that are decoded at once: 100 MB as bytes."""
+"""Least limit on the pixels of all images that are decoded at once: 100 MB as bytes."""
 LEAST_BYTES = 2**27
-"""Bytes of all bodies that are held at once."""
+"""Least limit on the bytes of all bodies that are held at once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes at most.
+    """Limits of a server.
 
     Attributes:
-        body: bytes of one request.
-        pixels: of one image, and of what is made of it.
-        waiting: requests at a time; more are sent away.
-        body_seconds: until a body must be there.
-        answer_seconds: from then until the answer begins.
-        send_seconds: until the answer must be taken.
+        body: most bytes of one request.
+        pixels: most pixels of one image, and of what is made of it.
+        waiting: most requests at a time; more are refused.
+        body_seconds: time for a body to arrive.
+        answer_seconds: time from then until the answer begins.
+        send_seconds: time for the client to read the answer.
     """
 
     body: int = 16 * 2**20
@@ -38,12 +38,12 @@ class Limits:
 
     @property
     def all_pixels(self) -> int:
-        """Return how many pixels of all requests are held at once."""
+        """Return the most pixels of all requests that are held at once."""
         return max(self.pixels, LEAST_PIXELS)
 
     @property
     def all_bytes(self) -> int:
-        """Return how many bytes of all bodies are held at once."""
+        """Return the most bytes of all bodies that are held at once."""
         return max(self.body, LEAST_BYTES)
 
 
@@ -54,22 +54,22 @@ class RefusedError(ClearsightError):
         """Keep the answer.
 
         Args:
-            status: of HTTP.
+            status: HTTP status code.
             what: one sentence that says what is wrong.
             hint: what to do about it.
-            close: the rest of the body is not waited for.
+            close: whether the connection is closed instead of waiting for the rest of the body.
         """
         super().__init__(what, hint=hint)
         self.status, self.close = status, close
 
 
 def busy(what: str) -> RefusedError:
-    """Return the answer for requests that come at a bad time."""
+    """Return the answer to requests while the server is overloaded."""
     return RefusedError(503, what, hint="try again in a moment")
 
 
 def crowd() -> RefusedError:
-    """Return the answer on a connection that is one too many; it is closed."""
+    """Return the answer where too many connections are open; the connection is closed."""
     return RefusedError(503, "too many connections at a time", hint="try again in a moment", close=True)
 
 
@@ -88,7 +88,7 @@ class Counter:
         return True
 
     def remove(self, amount: int) -> None:
-        """Give room back."""
+        """Give an amount back."""
         self.held -= amount
 
     @property
@@ -115,21 +115,21 @@ class Place:
         self.taken = True
 
     def give(self) -> None:
-        """Give it back where it was taken."""
+        """Give the place back if it was taken."""
         if self.taken:
             self.taken = False
             self.places.remove(1)
 
 
 class Share:
-    """What one holder has of a `Budget`."""
+    """The part of a `Budget` that one holder has."""
 
     def __init__(self, budget: Budget, amount: int) -> None:
         """Hold an amount that the budget has given."""
         self.budget, self.amount = budget, amount
 
     def shrink(self, amount: int) -> None:
-        """Give back all but this amount; it never grows."""
+        """Give back all but this amount; a share never grows."""
         if amount < self.amount:
             freed, self.amount = self.amount - amount, amount
             self.budget.give(freed)
@@ -144,7 +144,7 @@ class Budget:
         self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def take(self, amount: int) -> Share:
-        """Wait until an amount is free, and take it; more than there is takes everything."""
+        """Wait until an amount is free, and take it; an amount above the whole budget takes all of it."""
         amount = min(amount, self.most)
         if self.waiting or amount > self.free:
             turn = asyncio.get_running_loop().create_future()
@@ -156,7 +156,7 @@ class Budget:
                     self.give(amount)
                 elif (amount, turn) in self.waiting:
                     self.waiting.remove((amount, turn))
-                    # Those behind it may fit.
+                    # Requests behind this one may fit.
                     self.give(0)
                 raise
         else:
@@ -164,7 +164,7 @@ class Budget:
         return Share(self, amount)
 
     def give(self, amount: int) -> None:
-        """Take an amount back, and serve those whose turn it is."""
+        """Return an amount to the budget, and serve the waiting requests that now fit, in order."""
         self.free += amount
         while self.waiting and self.waiting[0][0] <= self.free:
             wanted, turn = self.waiting.popleft()

@@ -13,7 +13,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Counters of one server; several in one process do not meet."""
+    """Counters of one server; servers in one process do not share them."""
 
     def __init__(self, waiting: Callable[[], int], pixels: Callable[[], int]) -> None:
         """Register everything.
@@ -54,5 +54,5 @@ class Metrics:
         self.seconds.labels(endpoint).observe(seconds)
 
     def text(self) -> bytes:
-        """Return everything as Prometheus reads it."""
+        """Return everything in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What every request passes: who may ask, how many at a time, how fast answers are taken, and the count."""
+"""What every request passes: who may ask, how many at a time, how fast answers are read, and metrics."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from clearsight.pipelines.serving.limits import Place, RefusedError, busy, crowd
 from clearsight.pipelines.serving.service import InferenceService
 
 OWN_SITES = frozenset({"same-origin", "none"})
-"""What `Sec-Fetch-Site` says of the own pages and of what a person typed. `same-site` is not
-among them: it is another port or another name of the same domain."""
+"""Values of `Sec-Fetch-Site` for the server's own pages and for typed addresses. `same-site` is not among
+them: it stands for another port or another name of the same domain."""
 LOOKS = frozenset({"GET", "HEAD"})
-"""Methods that a link has."""
+"""Methods of requests that follow a link."""
 CHUNK = 2**16
 """Bytes of an answer that are sent at a time, so that slow readers are noticed."""
 RETRY_SECONDS = 1
 PLACE = "clearsight.place"
-"""Where the place of a request is found in its scope."""
+"""Key of the request's `Place` in its scope."""
 WORK = ("/v1/predict", "/v1/restore")
 """Paths whose requests take a place."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""Names by which a server on this machine is called by pages of its own."""
+"""Host names under which a server on this machine serves its own pages."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -40,7 +40,7 @@ HEADERS = {
 
 
 class SlowReaderError(Exception):
-    """A client that does not take its answer."""
+    """A client that does not read its answer."""
 
 
 def refusal(refused: RefusedError) -> JSONResponse:
@@ -53,15 +53,15 @@ def refusal(refused: RefusedError) -> JSONResponse:
 
 
 def _elsewhere(origin: str | None, host: str) -> bool:
-    """Return whether an origin is not that of a page of this server, by the name that it is called by."""
+    """Return whether an origin is not the server itself, under the host name that the request uses."""
     return origin is not None and origin.lower().partition("://")[2] != host
 
 
 class Middleware:
-    """Stands before the application.
+    """Checks and counts requests in front of the application.
 
     Attributes:
-        crowded: whether more connections are open than the server takes; set by who knows them.
+        crowded: returns whether more connections are open than the server takes; set by `server`.
     """
 
     crowded: Callable[[], bool]
@@ -69,14 +69,14 @@ class Middleware:
     def __init__(
         self, app: ASGIApp, service: InferenceService, hosts: Collection[str], known: Collection[str]
     ) -> None:
-        """Keep what decides.
+        """Keep what the checks need.
 
         Args:
-            app: answers those that may pass.
-            service: knows how many there are.
-            hosts: names that requests may call the server by; empty: any. Without this a page of a stranger
-                whose name was pointed at this machine could read the answers.
-            known: paths that are counted by name.
+            app: answers requests that pass.
+            service: holds the limits, the places and the metrics.
+            hosts: host names that requests may use for the server; empty: any. This prevents DNS rebinding:
+                a foreign page whose name resolves to this machine could read the answers otherwise.
+            known: paths that are counted by name; all others are counted together.
         """
         self.app, self.service, self.hosts, self.known = app, service, hosts, known
         self.crowded = lambda: False
@@ -98,7 +98,7 @@ class Middleware:
         try:
             await self._admitted(scope, receive, counted)
         except SlowReaderError:
-            # The server closes connections whose answer is not complete.
+            # The server closes connections whose answer is incomplete.
             status = 499
         finally:
             endpoint = scope["path"] if scope["path"] in self.known else "other"
@@ -114,8 +114,8 @@ class Middleware:
             await discard(Headers(scope=scope), receive, self.service)
             await refusal(busy("too many requests at a time"))(scope, receive, send)
         else:
-            # It is taken once the body is there: slow clients keep nobody out. It is given back when the
-            # answer is gone.
+            # The place is taken once the body is there, so that slow clients keep nobody out, and given back
+            # when the answer is sent.
             scope[PLACE] = place = Place(self.service.places)
             try:
                 await self.app(scope, receive, send)
@@ -129,9 +129,9 @@ class Middleware:
             known = " or ".join(sorted(self.hosts))
             return RefusedError(421, "the server is not known by that name", hint=f"call it {known}")
         site = headers.get("sec-fetch-site")
-        # Older browsers do not say where a page is from, but send the origin of what a script asks.
+        # Older browsers do not send Sec-Fetch-Site, but they send the origin of requests by scripts.
         elsewhere = _elsewhere(headers.get("origin"), host) if site is None else site not in OWN_SITES
-        # A link to a page of this server is no harm; a form of another page that is sent here is.
+        # A link to a page of this server does no harm; a form that another page submits here may.
         if elsewhere and not (method in LOOKS and site and headers.get("sec-fetch-mode") == "navigate"):
             return RefusedError(403, "pages of other sites are not answered")
         return None

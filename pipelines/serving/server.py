@@ -1,4 +1,4 @@
-"""The server process: a socket, signals, and connections that never say anything."""
+"""The server process: its socket, its signals, and connections that stay silent."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.serving.middleware import Middleware
 
 HEAD_SECONDS = 15
-"""In which the head of a request must come; an idle connection is closed by uvicorn after 5."""
+"""Time for the head of a request to arrive; uvicorn closes an idle connection after 5 seconds."""
 CLOSING_SECONDS = 25
-"""For what is running when the server is stopped; with `STOP_SECONDS` for what is then told to end, and some
-for the threads, the process ends within 30."""
+"""Time for running requests to finish when the server stops; with `STOP_SECONDS` for calls that are then
+cancelled, and some for the threads, the process ends within 30 seconds."""
 CONNECTIONS = 512
-"""Open ones beside those of the requests that wait; on more, every request is answered with 503."""
+"""Most open connections beyond those of waiting requests; above that, every request is answered with 503."""
 
 
 class Connection(H11Protocol):
-    """One connection; closed where a head does not come."""
+    """One connection; closed where the head of a request does not arrive in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to watch."""
+        """Start watching for the head of a request."""
         super().connection_made(transport)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop to watch."""
+        """Stop watching."""
         super().connection_lost(exc)
         self.timer.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP as every other failure is answered, where an answer can still begin."""
+        """Answer malformed HTTP with the JSON of every other failure, if no answer has begun yet."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             told = {"error": {"what": f"the request is no HTTP/1.1: {msg}", "hint": "see /docs"}}
             body = json.dumps(told, allow_nan=False).encode()
@@ -64,7 +64,7 @@ class Connection(H11Protocol):
 
     def _look(self, before: Any) -> None:
         if self.transport.is_closing():
-            # What is sent already is not taken; closing would wait for it.
+            # The client does not read what was sent already; a close would wait for that.
             self.timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
             return
         if self.cycle is before and self.conn.our_state is h11.IDLE:
@@ -73,7 +73,7 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Ends quietly on Ctrl-C and SIGTERM, once what is running is done."""
+    """Ends quietly on Ctrl-C and SIGTERM, once running requests are done."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -91,10 +91,10 @@ def server(app: Middleware, waiting: int) -> Server:
     """Return a server that is not started.
 
     Args:
-        app: answers.
-        waiting: requests at a time.
+        app: the application.
+        waiting: most requests at a time.
     """
-    # It logs what does not concern the operator, and repeats what strangers send.
+    # uvicorn logs what does not concern the operator, and repeats what clients send.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     made = Server(

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 MOMENT = 0.5
-"""Seconds that a running batch has to end by itself when the server does."""
+"""Seconds that a running batch has to finish when the server ends."""
 MOST_SCANS = 100
-"""Of a progressive JPEG, each of which goes over the whole image again; encoders write ten."""
+"""Most scans of a progressive JPEG: each takes a pass over the whole image; encoders write about ten."""
 SCAN = b"\xff\xda"
 THE_BODY = ("is empty", "is not an image")
 BOMB = "has too many pixels"
@@ -40,14 +40,14 @@ UPLOAD = "resize the image before you send it"
 
 @dataclass(frozen=True)
 class Served:
-    """What came out for one request.
+    """Result for one request.
 
     Attributes:
         ranked: classes and probabilities, the likeliest first.
         width: of the upright image.
         height: likewise.
         notes: what was done to it.
-        png: the restored image as a file, where it was asked for.
+        png: the restored image as a PNG file, where it was asked for; else None.
     """
 
     ranked: tuple[tuple[str, float], ...]
@@ -58,15 +58,15 @@ class Served:
 
 
 class InferenceService:
-    """Decodes, computes and encodes; threads do the work, one event loop keeps the books."""
+    """Decodes, computes and encodes in threads; one event loop keeps track of them."""
 
     def __init__(self, session: Session, limits: Limits, size: int | None) -> None:
         """Start the threads.
 
         Args:
             session: the deployed file.
-            limits: what is taken at most.
-            size: short side that images are brought to; None: as they are.
+            limits: of the server.
+            size: side of the square that images are resized and cropped to; None: as the file needs.
 
         Raises:
             ConfigError: a size that the file does not take.
@@ -82,7 +82,7 @@ class InferenceService:
         self.running: set[asyncio.Task[Served]] = set()
 
     def close(self) -> bool:
-        """End what is running, and stop the threads; return whether they stopped."""
+        """Cancel running work and stop the threads; return whether they stopped."""
         stopped = self.batching.close(MOMENT)
         if not stopped:
             self.session.stop()
@@ -91,18 +91,18 @@ class InferenceService:
         return stopped
 
     async def serve(self, data: bytes, gone: asyncio.Future[None], *, top: int, image: bool) -> Served:
-        """Return what comes out for an encoded image.
+        """Return the result for an encoded image.
 
-        A computation that nobody waits for any longer is left as soon as it can be.
+        A computation that no client waits for any longer is abandoned as soon as possible.
 
         Args:
             data: the encoded image.
             gone: done when the client has left.
-            top: classes that are wanted.
+            top: number of classes that are wanted.
             image: whether the restored image is wanted.
 
         Raises:
-            RefusedError: an image that cannot be used, a client that left, or no time left.
+            RefusedError: an image that cannot be used or computed, a client that left, or a timeout.
         """
         work = asyncio.create_task(self._work(data, top=top, wants_image=image))
         # The loop itself holds tasks by weak references only.
@@ -125,7 +125,7 @@ class InferenceService:
     def _ended(self, work: asyncio.Task[Served]) -> None:
         self.running.discard(work)
         if not work.cancelled():
-            # Of a request that was given up nobody else asks for it.
+            # Nobody else retrieves the exception of an abandoned request.
             work.exception()
 
     async def _work(self, data: bytes, *, top: int, wants_image: bool) -> Served:
@@ -145,7 +145,7 @@ class InferenceService:
         return await _finished(self.coders.submit(work, *given))
 
     def _refusal(self, error: ClearsightError) -> RefusedError:
-        """Turn an error into an answer, in words for somebody who sees neither files nor options."""
+        """Turn an error into an answer for a client, who sees neither files nor command-line options."""
         if isinstance(error, RefusedError):
             if error.status != 499:
                 self.metrics.failed.inc()
@@ -159,13 +159,13 @@ class InferenceService:
 
 
 async def _finished(future: Future[Result]) -> Result:
-    """Wait for a thread. Where nobody waits any longer its work is dropped, or its end waited for."""
+    """Wait for work in a thread; on cancellation, drop the work, or wait for its end if it has begun."""
     coming = asyncio.wrap_future(future)
     try:
         return await asyncio.shield(coming)
     except asyncio.CancelledError:
         if not future.cancel():
-            # A thread cannot be stopped: what it holds is held until it ends.
+            # A thread cannot be stopped: its memory stays in use until it ends.
             await asyncio.wait({coming})
             if not coming.cancelled():
                 coming.exception()
@@ -176,7 +176,7 @@ def look(data: bytes, want: Want, most: int) -> tuple[int, int]:
     """Return width and height of an encoded image without decoding it.
 
     Raises:
-        DataError: no image, or a damaged head.
+        DataError: not an image, or a damaged header.
         RefusedError: too many pixels in it, or in what would be made of it, or too slow to decode.
     """
     try:
@@ -185,7 +185,7 @@ def look(data: bytes, want: Want, most: int) -> tuple[int, int]:
             scans = data.count(SCAN) if image.format in ("JPEG", "MPO") else 0
     except DataError as error:
         if error.what.startswith(BOMB):
-            # Pillow's own limit is another one.
+            # Pillow has a limit of its own.
             raise RefusedError(413, f"the image {BOMB}, at most {most:,} are taken", hint=UPLOAD) from None
         raise
     made_height, made_width = want.size or (height, width)
@@ -209,7 +209,7 @@ def _growth(deployed: Deployed) -> int:
 
 
 def held(image: Arrived, deployed: Deployed) -> int:
-    """Return the pixels that are held for an image once it is decoded."""
+    """Return how many pixels a decoded image may take, restored image included."""
     height, width = image.image.pixels.shape[:2]
     return int(height) * int(width) * _growth(deployed)
 
@@ -220,7 +220,7 @@ def _png(image: Arrived, pixels: NDArray[Any]) -> bytes:
 
 
 def _sentence(what: str) -> str:
-    """Return what is wrong as a whole sentence: errors of images name a file."""
+    """Return what is wrong with a subject: errors of images leave it to the name of the file."""
     if what.startswith(THE_BODY):
         return f"the body {what}"
     return f"the image {what}" if what.startswith(("is ", "has ")) else what
