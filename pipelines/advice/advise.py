@@ -103,13 +103,13 @@ def advise(
     """Look at images, propose chains of shipped restorers, and measure them where that is possible.
 
     With labels the figure is accuracy on the images themselves. Without, images that seem undamaged are
-    damaged as the others seem to be, and the figure is how often the answer stays that on the undamaged one.
+    damaged as the others seem to be, and the figure is how often the undamaged one's answer stays.
     A chain is advised only where its interval, which holds for all chains together, lies above 0.
 
     Args:
         data: the images.
         classifier: with its weights.
-        sense: tells what is wrong.
+        sense: estimates the damage.
         restorers: chains to try (``denoise,deblur``) in place of those that fit the damage.
         take: most images to look at, drawn evenly over the classes.
         tell: called with (stage, done, all).

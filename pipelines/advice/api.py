@@ -53,7 +53,7 @@ def sense_images(
         on_progress: called with a stage, the number done and the total.
 
     Raises:
-        DataError: there are no images.
+        DataError: there are no images, or a network gives values that are not finite.
         WeightsError: weights that are missing or damaged.
     """
     from clearsight.pipelines.advice.readings import read_images
@@ -99,7 +99,7 @@ def advise(
 
     Raises:
         ConfigError: unknown restorers, or labels that are not the classifier's classes.
-        DataError: there are no images.
+        DataError: there are no images, or a network gives values that are not finite.
         WeightsError: weights that are missing or damaged.
     """
     from clearsight.pipelines.advice.advise import advise as look_and_measure

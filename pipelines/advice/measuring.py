@@ -41,7 +41,7 @@ class Measured:
         name: of the chain.
         share: of right answers, or of answers that agree with those on the undamaged images.
         difference: from the classifier alone.
-        low: of its interval, that holds for all chains at once; ``high`` is its other end.
+        low: of its 95 % interval, which holds for all chains at once; ``high`` is its other end.
         milliseconds: an image, classifier included.
     """
 
@@ -59,9 +59,9 @@ class Measured:
 
 
 def damaged_alike(intact: Sequence[Sample], readings: Sequence[Reading], rng: Rng) -> list[Sample]:
-    """Return the intact images, each damaged as an image of the folder that is drawn for it is.
+    """Return the intact images, each damaged like an image of the folder that is drawn for it.
 
-    Kinds and severities are those that were sensed; an image that stands for an undamaged one stays as it is.
+    Kinds and severities are those that were sensed; where the drawn image is undamaged, nothing is changed.
     """
     made = []
     for sample in intact:
@@ -79,7 +79,7 @@ def damaged_alike(intact: Sequence[Sample], readings: Sequence[Reading], rng: Rn
 
 
 def stands_for_clean(reading: Reading) -> bool:
-    """Return whether nothing seems to be wrong with an image."""
+    """Return whether every kind of damage is improbable enough for an image to stand for a clean one."""
     return all(reading.presence[kind] < INTACT for kind in DAMAGE)
 
 
@@ -119,7 +119,7 @@ def measure(
 
 @torch.inference_mode()
 def answers(system: System, images: Sequence[Sample]) -> NDArray[np.int64]:
-    """Return the class of each image, (n,); images of one size in a row are computed together.
+    """Return the class of each image, (n,); consecutive images of one size are batched.
 
     Raises:
         DataError: logits that are not finite; the image is named.

@@ -27,10 +27,10 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
     "blur": ("deblur",),
     "weather": (),
 }
-"""Kind of damage -> shipped restorers that are made for it, the likelier first. Their order is that of a
+"""Kind of damage -> shipped restorers made for it, the likelier first. The order of kinds is that of a
 chain: light first, noise before sharpness. Nothing that ships is made for snow and frost alone."""
 GENERAL: Mapping[float, str] = {48.0: "clarity-32px", 96.0: "clarity-small"}
-"""Longest shorter side of images -> the restorer for any damage on such; one for 64 pixels harms at 32."""
+"""Greatest shorter side in pixels -> restorer for any damage up to it; one for 64 pixels harms at 32."""
 
 
 @dataclass(frozen=True)

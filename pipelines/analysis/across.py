@@ -33,8 +33,8 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
     """Compare two runs.
 
     Systems are paired by name, conditions where both mean the same corruption, attacks by name. Every metric
-    that is a mean over images is compared; all lines of a system and metric are one family, so that with 95 %
-    probability no interval leaves out a difference of 0 that is true (`clearsight.data.paired_family`).
+    that is a mean over images is compared; all lines of a system and metric are one family: with 95 %
+    probability, every true difference of 0 lies in its interval (`clearsight.data.paired_family`).
 
     Args:
         first: folder of the run before the change.
@@ -42,7 +42,7 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
         pairs: system of the first run -> system of the second, in place of equal names.
 
     Raises:
-        RunError: a folder holds no complete run, or the runs saw other images.
+        RunError: a folder holds no complete run, or the runs saw different images.
         ConfigError: a pair names a system that is not there, or nothing can be compared.
     """
     summaries = [_summary(first), _summary(second)]
@@ -56,7 +56,7 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
     tables = [_columns(folder, summary) for folder, summary in zip((first, second), summaries, strict=True)]
     comparison = Across(before.name, after.name, before.data.samples)
     conditions = _shared_conditions(before, after, comparison)
-    # Each run may have ended a condition at one of its looks; what they share ended at one of either.
+    # Each run may have ended a condition at any of its looks: the looks of both count.
     looks = sum(len(summary.stop.looks) for summary in summaries if summary.stop) or 1
     compared = 0
     for mine, theirs in _shared_systems(before, after, pairs or {}, comparison):
@@ -102,7 +102,7 @@ def _columns(run: Path, summary: RunSummary) -> dict[Triple, Columns]:
     counts = [cell.n for cell in summary.cells]
     if table.num_rows != sum(counts):
         raise RunError(
-            "holds other rows than summary.json tells of",
+            "does not hold the rows that summary.json lists",
             where=str(folder.results),
             hint="run its config again",
         )
@@ -233,7 +233,7 @@ def _lines(
     values: Sequence[tuple[Spot, Numbers, Numbers]], system: str, metric: str, seed: int, looks: int
 ) -> Iterator[Line]:
     shown = display_of(metric)
-    # The statistic wants differences in [-1, 1]: any scale does, for signs do not change it.
+    # The statistic needs differences in [-1, 1]; it does not depend on their scale.
     largest = max(float(np.abs(new - old).max()) for _, old, new in values)
     judged = judge(
         [(new - old) / largest for _, old, new in values],

@@ -17,7 +17,7 @@ from clearsight.pipelines.runs.grid import CertifiedCell
 STEPS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Distances between the L2 radii of a table: multiples of 0.25 in the literature."""
 MOST = 8
-"""Radii of a table, at most."""
+"""Radii that the step of an L2 table aims at, at most; beyond the largest step there are more."""
 LEVELS = (1, 2, 4, 8, 16, 32, 64, 128, 255)
 """Linf radii of a table, in levels of 255."""
 CLEAN = "no attack"
@@ -54,7 +54,7 @@ def certified_figures(
     Args:
         cell: what was certified.
         found: its rows.
-        radii: at which certified accuracy is told.
+        radii: at which certified accuracy is reported.
         rng: stream of the interval of the mean radius.
     """
     columns = found.columns
@@ -116,6 +116,6 @@ def _upper(
 
 
 def _steps(radii: NDArray[np.float64]) -> list[CertifiedStep]:
-    """Return every radius at which images fall out."""
+    """Return every radius above which certified accuracy falls, with the images certified at it."""
     values = np.unique(radii)
     return [CertifiedStep(significant(float(value), 6), int((radii >= value).sum())) for value in values]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 IMAGENET_CLASSES = 1000
 SMALLEST_RISE = 0.005
-"""A baseline whose error rises by less cannot be divided by."""
+"""Rise of a baseline's error up to which relative mCE is not defined."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def corruption_errors(
     """Return the corruption errors of a group of conditions.
 
     mCE is normalised by AlexNet's published errors where the group is the whole of ImageNet-C (15 types, 5
-    severities, 1000 classes), else by the errors of the baseline system on the same images. Neither is there
-    where that system makes too few errors to be divided by.
+    severities, 1000 classes), else by the errors of the baseline system on the same images. Each is None
+    where the baseline that it needs is missing or makes too few errors to divide by.
     """
     mine = _errors(measured, system, names, attack)
     base = _errors(measured, measured.baseline, names, attack) if measured.baseline else None
@@ -107,14 +107,14 @@ def mean_ratio(
 ) -> Ratio | None:
     """Return mean over types of (mean of ``over`` / mean of ``under``), with its interval.
 
+    None where ``under`` cannot be divided by: a mean is ``least`` or less, or the interval is unbounded.
+
     Args:
         over: (types, images) errors of a system, or their rises.
         under: (types, images) those that they are divided by.
         source: what ``under`` is, in words.
         least: smallest mean that is divided by.
         confidence: of the interval.
-
-    None where ``under`` cannot be divided by: a mean is ``least`` or less, or the interval has no end.
     """
     if (under.mean(1) <= least).any():
         return None
@@ -138,13 +138,13 @@ def fieller(
 ) -> tuple[float, float] | None:
     """Return Fieller's interval (1954) of a mean of ratios whose numerators and denominators share images.
 
-    It holds every value ``mean(ratios) + d`` for which the images' ``r - d * w`` do not have a mean clearly
-    other than 0: ``r`` is an image's part in the ratios' error, ``w`` its part in the denominators. Variances
+    It holds every ``mean(ratios) + d`` for which the mean of the images' ``r - d * w`` is not significantly
+    different from 0: ``r`` is an image's part in the ratios' error, ``w`` that in the denominators. Variances
     are about 0, as in a score interval. One image more, which only ``over`` has and in one type alone, keeps
     few errors from looking certain.
 
     Returns:
-        Lower and upper end; None where the denominators are not clearly above 0, so that there is none.
+        Lower and upper end; None where the denominators are not clearly above 0: the interval is unbounded.
     """
     types, images = over.shape
     below = under.mean(1, keepdims=True)
@@ -161,7 +161,7 @@ def fieller(
 
 
 def _student(freedom: int, confidence: float) -> float:
-    """Return the two-sided quantile of Student's t by Cornish and Fisher's series: 0.5 % off from 5 on."""
+    """Return Student's two-sided t quantile by Cornish and Fisher's series: at 95 % within 1 % from 5 on."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     if freedom < 1:
         return float("inf")

@@ -44,8 +44,8 @@ def versus(
 ) -> Versus:
     """Compare every system with the baseline: cells, worst cases over attacks, means over conditions.
 
-    All comparisons of a system are one family: ``helps`` and ``hurts`` are said where the interval leaves
-    out 0, and where the system is as good as the baseline everywhere, the probability that this happens
+    All comparisons of a system are one family: ``helps`` and ``hurts`` mean that the interval excludes 0,
+    and where the system is as good as the baseline everywhere, the probability that this happens
     even once is 5 %. Other systems of the run change nothing.
 
     Args:
@@ -81,7 +81,7 @@ def versus(
 def per_image(
     cells: Mapping[Triple, Columns], system: str, names: Sequence[str], attack: str, column: str
 ) -> Numbers | None:
-    """Return the mean over conditions for each image that all of them have.
+    """Return the mean over conditions (n,) for each image that all of them have.
 
     None where a cell or one of the values is missing.
     """

@@ -21,9 +21,9 @@ def per_class(measured: RunColumns) -> PerClass | None:
     """Return ``per_class`` of the summary: accuracy by true class on the clean condition.
 
     Robust networks are less even than plain ones: some classes lose far more than others (accuracy
-    disparity; Xu et al. 2021, "To be Robust or to be Fair"). An entry is there for every attack (``none``
+    disparity; Xu et al. 2021, "To be Robust or to be Fair"). There is an entry for every attack (``none``
     included) and for every union of attacks of one radius, where an image is right only if no attack broke
-    it. Of each it holds
+    it. An entry holds
 
     - ``value``, ``low``, ``high``: one number a class, with Wilson intervals; None where it has no images;
     - ``worst``, ``best``: the classes with the lowest and highest accuracy, the first of equals;

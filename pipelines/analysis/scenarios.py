@@ -25,7 +25,7 @@ class Scenario:
         norm: of the radius of a worst case, else None.
         eps: of the radius of a worst case, else None.
         attacks: names of all that count.
-        right: system -> (n,) 1 where an image is right, nan where nobody knows.
+        right: system -> (n,) 1 where an image is right, nan where that is not known.
     """
 
     attack: str | None
@@ -64,7 +64,7 @@ def scenarios(measured: RunColumns) -> list[Scenario]:
 def pairs(measured: RunColumns) -> list[PairedScenario]:
     """Return ``pairs`` of the summary: every two systems on the same clean images, scenario by scenario.
 
-    ``p`` is that of the exact McNemar test, uncorrected: who compares several corrects for that.
+    ``p`` is that of the exact McNemar test, corrected for the looks of ``stop``, not for the number of pairs.
     """
     return [
         PairedScenario(scenario.attack, scenario.norm, scenario.eps, list(scenario.attacks), compared)

@@ -166,7 +166,7 @@ class Summary:
 
     @cached_property
     def _kinds(self) -> dict[str, Sequence[str]]:
-        """Return the severities of each corruption, where it is there at several."""
+        """Return the conditions of each corruption that has several."""
         kinds: dict[str, list[str]] = {}
         for name, condition in self.measured.grid.conditions.items():
             if not condition.corruption.clean:

@@ -16,8 +16,8 @@ def training_of(card: Mapping[str, Any]) -> Training:
 
     Returns:
         Method (kind of the training method) and weights that it started from, each None where the card
-        names none; the machine, and costs, which leave out what the first weights had cost.
-        ``back_propagations`` are those of the method's attack, an image and epoch.
+        names none; the machine; and costs, without those of the weights that it started from.
+        ``back_propagations`` are those of the method's attack, per image and epoch.
     """
     recipe = card.get("recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}

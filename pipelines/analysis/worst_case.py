@@ -120,7 +120,7 @@ def proportion(right: NDArray[np.float64] | Sequence[float], looks: int = 1) -> 
 
     Args:
         right: (n,) zeros and ones.
-        looks: at which n may have been chosen by the figures; above 1 the interval is that of
+        looks: number of looks at which the run may have stopped; above 1 the interval is that of
             `clearsight.data.sequential`.
     """
     values = np.asarray(right)

@@ -62,7 +62,7 @@ def audit(
         root: where run folders are kept.
         workers: processes; 0 is one a core.
         device: ``auto``, ``cpu`` or ``cuda``; the probes always run on the CPU.
-        fresh: begin anew where an equal audit is there.
+        fresh: start over where an equal audit exists.
         on_progress: called with (stage, done, all).
 
     Returns:
@@ -123,7 +123,7 @@ def _probe_all(
 
 
 def _start_probing(job: _ProbeJob) -> Callable[[str], Probed]:
-    """Return what probes the system of a name."""
+    """Return a function that probes a system by name."""
 
     def probe_one(name: str) -> Probed:
         system = job.subjects.graphs[name].build()

@@ -18,7 +18,7 @@ from clearsight.pipelines.systems.system import System
 
 STEPS = 20
 GAP = 0.1
-"""Share of images by which the careless must be fooled before it is called masking."""
+"""Share of images by which the careless attacker must do worse before it is called masking."""
 
 
 class OneDraw(Rng):

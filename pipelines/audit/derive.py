@@ -95,9 +95,9 @@ def subjects_of(config: Evaluate, chosen: Sequence[str]) -> Subjects:
 
 
 def without_restorers(graph: Graph) -> dict[str, Node] | None:
-    """Return the wiring of a system whose restorers let everything pass; None where it has none.
+    """Return the wiring of a system with its restorers replaced by the identity; None where it has none.
 
-    Joins of images that are left with one and the same input go too.
+    Fusions of images whose inputs are then all the same are dropped too.
     """
     passes = {IMAGE: IMAGE}
     kept: dict[str, Node] = {}

@@ -17,7 +17,7 @@ from clearsight.pipelines.systems.system import System
 
 
 def part_gradients(system: System, images: Tensor, streams: Sequence[Rng], path: Path) -> list[Check]:
-    """Return one check a part that claims an exact gradient, and one for each that has a stand-in."""
+    """Return one check for each part that claims an exact gradient, and for each with a surrogate."""
     measured = slopes(system, images, streams, path)
     out: list[Check] = []
     seen: set[str] = set()

@@ -151,7 +151,7 @@ def _random_outputs(system: System, images: ProbeImages) -> Check:
 
 
 def _path(system: System, images: ProbeImages) -> tuple[Path | None, Check | None]:
-    """Return the way of an adaptive attacker; or None, and why."""
+    """Return the gradient path of an adaptive attacker; or None, and why."""
     if (part := blocked(system.graph)) is not None:
         words = (
             f"Part '{part}' lets no gradient through and declares no surrogate: no white-box attack can be "

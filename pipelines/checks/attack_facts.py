@@ -32,7 +32,7 @@ def load_facts(
     """Return the facts of every attacked cell whose chunks are all there.
 
     Raises:
-        RunError: a file is not what its seal says.
+        RunError: a file does not match its seal.
     """
     found: dict[Triple, Facts] = {}
     for cell in cells:
@@ -97,7 +97,7 @@ def describe(name: str, attack: Attack) -> AttackFacts:
 
 
 def cost(attack_record: AttackRecord) -> AttackCost:
-    """Return what an attack cost an image, how far it went, and how it passed the parts."""
+    """Return an attack's cost per image, the size of its perturbations, and its way through the parts."""
     columns = attack_record.columns
     return AttackCost(
         images=int(attack_record.worked_on.sum()),

@@ -25,7 +25,7 @@ class Facts:
     Attributes:
         through: part of the victim -> how the gradient went through it.
         broken: parts that claim an exact gradient and have none.
-        false: parts whose gradient is there and is not their slope.
+        false: parts that have a gradient which finite differences contradict.
         members: what each member of a composition did and cost.
     """
 
@@ -45,7 +45,7 @@ class AttackRecord:
         columns: its rows.
         facts: what it noted.
         random: whether the system has random parts.
-        draws: draws that what the attacker saw was a mean of; 1 where its victim has no random parts.
+        draws: draws that the attacker averaged over; 1 where its victim has no random parts.
         classes: number of classes, None where it is not known.
         victim_random: whether the attacker's victim has random parts.
     """
@@ -71,7 +71,7 @@ class AttackRecord:
 
     @property
     def full_strength(self) -> bool:
-        """Return True for an attack that no other one that knows less may beat."""
+        """Return True for an attack that no attack with less knowledge may beat."""
         return self.attack.strength is Strength.FULL
 
     @property
@@ -86,7 +86,7 @@ class AttackRecord:
 
     @property
     def sees_gradient(self) -> bool:
-        """Return True where it went by gradients."""
+        """Return True where the attack used gradients."""
         return self.attack.sees == "gradient" and self.attack.threat not in ("scores", "labels")
 
     @property
@@ -100,7 +100,7 @@ class AttackRecord:
         queries, backwards = (self.columns.get(name) for name in ("queries", "backwards"))
         if queries is None or backwards is None:
             return np.zeros(len(self.columns["correct"]), dtype=np.bool_)
-        # The look at an image that is wrong already costs one query a draw, and no gradient.
+        # An image that is already wrong costs one query a draw, and no gradient.
         return np.asarray((backwards > 0) | (queries > self.draws), dtype=np.bool_)
 
 

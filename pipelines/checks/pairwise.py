@@ -142,7 +142,7 @@ def _verdict(
 
 
 def _by_luck(one: AttackRecord, other: AttackRecord) -> bool:
-    """Random parts make equal images right now and wrong then: is the difference no more than that?"""
+    """With random parts the same image may be right once and wrong once: is the difference only that?"""
     return mcnemar_exact(_missed(one.right, other.right), _missed(other.right, one.right)) >= 0.05
 
 
@@ -173,7 +173,7 @@ def _replayed_within(other: AttackRecord, cell: AttackRecord) -> bool:
 
 
 def _apart_from(cell: AttackRecord, *names: str) -> dict[str, Any]:
-    """Return the attack's fields but these, and but those that do not decide what it finds."""
+    """Return the attack's fields without these, and without those that do not affect its result."""
     return cell.attack.model_dump(mode="json", exclude={*names, "keep"})
 
 

@@ -20,7 +20,7 @@ SPARSE = 0.5
 """Share of useless values above which a gradient is suspect. Honest networks and filters stay far below: a
 median filter, the worst of them, passes 0.7 of the pixels, a classifier nearly all."""
 DEAD = 0.9
-"""Share from which it leads nowhere; the same as where the gradient path goes around a part."""
+"""Share above which a gradient leads nowhere; the gradient path bypasses a part above the same share."""
 UNTESTED = 0.02
 """Share of images that may count as robust untested before the figure is worth nothing."""
 
@@ -61,7 +61,7 @@ HONEST = (
     "let its code pass the true gradient (no detach, no_grad or rounding on the way), or write it as a part "
     "of its own that declares a surrogate"
 )
-"""What the author of a part whose gradient is missing or wrong can do; a callable has no field for it."""
+"""What the author of a part with a missing or wrong gradient can do; a callable cannot name a surrogate."""
 
 
 def reliable(checks: Sequence[Check]) -> bool:

@@ -128,17 +128,17 @@ def evaluate(
         conditions: a corruption each, or several that are applied in order; a sequence of conditions is named
             ``<kind>-<severity>`` (``clean`` for the identity), joined by ``+`` where there are several.
         attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
-        certify: name -> what is proved of every system under every condition; nothing where left out.
+        certify: name -> certificate, made for every system under every condition; none where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
         name: part of the name of the run folder.
         chunk: images computed together.
         stop: when a condition has seen enough images; all of them where left out.
         root: where run folders are kept.
-        workers: processes; 0 is one a core. Results do not depend on it. More than one needs the usual
-            ``if __name__ == "__main__":`` guard in a script.
+        workers: processes; 0 is one a core (one on a GPU). Results do not depend on it. Several need the
+            usual ``if __name__ == "__main__":`` guard in a script.
         device: ``auto``, ``cpu`` or ``cuda``.
-        fresh: begin anew where an equal run is there.
+        fresh: start over where an equal run exists.
         on_progress: called with (stage, done, all).
 
     Raises:

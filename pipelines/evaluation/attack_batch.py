@@ -33,8 +33,8 @@ class Attacked:
 
     Attributes:
         images: (n, c, h, w), adversarial, on the device.
-        columns: what the rows say of the attack: perturbation, budget, gradient, loss before.
-        facts: how the gradient went through the parts, which of them falsify it, and the members of a
+        columns: perturbation sizes, queries, backward passes and share of zero gradients, one entry an image.
+        facts: how the gradient went through the parts, whose is missing or false, and the members of a
             composition.
     """
 
@@ -63,8 +63,8 @@ def under_attack(
         ids: their names.
         name: what messages call the victim.
         seed: root of all random streams.
-        device: where the victim lies.
-        memory: file for what a composition remembers.
+        device: where the victim is.
+        memory: file in which a composition keeps its progress.
 
     Raises:
         AttackError: no gradient where one is needed, or a system or attack that misbehaves.
@@ -104,7 +104,7 @@ def under_attack(
 
 
 def majority(system: System, images: Tensor, ids: Sequence[str], *, seed: int, draws: int) -> Tensor:
-    """Return the class (n,) that most of ``draws`` fresh draws predict; of equals the lowest.
+    """Return the class (n,) that most of ``draws`` fresh draws predict; the lowest in a tie.
 
     Raises:
         DataError: logits of a draw that are not finite.
@@ -126,13 +126,13 @@ def judge_streams(ids: Sequence[str], seed: int, draw: int) -> list[Rng]:
 
 
 def loss_before(logits: Tensor, batch: Batch) -> Column:
-    """Return the loss of the images that the attack began with."""
+    """Return the loss of each image before the attack."""
     losses: Column = CLASSES.loss(logits.cpu(), _labels(batch)).tolist()
     return losses
 
 
 def _false(victim: System, images: Tensor, ids: Sequence[str], path: Path) -> list[str]:
-    """Return the parts whose gradient is there and is not their slope."""
+    """Return the parts that have a gradient which finite differences contradict."""
     streams = [Rng(0).at("slope", name) for name in ids]
     return [name for name, slope in slopes(victim, images, streams, path).items() if not slope.true]
 

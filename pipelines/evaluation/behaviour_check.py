@@ -1,4 +1,4 @@
-"""Whether systems behave as results need it: equal outputs for equal images, alone as in company; logits."""
+"""Whether systems behave as results require: equal outputs for equal images, alone or batched; logits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def behaviour_warnings(
 ) -> tuple[str, ...]:
     """Return what a reader of the results must know of how systems behave.
 
-    Each system computes a few images twice, together and one by one. Random parts that say so are left out:
+    Each system computes a few images twice, together and one by one. Declared random parts are exempt:
     their draws are a function of the image.
 
     Args:
@@ -53,16 +53,16 @@ def behaviour_warnings(
 def refuse_unsteady(
     systems: Mapping[str, System], names: Sequence[str], source: Source, entries: Sequence[Entry]
 ) -> None:
-    """Refuse certificates of systems that were caught at depending on more than the image.
+    """Refuse certificates of systems that are found to depend on more than the image.
 
     Args:
         systems: in eval mode, on the CPU.
-        names: of those that are to be certified; their parts say that they are steady.
+        names: of those that are to be certified; none of their parts is declared random.
         source: where images come from.
         entries: the images of the run.
 
     Raises:
-        ConfigError: a system gives equal images different outputs, or an image others in company.
+        ConfigError: a system gives equal images different outputs, or an image others in a batch than alone.
     """
     images = _first(source, entries) if names else None
     if images is None:

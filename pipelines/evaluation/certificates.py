@@ -51,7 +51,7 @@ def finish_certificates(plan: Plan, columns: Mapping[Triple, Columns]) -> list[C
 
     Args:
         plan: a run whose chunks are all there.
-        columns: those of the attacked cells, for attacks on systems that no noise smooths.
+        columns: those of the attacked cells, for certificates that do not smooth the system.
 
     Raises:
         RunError: a file of a chunk is not what its seal says.
@@ -109,7 +109,7 @@ def _upper(
     found: Columns,
     columns: Mapping[Triple, Columns],
 ) -> dict[str, tuple[float, np.ndarray]]:
-    """Return what attacks left of the certified images, by attack: of the smoothed system, or of itself."""
+    """Return attack -> radius and surviving images (n,): of the smoothed system, or of the plain one."""
     attacks = plan.grid.attacks
     if certificate.noise is not None:
         return {

@@ -42,7 +42,7 @@ def certify_chunk(
         job: of the run.
         cell: what is certified.
         number: of the chunk.
-        system: told of the certificate's noise, on the device.
+        system: set to the certificate's noise level, on the device.
         samples: the images as they were read.
         batches: the same, corrupted.
     """
@@ -79,7 +79,7 @@ def certify_chunk(
 
 
 def column_under(attack: str) -> str:
-    """Return the name of the column that says whether the smoothed system stood an attack."""
+    """Return the name of the column that says whether the smoothed system withstood an attack."""
     return f"right under {attack}"
 
 
@@ -114,7 +114,7 @@ class _Prober:
         ]
 
     def attacked(self, batch: AttackBatch) -> list[Row]:
-        """Return what stood each attack, one row an image."""
+        """Return whether each attack was withstood, one row an image."""
         under = {column_under(name): self._stands(name, batch).tolist() for name in self.certificate.attacks}
         return [{column: right[i] for column, right in under.items()} for i in range(len(batch))]
 
@@ -147,14 +147,14 @@ class SmoothedTarget(SystemTarget):
     """A smoothed system as its attacker sees it: every look draws fresh noise, ``eot`` looks are averaged.
 
     Attributes:
-        noisy: images and standard normal numbers to what the system sees.
+        noisy: maps images and standard normal noise to what the system sees.
     """
 
     noisy: Noisy = lambda images, noise: images + noise
 
     @property
     def stochastic(self) -> bool:
-        """Return True: the noise is the attacker's not to know."""
+        """Return True: the attacker does not know the noise."""
         return True
 
     def _forward(self, x: Tensor, rows: Tensor) -> Tensor:

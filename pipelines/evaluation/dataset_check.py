@@ -21,7 +21,7 @@ class Intake:
         classes: class names of the source, may be empty.
         skipped: those that cannot, with reasons.
         digests: what each of them holds, as `clearsight.data.sources.base.Source.digests` says.
-        fingerprint: key of all that.
+        fingerprint: content key of these images.
         sizes: (height, width) -> how many.
         passed_over: files beside the images that are not used, with reasons.
     """

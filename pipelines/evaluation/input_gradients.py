@@ -1,4 +1,4 @@
-"""Images of the gradient of the loss with regard to the input: what a system looks at.
+"""Images of the gradient of the loss with respect to the input: what a system looks at.
 
 Networks trained adversarially have input gradients that show edges and shapes of the object; those of others
 look like noise (Tsipras et al. 2019, "Robustness May Be at Odds with Accuracy", figure 2).
@@ -40,7 +40,7 @@ CLIPPED = 0.99
 
 
 def keep_gradients(plan: Plan) -> None:
-    """Write the gradients of a run with attacks into ``images/``, and the index beside them, which is last.
+    """Write the gradients of a run with attacks into ``images/``, and last the index beside them.
 
     The images are the first and the middle one of those that the report keeps, clean and labelled. An
     entry of the index names the sample, the system, the files of input and gradient, and ``scale``: the
@@ -66,7 +66,7 @@ def keep_gradients(plan: Plan) -> None:
 
 
 def _chosen(plan: Plan) -> dict[int, Sample]:
-    """Return position -> image; chosen without a look at what the systems say."""
+    """Return position -> image; chosen without looking at predictions."""
     shown = sorted(plan.job.shown)
     positions = list(dict.fromkeys(shown[i * len(shown) // IMAGES] for i in range(IMAGES) if shown))
     found = zip(positions, plan.job.samples(positions), strict=True)
@@ -74,7 +74,7 @@ def _chosen(plan: Plan) -> dict[int, Sample]:
 
 
 def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) -> list[dict[str, Any]]:
-    """Return the entries of one system, and write its images. The system is gone when this returns."""
+    """Return the entries of one system, and write its images; the system is freed on return."""
     system, entries, folder = plan.grid.graphs[name].build().to(plan.job.device), [], plan.job.folder
     for position, sample in chosen.items():
         told: dict[str, Any] = {"file": None, "scale": None, "why": None}
@@ -101,7 +101,7 @@ def _of_system(plan: Plan, name: str, number: int, chosen: dict[int, Sample]) ->
 def input_gradient(
     system: System, sample: Sample, *, name: str, seed: int = 0, device: str = "cpu"
 ) -> Tensor:
-    """Return the gradient (c, h, w) of the cross-entropy of the true class with regard to an image.
+    """Return the gradient (c, h, w) of the cross-entropy of the true class with respect to an image.
 
     It goes through every part as an adaptive attack does: surrogates where a part has no gradient of its
     own, a mean over `EOT` draws where parts are random.
@@ -111,10 +111,10 @@ def input_gradient(
         sample: a labelled image.
         name: what messages call the system.
         seed: root of the draws of random parts.
-        device: where the system lies.
+        device: where the system is.
 
     Raises:
-        AttackError: a part lets no gradient through, the logits are not finite, or the class is not theirs.
+        AttackError: a part lets no gradient through, the logits are not finite, or lack the true class.
     """
     refuse(system.graph, through="bpda", system=name, attack="input gradient")
     x = to_tensor([sample.image]).to(device)
@@ -144,7 +144,7 @@ def colours(gradient: Tensor) -> tuple[Tensor, float]:
 
 
 def _stride(gradient: Tensor) -> int:
-    # torch.quantile takes 2^24 numbers at most; every k-th pixel of so large an image is enough.
+    # torch.quantile takes 2^24 values at most; every k-th value of so large an image is enough.
     return -(-gradient.numel() // (1 << 24))
 
 

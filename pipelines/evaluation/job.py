@@ -1,4 +1,4 @@
-"""`Job`: what the processes of a run are told; `CellChunk`: what each does at a time."""
+"""`Job`: what every process of a run is given; `CellChunk`: one unit of its work."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CHANGED = "the data changed during the run: run again, and all images are taken 
 
 @dataclass(frozen=True)
 class Job:
-    """What every process must know, plain enough to be sent to it."""
+    """What every process must know; picklable."""
 
     folder: RunFolder
     source: Source
     entries: tuple[Entry, ...]
     digests: tuple[str, ...]
-    """What each image held when it was taken in; one that holds something else by now is not measured."""
+    """Content digest of each image at intake; an image that has changed since is refused."""
     graphs: dict[str, Graph]
     corruptions: dict[str, Corrupting]
     attacks: dict[str, Attack]
@@ -47,10 +47,10 @@ class Job:
     """Positions of the images that are kept for the report."""
     certificates: dict[str, Certificate] = field(default_factory=dict)
     certifiable: dict[str, Graph] = field(default_factory=dict)
-    """Key of a certified cell -> its system, told of the certificate's noise."""
+    """Key of a certified cell -> its system, set to the certificate's noise level."""
 
     def certified(self, certificate: Certificate) -> frozenset[int]:
-        """Return the positions of the images that a certificate is made of, spread over the set."""
+        """Return the positions of the images that a certificate examines, spread over the set."""
         n = len(self.entries)
         # Data are often sorted by class.
         return frozenset(spread(n, n if certificate.images is None else certificate.images))

@@ -75,7 +75,7 @@ class Plan:
         )
 
     def discard_damaged(self) -> list[str]:
-        """Take the seals off chunks whose files are not what they say; return what is wrong with each."""
+        """Delete the seals of chunks whose files do not match them; return what is wrong with each."""
         found = []
         for cell in self.every_cell:
             for number in range(self.job.chunks):

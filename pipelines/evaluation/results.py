@@ -59,7 +59,7 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
         damaged: what was wrong with chunks that this call measured again.
 
     Raises:
-        RunError: a file of a chunk is not what its seal says.
+        RunError: a file of a chunk does not match its seal.
     """
     folder = plan.job.folder
     chunks = {
@@ -86,7 +86,7 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
     replace_file(folder.summary_csv, _csv(summary).encode())
     _index_images(plan, table)
     keep_gradients(plan)
-    # That of an earlier call was of figures that are no longer there.
+    # An audit by an earlier call is of figures that no longer exist.
     folder.audit.unlink(missing_ok=True)
     write_report(folder.path)
     mark_complete(folder)

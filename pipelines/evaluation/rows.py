@@ -28,8 +28,8 @@ class Batch:
 
     Attributes:
         members: their positions in the chunk.
-        images: (n, c, h, w), corrupted, what enters a system.
-        clean: (n, c, h, w), before the corruption.
+        images: float32 (n, c, h, w) in [0, 1], corrupted, what enters a system.
+        clean: the same before the corruption.
         corrupted: False where the corruption is the identity.
         labels: (n,), None where one of them is not known.
         columns: what was measured of the images before any system saw them.

@@ -50,7 +50,7 @@ def run(
         root: where run folders are kept.
         workers: processes; 0 is one a core (one in all on a GPU). Results do not depend on it.
         device: ``auto``, ``cpu`` or ``cuda``.
-        fresh: begin anew where an equal run is there.
+        fresh: start over where an equal run exists.
         on_progress: called with (stage, done, all).
 
     Raises:

@@ -33,7 +33,7 @@ class Ends:
     Attributes:
         folder: of the run.
         cells: all of the run.
-        images: that there are.
+        images: number of images in the data.
         chunk: images of a chunk.
         stop: when a condition ends early; None for never.
     """
@@ -51,12 +51,12 @@ class Ends:
 
     @property
     def chunks(self) -> int:
-        """Return how many chunks all images are."""
+        """Return how many chunks all images make."""
         return -(-self.images // self.chunk)
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """Return after how many images one looks."""
+        """Return the numbers of images at which the rule is checked."""
         if self.stop is None:
             return (self.images,)
         return planned_looks(self.images, least=self.stop.least, step=self.chunk)
@@ -127,7 +127,7 @@ class Ends:
 
 
 def check_stop(config: Evaluate, grid: Grid, intake: Intake) -> None:
-    """Refuse a run whose accuracy cannot decide when it ends.
+    """Refuse a run that has no accuracy to stop by.
 
     Raises:
         ConfigError: a system gives no class, or an image has no label.

@@ -71,7 +71,7 @@ def so_far(folder: RunFolder) -> SoFar:
 
 
 def _whole(folder: RunFolder, cell: Cell, count: int) -> list[Seal]:
-    """Return the seals of the chunks that are what they say."""
+    """Return the seals of the chunks whose files match them."""
     seals = []
     for number in range(count):
         try:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 ATTACK = "(attack)"
 """What the timings call the time of an attack; no part can have this name."""
 CACHE_BYTES = 256 << 20
-"""Decoded images that one process keeps, so that they are not decoded again for every condition."""
+"""Bytes of decoded images that one process keeps, so as not to decode them for every condition."""
 
 
 @dataclass
@@ -225,7 +225,7 @@ class _Found:
 
 
 def _refuse_non_finite(graph: Graph, values: Mapping[str, Tensor], ids: Sequence[str], cell: Cell) -> None:
-    """Stop at the first part that gives values that are not numbers: no figure can be made of them.
+    """Stop at the first part that gives values that are not finite: they would spoil every figure.
 
     Raises:
         DataError: with the image, the part, the system and the condition.
@@ -258,7 +258,7 @@ def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def images_to_bytes(images: Mapping[str, Tensor]) -> bytes:
-    """Return the file of adversarial images, id -> (c, h, w) float32, which holds them without loss."""
+    """Return adversarial images as a safetensors file, id -> float32 (c, h, w): without loss."""
     return save({name: image.detach().cpu().contiguous().clone() for name, image in images.items()})
 
 
@@ -280,7 +280,7 @@ class _Clock:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch and OpenCV on one thread for a while, so that sums are formed in one order everywhere."""
+    """Run torch and OpenCV on one thread in this context, so that sums have the same order everywhere."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     _use_threads(1, 1)
     try:
@@ -295,7 +295,7 @@ def _use_threads(of_torch: int, of_opencv: int) -> None:
 
 
 def start_measuring(job: Job) -> Callable[[CellChunk], int]:
-    """Return what measures one chunk on one thread, and returns for how many cells."""
+    """Return a function that measures one chunk on one thread and returns the number of its cells."""
     bench = Bench(job)
 
     def measure(chunk: CellChunk) -> int:

@@ -1,4 +1,4 @@
-"""Runs ``task: fit``: an estimator fitted to what a system says of images, written as weights with a card."""
+"""Runs ``task: fit``: an estimator fitted to a system's outputs, written as weights with a card."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Fitted:
     Attributes:
         weights: folder and card.
         folder: of the fit.
-        values: tensor -> what it holds, those of one number only.
+        values: tensor name -> value, of tensors with one element.
         images: that it was fitted to.
         figures: what the card says of the images that took no part.
         skipped: images that could not be used.
@@ -71,7 +71,7 @@ def fit(
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Fitted:
-    """Fit and measure; what an equal call that was stopped computed is used again.
+    """Fit and measure; what an equal, interrupted call computed is reused.
 
     Args:
         config: the system, the images and what is fitted.

@@ -1,4 +1,4 @@
-"""What reaches an estimator: computed chunk by chunk, kept under seals, so that a killed fit goes on."""
+"""The inputs of an estimator: computed chunk by chunk and sealed, so that a killed fit resumes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class Side:
-    """Images of one side, and where what reaches the estimator is kept; plain enough to be sent.
+    """Images of one side, and where the estimator's inputs are kept; picklable.
 
     Attributes:
         folder: of the fit.
         name: ``fit`` or ``judge``.
         key: of everything that decides the values.
-        digests: what each image held when it was taken in.
-        conditions: one of them is drawn for every image; none: images stay as they are.
+        digests: content digest of each image at intake.
+        conditions: one of them is drawn for every image; empty: images stay as they are.
     """
 
     folder: Path
@@ -82,10 +82,10 @@ class Side:
         return condition.corruption(sample.image, rng.at("corrupt"))
 
     def rows(self) -> Observations:
-        """Return what starts a pass over the observations; all chunks are there.
+        """Return a function that starts a pass over the observations; all chunks must exist.
 
         Raises:
-            RunError: a file is not what was written (when the pass reaches it).
+            RunError: a file does not match its seal (when the pass reaches it).
         """
 
         def once() -> Iterator[Observation]:
@@ -105,7 +105,7 @@ class Side:
 
 
 def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
-    """Compute the chunks that are not there, or not what was written.
+    """Compute the chunks that are missing or damaged.
 
     Raises:
         DataError: an image has changed since it was taken in, or a part gives values that are not finite.
@@ -134,7 +134,7 @@ def _there(side: Side, number: int) -> bool:
 
 
 def start_observing(side: Side) -> Callable[[int], None]:
-    """Return what computes one chunk on one thread and writes it."""
+    """Return a function that computes one chunk on one thread and writes it."""
     system = side.graph.build().to(side.device)
 
     def observed(number: int) -> None:

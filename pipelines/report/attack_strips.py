@@ -28,7 +28,7 @@ STRIPS = 24
 BUDGET = 1_000_000
 """Bytes of all of them together, at most."""
 GAIN = 10
-"""Times that the difference is magnified, around grey."""
+"""Factor by which the difference is magnified, around grey."""
 
 SAME = "no pixel differs"
 

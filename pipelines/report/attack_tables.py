@@ -16,7 +16,7 @@ NORM_FIELDS = ("linf", "l2", "l1")
 
 @dataclass(frozen=True)
 class Level:
-    """An accuracy with its interval and its mark of flag."""
+    """An accuracy with its interval and its flag."""
 
     value: str
     interval: str
@@ -25,7 +25,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Member:
-    """What one member of a composition did: images tried and broken, forwards and backwards in all."""
+    """What one member of a composition did: images tried and broken, total forward and backward passes."""
 
     name: str
     tried: str
@@ -156,7 +156,7 @@ def _moved(norm: str, length: float | None) -> str:
 
 
 def _ways(cost: AttackCost | None, *, alone: bool) -> list[str]:
-    """Return how the gradient went through the parts of what was attacked, the classifier alone maybe."""
+    """Return how the gradient went through the parts that were attacked, perhaps the classifier alone."""
     if cost is None:
         return []
     lines = [

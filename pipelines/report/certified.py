@@ -26,7 +26,7 @@ class Bound:
     Attributes:
         value: lower bound, as text.
         interval: of the sample of images.
-        upper: what the strongest attack up to this radius left; nothing where none was made.
+        upper: what the strongest attack up to this radius left; empty where no attack has this radius.
     """
 
     value: str

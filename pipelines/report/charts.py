@@ -1,4 +1,4 @@
-"""Small multiples of a metric against severity, drawn by matplotlib; none of its settings stay changed."""
+"""Small multiples of a metric against severity, drawn by matplotlib, whose settings are left unchanged."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def families(figures: Figures, attack: str) -> list[Family]:
 
 
 def key(figures: Figures, name: str = "k") -> list[Series]:
-    """Return the key: a short line with its marker for each system; ``name`` begins the ids, once a page."""
+    """Return the key: a short line with its marker for each system; ``name`` is the prefix of its ids."""
     from matplotlib.figure import Figure
 
     entries = []
@@ -169,5 +169,5 @@ def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
 
 
 def to_svg(canvas: Any, name: str, label: str) -> str:
-    """Return a drawing as SVG text for the page; ``name`` begins its ids, ``label`` is what is read out."""
+    """Return a drawing as SVG text for the page: ``name`` prefixes its ids, screen readers say ``label``."""
     return clean(svg_text(canvas), name, label)

@@ -44,7 +44,7 @@ class ByClass:
 
 
 def by_class(figures: Figures) -> ByClass | None:
-    """Return accuracy by class of a run with attacks; None where the summary does not list it."""
+    """Return accuracy by class of a run with attacks; None where there are not two scenarios to compare."""
     per_class = figures.run.per_class
     if per_class is None or not figures.attacked:
         return None

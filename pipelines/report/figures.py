@@ -105,7 +105,7 @@ class Figures:
         return self.cell(system, single, column.attack) if single else None
 
     def _twins(self, *, clean: bool = False) -> list[str]:
-        """Return the conditions that change nothing, but for the first; with it if ``clean``."""
+        """Return the conditions that change nothing: all if ``clean``, else all but the first."""
         names = [condition.name for condition in self.conditions.values() if condition.clean]
         return names if clean else names[1:]
 
@@ -243,7 +243,7 @@ class Figures:
         return sorted({float(condition.severity) for condition in self.corrupted()})
 
     def restores(self, system: str) -> bool:
-        """Return whether a system puts out an image (it has a PSNR somewhere)."""
+        """Return whether a system outputs an image (it has a PSNR or SSIM somewhere)."""
         return any(c.system == system and (value(c, "psnr") or value(c, "ssim")) for c in self.cells)
 
 

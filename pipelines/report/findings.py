@@ -12,7 +12,7 @@ from clearsight.pipelines.report.words import count, listed, number, plain, poin
 from clearsight.pipelines.runs.summary import Difference
 
 FEW = 2
-"""Up to so many compared systems are told with accuracies, intervals and counts of conditions."""
+"""Compared systems up to which each is described with accuracies, intervals and counts of conditions."""
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def _near(figures: Figures, head: Head, rivals: Mapping[str, Found], top: str) -
     """Return the systems that are not clearly worse than the best.
 
     Accuracies are compared on the same images by McNemar's test, with Holm's correction in the column;
-    figures without such a test by whether the intervals overlap, which is more careful.
+    figures without such a test by whether the intervals overlap, which is more conservative.
     """
     others = [name for name in rivals if name != top]
     tested = {}

@@ -36,9 +36,9 @@ METHODS = {"wilson": "Wilson score", "bootstrap": "studentised bootstrap over im
 
 
 def renew_report(run: Path) -> Path:
-    """Write the report of a complete run again, from files that are what the run wrote.
+    """Write the report of a complete run again, from files that match the run's seal.
 
-    An image that is not is left out, and counted on the page.
+    An image that does not match is left out, and counted on the page.
 
     Raises:
         RunError: the run is not complete, or one of its figures was damaged or changed.
@@ -55,13 +55,13 @@ def renew_report(run: Path) -> Path:
 def write_report(run: Path, seal: Seal | None = None, summary: dict[str, Any] | None = None) -> Path:
     """Write the report of a run beside its figures and return the file's path.
 
-    Reads ``summary.json``, and where they are there ``config.yaml``, ``environment.json``, ``audit.json`` and
+    Reads ``summary.json`` and, where they exist, ``config.yaml``, ``environment.json``, ``audit.json`` and
     ``images/``.
     The same run folder always gives the same bytes.
 
     Args:
         run: the run folder.
-        seal: vouches for the images; None takes them as they are.
+        seal: images must match it; None: they are not checked.
         summary: in place of what ``summary.json`` holds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where a table of a document came from: a comment with recipe and weights, and its block written anew."""
+"""Where a table of a document came from: a comment with recipe and weights; and the block rewritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clearsight.pipelines.runs.sealed import complete
 from clearsight.pipelines.runs.summary import RunSummary
 
 OLDER = "older"
-"""In place of a digest: what was measured is not what the recipe says today."""
+"""In place of a digest: the recipe has changed since the measurement."""
 DIGITS = 12
 """Digits of a sha256 that a comment holds."""
 _COMMENT = re.compile(r"^<!-- measured: (?P<name>[^;>]+?)(?P<facts>(; [^;>]+)*) -->$", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Writes the page of a queue of trainings, which a browser reads anew every minute."""
+"""Writes the page of a queue of trainings, which a browser reloads every minute while one runs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which figures under attack can be believed: marks of flag, and gains that prove nothing.
+"""Which figures under attack can be believed: flags, and gains that prove nothing.
 
-An attack can only show that an image falls; that one stands may be the attack's weakness. So a figure that
-a truth check condemned, or that comes from an attacker who did not know the whole system, is a bound from
-above: a gain that rests on it proves nothing, while a loss still counts.
+An attack can only show that an image falls; one may survive by the attack's weakness. So a figure that
+a truth check condemned, or that comes from an attacker who did not know the whole system, is an upper
+bound: a gain that rests on it proves nothing, while a loss still counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 from clearsight.pipelines.runs.summary import CellFigures, GroupFigures, Verdict, WorstCase
 
 LIMITED = frozenset({"oblivious", "transfer"})
-"""Threat models in which the attacker works on something else than the system."""
+"""Threat models in which the attacker works on something other than the system."""
 VOID: Verdict = "void"
 """The verdict of a clear difference that proves nothing."""
 ORDER = ("", "suspect", "unreliable")

@@ -61,7 +61,7 @@ class Strip:
 class Album:
     """The strips of a page, and what was left out or changed to keep it small.
 
-    ``seal`` vouches for the images; one that is not what it says counts as missing.
+    Images must match ``seal``, if there is one; one that does not counts as missing.
     """
 
     strips: list[Strip]
@@ -83,8 +83,8 @@ Entry = Mapping[str, Any]
 def album(run: RunFolder, figures: Figures, seal: Seal | None = None) -> Album:
     """Return the image strips of a run; empty where the run kept no images.
 
-    Conditions are taken without a look at the outcome: one strip a corruption first, at its middle
-    severity, then further ones while there is room.
+    Conditions are chosen without looking at the outcome: first one strip per corruption, at its middle
+    severity, then more while there is room.
 
     Raises:
         RunError: ``images/images.json`` is there and cannot be read.
@@ -180,7 +180,7 @@ def _strip(
 
 
 def _unrestored(figures: Figures, here: Mapping[str | None, Entry]) -> list[Guess]:
-    """Return what the systems say that put out no image of their own: they belong to the input."""
+    """Return the predictions of systems that output no image: they are shown with the input."""
     names = [name for name in figures.names if name in here and here[name]["file"] is None]
     guesses = [guess for name in names for guess in guess_of(figures, here[name], name)]
     return guesses or (guess_of(figures, here[None], "") if None in here else [])

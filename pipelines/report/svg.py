@@ -56,7 +56,7 @@ def series_colour(index: int) -> str:
 def clean(source: str, name: str, label: str) -> str:
     """Return SVG text to put inside an HTML page.
 
-    Drops the XML prolog, metadata, name spaces (so the text holds no address) and fixed sizes; makes ids
+    Drops the XML prolog, metadata, namespaces (so the text holds no address) and fixed sizes; makes ids
     unique to the page; replaces the sentinel colours by CSS variables and the font by the page's.
 
     Args:

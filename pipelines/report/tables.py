@@ -166,7 +166,7 @@ def gap(entry: Entry | WorstCase | None, reach: float = 1.0) -> Gap | None:
 
 
 def heat(figures: Figures) -> list[HeatTable]:
-    """Return a heat table a compared system (without a baseline: a system) and attack."""
+    """Return a heat table per attack and compared system (every system where there is no baseline)."""
     if figures.primary is None or not figures.corrupted():
         return []
     names = figures.others or figures.names

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"helps": "bold blue", "hurts": "bold yellow", "unclear": "dim", "void": "dim"}
 WORTH_A_ROW = 5
-"""Columns from which a table with attacks is turned round: a row each, so that a terminal can hold it."""
+"""Columns from which a table with attacks is transposed, so that it fits a terminal."""
 
 
 def headline(summary: Mapping[str, Any]) -> Table:

@@ -99,5 +99,5 @@ def radius(norm: str | None, eps: float | None) -> str:
 
 
 def marked(text: str, flag: str) -> str:
-    """Return a figure with its mark of flag, for tables without colour: ``3.1 % !``."""
+    """Return a figure with the mark of its flag, for tables without colour: ``3.1 % !``."""
     return f"{text}\u00a0{FLAGS[flag]}" if flag else text

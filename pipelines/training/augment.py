@@ -1,4 +1,4 @@
-"""Changes of a batch that keep the labels: shift, flip, turn, zoom, brightness, cutout."""
+"""Label-preserving augmentation of a batch: shift, flip, rotation, zoom, brightness, cutout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GREY = 0.5
 
 
 def augmented(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
-    """Return a changed batch.
+    """Return an augmented batch.
 
     Args:
         images: uint8 (n, h, w, c) on any device.
@@ -58,7 +58,7 @@ def mirrored(positions: Tensor, length: int) -> Tensor:
 
 
 def _even(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Return values drawn evenly from [-1, 1)."""
+    """Return values drawn uniformly from [-1, 1)."""
     return 2 * torch.rand(shape, generator=generator) - 1
 
 

@@ -10,17 +10,17 @@ class Average:
     """Average of a module's state over the steps t = 1, 2, ... that `update` is given.
 
     With a decay it is exponential, ``a <- d a + (1 - d) w``; the decay grows as
-    ``min(decay, (1 + t) / (10 + t))``, so that the fresh weights are soon forgotten in a short run. Without
-    one it is the plain mean of all states told of, ``a <- a + (w - a) / t`` (stochastic weight averaging,
+    ``min(decay, (1 + t) / (10 + t))``, so that a short run soon forgets the initial weights. Without
+    one it is the plain mean of all states given, ``a <- a + (w - a) / t`` (stochastic weight averaging,
     Izmailov et al. 2018). Integers (counters) are copied.
 
-    The running statistics of batch normalisation are averaged like the weights. The paper measures them anew
+    The running statistics of batch normalisation are averaged like the weights. The paper recomputes them
     instead, by a pass over the training data with the averaged weights; here every check would need that pass
-    (under adversarial training, with its attack). The statistics that are averaged are those of neighbouring
-    weights, and of the images that were trained on.
+    (under adversarial training, with its attack). The averaged statistics are those of neighbouring
+    weights on the training images.
 
     `torch.optim.swa_utils.AveragedModel` would hold a second module, has no decay that grows with the steps,
-    and starts at the first update and not at the fresh weights: the figures of trained weights would change.
+    and starts at the first update, not at the initial weights: the figures of trained weights would change.
     """
 
     def __init__(self, module: nn.Module, decay: float | None) -> None:

@@ -1,4 +1,4 @@
-"""The card of trained weights: what they are, how they came about, what they measured."""
+"""The card of trained weights: what they are, how they were trained, what was measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with a JSON head behind its checksum, written whole or not at all."""
+"""Checkpoints: a checksum, then a safetensors file with a JSON head; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _refused(path: Path, reason: str) -> RunError:
 
 
 def flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimiser's memory as ``<parameter number>/<name>`` -> tensor."""
+    """Return the optimiser's state as ``<parameter number>/<name>`` -> tensor."""
     flat: dict[str, Tensor] = {}
     for number, memory in optimiser.state_dict()["state"].items():
         for name, value in memory.items():
@@ -86,7 +86,7 @@ def flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore(optimiser: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the memory that `flatten` returned."""
+    """Load the state that `flatten` returned into an optimiser."""
     memory: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():
         number, _, name = key.partition("/")

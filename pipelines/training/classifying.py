@@ -21,7 +21,7 @@ from clearsight.pipelines.training.task import TrainingTask
 from clearsight.pipelines.training.through import restore_then_classify
 
 LOOKED_AT = 4
-"""Images that the gradient of restorers is looked at with."""
+"""Images on which the gradient through the restorers is checked."""
 
 
 class Classifying(TrainingTask):
@@ -57,7 +57,7 @@ class Classifying(TrainingTask):
         if self.how.corruptions and min(train.images.shape[1:3]) < MINIMUM:
             raise ConfigError(f"needs images of {MINIMUM}x{MINIMUM} pixels", where="augment.corruptions")
         self.ids, self.fingerprint = train.ids, train.fingerprint
-        # Known on the device from the start: one copy, not one a step.
+        # On the device from the start: copied once, not at every step.
         self.images, self.labels = train.images.to(device), train.labels.to(device)
 
     def decoded(self) -> Mapping[str, ImageSet]:
@@ -66,7 +66,7 @@ class Classifying(TrainingTask):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Return the parts but the training one."""
+        """Return all parts but the training one."""
         return tuple(name for name in self.parts if name != "train")
 
     def wrapped(self, model: nn.Module, rng: Rng) -> nn.Module:
@@ -78,7 +78,7 @@ class Classifying(TrainingTask):
         return restore_then_classify(self.through, model, images, trained=self.train_through, rng=rng)
 
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:
-        """Return corrupted, shifted and flipped images."""
+        """Return a corrupted and augmented batch."""
         at, ids = rows.to(self.device), tuple(self.ids[row] for row in rows.tolist())
         images = self.images[at]
         if self.how.corruptions:
@@ -86,7 +86,7 @@ class Classifying(TrainingTask):
         return TrainBatch(augmented(images, self.how, rng.at("augment").torch()), self.labels[at], ids, share)
 
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
-        """Return the accuracy and the cross-entropy, also of the images that the method examines."""
+        """Return accuracy and cross-entropy, also under the method's validation attack."""
         return score(model, self.parts[part], self.device, state=state, method=self.method)
 
     def facts(self) -> dict[str, Any]:

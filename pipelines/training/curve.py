@@ -35,7 +35,7 @@ class Counts:
         self.passes += passes
 
     def an_image(self, batch: int) -> float:
-        """Return the attack's back-propagations an image, for batches of so many."""
+        """Return the attack's back-propagations per image, for batches of this size."""
         return self.passes / (self.steps * batch) if self.steps else 0.0
 
 
@@ -48,12 +48,12 @@ class Check:
         epoch: passes over the data done, with a fraction.
         step: steps done.
         elapsed: seconds in the loop.
-        loss: mean training loss since the check before; None where no step was done.
-        passes: attack's back-propagations since the beginning, in images.
+        loss: mean training loss since the previous check; None where no step was done.
+        passes: back-propagations of the method's attack since the beginning, summed over images.
         back_propagations: the same an image, since the check before.
-        rank: what chooses the checkpoint: greater is better, the second number where the first is equal.
+        rank: what chooses the checkpoint: greater is better, the second number breaks ties.
         validation: `Score.figure` of the validation part.
-        best: whether no check before was better.
+        best: whether it beats every check before it.
     """
 
     share: float
@@ -94,7 +94,7 @@ def write_curve(
         checks: oldest first.
         ends: after training: ``best`` and ``last``, each with the figures of the parts as the weights are
             stored.
-        chart: draw it anew.
+        chart: whether to draw the chart too.
     """
     told = {"name": name, "checks": [check.facts() for check in checks]} | dict(ends or {})
     replace_file(folder / NUMBERS, (json.dumps(told, indent=1, allow_nan=False) + "\n").encode())

@@ -1,4 +1,4 @@
-"""A run's curve as an SVG that needs nothing around it: validation over epochs, with its intervals."""
+"""A run's curve as a self-contained SVG: validation over epochs, with its intervals."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def drawn(curve: Mapping[str, Any]) -> str:
         if tested := _tested(curve):
             canvas.text(LEFT, 0.02, tested, color=MUTED)
         text = svg_text(canvas)
-    # Without the prolog, which names an address; with a title, for those who have it read out.
+    # Without the prolog, which names an address; with a title for screen readers.
     head, _, rest = text[text.index("<svg") :].partition(">")
     return f'{head} role="img">\n<title>{escape(_spoken(curve["name"], lines))}</title>{rest}'
 
@@ -96,7 +96,7 @@ def _best(axes: Axes, epoch: float) -> None:
 
 
 MEASURED = ("agreement", "named", "left_alone", "psnr")
-"""What the interval of a condition belongs to: the first of these that is there."""
+"""Figures that a condition's interval may belong to: the first of these that it has."""
 
 
 def _lines(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
@@ -119,7 +119,7 @@ def _figures(told: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], str]
 
 
 def _tested(curve: Mapping[str, Any]) -> str:
-    """Return what the weights that are kept and the last ones reach on the test part, where that is known."""
+    """Return what the kept and the last weights reach on the test part, where both are known."""
     ends = [_figures(curve.get(end, {}).get("test", {})) for end in ("best", "last")]
     pairs = [
         f"{name} {one[1][one[2]]:.3f}, {other[1][other[2]]:.3f}"

@@ -52,7 +52,7 @@ class Split:
 
 
 def split(source: Source, rule: HoldOut) -> Split:
-    """Split what a source selects once more.
+    """Split the images that a source selects into training and validation.
 
     Raises:
         DataError: one of the two sides would be empty.

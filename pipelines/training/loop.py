@@ -39,9 +39,9 @@ from clearsight.restore.base import RestorerSpec
 from clearsight.restore.sense_base import SenseSpec
 
 SAVE_SECONDS = 10.0
-"""Between checkpoints, beside those after checks; longer where writing one takes over a fifth of a second."""
+"""Seconds between checkpoints, beside those after checks; more where writing one takes over 0.2 s."""
 CHART_SECONDS = 10.0
-"""From one drawing of the curve to the next: it takes a quarter of a second, more than a check of a small
+"""Seconds between drawings of the curve: one takes a quarter of a second, more than a check of a small
 network does. The last is drawn when the weights are written."""
 CHECKPOINT = "checkpoint.safetensors"
 SKIPPED = "skipped.json"
@@ -61,8 +61,8 @@ class StepReport:
         elapsed: seconds in the loop.
         loss: of the last step, summed over networks.
         rate: learning rate of the last step.
-        passes: back-propagations of the method's attack an image, mean since the last check before this
-            step; 0 where it attacks nothing.
+        passes: back-propagations of the method's attack per image, mean since the last check before this
+            step; 0 where the method has no attack.
         check: the validation score, where it was measured after this step.
     """
 
@@ -94,7 +94,7 @@ def train(
         on_progress: called after every step.
 
     Raises:
-        ConfigError: the config does not fit the data, or the device is not there.
+        ConfigError: the config does not fit the data, or the device is not available.
         DataError: the images cannot be used.
         RunError: the checkpoint is damaged or belongs to other data, or the loss is not finite.
     """
@@ -104,7 +104,7 @@ def train(
     place.mkdir(parents=True, exist_ok=True)
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
     task = _task(config, where)
-    # Written before the first step: who stops the run early knows too what it learned from.
+    # Written before the first step, so that a run stopped early tells what it learned from too.
     passed_over = {name: [vars(file) for file in files] for name, files in task.passed_over.items()}
     for name, told in ((SKIPPED, task.skipped), (PASSED_OVER, passed_over)):
         replace_file(place / name, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False).encode())
@@ -274,7 +274,7 @@ class _Loop:
                 for network, loss in losses:
                     copies[network].zero_grad(set_to_none=True)
                     loss.backward()  # type: ignore[no-untyped-call]
-                    # To read a value is to wait for a GPU.
+                    # Reading a value waits for the GPU.
                     float(loss.detach())
 
         return faster(step)[0]

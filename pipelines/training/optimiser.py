@@ -12,7 +12,7 @@ from clearsight.pipelines.config.train import SGD, AdamW, Schedule
 
 
 def optimiser(parameters: Iterable[nn.Parameter], how: SGD | AdamW) -> torch.optim.Optimizer:
-    """Return the optimiser of a network; parameters with one axis (norms, biases) do not decay."""
+    """Return the optimiser of a network; parameters with one axis (norms, biases) get no weight decay."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
         {"params": [weight for weight in trained if weight.ndim > 1], "weight_decay": how.decay},

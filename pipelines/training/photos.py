@@ -50,7 +50,7 @@ class Photos:
         return replace(self, pixels=self.pixels.to(device))
 
     def whole(self, row: int, channels: int, *, side: int | None = None, multiple_of: int = 1) -> Tensor:
-        """Return one photograph, (1, channels, h, w) in [0, 1].
+        """Return one photograph, float32 (1, channels, h, w) in [0, 1].
 
         Args:
             row: which.
@@ -94,7 +94,7 @@ class Photos:
         if how.flip:
             place = torch.where((chances[2] < 0.5)[:, None, None], place.flip(2), place)
         if how.rotate:
-            # A vertical flip, a horizontal one and a transposition make up all eight turns.
+            # Flips along both axes and a transposition generate all eight symmetries of the square.
             place = torch.where((chances[3] < 0.5)[:, None, None], place.flip(1), place)
             place = torch.where((chances[4] < 0.5)[:, None, None], place.transpose(1, 2), place)
         return as_images(self.pixels[place.to(self.pixels.device)], channels)

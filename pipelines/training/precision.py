@@ -1,4 +1,4 @@
-"""The number format that a training's steps are computed in: told, or chosen by timing both."""
+"""The number format of training steps: configured, or chosen by timing both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Precision = Literal["fp32", "bf16"]
 ROUNDS = 3
 """Steps that are timed in each format; the fastest counts, which other work on the machine disturbs least."""
 HOPELESS = 2.0
-"""Where bf16 takes this many times as long as fp32 in its second step, it is not tried further: a CPU without
+"""Where bf16's fastest step takes this many times as long as fp32's, it is not timed further: a CPU without
 units for it computes it in software."""
 
 
@@ -33,8 +33,8 @@ def arithmetic(precision: Precision, device: str) -> AbstractContextManager[Any]
 def full_outputs(networks: Mapping[str, nn.Module]) -> None:
     """Let these networks return fp32 whatever they compute in, so that every loss is computed in fp32.
 
-    Within a part it is the ``network`` that is meant: a restorer's training calls it past the part's own
-    forward, and where the part is compiled the change of type is compiled with it.
+    Within a part the hook is on its ``network``: a restorer's training calls it without the part's own
+    forward, and where the part is compiled the cast is compiled with it.
     """
     for whole in networks.values():
         inner = [module for name, module in whole.named_modules() if name.split(".")[-1] == "network"]

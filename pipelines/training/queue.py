@@ -1,4 +1,4 @@
-"""Trainings one after the other, so that hours add up without anyone watching."""
+"""Trainings one after the other, unattended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clearsight.pipelines.training.loop import StepReport, train
 from clearsight.pipelines.training.publishing import weights_folder
 
 WRITE_SECONDS = 20.0
-"""From one status to the next, beside those where a training begins, is checked or ends."""
+"""Seconds between writes of the status, beside those where a training begins, is checked or ends."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ def work_off(
     device: str = "auto",
     on_progress: Callable[[Training, StepReport], None] | None = None,
 ) -> Queued:
-    """Do trainings one after the other; leave out what is done, go on with what was stopped.
+    """Run trainings one after the other; skip those that are done, resume those that were stopped.
 
-    One that fails is named with its error, and the others are done. A queue that is stopped or killed goes on
-    where it was when it is called again.
+    A training that fails is recorded with its error, and the rest go on. A queue that is stopped or killed
+    resumes when it is called again.
 
     Args:
         jobs: in order. The weights of one may be the ``init`` of a later one.
         title: of the page.
-        status: file without its ending: ``.json`` and ``.html`` are written.
+        status: path without its suffix: ``.json`` and ``.html`` are written.
         device: ``auto``, ``cpu`` or ``cuda``.
         on_progress: called after every step.
 
@@ -90,7 +90,7 @@ def work_off(
 
 
 def _look_up(job: Job, training: Training) -> None:
-    """Note a training as done where its weights are there, whole, and of this very config."""
+    """Mark a training as done where its weights exist, are undamaged and come from this very config."""
     try:
         weights = find(str(weights_folder(job.config, job.folder)))
         verify(weights)
@@ -103,9 +103,9 @@ def _look_up(job: Job, training: Training) -> None:
 
 
 def _found_before(path: Path) -> dict[str, str]:
-    """Return run folder -> what its validation said, from the status of an earlier call.
+    """Return run folder -> its last validation in words, from the status of an earlier call.
 
-    It is only shown: where the file is not there or not readable, nothing is lost but these words.
+    It is only shown: where the file is missing or not readable, nothing else is lost.
     """
     try:
         trainings = json.loads(path.read_text(encoding="utf-8"))["trainings"]

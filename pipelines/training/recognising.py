@@ -39,7 +39,7 @@ class Recognised:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has most of: agreement, mean over the conditions; then dB."""
+        """Return what chooses the checkpoint: agreement, mean over the conditions; then mean PSNR."""
         shares = [sum(each) / len(each) for each in self.agreed.values()]
         values = [value for each in self.decibels.values() for value in each]
         return sum(shares) / len(shares), sum(values) / len(values)
@@ -73,7 +73,7 @@ class Recognised:
 
 
 def frozen(specs: Sequence[ClassifierSpec], device: str) -> tuple[Classifier, ...]:
-    """Return classifiers with their weights in eval mode, that take no gradient but let it through.
+    """Return trained classifiers in eval mode: gradients reach their input, not their weights.
 
     Raises:
         ConfigError: one has no weights.
@@ -100,7 +100,7 @@ def score_recognition(
     state: dict[str, Tensor] | None = None,
     side: int | None = None,
 ) -> Recognised:
-    """Measure a restorer in eval mode by classifiers; its weights and its mode are afterwards as before.
+    """Measure a restorer in eval mode by classifiers; its weights and mode are restored afterwards.
 
     Args:
         model: the restorer.
@@ -108,7 +108,10 @@ def score_recognition(
         recognisers: frozen classifiers.
         photos: clean ones.
         state: weights to measure in place of the model's own.
-        side: look at the centre of so many pixels; None: at the whole.
+        side: pixels a side of the centre crop that is measured; None: the whole photograph.
+
+    Raises:
+        DataError: a restored photograph, or logits of a recogniser, are not finite.
     """
     score = Recognised()
     channels = model.facts.channels[-1]

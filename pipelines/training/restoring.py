@@ -27,7 +27,7 @@ from clearsight.restore.restorer import Restorer
 from clearsight.restore.training.base import RestorerMethod
 
 SIDE = 192
-"""Pixels a side of what validation looks at: the centre of each photograph; divisible by 8 and by 3."""
+"""Pixels a side of the centre crop of each photograph in validation; divisible by 8 and by 3."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Restored:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has the greatest of."""
+        """Return what chooses the checkpoint, greater is better: the mean PSNR in dB."""
         return self.mean, 0.0
 
     def text(self) -> str:
@@ -83,14 +83,14 @@ def score_restorer(
     state: dict[str, Tensor] | None = None,
     side: int | None = SIDE,
 ) -> Restored:
-    """Measure a restorer in eval mode; its weights and its mode are afterwards as before.
+    """Measure a restorer in eval mode; its weights and mode are restored afterwards.
 
     Args:
         model: the restorer.
         method: says in which conditions.
         photos: clean ones.
         state: weights to measure in place of the model's own.
-        side: look at the centre of so many pixels; None: at the whole.
+        side: pixels a side of the centre crop that is measured; None: the whole photograph.
 
     Raises:
         DataError: a restored photograph holds values that are not finite.
@@ -192,7 +192,7 @@ class Restoring(TrainingTask):
         } | self._looked_through()
 
     def _looked_through(self) -> dict[str, Any]:
-        """Return the weights, or what else makes them out, of the recognisers."""
+        """Return what identifies the recognisers: their weights, or the kind and file that they come from."""
         if not self.recognisers:
             return {}
         return {"recognisers": [each.spec.weights or each.place for each in self.recognisers]}

@@ -27,14 +27,14 @@ SEED = 20_000
 
 @dataclass(frozen=True)
 class Score:
-    """Right predictions, their number, and the mean cross-entropy in nats.
+    """Right predictions out of n, and the mean cross-entropy in nats.
 
     Attributes:
         right: right predictions.
-        n: of so many.
+        n: number of images.
         loss: mean cross-entropy.
-        robust: of the same images as `Method.validation_attack` returns them; None where it changes nothing.
-        robust_validation: what it does to them.
+        robust: score on the same images under `Method.validation_attack`; None where the method has none.
+        robust_validation: that attack in words.
     """
 
     right: int
@@ -50,7 +50,7 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has most of: robust accuracy, else accuracy; then low loss."""
+        """Return what chooses the checkpoint: robust accuracy, else accuracy; then the lower loss."""
         return self.robust.rank if self.robust else (self.accuracy, -self.loss)
 
     def text(self) -> str:
@@ -85,7 +85,7 @@ def score(
     batch: int = 256,
     method: Method | None = None,
 ) -> Score:
-    """Measure a model in eval mode; its weights and its mode are afterwards as before.
+    """Measure a model in eval mode; its weights and mode are restored afterwards.
 
     Args:
         model: images in [0, 1] to logits.
@@ -93,7 +93,7 @@ def score(
         device: where the model is.
         state: weights to measure in place of the model's own.
         batch: images at a time.
-        method: measure also the images that it examines; None: only those given.
+        method: its validation attack is measured too; None: only the images as given.
 
     Raises:
         DataError: the images have no labels, or one of them gets logits that are not finite.
@@ -128,7 +128,7 @@ def _judged(model: nn.Module, images: Tensor, labels: Tensor, ids: Sequence[str]
 
 @contextmanager
 def evaluated(model: nn.Module, state: dict[str, Tensor] | None) -> Iterator[None]:
-    """Hold a model in eval mode, with other weights where given; afterwards both are as before."""
+    """Hold a model in eval mode, with other weights where given; both are restored afterwards."""
     training, own = model.training, None
     if state is not None:
         own = {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -24,9 +24,9 @@ from clearsight.restore.sense_base import DAMAGE, MINIMUM, NAMED, SenseSpec
 from clearsight.restore.training.degradation import CLEAN, Degradation
 
 SMALL, LARGE = 64, 224
-"""Sides of the centres that validation looks at, in turns."""
+"""Sides in pixels of the centre crops in validation, in turns."""
 USUAL = 64
-"""Side of the crops of which a batch holds ``batch``; of larger ones, as many as have these pixels."""
+"""Side of the crops of which a batch holds ``batch``; of larger ones, as many as make the same pixels."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Named:
 
     Attributes:
         named: condition -> for each image, which kinds it named (in the order of `DAMAGE`).
-        errors: condition -> error of the severity of each image.
-        levels: error of the noise level of each noisy image, for values in [0, 1].
-        sure: condition -> log-probability of the truth of each image.
+        errors: condition -> absolute error of the severity of each image.
+        levels: absolute error of the noise level of each noisy image, for values in [0, 1].
+        sure: log-probability of the truth of each image and condition, summed over the kinds judged.
     """
 
     named: dict[str, list[list[bool]]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Named:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what the best checkpoint has most of: images told right, mean over conditions."""
+        """Return what chooses the checkpoint: mean of damage named and clean left alone; then mean `sure`."""
         shares = [_share(self.found(damage)) for damage in DAMAGE]
         return (sum(shares) / len(shares) + _share(self.left_alone)) / 2, sum(self.sure) / len(self.sure)
 
@@ -106,7 +106,7 @@ class Sensing(TrainingTask):
         """Decode the parts.
 
         Raises:
-            ConfigError: the images are smaller than every crop.
+            ConfigError: an image is too small for every crop.
             DataError: the photographs cannot be used.
         """
         self.config, self.spec, self.device = config, model.resolved(), device
@@ -138,7 +138,7 @@ class Sensing(TrainingTask):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Return the parts but the training one."""
+        """Return all parts but the training one."""
         return tuple(name for name in self.parts if name != "train")
 
     def batch(self, rows: Tensor, rng: Rng, share: float) -> TrainBatch:

@@ -26,8 +26,9 @@ class State:
         average: average of the weights, or None.
         step: steps done.
         elapsed: seconds spent in the loop, over all its resumptions.
-        checked: validations done.
-        best: validation rank and weights of the best check.
+        checked: scheduled checks that are past.
+        best_rank: rank of the best check; None before the first.
+        best: weights of the best check.
         curve: what every check found, oldest first.
         whole: sums over all steps; of a run that was begun before they were kept, over those since.
         stretch: the same since the last check.
@@ -86,10 +87,10 @@ class State:
         write(path, Checkpoint(tensors, facts))
 
     def resume(self, path: Path, fingerprint: str) -> None:
-        """Take over a checkpoint.
+        """Load a checkpoint.
 
         Raises:
-            RunError: it is damaged, or the data are not those it was made with.
+            RunError: it is damaged, does not fit the networks, or belongs to other data.
         """
         checkpoint = read(path)
         if checkpoint.facts.get("data") != fingerprint:
@@ -107,7 +108,7 @@ class State:
             self.step, self.elapsed = int(checkpoint.facts["step"]), float(checkpoint.facts["elapsed"])
             self.checked, self.best = int(checkpoint.facts["checked"]), checkpoint.tensors.get("best")
             rank = checkpoint.facts["best_rank"]
-            # Checkpoints written before the curve was kept have none of these three.
+            # Checkpoints of older versions may lack any of these four.
             self.curve = [from_facts(each) for each in checkpoint.facts.get("curve", [])]
             self.whole = Counts(**checkpoint.facts.get("whole", {}))
             self.stretch = Counts(**checkpoint.facts.get("stretch", {}))

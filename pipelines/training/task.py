@@ -19,7 +19,7 @@ class Score(Protocol):
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What the best checkpoint has the greatest of."""
+        """What chooses the checkpoint: the greatest is best, the second number breaks ties."""
 
     def text(self) -> str:
         """Return one line."""
@@ -40,7 +40,7 @@ class TrainingTask(ABC):
     """Images of one run, and how its network is measured on them.
 
     Attributes:
-        spec: the network's description, with what the data say filled in.
+        spec: the network's description, completed from the data (classes).
         ids: names of the training images.
         fingerprint: key of what they hold.
         passed_over: source (``data``, perhaps ``test`` and ``reference``) -> files that are not used.
@@ -84,7 +84,7 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def score(self, model: nn.Module, part: str, *, state: dict[str, Tensor]) -> Score:
-        """Measure a model with these weights; its own weights and its mode are afterwards as before."""
+        """Measure a model with these weights; its own weights and its mode are restored afterwards."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A classifier behind a chain of restorers: what is trained, measured and attacked is both as one."""
+"""A classifier behind a chain of restorers: both are trained, measured and attacked as one."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def restore_then_classify(
     Args:
         specs: in order.
         classifier: on the CPU.
-        images: a few training images (n, 3, h, w) in [0, 1], to look at the gradient with.
+        images: a few training images (n, 3, h, w) in [0, 1], on which the gradient is checked.
         trained: whether the restorers are trained too.
-        rng: fresh weights of restorers that are trained from nothing are drawn from it.
+        rng: stream of the initial weights of restorers that have none.
 
     Raises:
-        ConfigError: a restorer does not take colour, has no weights, or lets no gradient through.
+        ConfigError: a restorer takes no colour, lacks weights, cannot be trained or passes no gradient.
     """
     for number, spec in enumerate(specs):
         _check(spec, f"through[{number}]", trained=trained)
@@ -112,7 +112,7 @@ def _check(spec: RestorerSpec, where: str, *, trained: bool) -> None:
 
 
 def network_of(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a state of ``model`` that are its network's own, by their names in it."""
+    """Return the tensors of a state of ``model`` that belong to its network, by their names there."""
     return _below(state, "classifier.network." if isinstance(model, RestoreThenClassify) else "network.")
 
 

@@ -12,7 +12,7 @@ from clearsight.pipelines.config.tune import CLASSIFIER, Tune
 from clearsight.pipelines.systems.graph import gated_chain
 
 ALONE = "alone"
-"""The classifier without anything in front: what every candidate is compared with."""
+"""The classifier alone: what every candidate is compared with."""
 MOST = 2000
 """Candidates of one search."""
 LONGEST_NAME = 60
@@ -27,7 +27,7 @@ class Candidate:
         chain: names of the restorers, in order.
         gate: name of the part that joins the untouched and the restored image; None for none.
         nodes: the wiring, as a config has it.
-        place: in the order of the search space, which decides between equals.
+        place: index in the search space, which breaks ties.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Candidate:
 
 
 def candidates(config: Tune) -> list[Candidate]:
-    """Return the search space: nothing in front, then chains by length, each without and with every gate.
+    """Return the search space: the classifier alone, then chains by length, without and with every gate.
 
     Raises:
         ConfigError: there are too many.

@@ -38,7 +38,7 @@ class Scored:
 
 
 def front(scored: Sequence[Scored]) -> list[Scored]:
-    """Return those that no other one equals or beats in both score and time, the best score first.
+    """Return the Pareto front of score and time, the best score first.
 
     Of several with the same score and class of time only the first by `Scored.rank` stays.
     """

@@ -17,7 +17,7 @@ HEAD = """\
 
 
 def recipe(config: Tune, chosen: Candidate, alone: Candidate) -> str:
-    """Return the YAML: the chosen chain beside nothing in front, under the conditions of the config."""
+    """Return the YAML: the chosen chain beside the classifier alone, under the conditions of the config."""
     import yaml
 
     both = [alone] if chosen.name == alone.name else [alone, chosen]

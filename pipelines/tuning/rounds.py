@@ -103,7 +103,7 @@ def config_of(
 
 
 def _drawn(config: Tune) -> dict[str, Any]:
-    """Return the conditions of the search: of each entry every image is given one, drawn for it."""
+    """Return the conditions of the search: from each entry one is drawn for every image."""
     told = {}
     for group, node in config.conditions.items():
         corruptions = list(getattr(node, "expand", dict)().values())
@@ -133,7 +133,7 @@ def part_times(found: Measured) -> dict[str, float]:
     """Return the median milliseconds an image of every part, over all chunks of a run.
 
     The time of a part is taken from all chains that it is in, so that what disturbs one moment of the machine
-    disturbs no single candidate. The classifier's is that of nothing in front.
+    disturbs no single candidate. The classifier's time is from its run alone.
     """
     import pyarrow as pa
     from pyarrow import parquet

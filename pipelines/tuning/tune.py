@@ -2,9 +2,9 @@
 
 Successive halving (Karnin et al. 2013; Jamieson & Talwalkar 2016): all candidates on few images, the best of
 them on more. Every candidate of a round sees the same images under the same conditions. What goes on is
-chosen by the Pareto front of score and time, and nothing in front always does. The choice is made on the
-images of the search; the judgement changes it in one case only, to nothing in front, where the choice clearly
-hurts.
+chosen by the Pareto front of score and time; the classifier alone always goes on. The choice is made on the
+images of the search; the judgement changes it in one case only, to the classifier alone, where the
+choice clearly hurts.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _final(
 
 
 def _with_alone(alone: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
-    """Return nothing in front, then the others; it may be among them."""
+    """Return the classifier alone, then the others, which may hold it too."""
     return [alone, *(each for each in others if each.name != ALONE)]
 
 
@@ -232,7 +232,7 @@ def choose(best: Sequence[Scored], scores: Mapping[str, Numbers], most_ms: float
 def _judged(
     config: Tune, found: Measured, chosen: Sequence[Candidate], searched: Mapping[str, Scored]
 ) -> list[Judged]:
-    """Return the judgement: all differences from nothing in front are one family."""
+    """Return the judgement: all differences from the classifier alone are one family."""
     alone = found.of(ALONE, config)
     others = [each for each in chosen if each.name != ALONE]
     differences = [found.of(each.name, config) - alone for each in others]
