@@ -1,4 +1,4 @@
-"""How many cores there are to use."""
+"""How many CPU cores this process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Where a container says how much time of the CPU it may use."""
+"""File with a container's CPU quota (cgroup v2)."""
 
 
 def usable_cores() -> int:

@@ -23,10 +23,10 @@ Severity = Annotated[int, Field(ge=1, le=5)]
 
 
 class CorruptionMixture(Spec):
-    """Each image is corrupted with a chance, by a kind and at a severity that are drawn evenly.
+    """Each image is corrupted with some probability, by a kind and at a severity drawn uniformly.
 
-    A classifier that has seen a kind of corruption in training is no witness for unseen corruptions: compare
-    it on kinds that are not in ``kinds``, such as the four extra ones of ImageNet-C.
+    Figures on kinds that a classifier was trained on say nothing about unseen corruptions: compare it on
+    kinds that are not in ``kinds``, such as the four extra ones of ImageNet-C.
     """
 
     share: Annotated[Number, Field(gt=0, le=1)] = 0.5
@@ -51,7 +51,7 @@ class CorruptionMixture(Spec):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the images; without a second corruption the key is what it was before."""
+        """Return what decides the images; ``twice: 0`` is left out, so that older keys stay valid."""
         return {name: value for name, value in super().identity().items() if name != "twice" or value}
 
     def _drawn(self, draw: Generator) -> Corruption:
@@ -80,7 +80,7 @@ class CorruptionMixture(Spec):
             draw = stream.numpy()
             if draw.random() < self.share:
                 image = self._drawn(draw)(out[row].numpy(), stream)
-                # No draw where it is never asked for: what an older config draws stays as it was.
+                # No draw at ``twice: 0``, so that older configs keep their random numbers.
                 if self.twice and draw.random() < self.twice:
                     image = self._drawn(draw)(image, stream.at("second"))
                 out[row] = torch.from_numpy(image)

@@ -28,7 +28,7 @@ CHUNK = 1 << 18
 TIMEOUT = 60.0
 """Seconds without an answer after which a download gives up."""
 BytesDone = Callable[[int, int | None], None]
-"""Called with the bytes that are there so far and the total (None where the server does not say)."""
+"""Called with the bytes received so far and the total (None where the server does not say)."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def get(name: str, *, on_progress: BytesDone | None = None, base_url: str | None
     target.mkdir(parents=True, exist_ok=True)
     url = f"{(base_url or wanted.base_url).rstrip('/')}/{wanted.file}"
     with _alone(target):
-        # Another call may have brought it meanwhile.
+        # Another call may have downloaded it meanwhile.
         if not _finished(target / wanted.folder):
             _bring(url, target, wanted, on_progress)
     return target

@@ -26,7 +26,7 @@ U = TypeVar("U")
 R = TypeVar("R")
 
 AHEAD = 2
-"""Units handed to each process in advance; a million futures would be a memory problem of their own."""
+"""Units submitted per process in advance; a future for each of a million units would fill the memory."""
 
 
 class Executor(Protocol):
@@ -37,13 +37,13 @@ class Executor(Protocol):
     ) -> Generator[tuple[U, R], None, None]:
         """Yield every unit with its result as it finishes.
 
-        Close the generator when something goes wrong in between: a traceback would keep it alive, and the
-        processes with it.
+        Close the generator when something goes wrong in between: a traceback would keep it and its processes
+        alive.
 
         Args:
             start: makes, from the job, the function that does one unit; called once in each process.
             job: what all units have in common.
-            units: taken when there is room for them, so they may be made on demand.
+            units: consumed lazily, so a generator will do.
 
         Raises:
             Exception: what a unit raised; units that have not begun are dropped.
@@ -51,7 +51,7 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """Does one unit after the other, here."""
+    """Does one unit after the other, in this process."""
 
     def map(
         self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
@@ -70,7 +70,7 @@ class ProcessPool:
 
     Attributes:
         workers: number of processes.
-        where: what the message says where a process died.
+        where: place that the error names when a process died.
         hint: what to do then.
     """
 
@@ -114,12 +114,12 @@ class ProcessPool:
 
 
 def executor_for(units: Sized, workers: int, *, where: str, hint: str = ProcessPool.hint) -> Executor:
-    """Return this process where one is enough for the units, else a pool.
+    """Return an executor in this process where one is enough for the units, else a pool.
 
     Args:
         units: what there is to do.
         workers: processes at most; 0 means one a core.
-        where: what the message says where a process died.
+        where: place that the error names when a process died.
         hint: what to do then.
     """
     count = min(workers or usable_cores(), len(units))
@@ -139,7 +139,7 @@ def _begin(start: Callable[[Any], Callable[[Any], Any]], job: Any) -> None:
     cv2.setNumThreads(1)
     parent = parent_process()
     if parent is not None:
-        # A worker whose parent was killed would wait for work for ever.
+        # A worker whose parent was killed would wait for work forever.
         threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
     _WORKER[:] = [start(job)]
 

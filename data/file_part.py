@@ -24,7 +24,7 @@ class FilePart(PartSpec):
     """Fields that change no result, and so no content key: where the file lies."""
 
     path: Annotated[str, Field(min_length=1)]
-    """The file; a relative path is looked for as for data."""
+    """The file; a relative path is resolved like that of a data source."""
 
     @model_validator(mode="after")
     def _holds_its_weights(self) -> Self:

@@ -30,7 +30,7 @@ def refuse_non_finite(
     Args:
         values: (n, ...), an array or a tensor, on whatever device.
         what: says what they are: ``the logits are``, ``part 'denoise' gives values that are``.
-        names: of the n images; None: messages number them, unless there is one only.
+        names: of the n images; None: messages number them, unless there is only one.
         where: what else the message names.
         hint: what to do about it.
     """
@@ -45,7 +45,7 @@ def refuse_non_finite(
 def first_non_finite(values: Any) -> int | None:
     """Return the place of the first of n images that has a value that is not finite, None where none has."""
     values = values if isinstance(values, np.ndarray) else values.detach()
-    # One sum tells it, ten times faster than a look at each value; where it overflows, they are looked at.
+    # A finite sum has finite terms, which is ten times faster to see; else each value is tested.
     with np.errstate(all="ignore"):
         if np.isfinite(float(values.sum())):
             return None

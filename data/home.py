@@ -1,4 +1,4 @@
-"""Where data, weights and caches live, and how files are written so that a kill leaves no half file."""
+"""Where data, weights and caches live, and how to write files that a kill cannot leave half-written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from clearsight.data.contract.errors import DataError, RunError
 
 LONGEST_NAME = 255
-"""Bytes of a file's name that file systems take."""
+"""Longest file name that file systems allow, in bytes."""
 
 
 def home() -> Path:
@@ -52,7 +52,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def writable_folder(path: Path) -> Path:
-    """Make a folder for results, and see that files can be written there, before any work is done.
+    """Make a folder for results and check, before any work is done, that files can be written there.
 
     Raises:
         RunError: it cannot be made, is something else, or takes no files (permission, a full disk).
@@ -75,7 +75,7 @@ def writable_folder(path: Path) -> Path:
 
 
 def writable_file(path: Path) -> Path:
-    """See that a file of results can be written, before any work is done; its folder is made.
+    """Check, before any work is done, that a file of results can be written; its folder is made.
 
     Raises:
         RunError: it is a folder, a device or a pipe, or its folder takes no files.
@@ -90,7 +90,7 @@ def writable_file(path: Path) -> Path:
 
 
 def _refuse_special(path: Path) -> None:
-    """Refuse what a file would be moved over: a folder, and devices and pipes, which would be gone then."""
+    """Refuse to replace a folder, a device or a pipe: moving a file over one would destroy it."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():
@@ -98,11 +98,11 @@ def _refuse_special(path: Path) -> None:
 
 
 def temporary_path(path: Path, ending: str = "") -> Path:
-    """Return the name under which this process writes a file until it is whole.
+    """Return the name under which this process writes a file until it is complete.
 
     Args:
         path: the file; its name may be as long as file systems allow (255 bytes).
-        ending: that programs know the format by.
+        ending: appended to the name, for programs that tell the format by it.
     """
     return path.with_name(f"{_beginning(path.name)}{os.getpid()}.tmp{ending}")
 

@@ -36,7 +36,7 @@ def initialise(module: nn.Module, rng: Rng) -> None:
     of its layers (zeros at the end of a residual branch); for tensors without a rule it must set them.
 
     Raises:
-        NotImplementedError: the module has tensors in a layer of another type.
+        NotImplementedError: tensors in a layer of another type, without ``init_weights``.
     """
     with torch.no_grad():
         for name, layer in module.named_modules():

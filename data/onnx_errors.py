@@ -34,7 +34,7 @@ def plain_errors(
 def by_onnxruntime(error: Exception) -> bool:
     """Return whether onnxruntime raised the error: of its own classes, or a plain RuntimeError.
 
-    Failures of providers and of allocations come as plain RuntimeErrors, names that are no text as
+    Failures of providers and of allocations come as plain RuntimeErrors, names that are not valid UTF-8 as
     UnicodeDecodeErrors.
     """
     own = type(error).__module__.startswith("onnxruntime")

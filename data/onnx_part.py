@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class OnnxPart(FilePart):
-    """A part that onnxruntime runs. What it gives is what is asked of the file.
+    """A part that onnxruntime runs. Its ``gives`` says which form of output the file must have.
 
     There are no gradients: attacks on scores or labels go through it, and ``threat: transfer`` makes images
-    on another system. One thread adds up the sums, so that the results do not depend on the number of cores.
+    on another system. It runs in one thread, so that the results do not depend on the number of cores.
     """
 
     gradient: ClassVar[Gradient] = Gradient.BLOCKED
@@ -26,7 +26,7 @@ class OnnxPart(FilePart):
     contents: ClassVar[str] = "an ONNX file"
 
     output: str | None = None
-    """Name of the output, needed where the file gives several of this form."""
+    """Name of the output, needed where the file has several of this form."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where onnxruntime computes."""
 
@@ -46,7 +46,7 @@ class OnnxPart(FilePart):
 
 
 def _data_files(path: Path) -> list[str]:
-    """Return the names of the files beside an ONNX file that hold tensors of it."""
+    """Return the names of the files beside an ONNX file that hold some of its tensors."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

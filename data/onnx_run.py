@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 STOP_SECONDS = 3.0
-"""In which a call ends that is told to: onnxruntime looks between operators, and in every round of a loop."""
+"""Time for a stopped call to end: onnxruntime looks between operators, and in every round of a loop."""
 THREAD = "clearsight onnxruntime"
 """Name of the threads that call onnxruntime for the main one."""
 SHRUNK_FROM = 2**20
-"""Numbers in an input from which on the memory of a call is given back after it, or it would be kept."""
+"""Input elements from which on a call's memory is given back after it; onnxruntime would keep it."""
 
 
 class Stoppable:
@@ -85,7 +85,7 @@ def beside(work: Callable[[], R], stop: Callable[[], None] = lambda: None) -> R:
         except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
             future.set_exception(error)
 
-    # A daemon: what does not end when it is told to would keep the process alive.
+    # A daemon, because a call that does not stop when asked to would keep the process alive.
     threading.Thread(target=call, name=THREAD, daemon=True).start()
     try:
         return future.result()

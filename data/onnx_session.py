@@ -74,7 +74,7 @@ class OnnxNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits or images on the device of the images; no gradient flows back.
 
-        A file that takes uint8 gets the images rounded to 256 levels, as it will be given them.
+        A file that takes uint8 gets the images rounded to 256 levels, as it will once deployed.
 
         Args:
             x: (n, c, h, w) with values in [0, 1], unless the file expects otherwise normalised ones.
@@ -187,7 +187,7 @@ def _output(
 
 
 def _batches(images: NDArray[Any], fixed: int | None) -> Iterator[tuple[NDArray[Any], int]]:
-    """Yield batches of the size that the file takes, the last one filled up, and how many images count."""
+    """Yield batches of the size that the file takes, the last one padded, and how many images count."""
     if fixed is None:
         yield images, len(images)
         return

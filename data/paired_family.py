@@ -13,7 +13,7 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 
 FLIPS = 1999
-"""Draws of signs. With them the share of false alarms is 5 % but for a standard error of 0.5 points."""
+"""Random draws of signs: they estimate a false-alarm rate of 5 % with a standard error of 0.5 points."""
 SINGLE = 1.959963984540054
 """Critical value of a single interval of 95 %."""
 BLOCK = 1 << 22
@@ -32,8 +32,8 @@ class Judged:
 
     Attributes:
         difference: the mean.
-        low: lower end; ``high`` the upper one. The interval leaves out 0 exactly where ``p`` is below
-            one less the confidence.
+        low: lower end. The interval leaves out 0 exactly where ``p`` is below one less the confidence.
+        high: upper end.
         p: adjusted for all differences of the family.
     """
 
@@ -49,8 +49,8 @@ def judge(
     """Return every mean of a family of paired differences, with intervals that hold all at once.
 
     Each statistic is z = sum(d) / sqrt(sum(d^2)), for differences of right and wrong the root of McNemar's.
-    If two systems are equally good the signs of an image's differences are as likely to be turned round, in
-    all comparisons together. The largest |z| of the family under random signs therefore gives the critical
+    If the systems are equally good, all differences of an image are as likely with their signs flipped
+    together as without. The largest |z| of the family under random signs therefore gives the critical
     value (max-T: Westfall & Young 1993), exactly where nothing differs, whatever the dependence between the
     comparisons, and asymptotically where a single mean is 0 (Janssen 1999). An interval holds the
     differences that the same statistic does not reject at this critical value: see `score_interval`.
@@ -58,8 +58,8 @@ def judge(
     Args:
         differences: (n,) each, in [-1, 1], of the same n images in order.
         rng: stream of the signs.
-        confidence: probability that no interval leaves out a difference of 0 that is true.
-        prefixes: some may be of the first of these images only.
+        confidence: probability that every true difference of 0 lies in its interval.
+        prefixes: allow shorter vectors, which hold the first of these images only.
 
     Raises:
         DataError: the lengths differ, or a difference is not in [-1, 1].
@@ -69,7 +69,7 @@ def judge(
     lengths = sorted({len(d) for d in differences})
     if not lengths[0] or (len(lengths) > 1 and not prefixes):
         raise DataError(f"lengths {lengths} are no pairs", where="judge")
-    # An image that was not measured adds nothing to a statistic, as one that did not change.
+    # Like an image without a change, one that was not measured adds nothing to a statistic.
     table = np.stack([np.pad(d, (0, lengths[-1] - len(d))) for d in differences])
     if not (np.abs(table) <= 1.0).all():
         raise DataError("a difference is not in [-1, 1]", where="judge", hint="leave out what is missing")

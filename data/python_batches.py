@@ -97,7 +97,7 @@ class _Name:
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler that looks no name up."""
+    """Unpickler that never looks up a name."""
 
     def find_class(self, module: str, name: str) -> _Name:
         """Return a stand-in for one of `NAMES`; refuse every other."""

@@ -1,8 +1,8 @@
-"""`Seal`: what some files are of, and the checksum of each, so that what was written is what is read.
+"""`Seal`: what a set of files belongs to, and the checksum of each, so that what was written is what is read.
 
-A file that carries figures is believed only if its bytes are those that its seal speaks of, and if the seal
-says that they are of what is asked for. Seals find accidents (a bad disk, a copy into the wrong folder, a
-cut-off write, a hand that slipped), not forgers.
+A file of results is trusted only if its bytes match its seal, and if the seal says that they belong to what
+is asked for. Seals detect accidents (a bad disk, a copy into the wrong folder, a truncated write, a mistaken
+edit), not forgery.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Seal:
     Attributes:
         root: folder that the files lie below.
         path: of the seal itself, a JSON file.
-        about: what the files are of. Opening a seal that says otherwise is refused.
+        about: what the files belong to. Opening a seal that says otherwise is refused.
         files: path below ``root`` -> sha256.
     """
 
@@ -60,7 +60,7 @@ class Seal:
         """Read the seal, and return it. The files are looked at by `read` and `check`.
 
         Raises:
-            RunError: it is not there, is damaged, or is that of something else.
+            RunError: it is missing, damaged, or belongs to something else.
         """
         try:
             entry = json.loads(self.path.read_bytes())

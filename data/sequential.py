@@ -1,4 +1,4 @@
-"""Intervals that hold although somebody looked in between and stopped when they were narrow enough.
+"""Confidence intervals that stay valid under interim looks and early stopping.
 
 Repeated confidence intervals (Jennison & Turnbull 1989, "Interim Analyses: The Repeated Confidence Interval
 Approach"): the looks are planned before the first image, and the probability of an error is divided evenly
@@ -11,12 +11,12 @@ from __future__ import annotations
 from clearsight.data.contract.errors import DataError
 
 GROWTH = 1.5
-"""From one look to the next. More looks end a cell sooner after it is narrow enough, and widen all intervals:
-from 100 images to 10,000 in chunks of 64 there are 12, which cost a factor of 1.5 in the width."""
+"""Factor from one look to the next. More looks end a cell sooner once it is narrow enough, but widen all
+intervals: from 100 images to 10,000 in chunks of 64 there are 12, which cost a factor of 1.5 in the width."""
 
 
 def planned_looks(images: int, *, least: int, step: int, growth: float = GROWTH) -> tuple[int, ...]:
-    """Return after how many images one looks: multiples of ``step``, and all of them at last.
+    """Return after how many images the looks are made: multiples of ``step``, and lastly all of them.
 
     Args:
         images: that there are, at least 1.
@@ -39,12 +39,12 @@ def each_look(confidence: float, looks: int) -> float:
 
 
 def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of a proportion that no true value is missed by too often (Clopper & Pearson 1934).
+    """Return the exact interval of a proportion (Clopper & Pearson 1934), whose coverage is never too low.
 
     Args:
         successes: 0 to ``n``.
         n: number of trials; 0 says nothing, so the interval is (0, 1).
-        confidence: at least this is its coverage.
+        confidence: its coverage is at least this.
 
     Raises:
         DataError: the counts make no sense.

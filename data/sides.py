@@ -1,4 +1,4 @@
-"""The two sides of images that something is chosen on: one searches, one judges; a test part is neither."""
+"""The two sides of the images that a choice is made on: one searches, one judges; a test part is neither."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refuse_test_images(data: Source, weights: str) -> None:
     """Refuse images that the card of weights names as its test part.
 
     Raises:
-        ConfigError: some are among ``data``: figures on the test would be those of a choice made on it.
+        ConfigError: some are among ``data``: the test would no longer be independent of the choice.
     """
     _refuse_shared(data, weights, "test", "a test that chose anything is none")
 
@@ -76,7 +76,7 @@ def _refuse_shared(data: Source, weights: str, part: Literal["test", "training"]
 
 
 def _from_one_place(source: Source, told: dict[str, object]) -> bool:
-    """Return whether a source reads what a card's source reads: images of other files may have equal ids."""
+    """Return whether a source reads files of a card's source: images of other files may have equal ids."""
     if isinstance(source, Joined):
         return any(_from_one_place(each, told) for each in source.of)
     mine = source.model_dump(mode="json")

@@ -16,8 +16,8 @@ from clearsight.data.contract.rng import Rng
 RESAMPLES = 2000
 """Bootstrap resamples: enough for the ends of a 95 % interval (Efron & Tibshirani 1993, section 14.2)."""
 LEAST_SPREAD = 0.2
-"""Least standard deviation of a resample, of the sample's: one that lacks the only large value has none. The
-upper end is then six times the mean, as for one event of a Poisson process (5.6)."""
+"""Least standard deviation of a resample, relative to the sample's: without the only large value it has none.
+The upper end is then six times the mean, as for one event of a Poisson process (5.6)."""
 ROUNDING = 1e-12
 """Relative spread below which values count as equal."""
 BLOCK = 1 << 21
@@ -25,7 +25,7 @@ BLOCK = 1 << 21
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a proportion (Wilson 1927), which is honest near 0 and 1 and for small n.
+    """Return the score interval of a proportion (Wilson 1927), good near 0 and 1 and for small n.
 
     Args:
         successes: 0 to ``n``.
@@ -81,7 +81,7 @@ def bootstrap_mean(
     """Return the studentised bootstrap interval of a mean (bootstrap-t; Efron & Tibshirani 1993, 12.5).
 
     It follows the skewness of losses, where percentiles of resampled means lie too low (Hall 1988). For
-    proportions `wilson` and `clustered_wilson` are better; from fewer than some ten values nothing is.
+    proportions `wilson` and `clustered_wilson` are better; for fewer than some ten values none is reliable.
 
     Args:
         values: (n,) finite numbers, n >= 1; NaN marks nothing here and is refused.
@@ -124,7 +124,7 @@ def resampled_counts(
     """Yield how often each value occurs in resamples with replacement: a matrix product then gives all means.
 
     Args:
-        occurrences: (k,) how often each of k values occurs in the sample; ones where all are told apart.
+        occurrences: (k,) how often each of k values occurs in the sample; all ones where they are distinct.
         rng: the stream that resamples are drawn from; the draws do not depend on the size of the blocks.
         resamples: number of resamples.
 

@@ -36,8 +36,8 @@ REQUIRED = (
 )
 """What every card must say."""
 SENSE = "degradation-sense-v1"
-"""The sense of degradation that looks where none is named. It stands here because the command line names it
-before it imports any spec."""
+"""Weights of the degradation sense that is used where none is named. They are named here because the command
+line needs the name before it imports any spec."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def kind_of_weights(name: str, kinds: Container[str], *, refused: str, where: st
 
     Args:
         name: an id, or the path of a folder.
-        kinds: that are wanted.
+        kinds: that are accepted.
         refused: what is said of weights of other kinds, such as ``which classifies nothing``.
         where: the option or field that named the weights.
 

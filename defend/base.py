@@ -29,11 +29,11 @@ class ClassifierSpec(PartSpec):
     """True where the network is a user's: its errors are told in one line, with the part's name."""
 
     classes: Annotated[int, Field(ge=2)] | None = None
-    """Number of classes; left out where weights say it."""
+    """Number of classes; left out where the weights' card gives it."""
     class_names: tuple[str, ...] = ()
     """Names of the classes, in the order of the logits; taken from the weights' card."""
     mean: Triple = (0.5, 0.5, 0.5)
-    """Mean that is taken off RGB values in [0, 1], inside the module."""
+    """Mean that is subtracted from RGB values in [0, 1], inside the module."""
     std: Triple = (0.25, 0.25, 0.25)
     """Standard deviation that they are then divided by."""
 
@@ -54,7 +54,7 @@ class ClassifierSpec(PartSpec):
         """Return the number of classes.
 
         Raises:
-            ConfigError: neither the config nor the weights say it.
+            ConfigError: neither the config nor the weights give it.
         """
         if self.classes is None:
             raise ConfigError(

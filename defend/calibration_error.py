@@ -14,9 +14,9 @@ Floats = NDArray[np.float64]
 NORMAL = 1.959963984540054
 """Quantile 0.975 of the normal distribution."""
 PRIOR = 2.0
-"""Samples, right as often as they are sure, that a bin's variance is smoothed with: one sample has none."""
+"""Pseudo-samples, right as often as confident, that smooth a bin's variance: a single sample has none."""
 STEPS = 50
-"""Halvings when an upper end is looked for."""
+"""Halvings in the search for the upper end."""
 
 _erf = np.vectorize(erf, otypes=[np.float64])
 
@@ -27,9 +27,9 @@ def calibration_error(
     """Return the debiased expected calibration error, and the ends of its 95 % interval.
 
     The plain estimate (`clearsight.defend.scores.ece`) adds up |gap| of the bins, and noise makes every |gap|
-    larger: a calibrated network on 150 images is told 3 to 9 points. What noise adds, if a gap is normal with
-    the variance of its bin, is subtracted, as Kumar et al. (2019) do, at gaps that are first shrunk as far
-    as they look like noise (James-Stein), because the measured ones are too large. The ends ask which
+    larger: it gives a calibrated network on 150 images 3 to 9 points. What noise adds, if a gap is normal
+    with the variance of its bin, is subtracted, as Kumar et al. (2019) do, at gaps that are first shrunk as
+    far as they look like noise (James-Stein), because the measured ones are too large. The ends ask which
     errors fit what was measured: the lower one subtracts all that noise can have added, bin by bin; the
     upper one supposes the error spread where noise adds least, in proportion to each bin's noise.
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class CalibratorSpec(Estimator):
     """Base of what turns logits into better calibrated logits. A subclass adds ``kind``, `fit`, `calibrate`.
 
-    A calibrator stands behind a classifier, or behind a fusion of several, and is fitted to what these say
-    of labelled images that the classifier was not trained on.
+    A calibrator stands behind a classifier, or behind a fusion of several, and is fitted to their logits for
+    labelled images that the classifiers were not trained on.
     """
 
     takes: ClassVar[tuple[Flow, ...]] = (Flow.LOGITS,)
@@ -31,8 +31,8 @@ class CalibratorSpec(Estimator):
         """Return what was fitted, float32.
 
         Raises:
-            ConfigError: nothing was.
-            WeightsError: the weights are not there, or damaged.
+            ConfigError: nothing was fitted.
+            WeightsError: the weights are missing or damaged.
         """
         from clearsight.data.weights import state
 

@@ -66,9 +66,9 @@ class Classifier(Part[ClassifierSpec]):
     def _called(self, x: Tensor) -> object:
         """Call a user's network; its own errors become one line that names the part.
 
-        Where a gradient is asked for it gets images in plain order, not channels last as a restorer before it
-        may give them: torch 2.13 corrupts the heap of a CPU in the backward pass of strided 1x1 convolutions
-        then (`clearsight.pipelines.systems.device.layout`).
+        Where a gradient is asked for it gets contiguous images, not channels last as a restorer before it may
+        give them: with those torch 2.13 corrupts the heap of a CPU in the backward pass of strided 1x1
+        convolutions (`clearsight.pipelines.systems.device.layout`).
 
         Raises:
             ConfigError: the network fails.

@@ -32,7 +32,7 @@ class ForeignClassifier(ClassifierSpec):
     statistics: Literal["imagenet"] | None = None
     """Named values of ``mean`` and ``std``, for values in [0, 1] and RGB."""
     mean: Triple = (0.0, 0.0, 0.0)
-    """Taken off before the values go into the network."""
+    """Subtracted from the values before they go into the network."""
     std: Triple = (1.0, 1.0, 1.0)
     """What they are then divided by."""
     output: Literal["logits", "probabilities", "log_probabilities"] = "logits"

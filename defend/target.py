@@ -21,7 +21,7 @@ class AttackBatch:
         images: float32 (n, c, h, w) in [0, 1], what the attack starts from.
         labels: int64 (n,), the true classes.
         ids: one stable name an image; random streams depend on it.
-        rows: int64 (n,), what the target calls these images: counters and random draws go by it.
+        rows: int64 (n,), the target's indices of these images, for its counters and random draws.
     """
 
     images: Tensor
@@ -77,18 +77,19 @@ class Target(Protocol):
         A label-only view gives one-hot vectors of the predicted class.
 
         Raises:
-            AttackError: logits that are not finite.
+            DataError: logits that are not finite.
         """
 
     def gradient(self, x: Tensor, rows: Tensor, loss: Loss) -> GradientOutput:
         """Return logits, losses and the gradient of each image's loss with respect to that image.
 
         Raises:
-            AttackError: this view shows no gradients; logits that are not finite.
+            AttackError: this view shows no gradients.
+            DataError: logits that are not finite.
         """
 
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
-        """As `gradient`, for a loss of the classifier's penultimate features (m, d) instead of its logits."""
+        """Return what `gradient` does, for a loss of the classifier's penultimate features (m, d)."""
 
     def layers(self) -> Sequence[tuple[str, nn.Module]]:
         """Return the layers of the network by name, in the order in which they compute.
@@ -102,7 +103,7 @@ class Target(Protocol):
         """Return all queries and all backwards so far."""
 
     def recall(self, step: str) -> dict[str, Tensor] | None:
-        """Return what `remember` kept under this name in an earlier, interrupted try; sets the counters back.
+        """Return what an interrupted run kept under this name with `remember`, and restore its counters.
 
         None where nothing was kept, or where a later step was remembered since.
         """

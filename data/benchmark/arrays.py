@@ -1,4 +1,4 @@
-"""Layout ``cifar_c``: one array a corruption, made from parts that the units leave behind."""
+"""Layout ``cifar_c``: one array per corruption, assembled from the parts that the units write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels.npy"
 PARTS = f".parts{CHUNK}"
-"""Folder of finished pieces of the arrays of layout ``cifar_c``; deleted in the end."""
+"""Folder of finished pieces of the arrays of layout ``cifar_c``; deleted at the end."""
 
 
 def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
@@ -120,7 +120,7 @@ def finish_cifar(job: CorruptJob, report: Report) -> dict[str, str]:
 
 
 def _reserve(path: Path) -> None:
-    """Take the room of a file on the disk: writing to a map of one that has none ends the process."""
+    """Allocate a file's disk blocks: writing to a memory map on a full disk would kill the process."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

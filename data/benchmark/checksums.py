@@ -1,7 +1,7 @@
 """``checksums.sha256``: what each file of a benchmark holds, as ``sha256sum --check`` reads it.
 
-A file that is there is believed only with its line, so that a call which goes on, or is repeated, finds files
-that were cut off, swapped or changed.
+An existing file counts only if it matches its line, so that a resumed or repeated call detects files that
+were truncated, swapped or changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def sha256(content: bytes) -> str:
 
 
 def known(out: Path) -> dict[str, str]:
-    """Return path below ``out`` -> checksum of the files that were finished; the last, of one named twice."""
+    """Return path below ``out`` -> checksum of finished files; of one named twice, the last line counts."""
     try:
         text = (out / NAME).read_text(encoding="utf-8", errors="replace")
     except OSError:

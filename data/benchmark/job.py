@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 CHUNK = 16
-"""Images a unit. What is made does not depend on it."""
+"""Images per unit; the output does not depend on it."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def run_all(
 
 
 def start_corrupting(job: CorruptJob) -> Callable[[CorruptUnit], Report]:
-    """Return what does one unit of a job."""
+    """Return the function that does one unit of a job."""
     return partial(write_arrays if job.layout == "cifar_c" else _write_files, job)
 
 

@@ -14,9 +14,9 @@ class Display:
 
     Attributes:
         label: its name in a heading.
-        unit: what stands after the number.
+        unit: text written after the number.
         better: which direction is better; None where neither is.
-        scale: what the stored number is multiplied by.
+        scale: factor on the stored number.
         digits: decimals shown.
         meaning: one line that says what it measures.
     """

@@ -13,7 +13,7 @@ from clearsight.data.contract.errors import ConfigError, first_line
 KEY = "clearsight"
 """Name of the metadata entry that holds all this as JSON."""
 FORMAT = 1
-"""Raised when a reader of older files could misread a newer one."""
+"""Version of the description; increased when an older reader could misread newer files."""
 T = TypeVar("T")
 
 
@@ -26,10 +26,10 @@ class Input:
         layout: order of the axes.
         dtype: ``float32`` has values in [0, 1], ``uint8`` in 0 to 255; the conversion is inside the file.
         channels: always RGB where 3.
-        batch: images a call, None: any number.
+        batch: images per call, None: any number.
         height: pixels, None: any number from ``minimum`` on.
         width: likewise.
-        minimum: least height and width that are taken.
+        minimum: smallest height and width accepted.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Output:
         name: of the ONNX output.
         gives: ``logits`` float32 (n, classes); ``image`` in layout and type of the input.
         scale: of an image, its size relative to the input's.
-        halo: of an image, pixels of the input around a tile that decide it, so that tiles equal the whole;
-            None: the whole image decides, it cannot be tiled.
+        halo: of an image, input pixels around a tile that its output depends on; None: it depends on the
+            whole image, which cannot be tiled.
         multiple_of: of an image, grid that the corners of tiles must lie on.
     """
 
@@ -69,7 +69,7 @@ class Deployed:
     Attributes:
         name: of the system in its config.
         chain: the system in words, such as ``image -> denoise -> standard``.
-        variant: numbers it computes in.
+        variant: numeric precision.
         input: what it takes.
         outputs: what it gives: logits at most once.
         classes: names of the classes, in order; empty where nothing is classified.
@@ -105,7 +105,7 @@ def read(metadata: Mapping[str, str], where: str) -> Deployed:
         where: the file, for messages.
 
     Raises:
-        ConfigError: it says nothing, something damaged, or is of a newer format.
+        ConfigError: the description is missing, damaged or of a newer format.
     """
     if KEY not in metadata:
         raise ConfigError(
@@ -156,5 +156,5 @@ def _is(value: object, declared: Any) -> bool:
         return isinstance(value, dict) and all(
             _is(name, inner[0]) and _is(each, inner[1]) for name, each in value.items()
         )
-    # True is an int to Python, and no number of pixels.
+    # To Python True is an int, but it is not a number of pixels.
     return isinstance(value, declared) and not isinstance(value, bool)

@@ -36,11 +36,11 @@ class Estimator(PartSpec):
     """Base of parts that ``clearsight fit`` fits. A subclass adds ``kind``, fields and the hooks below."""
 
     fewest: ClassVar[int] = 1
-    """Images that a fit needs at least."""
+    """Fewest images that a fit needs."""
 
     @property
     def told(self) -> bool:
-        """Hook: return whether the part knows what it does: it has weights, or fields that say it."""
+        """Hook: return whether the part is fitted: it has weights, or fields that give the values."""
         return self.weights is not None
 
     def ready(self) -> None:
@@ -64,7 +64,7 @@ class Estimator(PartSpec):
         raise NotImplementedError
 
     def figures(self, rows: Observations, fitted: Mapping[str, Tensor], rng: Rng) -> dict[str, Any]:
-        """Hook: return what the card says of fitted tensors, measured on images that took no part.
+        """Hook: return the card's figures on fitted tensors, measured on images that the fit did not see.
 
         Args:
             rows: observations of these images.
@@ -74,7 +74,7 @@ class Estimator(PartSpec):
         raise NotImplementedError
 
     def behind(self) -> frozenset[str] | None:
-        """Return the keys of the classifiers that it was fitted behind; None where nothing says it."""
+        """Return the keys of the classifiers that it was fitted behind; None if unknown."""
         from clearsight.data.weights import find
 
         told = None if self.weights is None else find(self.weights).card.get(BEHIND)

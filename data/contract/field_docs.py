@@ -28,7 +28,7 @@ def describe_fields(base: type[BaseModel]) -> None:
                 texts |= _texts(owner)
         for name, about in model.model_fields.items():
             about.description = texts.get(name, about.description)
-        # Those of which another class holds an instance as its default are built at import already.
+        # A class whose instance is the default of another class's field was already built at import.
         if model.__pydantic_complete__:
             model.model_rebuild(force=True)
 

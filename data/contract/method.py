@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MODEL = "model"
 """Name of the network whose weights the run publishes; the others only help to train it."""
 UNKNOWN = -1
-"""Label of an image that has none, among others that have one."""
+"""Label of an unlabelled image among labelled ones."""
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Tally:
     """What a method counts while it works; the loop sums it up and shows it.
 
     Attributes:
-        passes: images whose gradient was computed for an attack, each pass of each image once: what an
-            attack that stops early saves. The look at which an image stops is computed too, and counted.
+        passes: gradients computed for attacks, one for each image and pass: what stopping early saves. The
+            pass at which an image stops is computed, and counted, too.
     """
 
     passes: int = 0
@@ -39,7 +39,7 @@ class TrainBatch:
         images: float32 (n, c, h, w) in [0, 1], augmented.
         labels: int64 (n,), `UNKNOWN` where an image has none; None where the method asks for none.
         ids: one stable name an image.
-        share: used-up part of the budget, 0 to 1.
+        share: fraction of the training budget used so far, 0 to 1.
         reference: float32 (n, c, h, w) in [0, 1], images of another source (the normally lit ones of an
             unpaired method), or None where the config names none.
         history: of every check so far, oldest first, the share of the budget at which it was made, and what
@@ -64,7 +64,7 @@ class Method(Spec):
     """Base of training methods. A subclass adds ``kind``, hyper-parameters and ``step``."""
 
     trains: ClassVar[Flow] = Flow.LOGITS
-    """What the networks give that it trains: images (restorers) or logits (classifiers)."""
+    """What the trained networks output: images (restorers) or logits (classifiers)."""
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
     needs_reference: ClassVar[bool] = False

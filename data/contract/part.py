@@ -21,7 +21,7 @@ class Part(nn.Module, Generic[S]):
 
     Attributes:
         spec: the description; its facts (``gives``, ``gradient``, ``onnx``, ...) are claims that tests check.
-        streams: for a stochastic part, one stream an image of the next batch; None: fresh entropy.
+        streams: for a stochastic part, one stream per image of the next batch; None: fresh entropy.
     """
 
     streams: Sequence[Rng] | None = None

@@ -12,11 +12,11 @@ from clearsight.data.contract.errors import ConfigError
 LONGEST = 500
 """Characters of a pattern."""
 MOST_REPEATS = 3
-"""Repeats of open length: with n of them a name of m characters may take m to the n steps."""
+"""Open repeats allowed in a pattern: with n of them a name of m characters may take m to the n steps."""
 LONGEST_NAME = 1000
 """Characters of a name that is searched."""
 OPEN = 16
-"""Repeats that may take more turns than this count as open."""
+"""A repeat that allows more repetitions than this counts as open."""
 REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
 
 
@@ -29,7 +29,7 @@ def compiled(pattern: str, where: str) -> re.Pattern[str]:
         where: field, for messages.
 
     Raises:
-        ConfigError: no regular expression, too long, or with repeats inside repeats (``(a+)+``) or too many.
+        ConfigError: an invalid or too long pattern, or one with nested (``(a+)+``) or too many open repeats.
     """
     if len(pattern) > LONGEST:
         raise ConfigError(f"a regular expression has {LONGEST} characters at most", where=where)

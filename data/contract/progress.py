@@ -1,4 +1,4 @@
-"""`Progress`: how long work says how far it is."""
+"""`Progress`: how long-running work reports its progress."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
-"""Called with the stage, how far it is and its length (None where nobody knows)."""
+"""Called with the stage, the amount done and the total (None where unknown)."""

@@ -87,7 +87,12 @@ class Registry(Generic[S]):
         return iter(self.kinds.values())
 
     def parse(self, node: Any) -> S:
-        """Return the spec that a mapping with a ``kind`` describes."""
+        """Return the spec that a mapping with a ``kind`` describes, or the spec itself.
+
+        Raises:
+            ConfigError: not such a mapping, or an unknown kind.
+            ValidationError: pydantic's, for fields that do not fit the kind.
+        """
         if isinstance(node, self.base):
             return node
         if not isinstance(node, dict) or not isinstance(node.get(self.field), str):
@@ -105,7 +110,7 @@ class Registry(Generic[S]):
             where: the option.
 
         Raises:
-            ConfigError: the kind needs more than a word can give, or there is none.
+            ConfigError: the kind needs more than a word can give, or is unknown.
         """
         try:
             return self.parse(node)

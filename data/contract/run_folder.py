@@ -1,4 +1,4 @@
-"""`RunFolder`: the one place that knows where a run keeps what. Paths alone, no reading."""
+"""`RunFolder`: the one place that knows where a run keeps its files. Only paths; nothing is read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class RunFolder:
     """Paths inside one run's folder.
 
     A cell (system x condition x attack) has a folder of its own, named after the first digits of its key;
-    what is measured of it lies there chunk by chunk. Each chunk has a seal that says what it is of and
-    vouches for its files (`clearsight.data.seals.Seal`); ``DONE`` is the seal of what the whole run wrote.
+    its measurements lie there chunk by chunk. Each chunk has a seal that says what it belongs to and vouches
+    for its files (`clearsight.data.seals.Seal`); ``DONE`` is the seal of what the whole run wrote.
 
     Attributes:
         path: the run folder.
@@ -118,7 +118,7 @@ class RunFolder:
         return self.cell(key) / f"partial-{number:05d}-{batch}.safetensors"
 
     def partials(self, key: str, number: int) -> list[Path]:
-        """Return what attacks left there of a chunk that is not done."""
+        """Return the `partial` files that attacks left of a chunk that is not done."""
         return sorted(self.cell(key).glob(f"partial-{number:05d}-*.safetensors"))
 
     @property

@@ -1,4 +1,4 @@
-"""`Sample`, `Skipped` and the corruption and source contracts' common currency. No torch here."""
+"""`Sample` and `Skipped`: the common currency of sources and corruptions. No torch here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Sample:
     Attributes:
         id: stable name such as ``cifar10/test/00042``; it names the sample's random streams.
         image: uint8, (h, w, c) with c = 3 (RGB) or 1 (grey).
-        truth: what is right about it: the index of its class in the source, or None.
+        truth: index of its class in the source, or None where it has no label.
     """
 
     id: str

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 FRACTION = re.compile(r"\s*([-+]?[0-9]{1,15})\s*/\s*([0-9]{1,15})\s*")
-"""Whole numbers that a float holds exactly."""
+"""A quotient of integers of up to 15 digits, which floats hold exactly."""
 
 
 def _number(value: Any) -> Any:
@@ -68,7 +68,7 @@ class Spec(BaseModel):
 
     revision: ClassVar[int] = 1
     executes: ClassVar[str] = ""
-    """Name of the field that names code of the user's, which using this spec executes."""
+    """Name of the field that names user code, which using this spec executes."""
     old_names: ClassVar[dict[str, str]] = {}
     """Former names of fields, old -> new: configs, recipes and cards that use them are still read."""
     old_values: ClassVar[dict[str, dict[str, str]]] = {}
@@ -146,7 +146,7 @@ def content_key(value: Any) -> str:
 
 
 class Gradient(StrEnum):
-    """What autograd says about a part."""
+    """How far autograd's gradient of a part can be trusted."""
 
     EXACT = "exact"
     """``backward`` through ``forward`` gives the true derivative almost everywhere."""
@@ -183,7 +183,7 @@ class PartSpec(Spec):
     """What the part can be told about the degradation: ``noise_level`` (field ``sigma``, the standard
     deviation of the noise for values in [0, 1]), ``kernel`` (field ``kernel``, the blur)."""
     gradient: ClassVar[Gradient] = Gradient.EXACT
-    """What autograd says about the part."""
+    """How far autograd's gradient of the part can be trusted."""
     stochastic: ClassVar[bool] = False
     """True where two calls with equal input may differ."""
     batch_dependent: ClassVar[bool] = False
@@ -210,7 +210,7 @@ class PartSpec(Spec):
         return self.weights
 
     def conditioned_on(self, fact: str) -> bool:
-        """Return whether this very part uses such a fact: its fields may switch off what the kind can do.
+        """Return whether this part uses such a fact: its fields may switch off what its kind can use.
 
         Args:
             fact: ``noise_level`` or ``kernel``.

@@ -6,7 +6,7 @@ import os
 import unicodedata
 
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n", "'")
-"""What spreadsheets take for the beginning of a formula, wide signs too, and the mark against it."""
+"""How a formula begins in spreadsheets (full-width signs too), and the quote that guards against it."""
 
 
 def printable(name: str) -> str:
@@ -15,7 +15,7 @@ def printable(name: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return text for terminals and logs: what is no text, and what would control a terminal, as escapes."""
+    """Return text for terminals and logs, with undecodable bytes and control characters as escapes."""
     if text.isprintable():
         return text
     try:
@@ -41,5 +41,5 @@ def cell(text: str) -> str:
 
 
 def from_cell(text: str) -> str:
-    """Return the name that `cell` made a cell of."""
+    """Return the name that was given to `cell`."""
     return text.removeprefix("'")

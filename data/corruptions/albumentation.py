@@ -18,7 +18,7 @@ class Albumentation(Corruption):
     """One transform of albumentations, always applied (``p: 1`` unless ``arguments`` says otherwise).
 
     The library has no severities: ``severity`` and ``table`` only name the condition (0 still leaves the
-    image as it is); how strong it is stands in ``arguments``. One-channel images are shown to the
+    image as it is); its strength is set in ``arguments``. One-channel images are shown to the
     transform as RGB, and its output is turned back into grey. Transforms that change the size are refused
     when they run.
     """

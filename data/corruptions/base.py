@@ -158,7 +158,7 @@ class Corruption(Spec):
 
 @cache
 def _no_stream() -> np.random.Generator:
-    """Return what types that draw nothing are handed: naming a stream costs more than some of them do."""
+    """Return a generator for types that draw nothing: naming a stream costs more than some of them do."""
     from clearsight.data.contract.rng import Rng
 
     return Rng(0).numpy()

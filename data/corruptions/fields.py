@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK = 1 << 16
-"""Values that are handled together: the buffers of so many stay in the CPU's cache."""
+"""Values processed together: few enough that their buffers stay in the CPU's cache."""
 
 
 def blocks(count: int) -> Iterator[slice]:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEW = 32
-"""So many pixels that wait for others are walked one by one: another round over arrays costs more."""
+"""At most so many waiting pixels are walked one by one: another round over arrays would cost more."""
 
 
 class GlassBlur(Corruption):
     """Gaussian blur, pixels displaced at random, Gaussian blur again (Hendrycks & Dietterich 2019).
 
     The published scripts walk the pixels from the last to the first and write a swap with a random neighbour.
-    In numpy (and numba) the two sides of that swap are views of one array, so that it is in truth a copy:
+    In numpy (and numba) the two sides of that swap are views of one array, so it is in effect a copy:
     the pixel takes the neighbour's present value and the neighbour keeps it. The published images were made
     so, and so it is here. The result of the walk is exact, but found without walking: a pixel that reads a
     neighbour which was visited before it waits until that one is settled, and all that can be settled are

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MixedCorruption(Spec):
-    """One of several corruptions for each image, drawn evenly. It is called like a `Corruption`."""
+    """One of several corruptions for each image, drawn uniformly. It is called like a `Corruption`."""
 
     choices: Annotated[tuple[Corruption, ...], Field(min_length=2)]
     """What is drawn from."""

@@ -104,7 +104,7 @@ def _flakes(fall: Fall, height: int, width: int, rng: np.random.Generator) -> ND
 
 @lru_cache(maxsize=64)
 def _between(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Return, for linear enlargement with the ends on the ends, neighbours and the second one's share.
+    """Return each pixel's two neighbours and the second one's weight: linear enlargement, corners aligned.
 
     What is too large is trimmed on both sides, as in the published scripts: a first row on the grid itself
     would hold three times the flakes of the second.

@@ -1,8 +1,8 @@
 """Images of more than 8 bits a channel, in and out without loss.
 
-Pillow reads and writes them in grey only: colour it cuts down to 8 bits without a word, 16-bit TIFF files
-whose 0 is white it reads as negatives, and 12 bits as if they were 16. So OpenCV decodes their colours
-(tifffile where the planes lie apart), and what is written is made here.
+Pillow reads and writes them in grey only: it silently reduces colour to 8 bits, reads 16-bit TIFF files whose
+0 is white as negatives, and 12 bits as if they were 16. So OpenCV decodes the colour ones (tifffile those
+with separate planes), and this module encodes what is written.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 BITS, PHOTOMETRIC, PLANES, EXTRA, FORMAT, ORIENTATION = 258, 262, 284, 338, 339, 274
 """TIFF tags; the orientation has the same number in EXIF."""
 WHITE_IS_ZERO, RGB, APART, ASSOCIATED, UNASSOCIATED, UNSIGNED = 0, 2, 2, 1, 2, 1
-"""Their values."""
+"""Values of these tags."""
 
 
 def is_deep_grey(image: Image.Image) -> bool:
-    """Return whether Pillow keeps more than 8 bits of the image: grey alone."""
+    """Return whether Pillow keeps more than 8 bits of the image, as it does of grey ones alone."""
     # It scales deep PGM files to 0 to 65535 and calls them 32-bit.
     return image.mode in SIXTEEN_BIT or (image.mode == "I" and image.format in ("PPM", "PNG"))
 
 
 def depth(image: Image.Image, data: bytes) -> int:
-    """Return the bits a channel in the file.
+    """Return the bits per channel in the file.
 
     Args:
         image: as Pillow opened it, not yet loaded.
@@ -82,7 +82,7 @@ def deep(image: Image.Image, data: bytes) -> tuple[Deep, Deep | None] | None:
         None where the image has 8 bits a channel, or is one that Pillow alone reads (in 8 bits).
 
     Raises:
-        DataError: planes apart in a compression that is not supported, or damage that OpenCV finds.
+        DataError: separate planes in an unsupported compression, or damage that OpenCV finds.
     """
     if is_deep_grey(image):
         pixels, alpha = _grey(image, data)

@@ -68,7 +68,7 @@ def content(path: Path) -> bytes:
         DataError: it cannot be read.
     """
     try:
-        # What waits for another program (a pipe, a device) would never come to its end.
+        # Reading a pipe or a device might never end.
         if not S_ISREG(path.stat().st_mode):
             raise DataError("is not a file", where=str(path))
         return path.read_bytes()

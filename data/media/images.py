@@ -116,7 +116,7 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if SIGNED in getattr(image, "tag_v2", {}).get(FORMAT, ()):
-                # Pillow takes 8-bit ones as unsigned: their dark half would become the bright one.
+                # Pillow reads signed 8-bit values as unsigned: the dark half would become the bright one.
                 raise DataError(
                     "signed integers have no fixed range",
                     where=where,

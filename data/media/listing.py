@@ -35,10 +35,10 @@ def is_video(path: PurePath) -> bool:
 
 
 def split(source: str) -> tuple[Path, str]:
-    """Return the folder that is searched for ``source``, a folder or a glob, and what is searched in it.
+    """Return the folder to search for ``source`` (a folder or a glob), and the glob to search it with.
 
     Raises:
-        DataError: neither is there.
+        DataError: it is neither a folder nor a glob.
     """
     path = expanded(source)
     if path.is_dir():
@@ -75,7 +75,7 @@ def found(source: str, leave_out: Path | None) -> Found:
         leave_out: folder whose files are no input.
 
     Raises:
-        ConfigError: no glob.
+        ConfigError: an invalid glob.
         DataError: nothing is there.
     """
     path = expanded(source)
@@ -103,7 +103,7 @@ def written(name: str) -> str:
 
 
 def _places(path: Path) -> Iterator[Path | tuple[int, int]]:
-    """Yield what a file is known by: its path without links and, where it is there, its place on the disk."""
+    """Yield what identifies a file: its path without links and, where it exists, its device and inode."""
     yield path.resolve()
     with suppress(OSError):
         facts = path.stat()

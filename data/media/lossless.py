@@ -42,7 +42,7 @@ REPLACED = {
 }
 """Endings whose formats hold too few colours or several images, and what is written instead."""
 QUALITY = 95
-"""Of JPEG files, with full chroma."""
+"""Quality of JPEG files, written with full chroma."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": QUALITY, "subsampling": "4:4:4"},
     "TIFF": {"compression": "tiff_adobe_deflate"},
@@ -53,12 +53,12 @@ DEEP = {"PNG": "I;16", "TIFF": "I;16", "PPM": "I", "JPEG2000": "I;16"}
 DEEP_COLOUR = ("PNG", "TIFF", "PPM")
 """Formats that hold 16 bits a channel in colour."""
 LONGEST = {"WEBP": 16_383, "JPEG": 65_500}
-"""Pixels that a side can have, where formats bound it more than `MAX_PIXELS` does."""
+"""Longest side in pixels, of formats that limit it."""
 TRANSPARENT = ("PNG", "TIFF", "WEBP", "JPEG2000")
 KEEPS_EXIF = ("PNG", "JPEG", "MPO", "WEBP")
 ORIENTATION, EXIF_FIELDS, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
 LONGEST_EXIF = 65_533
-"""Bytes that a JPEG file can hold."""
+"""Bytes of EXIF data that a JPEG file can hold."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
     if wide and layers.shape[2] > 1:
         return encode_deep(layers, form, options, exif), tuple(notes)
     layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
-    # Pillow takes 32-bit pixels for the deep Netpbm files that it writes.
+    # To write deep Netpbm files Pillow wants 32-bit pixels.
     pillow = Image.fromarray(layers.astype(np.int32) if wide and DEEP[form] == "I" else layers)
     out = io.BytesIO()
     try:
@@ -209,7 +209,7 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _as_deep_as(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Return the transparency in the type of the pixels: a file of 8 bits may have restored a deep image."""
+    """Return the transparency in the type of the pixels: restoring may change the depth of the pixels."""
     if alpha.dtype == pixels.dtype:
         return alpha
     return to_8_bits(alpha) if pixels.dtype == np.uint8 else alpha.astype(np.uint16) * np.uint16(257)

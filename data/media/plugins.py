@@ -22,8 +22,8 @@ class Plugin:
     Attributes:
         format: Pillow's name of it.
         endings: of its files, in lower case.
-        module: that is imported.
-        package: that pip installs.
+        module: name that is imported.
+        package: name that pip installs.
         register: function of the module that adds the format; empty where importing does.
     """
 

@@ -1,7 +1,7 @@
 """Images made to cover a size: resized, and their middle cut. OpenCV is imported only when needed.
 
-What an image becomes is bounded before it is computed: of one that is far longer than the size asked for, the
-middle is cut first. A 1x30000 image made to cover 224x224 would otherwise have 1.5 thousand million pixels.
+The size of the result is bounded beforehand: an image far longer than the size asked for is first cut to its
+middle. A 1x30000 image made to cover 224x224 would otherwise have 1.5 billion pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clearsight.data.contract.errors import DataError
 
 LONGEST = 4
-"""Times the longer side asked for that a resized image may be long; what is beyond is cut off before."""
+"""Longest side of a resized image, in multiples of the longer side asked for; the rest is cut off before."""
 MARGIN = 8
 """Pixels kept beyond what is needed, so that interpolation at the new border sees true neighbours."""
 
@@ -29,6 +29,9 @@ def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
     Returns:
         One side as asked, the other at least so long; area-averaged when it shrinks, bicubic when it grows.
+
+    Raises:
+        DataError: OpenCV cannot resize the image, or there is not enough memory.
     """
     high, wide = pixels.shape[:2]
     # The side that needs the larger factor, as a fraction: a float factor would round some sizes differently.
@@ -51,7 +54,7 @@ def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 
 def _needed(side: tuple[int, int], goal: int, length: int) -> int:
-    """Return how much of a side is needed: (length now, length asked for), scaled by goal / given."""
+    """Return how many pixels of a side (length now, length asked for) are needed at scale goal / length."""
     now, asked = side
     return min(now, -(-asked * length // goal) + 2 * MARGIN)
 

@@ -41,7 +41,7 @@ def frames(capture: Any) -> Iterator[NDArray[np.uint8]]:
     """Yield frames (h, w, 3) in RGB; while one is worked on, the next is decoded.
 
     Raises:
-        DataError: OpenCV stops at one, or has not the memory for it.
+        DataError: a frame cannot be decoded, or does not fit into memory.
     """
     import cv2
 

@@ -41,7 +41,7 @@ class Source(Selection):
     def synthetic(self) -> str:
         """Return ``synthetic`` where a program drew the images, ``partly synthetic`` for some, "" for none.
 
-        Figures of drawings say nothing of real images, so every table of them says it.
+        Results on drawings say nothing about real images, so every table of them is marked.
         """
         return ""
 
@@ -64,8 +64,8 @@ class Source(Selection):
 
         Args:
             entries: of this source.
-            digests: what `digests` said of these entries before. An image whose content is not that any
-                more cannot be used: figures would stand under the fingerprint of another one.
+            digests: what `digests` returned for these entries. An image that has changed since is skipped:
+                its results would be filed under another image's fingerprint.
         """
         samples: list[Sample | Skipped] = []
         for number, entry in enumerate(entries):
@@ -89,7 +89,7 @@ class Source(Selection):
 
     @final
     def digests(self, entries: Sequence[Entry]) -> tuple[str, ...]:
-        """Return the sha256 of each image's content; that of nothing where it cannot be read."""
+        """Return the sha256 of each image's content; that of no bytes where it cannot be read."""
         return tuple(map(self._digest, entries))
 
     def _digest(self, entry: Entry) -> str:

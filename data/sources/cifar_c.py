@@ -85,7 +85,7 @@ class CifarC(Source):
         return pixels
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Return one image, read from disk alone."""
+        """Return one image; no other is read from disk."""
         import numpy as np
 
         return np.array(self._pixels()[int(entry.place)], np.uint8)

@@ -36,7 +36,7 @@ class Joined(Source):
     """False drops the labels, for training without them on sources whose classes differ."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the images; with labels the key is what it was before they could be dropped."""
+        """Return what decides the images; ``labels: true`` is left out, so that older keys stay valid."""
         return {name: value for name, value in super().identity().items() if name != "labels" or not value}
 
     @property
@@ -46,7 +46,7 @@ class Joined(Source):
 
     @property
     def synthetic(self) -> str:
-        """Return what its sources say, where they agree."""
+        """Return what its sources say where they agree, else ``partly synthetic``."""
         found = {source.synthetic for source in self.of}
         return found.pop() if len(found) == 1 else "partly synthetic"
 

@@ -31,7 +31,7 @@ class Parquet(Source):
     purpose: ClassVar[str] = "a parquet file of encoded images (Hugging Face layout)"
 
     path: Annotated[str, Field(min_length=1)]
-    """The file; where it may lie says `clearsight.data.home.locate`."""
+    """The file; `clearsight.data.home.locate` says where it may lie."""
     image_column: str = "image"
     """Column that holds the encoded images."""
     label_column: str | None = "label"

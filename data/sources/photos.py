@@ -1,4 +1,4 @@
-"""The photographs that scikit-image brings along: they are there without any download."""
+"""The photographs that ship with scikit-image, available without a download."""
 
 from __future__ import annotations
 

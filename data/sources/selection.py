@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CLASSES = 1_000_000
-"""A label beyond is a mistake, and would take a name for every number before it."""
+"""A larger label is a mistake, and would need a class name for every number below it."""
 TOKEN = re.compile(r"^(n\d{8})(?:\D|$)|^([^\s,]+)[\s,]")
 """Leading token of a class name: an ImageNet synset, or what stands before the first space or comma."""
 
@@ -40,7 +40,7 @@ class HoldOut(Spec):
     """This share of each class, drawn by a hash of the id (or of the group)."""
     group: str | None = None
     """Regular expression whose first group, found in an image's own name, names its group (a track, a
-    patient): groups are never torn apart. Goes with ``fraction``."""
+    patient): groups are never split. Goes with ``fraction``."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -69,10 +69,10 @@ class Selection(Spec):
 
     order: Literal["stored", "shuffled", "by_class"] = "stored"
     """In which order images come: as the source stores them, by a hash of their ids, or class by class. It
-    decides figures only where a part depends on the batch."""
+    affects results only where a part depends on the batch."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the images; in stored order the key is that of old configs."""
+        """Return what decides the images; ``order: stored`` is left out, so that older keys stay valid."""
         fields = super().identity()
         return {name: value for name, value in fields.items() if name != "order" or value != "stored"}
 
@@ -237,7 +237,7 @@ def _mapped(
 
 
 def _taken(entries: tuple[Entry, ...], take: int) -> tuple[Entry, ...]:
-    """Go round the classes, each time taking the next image of each in order of its id's hash."""
+    """Cycle through the classes, each time taking the next image of each in order of its id's hash."""
     order: list[tuple[int, bytes, str]] = []
     for members in _by_label(entries).values():
         ranked = sorted((_digest(entry.id), entry.id) for entry in members)

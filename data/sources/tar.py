@@ -88,7 +88,7 @@ class _Member:
 
 @lru_cache(maxsize=16)
 def _members(path: str, _time: int, length: int) -> tuple[_Member, ...]:
-    """List the files inside, up to the first that the file does not hold whole: nothing is found behind it.
+    """List the files inside, up to the first that is truncated: nothing can be found behind it.
 
     Of several with one name the last counts, as when the archive is unpacked.
     """

@@ -48,7 +48,7 @@ class AutoAttack(BallAttack):
         return EOT if self.eot == "auto" and self.version == "rand" else super().averaged
 
     def fits(self, classes: int) -> None:
-        """The targeted ratio compares four logits."""
+        """Raise `AttackError` where the losses compare more classes than there are."""
         needs_classes("autoattack", 3 if self.version == "rand" else 4, classes)
 
     def members(self, classes: int) -> dict[str, Attack]:

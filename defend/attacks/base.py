@@ -55,7 +55,7 @@ class Attack(Probe):
 
     @property
     def radius(self) -> tuple[str, float] | None:
-        """Return the norm and the radius that it promises to keep; None where it has no such bound."""
+        """Return the norm and the radius that bound its perturbation; None where nothing does."""
         return None
 
     @property
@@ -90,7 +90,8 @@ class Attack(Probe):
             (n, c, h, w) in [0, 1]; images that were wrong already come back as they are.
 
         Raises:
-            AttackError: a result outside of range or ball (an error in the attack).
+            AttackError: a result of another shape, or outside of range or ball (an error in the attack).
+            DataError: a result that is not finite.
         """
         right = target.logits(batch.images, batch.rows).argmax(1) == batch.labels
         out = batch.images.clone()

@@ -27,9 +27,9 @@ class CarliniWagner(IterativeAttack):
 
     In the ball (the default): projected steps that raise the margin, known as C&W-inf in adversarial
     training. With ``minimal: true`` (l2): their own attack, which looks for the nearest misclassified
-    image with Adam, pixels as (tanh + 1) / 2, and a binary search over the weight c. It pays its steps
-    whatever eps is, so that the perturbation's length means something; it succeeded where that is at most
-    eps. What is farther comes back cut to the ball.
+    image with Adam, pixels as (tanh + 1) / 2, and a binary search over the weight c. It does not stop at eps,
+    so that the length of the perturbation is meaningful; it succeeds where that is at most eps. A farther
+    result is projected onto the ball.
     """
 
     kind: Literal["cw"] = "cw"

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class FeaturePerturbation(IterativeAttack):
-    """Moves the features that the classifier's last linear layer is given, by projected sign or l2 steps.
+    """Moves the inputs of the classifier's last linear layer (its features), by projected sign or l2 steps.
 
     ``away``: as far as possible from the image's own features (Mopuri et al. 2018, Naseer et al. 2018; the
     "feature perturbation" of the field), without a look at the labels. ``towards``: to the features of
     another image, a guide of another class (Sabour et al. 2016). Guides are images of the same batch:
     ids and guides are placed on a circle by their random streams, and each image takes the next ones of
-    another class. So its guide stays the same as long as that one is in the batch, but may differ where it
-    is not; an image without any goes away from itself.
+    another class. So an image's guide may differ in another batch; an image without one moves away from its
+    own features.
     """
 
     kind: Literal["feature"] = "feature"

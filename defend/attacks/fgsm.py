@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class FGSM(BallAttack):
     """One step of steepest ascent of the cross-entropy (Goodfellow et al. 2015), for any norm.
 
-    It is a check, not a measure of robustness: an iterative attack that does worse is fooled by its gradient.
+    It is a check, not a measure of robustness: an iterative attack that does worse is misled by gradients.
     """
 
     kind: Literal["fgsm"] = "fgsm"

@@ -23,8 +23,8 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 class Patch(Attack):
     """A square whose pixels are free in [0, 1] (after Brown et al. 2017), made for each image by itself.
 
-    Sign steps raise the loss inside the square; everything outside of it stays. Each restart takes another
-    place and other pixels to begin with.
+    Sign steps raise the loss inside the square; everything outside of it stays. Each restart begins with
+    other random pixels, and at another place unless that is fixed.
     """
 
     kind: Literal["patch"] = "patch"

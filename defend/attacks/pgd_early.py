@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class EarlyPGD(IterativeAttack):
     """PGD-K-tau (Zhang et al. 2020): a misclassified image makes tau more steps, then stays.
 
-    It misclassifies what PGD of as many steps does, but barely: an image of how near the boundary is, and
-    the attack that friendly adversarial training learns from.
+    It fools the network on the same images as PGD with as many steps, but only just: its points lie near the
+    decision boundary. Friendly adversarial training learns from them.
     """
 
     kind: Literal["pgd_early"] = "pgd_early"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clearsight.defend.target import AttackBatch, Target
 
 PLACES = ("system", "attack", "condition")
-"""What names a cell of a run; of no account for the result, which depends on the images alone."""
+"""Fields that name a cell of a run; the result depends on its images alone."""
 
 
 class Replay(Attack):
@@ -38,7 +38,7 @@ class Replay(Attack):
     sees: ClassVar[Sees] = "nothing"
 
     path: Annotated[str, Field(min_length=1)]
-    """The run folder; a relative path is looked for as for data."""
+    """The run folder; a relative path is resolved like that of a data source."""
     system: str
     """Name of the system in that run that was attacked."""
     attack: str

@@ -23,7 +23,7 @@ class Spatial(Attack):
     """The worst of many rotations and translations (Engstrom et al. 2019), bilinear.
 
     The grid is gone through from the least transformation to the greatest, so what comes back is the least
-    one of it that is misclassified; an image that none of them changes comes back as it was. Only the
+    one of it that is misclassified; an image that is never misclassified comes back as it was. Only the
     predicted class is asked for.
     """
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Square(BallAttack):
-    """The Square Attack (Andriushchenko et al. 2020): a black box, so masked gradients do not hinder it.
+    """The Square Attack (Andriushchenko et al. 2020): black-box, so masked gradients do not hinder it.
 
     Where it finds more than an attack by gradients, those gradients are not to be trusted.
     """

@@ -27,7 +27,7 @@ class Swift(BallAttack):
     2. The wrong classes are ranked by their distance in the linearised network (MALT, Melamed et al. 2024);
        targeted APGD tries the nearest ones, one after the other.
     3. Images that came near to being broken, by what is left of their margin, get the other classes too.
-    4. A short Square tells whether the gradients were worth anything: where it succeeds, they were not.
+    4. A short Square tests whether the gradients can be trusted: where it succeeds, they cannot.
 
     With ``exact`` the survivors go through the whole of AutoAttack: then the result is at least as strong as
     the reference schedule.
@@ -51,7 +51,7 @@ class Swift(BallAttack):
     """Send the survivors through AutoAttack, version standard."""
 
     def fits(self, classes: int) -> None:
-        """The targeted ratio compares four logits."""
+        """Raise `AttackError` for fewer than four classes, which the targeted ratio compares."""
         needs_classes("swift", 4, classes)
 
     def passes(self, classes: int) -> tuple[int, int]:
@@ -83,7 +83,7 @@ class Swift(BallAttack):
         return cascade.images
 
     def _stage(self, cascade: Cascade, name: str, rng: Rng) -> None:
-        """Make one attempt; a stage that has nobody to try is passed over."""
+        """Make one attempt; a stage without images to try is skipped."""
         chosen = cascade.left
         if name == "sieve":
             cascade.attempt(name, self._sieve, chosen, rng)

@@ -1,4 +1,4 @@
-"""What votes under Gaussian noise say of the probability behind them, and of the radius that it certifies.
+"""Confidence bounds of a class's probability from votes under Gaussian noise, and the radius they certify.
 
 The lower end of the exact one-sided interval (Clopper & Pearson 1934) and the radius of Cohen et al. 2019,
 "Certified Adversarial Robustness via Randomized Smoothing". There is no torch here.
@@ -13,14 +13,14 @@ from clearsight.data.sequential import planned_looks
 
 NORMAL = NormalDist()
 FIRST_LOOK = 100
-"""Votes before the first look of an image that may end early."""
+"""Votes before the first look at an image that may end early."""
 GROWTH = 3.0
-"""From one look to the next: six looks from 100 votes to 10,000 spare most of the votes of images that are
+"""Factor between looks: six looks from 100 votes to 10,000 spare most of the votes of images that are
 plainly certified, or plainly not, and take a few thousandths of a radius."""
 
 
 def lower_bound(votes: int, n: int, alpha: float) -> float:
-    """Return what the probability of a vote exceeds, wrong with probability ``alpha`` at most.
+    """Return a lower bound of the probability of a vote, wrong with probability ``alpha`` at most.
 
     Args:
         votes: 0 to ``n``.
@@ -33,7 +33,7 @@ def lower_bound(votes: int, n: int, alpha: float) -> float:
 
 
 def upper_bound(votes: int, n: int, alpha: float) -> float:
-    """Return what the probability of a vote stays below, wrong with probability ``alpha`` at most."""
+    """Return an upper bound of the probability of a vote, wrong with probability ``alpha`` at most."""
     return 1.0 - lower_bound(n - votes, n, alpha)
 
 
@@ -43,10 +43,10 @@ def quantile(p: float) -> float:
 
 
 def votes_needed(z: float, alpha: float) -> int:
-    """Return how many votes, all for one class, put the bound of its probability above the quantile ``z``."""
+    """Return how many votes, all for one class, put the lower bound of its probability above Phi(``z``)."""
     return floor(log(alpha) / log(NORMAL.cdf(z))) + 1
 
 
 def looks_of(n: int) -> tuple[int, ...]:
-    """Return after how many votes one looks at an image that may end early; the last is all of them."""
+    """Return after how many votes the looks are made at an image that may end early; the last is ``n``."""
     return planned_looks(n, least=FIRST_LOOK, step=1, growth=GROWTH)

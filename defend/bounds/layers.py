@@ -20,7 +20,7 @@ ABSOLUTE = (nn.Conv2d, nn.Linear)
 AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 """Layers whose weights are not negative, and that add nothing."""
 ROUNDING = 1e-3
-"""Relative difference of logits up to which the layers are the network: float64 against float32."""
+"""Relative difference of logits up to which the layers count as the network: float64 against float32."""
 
 
 class Scale(nn.Module):
@@ -77,7 +77,7 @@ def layers_of(named: Named, who: str) -> list[Layer]:
 
     Args:
         named: from `unrolled`.
-        who: asks, for messages.
+        who: kind of the caller, for messages.
 
     Raises:
         AttackError: a layer that is neither affine nor a ReLU; the message names it.

@@ -73,7 +73,7 @@ def carried_back(layers: Sequence[Layer], before: Sequence[Box], rows: Tensor) -
 
 
 def _through_relu(rows: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Return functionals of ReLUs as smaller ones of their inputs, and what is added."""
+    """Return functionals of the ReLUs' inputs, and constants (m,), that bound ``rows`` from below."""
     crossing = (low < 0) & (high > 0)
     rising = torch.where(crossing, high / (high - low).clamp_min(1e-300), (low >= 0).to(rows.dtype))
     flat = torch.where(crossing, (high > -low).to(rows.dtype), (low >= 0).to(rows.dtype))

@@ -1,4 +1,4 @@
-"""Counts what a system says of noisy versions of images; the noise of an image depends on its id alone."""
+"""Counts a system's votes on noisy versions of images; an image's noise depends on its stream alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STEP = "votes"
 class Ballots:
     """The votes on a batch of images, round after round.
 
-    A round draws so many noisy versions of each of some images. They are computed in batches of one size that
-    go on from one image to the next, the last filled up with copies, so that the system always computes the
-    same shape. Each image draws from a stream of its own and each round too, one version after the other:
-    counts do not depend on the size of the batches, but for classes that are equal to the last bit.
+    A round draws a number of noisy versions of each of some images. They are computed in batches of one size
+    that run on from one image to the next, the last padded with copies, so that the system always computes
+    the same shape. Each image has its own stream in each round and draws one version after the other: counts
+    do not depend on the size of the batches, unless rounding decides between two classes.
 
     Attributes:
         target: the system; it is asked for logits alone.
@@ -43,7 +43,7 @@ class Ballots:
     _begun: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read what an interrupted try left."""
+        """Read the counts that an interrupted run kept."""
         for name, tensor in (self.target.recall(STEP) or {}).items():
             where = self._begun if name.startswith("#") else self._done
             where[name] = tensor
@@ -52,7 +52,7 @@ class Ballots:
         """Return the votes (n, classes), int64; those of images that were not asked for are zero.
 
         Args:
-            name: of the round, once in a batch.
+            name: of the round, unique within a batch.
             rows: int64 (m,), positions in the batch.
             draws: noisy versions of each.
             noisy: makes them.

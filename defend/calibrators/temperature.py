@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WIDEST = 6.0
-"""The logarithm of the temperature is looked for between minus this and this: 0.0025 to 400."""
+"""Bound of the logarithm of the temperature in the search: temperatures from 0.0025 to 400."""
 
 
 class Temperature(CalibratorSpec):
@@ -31,7 +31,7 @@ class Temperature(CalibratorSpec):
     purpose: ClassVar[str] = "divide logits by a fitted temperature"
 
     value: Annotated[Number, Field(gt=0)] | None = None
-    """The temperature, where you know it; else ``weights`` have it."""
+    """The temperature, where you know it; else it comes from ``weights``."""
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:
@@ -61,11 +61,11 @@ class Temperature(CalibratorSpec):
         from scipy.optimize import brentq
 
         logits, truths = gathered(rows)
-        # Times a number, softmax does not see what all logits of an image have in common.
+        # Softmax is the same, at any temperature, if a constant is taken from all logits of an image.
         away = logits - logits.gather(1, truths[:, None])
 
         def slope(log_temperature: float) -> float:
-            """Return the derivative of the loss by 1/T: what the classes are ahead by, in the mean."""
+            """Return the derivative of the loss by 1/T: the expected lead over the true class, averaged."""
             return float(((away * exp(-log_temperature)).softmax(1) * away).sum(1).mean())
 
         # The loss is convex in 1/T: its slope rises where the temperature falls.

@@ -20,26 +20,25 @@ if TYPE_CHECKING:
 
 
 class VectorScaling(CalibratorSpec):
-    """A factor and an offset for the logit of every class, fitted to the log-likelihood (Guo et al. 2017).
+    """A factor and an offset for the logit of every class, fitted by penalised likelihood (Guo et al. 2017).
 
-    It can change predictions: what a classifier says too often is said less often.
+    It can change predictions: a class that is predicted too often is predicted less often.
     """
 
     kind: Literal["vector_scaling"] = "vector_scaling"
     purpose: ClassVar[str] = "scale and shift the logit of every class"
 
     each: Annotated[int, Field(ge=1)] = 5
-    """Images that every class needs at least."""
+    """Fewest images that every class needs."""
     decay: Annotated[Number, Field(ge=0)] = 1e-3
-    """Weight of the mean squared distance of factors from one factor for all, and of offsets from 0, beside
-    the log-likelihood: with few images the factors would follow single ones (as Kull et al. 2019 do for the
-    matrix and the offsets)."""
+    """Weight of the penalty beside the log-likelihood: mean squared distance of the factors from their mean,
+    and of the offsets from 0, against overfitting (Kull et al. 2019 penalise the matrix and the offsets)."""
 
     def fit(self, rows: Observations, rng: Rng) -> Mapping[str, Tensor]:
         """Return ``factor`` and ``offset``, (classes,) each; nothing is drawn.
 
         Raises:
-            DataError: a class has fewer than ``each`` images, or the fit does not end.
+            DataError: a class has fewer than ``each`` images, or the fit does not converge.
         """
         import numpy as np
         import torch

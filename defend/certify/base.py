@@ -20,8 +20,8 @@ class Certificate(Probe):
     """Base of certificates. A subclass adds ``kind``, hyper-parameters and the hook `examine`.
 
     `examine` returns float64 (n, columns): the class that holds in the whole ball (-1: none), the radius of
-    that ball (0 where it abstains), the class that the image gets if nothing has to be proved, whatever
-    further `columns` the kind has.
+    that ball (0 where it abstains), the class that the image gets if nothing has to be proved, and any
+    further `columns` of the kind.
     """
 
     norm: ClassVar[Literal["l2", "linf", "l1"]] = "l2"
@@ -30,16 +30,16 @@ class Certificate(Probe):
     """What it finds of an image, in the order of the columns of its result."""
 
     images: Annotated[int, Field(ge=1)] | None = None
-    """Certify so many images, spread evenly over those of the run; left out: all."""
+    """Certify only so many images, spread evenly over those of the run; left out: all."""
 
     @property
     def noise(self) -> float | None:
-        """Return the standard deviation of the noise that it adds, which parts that take it are told."""
+        """Return the standard deviation of the added noise, for parts that take it; None without noise."""
         return None
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        """Return the names of attacks that are to be made on what it certifies."""
+        """Return the names of the attacks to run on the certified system."""
         return ()
 
     @property

@@ -30,7 +30,7 @@ class Bounding(Certificate):
     norm: ClassVar[Literal["l2", "linf", "l1"]] = "linf"
 
     eps: Annotated[Number, Field(gt=0, le=1)] = 8 / 255
-    """Largest radius that is tried first; an image that it does not certify is tried at smaller ones."""
+    """Largest radius, which is tried first; an image that is not certified there is tried at smaller ones."""
     halvings: Annotated[int, Field(ge=0, le=30)] = 6
     """Smaller radii that are tried, by halving: the radius is known to ``eps`` / 2^halvings. With 0, ``eps``
     alone."""
@@ -41,7 +41,7 @@ class Bounding(Certificate):
         return self.eps
 
     def passes(self) -> int:
-        """Return the forward pass that says the class."""
+        """Return 1: the forward pass that gives the class."""
         return 1
 
     def margins(self, layers: Sequence[Layer], low: Tensor, high: Tensor, rivals: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class DualRandomizedSmoothing(Smoothing):
     the halves by sigma u and sigma v leaves a sum above 1 as long as u + v < q1 + q2, the normal quantiles of
     the two bounds; the smallest one that does not is sigma (q1 + q2) / sqrt(2) long, half of its square in
     each half. That is the radius. The larger sqrt(R1² + R2²) of the released code would need an attacker who
-    divides his budget as the radii are divided; he need not. Both bounds hold together: each has half of
+    splits the budget as the radii are split, and none has to. Both bounds hold together: each has half of
     ``alpha``. One of the two may be below one half. ``n0`` and ``n`` are versions of each half.
     """
 

@@ -26,9 +26,9 @@ class Bounded:
     """What votes certify of an image.
 
     Attributes:
-        radius: it holds there; 0 or less where nothing is certified.
-        at_most: no more votes are likely to certify more.
-        bounds: of the probabilities of the class from below, one a view.
+        radius: certified radius; 0 or less where nothing is certified.
+        at_most: radius that further votes are unlikely to exceed.
+        bounds: lower bounds of the probability of the class, one per view.
     """
 
     radius: float
@@ -53,7 +53,7 @@ class Smoothing(Certificate):
     )
 
     sigma: Annotated[Number, Field(gt=0, le=2)] = 0.25
-    """Standard deviation of the noise, for values in [0, 1]. Parts that take the noise level are told it."""
+    """Standard deviation of the noise, for values in [0, 1]; passed to parts that take the noise level."""
     n0: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Noisy versions that choose the class."""
     n: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
@@ -61,16 +61,16 @@ class Smoothing(Certificate):
     alpha: Annotated[Number, Field(gt=0, lt=0.5)] = 0.001
     """Probability that the certificate of an image is wrong, at most."""
     radius: Annotated[Number, Field(gt=0)] | None = None
-    """End an image as soon as it is decided whether it is certified to this radius; the bounds are those of
-    planned looks that hold together, so that radii are a little smaller. Left out: always ``n`` versions."""
+    """Stop voting on an image once it is decided whether it is certified to this radius; the bounds of all
+    planned looks hold together, so that radii are a little smaller. Left out: always ``n`` versions."""
     clip: bool = False
     """Limit noisy values to [0, 1] before the system sees them: for parts that compute with whole levels."""
     batch: Annotated[int, Field(ge=1, le=8192)] = 256
     """Noisy images computed together."""
     attacked_by: tuple[str, ...] = ()
-    """Names of L2 attacks of the config that are made on the smoothed system too, by gradients and logits
-    that are means over noise (``eot`` draws). What they leave, by a vote of ``n0`` versions, is an upper
-    bound beside the lower one."""
+    """Names of L2 attacks of the config that are also run on the smoothed system, with gradients and logits
+    averaged over noise (``eot`` draws). The accuracy under them, by votes of ``n0`` versions, is an upper
+    bound beside the certified lower one."""
 
     @model_validator(mode="after")
     def _votes_suffice(self) -> Self:
@@ -104,7 +104,7 @@ class Smoothing(Certificate):
         return self.bounded([self.n] * len(self.views), self.n).radius
 
     def passes(self) -> int:
-        """Return the votes of an image."""
+        """Return the most votes that one image can cost."""
         return len(self.views) * (self.n0 + self.n)
 
     @property
@@ -184,7 +184,7 @@ class Smoothing(Certificate):
     def _open(self, found: Bounded, look: int) -> bool:
         """Return whether to go on: whether the wanted radius is neither certain nor hopeless yet.
 
-        Giving an image up needs no proof: what is told of it is a bound that holds at every look.
+        Giving up on an image needs no proof: the bound that is reported holds at every look.
         """
         if self.radius is None or look == self.n:
             return False

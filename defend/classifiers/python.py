@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 KEPT = 4
-"""Modules that a process keeps as their callables made them: a call may load gigabytes, and is made once."""
+"""Modules that a process caches as their callables made them: a call may load gigabytes."""
 _MADE: dict[tuple[str, str, tuple[int, ...]], nn.Module] = {}
 
 
@@ -31,7 +31,7 @@ class PythonClassifier(ForeignClassifier):
 
     The module maps float32 images (n, 3, h, w) to logits (n, classes), or to what the fields of
     `ForeignClassifier` say. It runs in eval mode, its parameters in float32 whatever they are stored in. Its
-    gradient is taken to be exact. The call is made with torch's global generator at a fixed state (put back
+    gradient is assumed to be exact. The call is made with torch's global generator at a fixed state (restored
     afterwards), so fresh weights are the same each time.
     """
 
@@ -52,7 +52,7 @@ class PythonClassifier(ForeignClassifier):
         return self
 
     def ready(self) -> None:
-        """Check what the fields name; what the call gave counts no longer: its files may have changed."""
+        """Check what the fields name, and forget cached modules: their files may have changed."""
         super().ready()
         _MADE.clear()
 
@@ -174,7 +174,7 @@ class PythonClassifier(ForeignClassifier):
 
 
 def _load(path: Path) -> ModuleType:
-    """Import a file under a name that its place and its content decide, once."""
+    """Import a file once, under a name derived from its path and content."""
     import sys
     from hashlib import sha256
     from importlib.util import module_from_spec, spec_from_file_location

@@ -46,10 +46,10 @@ class Tent(AroundAnother):
     from all alike, which is TENT itself and collapses where a stream is mixed or sorted by class."""
     redundancy: Annotated[Number, Field(gt=0, le=1)] | None = 0.4
     """Learn only from answers whose cosine to the moving average of those learned from is below this (EATA's
-    for CIFAR-10; 0.05 for the 1000 classes of ImageNet). null: from redundant ones too."""
+    for CIFAR-10; 0.05 for the 1000 classes of ImageNet). null, or no ``entropy``: from redundant ones too."""
     clean: Annotated[Source, Choice(SOURCES)] | None = None
-    """Images like those of training, on which it is measured how much each weight matters (Fisher
-    information; no labels are needed): those that matter are held where they were. null: none is held."""
+    """Images like the training data, on which each weight's Fisher information is measured (without labels):
+    weights that matter are held near their stored values. null: none is held."""
     anchor: Annotated[Number, Field(ge=0)] = 2000.0
     """Weight of that regulariser (EATA's for ImageNet; 1 for CIFAR-10)."""
 

@@ -28,7 +28,8 @@ class Settings:
         step: images of one step.
         entropy: share of ln(classes) above which the entropy of an answer is too high to learn from; None
             learns from all, unweighted.
-        redundancy: cosine to the moving average from which an answer is nothing new; None learns from all.
+        redundancy: absolute cosine to the moving average from which on an answer is redundant; None learns
+            from all. Without effect where ``entropy`` is None.
         anchor: weight of the Fisher regulariser.
     """
 
@@ -61,7 +62,7 @@ class EntropySteps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (n, classes), without a gradient: the steps between the images have none."""
-        # Whoever measures does so without autograd; the steps need it.
+        # Measurements run without autograd; the steps need it.
         with torch.inference_mode(mode=False), torch.enable_grad():
             return self._stream(x.detach().clone()).detach()
 

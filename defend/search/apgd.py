@@ -20,13 +20,13 @@ Raised = Callable[[Tensor], Loss]
 FIRST_WINDOW, SHRINK, LAST_WINDOW = 0.22, 0.03, 0.06
 """Steps from one checkpoint to the next, as shares of all steps: the first, what each loses, the least."""
 FORWARD = 0.75
-"""Share of a step that the gradient decides; the rest is the step before."""
+"""Weight of the gradient step; the rest is that of the previous step (momentum)."""
 STAGES = ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))
 """l1: balls that are searched one after the other: radius in eps, share of the steps."""
 L1_WINDOW = 0.04
 """l1: steps from one checkpoint to the next, as a share."""
 DENSE, SPARSER, SHORTER, SHORTEST = 0.2, 1.5, 1.5, 10.0
-"""l1: values that move first; what the support, and the step, are divided by; and the step at most."""
+"""l1: share of the values that move first; divisors of the support and the step; the step's largest one."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _random(centre: Tensor, norm: Norm, radius: float, streams: Streams, at: Ten
 
 @dataclass
 class _Found:
-    """Results for all batch, as far as they are known."""
+    """Results for the whole batch, as far as they are known."""
 
     images: Tensor
     broken: Tensor
@@ -163,7 +163,7 @@ class _Found:
 
     @classmethod
     def of(cls, batch: AttackBatch) -> _Found:
-        """Return that nothing is known."""
+        """Return results in which nothing is known yet."""
         images = batch.images
         broken = torch.zeros(len(batch), dtype=torch.bool, device=images.device)
         return cls(images.clone(), broken, images.new_full((len(batch),), -torch.inf))
@@ -189,7 +189,7 @@ def _climb(
             slope = target.gradient(climb.x, rows, loss)
             logits, height, gradient = slope.logits, slope.losses, slope.gradient
         else:
-            # Nobody would use the last gradient.
+            # The last gradient would not be used.
             logits = target.logits(climb.x, rows)
             height, gradient = loss(logits), climb.gradient
         # A fresh draw of random parts may see the true class again: those are searched to the end.
@@ -261,7 +261,7 @@ class _Climb:
 
 
 class _Momentum(_Climb):
-    """Schedule for linf and l2: steps with momentum; where they stop to help, half as long, from the best."""
+    """Schedule for linf and l2: steps with momentum; where they stop helping, halved, from the best point."""
 
     def __init__(
         self, settings: Settings, radius: float, steps: int, at: Tensor, centre: Tensor, x: Tensor
@@ -277,7 +277,7 @@ class _Momentum(_Climb):
         self.reduced = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def move(self) -> None:
-        """Step along the gradient, then towards there and on along the step before."""
+        """Take a gradient step, mixed with the previous step."""
         norm, radius, x = self.settings.norm, self.radius, self.x
         ahead = x + per_image(self.step_size, x) * steepest_direction(self.gradient, norm)
         ahead = project(ahead, self.centre, norm, radius)

@@ -19,9 +19,9 @@ DECAY = (0.9, 0.999)
 """Adam's decay of the two moments; its term against division by zero is `TINY`."""
 TINY = 1e-8
 LOOKS = 10
-"""Times in a search that the objective must have fallen since the last time, or the image is given up."""
+"""Checks in a search: an image whose objective has not fallen since the last one is given up."""
 FALL = 0.9999
-"""What it must have fallen to, as a share."""
+"""Share of its last value that the objective must have fallen to."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _search(
     kappa: float,
     rate: float,
 ) -> Tensor:
-    """Run Adam once with these weights (n,), better ``best`` in place, return which succeeded (n,)."""
+    """Run Adam once with these weights (n,), update ``best`` in place, return which succeeded (n,)."""
     start = batch.images
     variable = ((2.0 * start - 1.0) * INSIDE).atanh()
     adam = _Adam(variable, rate)

@@ -55,7 +55,7 @@ class Cascade:
         self.extra: dict[str, Tensor] = {}
 
     def resume(self, names: Sequence[str]) -> int:
-        """Take up what an interrupted try remembered; return the number of attempts that are done."""
+        """Restore what an interrupted run remembered; return the number of attempts that are done."""
         for i in reversed(range(len(names))):
             kept = self.target.recall(names[i])
             if kept is not None:

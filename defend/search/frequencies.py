@@ -23,7 +23,7 @@ def cosines(length: int, count: int | None = None) -> Tensor:
 
 
 def lowest(length: int, share: float) -> int:
-    """Return how many of an axis's frequencies are kept: ``share`` of them, at least the mean."""
+    """Return how many of an axis's frequencies are kept: ``share`` of them, at least the constant one."""
     return max(1, round(share * length))
 
 

@@ -78,7 +78,7 @@ class BestPoints:
         self.scores = torch.full((len(images),), -torch.inf, device=images.device)
 
     def update(self, at: Tensor, points: Tensor, scores: Tensor, *, wins: Tensor | None = None) -> None:
-        """Take the points over that are better.
+        """Take over the better points.
 
         Args:
             at: (m,), their positions.

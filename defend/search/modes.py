@@ -1,4 +1,4 @@
-"""Modes of a network while it is attacked or looked at beside its training."""
+"""Temporary modes of a network in training, while it is attacked or evaluated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def attacked(model: nn.Module) -> Iterator[None]:
-    """Hold a model in eval mode, its parameters without gradients: the backward pass skips their part."""
+    """Hold a model in eval mode, its parameters without gradients, which the backward pass then skips."""
     training = model.training
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()

@@ -91,7 +91,7 @@ class _Hunt:
 
     Attributes:
         at: (m,) their positions in the batch.
-        rows: (m,) what the target calls them.
+        rows: (m,) the target's indices of them.
         labels: (m,).
         centre: (m, c, h, w), the images.
         best: (m, c, h, w), the best points so far.
@@ -172,7 +172,7 @@ def _square(best: Tensor, centre: Tensor, draws: Tensor, share: float, norm: Nor
     window = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     change = 2.0 * eps * _signs(draws[:, PLACES:])[:, :, None, None] * window
     tried = project(best + change, centre, norm, eps)
-    # Nothing would be learned from a query that changes nothing: turn the signs round.
+    # Nothing would be learned from a query that changes nothing: flip the signs.
     same = flat(tried == best).all(1)
     if same.any():
         tried[same] = project(best[same] - change[same], centre[same], norm, eps)

@@ -34,13 +34,13 @@ class Noilin(BallMethod):
     lowest: Rate = 0.05
     """Share of the labels that is flipped at the beginning."""
     highest: Rate = 0.6
-    """Most that it grows to."""
+    """Largest share that it grows to."""
     window: Annotated[int, Field(ge=1)] = 10
     """Checks that an accuracy is compared over."""
     boost: Annotated[Number, Field(ge=0, le=1)] = 0.05
     """Growth at one check."""
     halved_until: Rate = 0.75
-    """Share of the budget up to which half of ``highest`` is the most (90 of 120 epochs)."""
+    """Share of the budget up to which the limit is half of ``highest`` (90 of 120 epochs)."""
     flip: Literal["symmetric", "pair"] = "symmetric"
     """symmetric: to any other class at equal odds. pair: to the next one."""
 

@@ -25,7 +25,7 @@ class WeightPerturbation(Spec):
     """Share of the budget from which on it is done."""
 
     def perturb(self, model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-        """Move the weights uphill and return what takes the move back.
+        """Move the weights uphill and return a function that takes the move back.
 
         Only weights with two dimensions and more are moved, as in the paper: biases and norms stay. The
         running statistics of batch normalisation stay too.

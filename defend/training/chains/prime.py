@@ -49,7 +49,7 @@ class Draws:
         cuts: (m,), cut-off of the displacement, in half periods.
         amplitudes: (m,), 0 to 1, share of the largest displacement.
         modes: (m, 2, 10, 10), coefficients of the displacement's sine modes.
-        lowest: (m,), lowest frequency of the colour curve.
+        lowest: (m,), the colour curve's lowest frequency less 1, in half periods.
         waves: (m, 3, 20), coefficients of its sine waves.
     """
 
@@ -180,7 +180,7 @@ def recoloured(images: Tensor, waves: Tensor, lowest: Tensor) -> Tensor:
     Args:
         images: in [0, 1].
         waves: (m, 3, k) coefficients of k sine waves.
-        lowest: (m,) frequency of the first of them, in half periods over [0, 1]; the others follow by 1.
+        lowest: (m,) frequency of the first of them less 1, in half periods over [0, 1]; they are 1 apart.
     """
     values = torch.linspace(0.0, 1.0, LEVELS, device=images.device)
     frequencies = lowest.to(images)[:, None] + torch.arange(1, waves.shape[2] + 1, device=images.device)
