@@ -25,7 +25,7 @@ class RestorerFacts:
 
     Attributes:
         scale: output size / input size.
-        channels: numbers of channels that are taken.
+        channels: accepted numbers of channels.
         minimum: smallest height and width in pixels (smaller ones are padded up to it).
         multiple_of: height and width are padded up to a multiple of this, and the result is cropped.
         receptive_field: side in input pixels of the square, around the pixel, that one output pixel depends
@@ -43,7 +43,7 @@ class RestorerFacts:
 class RestorerSpec(PartSpec):
     """Base of restorers written in torch. A subclass adds ``kind``, fields, facts and a hook.
 
-    A classical method overrides ``restore``; a trained one gives its ``network``, says ``trainable`` and
+    A classical method overrides ``restore``; a trained one defines its ``network``, sets ``trainable`` and
     needs nothing else.
     """
 
@@ -56,9 +56,9 @@ class RestorerSpec(PartSpec):
         return RestorerFacts()
 
     def prepared(self, x: Images) -> Self:
-        """Hook: return this restorer with everything fixed that it would find out from the whole image.
+        """Hook: return this restorer with everything fixed that it would estimate from the whole image.
 
-        Tiles are restored by what this returns; by default there is nothing to find out.
+        Tiles are restored with the result; by default there is nothing to estimate.
 
         Args:
             x: one image (1, c, h, w), padded as ``restore`` gets it.
@@ -78,7 +78,7 @@ class RestorerSpec(PartSpec):
         return self.computed(network, x)
 
     def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> ScaledImages:
-        """Hook: as ``restore``, told the noise of each image; by default the restorer has no use for it.
+        """Hook: as ``restore``, given the noise level of each image, which is ignored by default.
 
         Args:
             x: padded images (n, c, h, w).
@@ -101,12 +101,12 @@ class RestorerSpec(PartSpec):
     def randomized(
         self, x: Images, network: nn.Module | None, generators: Sequence[torch.Generator]
     ) -> ScaledImages:
-        """Hook: what ``restore`` is to a restorer without random numbers; only where ``stochastic``.
+        """Hook: ``restore`` of a restorer that draws random numbers; called only where ``stochastic``.
 
         Args:
             x: padded images (n, c, h, w), not to be changed in place.
             network: the module, if there is one.
-            generators: one an image, on the CPU; an image's result depends on its own alone.
+            generators: one per image, on the CPU; an image's result depends on its own generator alone.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""`NoiseConditioned`: what networks share that take the noise level beside the image."""
+"""`NoiseConditioned`: what restorers share whose network takes the noise level with the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.types import Images, PerImage
 
 NOISE_LEVEL = "noise_level"
-"""The fact as it stands in ``conditioning``."""
+"""Name of this fact in ``conditioning``."""
 
 
 class NoiseConditioned(RestorerSpec):
@@ -45,7 +45,7 @@ class NoiseConditioned(RestorerSpec):
         return self.computed(network, x, sigma)
 
     def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> Images:
-        """Return denoised images for these noise levels; a blind network is not told them."""
+        """Return denoised images for these noise levels; a blind network ignores them."""
         if not self.conditioned_on(NOISE_LEVEL):
             return super().restore(x, network)
         return self.computed(network, x, sigma)

@@ -76,6 +76,6 @@ class Restorer(Part[RestorerSpec]):
         if not clamp:
             return out
         if not torch.compiler.is_compiling():
-            # The clamp would make a plain white or black of an overflow; NaN stays, and is refused by name.
+            # The clamp would turn an overflow into plain white or black; NaN passes it and is refused later.
             out = out.where(out.isinf().logical_not(), torch.nan)
         return out.clamp(0.0, 1.0)

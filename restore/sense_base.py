@@ -47,7 +47,7 @@ class SenseSpec(PartSpec):
     trainable: ClassVar[bool] = True
 
     def network(self) -> nn.Module:
-        """Hook: return the network, RGB images (n, 3, h, w) with even sides to (n, `OUTPUTS`)."""
+        """Hook: return the network, RGB images (n, 3, h, w), even sides >= `MINIMUM`, to (n, `OUTPUTS`)."""
         raise NotImplementedError
 
     def build(self) -> Sense:

@@ -27,7 +27,7 @@ from clearsight.data.corruptions.mixed import MixedCorruption
 from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
 
 MOST = 1000
-"""Conditions that one ``each`` makes."""
+"""Most conditions that one ``each`` may make."""
 Severity = Annotated[int, Field(ge=0, le=5)]
 CorruptionChoice = Annotated[Corruption, Choice(CORRUPTIONS)]
 
@@ -55,7 +55,7 @@ class CorruptionSet(Spec):
 class MixedSet(Spec):
     """A stream: every image gets one type of a named set, drawn for it alone, at one of some severities.
 
-    Of a list of corruptions in place of the set's name, every image gets one of them as it is written.
+    With a list of corruptions in place of the set's name, every image gets one of them as written.
     """
 
     mixed: (
@@ -104,7 +104,7 @@ class Each(BaseModel):
 
         Raises:
             ConfigError: there are more combinations than `MOST`, or a name that is no corruption.
-            ValidationError: a combination is none.
+            ValidationError: a combination is no valid corruption.
         """
         if (count := prod(map(len, self.each.values()))) > MOST:
             raise ConfigError(f"'each' makes {count:,} conditions, at most {MOST:,} are taken")
@@ -167,5 +167,5 @@ class Condition(BaseModel):
     corruption: Corrupting
 
     def fitted(self, side: float) -> Condition:
-        """Return it with the severity constants settled for images of this shorter side, where left open."""
+        """Return the condition with severity constants, where left open, settled for this shorter side."""
         return self.model_copy(update={"corruption": self.corruption.fitted(side)})

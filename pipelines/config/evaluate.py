@@ -39,7 +39,7 @@ class Measure(Spec):
     """Names from ``systems``; all where left out."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the figures; without ``certify``, that of blocks that could not have it."""
+        """Return what decides the figures; an empty ``certify`` is left out, so that older keys stay."""
         return {name: value for name, value in super().identity().items() if name != "certify" or value}
 
 
@@ -92,7 +92,7 @@ class Evaluate(Task):
     conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]
     """What happens to the images. A list of corruptions is applied in its order."""
     attacks: dict[Name, Annotated[Attack, Choice(ATTACKS)]] = Field(default_factory=_no_attack)
-    """Adversaries. ``none: {kind: none}`` is among them, whether it is written or not."""
+    """Adversaries. ``none: {kind: none}`` is always among them, written or not."""
     certify: dict[Name, Annotated[Certificate, Choice(CERTIFICATES)]] = Field(default_factory=dict)
     """Certificates: lower bounds of robustness, beside the upper ones that attacks give."""
     measure: tuple[Measure, ...] | None = None
@@ -122,12 +122,12 @@ class Evaluate(Task):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the figures; without ``stop`` or ``certify``, that of configs before these."""
+        """Return what decides the figures; unused ``stop`` or ``certify`` is left out: older keys stay."""
         later = ("stop", "certify")
         return {name: value for name, value in super().identity().items() if name not in later or value}
 
     def source(self) -> Source:
-        """Return the images in the order in which they are measured: drawn, where one may stop early."""
+        """Return the images in the order in which they are measured: shuffled where ``stop`` is given."""
         return self.data if self.stop is None else self.data.model_copy(update={"order": "shuffled"})
 
     def _check(self) -> None:
@@ -214,7 +214,7 @@ class Evaluate(Task):
         return groups
 
     def digest(self) -> str:
-        """Return what changes with the config, any default in it and the revision of any of its parts.
+        """Return a digest of the config, its defaults and the revisions of its parts.
 
         What changes no figure (title, images that are shown) is left out. Documents carry it beside tables.
         """

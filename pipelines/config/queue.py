@@ -13,7 +13,7 @@ class Entry(Spec):
     """One training of a queue."""
 
     recipe: Annotated[str, Field(min_length=1)]
-    """The name of a shipped recipe, or a file; a relative path is meant from the queue's folder."""
+    """The name of a shipped recipe, or a file; a relative path starts at the queue's folder."""
     minutes: Annotated[Number, Field(gt=0)] | None = None
     """Another budget in place of the recipe's."""
     set: tuple[str, ...] = ()
@@ -24,4 +24,4 @@ class Queue(Spec):
     """Trainings in the order in which they are done."""
 
     trainings: Annotated[tuple[Entry, ...], Field(min_length=1, max_length=1000)]
-    """One at a time; what is done already is left out, what was stopped goes on."""
+    """Run one at a time; finished ones are skipped, stopped ones are resumed."""

@@ -12,8 +12,8 @@ from clearsight.data.contract.spec import Number, Spec
 class Stop(Spec):
     """End a condition as soon as the accuracy of each of its systems is known well enough.
 
-    Images then come in the order of a hash of their ids, and one looks at the intervals after a planned
-    number of them. All systems and attacks of a condition end together, so that they stay paired. Every
+    Images then come in the order of a hash of their ids, and the intervals are checked after planned
+    numbers of them. All systems and attacks of a condition end together, so that they stay paired. Every
     interval of the run is widened so that it holds at whichever look its condition ended
     (``clearsight.data.sequential``).
     """

@@ -25,10 +25,10 @@ class Call:
     Attributes:
         text: the YAML, verbatim.
         out: folder that holds the run folders.
-        workers: processes; 0 is one a core.
+        workers: processes; 0 is one per core.
         device: ``auto``, ``cpu`` or ``cuda``.
-        fresh: begin anew where an equal run is there.
-        on_progress: called with (stage, done, all).
+        fresh: begin anew where the same run exists.
+        on_progress: called with (stage, done, total).
     """
 
     text: str

@@ -43,23 +43,23 @@ class Augment(Spec):
     crop: Annotated[int, Field(ge=0)] = 4
     """Move the image by up to this many pixels each way; the border is mirrored. 0: never."""
     flip: bool = True
-    """Mirror left and right at even odds. Road signs and letters must not be."""
+    """Mirror left and right with probability 1/2; not for road signs or letters."""
     rotate: bool = False
-    """Of the crops that a restorer learns from: also mirror up and down and turn by quarters."""
+    """For the crops that a restorer learns from: also mirror up and down and turn by quarter turns."""
     degrees: Annotated[Number, Field(gt=0, le=180)] | None = None
     """Turn the image by up to this many degrees each way; for classifiers. null: never."""
     zoom: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    """Enlarge or shrink the image by up to this share, its two sides apart; for classifiers. null: never."""
+    """Enlarge or shrink the image by up to this share, each axis separately; for classifiers. null: never."""
     brightness: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Multiply all values by a factor drawn from [1 - this, 1 + this]; for classifiers. null: never."""
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a square that is greyed at a random place (DeVries & Taylor 2017). 0: none."""
     corruptions: CorruptionMixture | None = None
     """Corrupt a part of the images before they are moved and flipped; for classifiers. An evaluation on the
-    same kinds then says nothing of unseen ones: report those it did not train on apart."""
+    same kinds then says nothing of unseen ones: report those it did not train on separately."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the images; what came later and is not used changes no key."""
+        """Return what decides the images; newer fields are left out where unused, so that keys stay."""
         return _without_unused(super().identity(), "corruptions", "degrees", "zoom", "brightness")
 
 
@@ -125,7 +125,7 @@ class TrainConfig(Task):
     data: Annotated[Source, Choice(SOURCES)]
     """For a classifier, labelled images of one size; for a restorer, photographs of any size."""
     reference: Annotated[Source, Choice(SOURCES)] | None = None
-    """For methods that learn from unpaired images: the normally lit ones, while ``data`` has the dark."""
+    """For methods that learn from unpaired images: the normally lit ones; ``data`` has the dark ones."""
     validation: HoldOut = HoldOut(fraction=0.1)
     """Part of ``data`` (of ``reference``, where there is one) that is never trained on: it chooses the
     checkpoint."""
@@ -140,7 +140,8 @@ class TrainConfig(Task):
     """How it is trained."""
     through: tuple[Annotated[RestorerSpec, Choice(RESTORERS)], ...] = ()
     """Of a classifier: restorers that every image goes through first, in this order, in training and in
-    all measurements. The attack of the method goes through them too. Only ones with an exact gradient."""
+    all measurements. The attack of the method goes through them too. They must be deterministic and have an
+    exact gradient."""
     train_through: bool = False
     """Train the restorers of ``through`` with the classifier and publish their weights beside its own; else
     they stay as they are."""
@@ -157,15 +158,15 @@ class TrainConfig(Task):
     epochs: Positive | None = None
     """Budget in passes over the data; with it a run can be repeated and resumed to the last bit."""
     batch: Annotated[int, Field(ge=1)] = 128
-    """Images a step; what is left at the end of an epoch is left out."""
+    """Images per step; an incomplete batch at the end of an epoch is dropped."""
     ema: Annotated[Number, Field(ge=0, lt=1)] | None = 0.999
     """Decay of the moving average of the weights, which is what is measured and kept; null: none."""
     swa: Share | None = None
     """From this share of the budget on, what is measured and kept is the plain mean of the weights after each
     step (stochastic weight averaging, Izmailov et al. 2018), in place of ``ema``; before it, the weights as
-    they are. It lives on a learning rate that stays high: set schedule.final to 0.05 or more."""
+    they are. It needs a learning rate that stays high: set schedule.final to 0.05 or more."""
     clip: Positive | None = None
-    """Scale the gradient down to this norm, where it is longer; null: never."""
+    """Scale the gradient down to this norm where it is larger; null: never."""
     checks: Annotated[int, Field(ge=1)] = 10
     """How often, evenly over the budget, the validation part is measured; the best weights are kept."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
@@ -251,7 +252,11 @@ class TrainConfig(Task):
         return _without_unused(told, "swa", "through", "train_through", "recognisers", "compile")
 
     def within(self, minutes: float | None) -> TrainConfig:
-        """Return this config with another budget of wall-clock minutes; None changes nothing."""
+        """Return this config with another budget of wall-clock minutes; None changes nothing.
+
+        Raises:
+            ConfigError: the budget is not positive.
+        """
         if minutes is None:
             return self
         if minutes <= 0:

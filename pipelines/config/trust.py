@@ -1,4 +1,4 @@
-"""Which configs execute code that is not clearsight's: to be known of a stranger's before anything runs."""
+"""Which configs execute code that is not clearsight's: to be known before a stranger's config runs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CLASSIFIER = "classifier"
 RESERVED = frozenset({CLASSIFIER, "alone", "image", "out", "untouched", "restored"})
 """Names of nodes and systems that are made here."""
 VARIANTS = 100
-"""Variants that one restorer may have."""
+"""Most variants that one restorer may have."""
 
 
 class Tune(Task):
@@ -50,7 +50,7 @@ class Tune(Task):
     judged: Annotated[int, Field(ge=10)] | None = None
     """Images of that part that are used at most; all where left out."""
     classifier: Annotated[ClassifierSpec, Choice(CLASSIFIERS)]
-    """The classifier that shall be helped; it stays as it is."""
+    """The classifier that is to be helped; it stays as it is."""
     restorers: Annotated[
         dict[Name, Annotated[RestorerSpec, Choice(RESTORERS)]], Field(min_length=1, max_length=50)
     ]
@@ -60,10 +60,10 @@ class Tune(Task):
     )
     """Restorer -> field -> values: every combination takes the restorer's place in turn."""
     gates: dict[Name, Annotated[PartSpec, Choice(PARTS)]] = Field(default_factory=dict)
-    """What may join the untouched image with the restored one: of images, or of what the classifier says of
+    """What may join the untouched branch with the restored one: their images, or the classifier's logits for
     both. Every chain is tried without and with each."""
     longest: Annotated[int, Field(ge=1, le=4)] = 2
-    """Restorers in one chain at most; each is there once, in every order."""
+    """Most restorers in one chain; each at most once, in every order."""
     beside: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     """Chains that are judged in any case, by the names of their restorers: what you use today."""
     conditions: Annotated[dict[Name, ConditionNode], Field(min_length=1)]
@@ -74,11 +74,11 @@ class Tune(Task):
     first: Annotated[int, Field(ge=10)] = 60
     """Images of the first round."""
     reduction: Annotated[int, Field(ge=2, le=10)] = 3
-    """Each round keeps one candidate in so many, and sees so many times the images."""
+    """Each round keeps one candidate in this many, on this many times as many images."""
     finalists: Annotated[int, Field(ge=1, le=20)] = 6
     """Candidates at which the search ends."""
     most_ms: Annotated[Number, Field(gt=0)] | None = None
-    """Milliseconds an image that the chosen chain may take with the classifier; left out: any."""
+    """Most milliseconds per image that the chosen chain may take with the classifier; left out: any."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -146,7 +146,7 @@ class Tune(Task):
         return {**restorers, **self.gates, CLASSIFIER: self.classifier}
 
     def share(self, group: str) -> float:
-        """Return the weight of an entry of ``conditions``, of a sum of 1."""
+        """Return the weight of an entry of ``conditions``; all sum to 1."""
         return self.weights.get(group, 1.0) / sum(self.weights.get(name, 1.0) for name in self.conditions)
 
     def ready(self) -> None:

@@ -25,7 +25,7 @@ MAX_BYTES = 2**20
 MAX_NODES = 50_000
 MAX_DEPTH = 60
 MAX_INT = 2**63
-"""Bounds of a file: what is beyond them takes for ever to read, or is a number that nothing can use."""
+"""Bounds of a file: what is beyond them takes forever to read, or is a number that nothing can use."""
 LONGEST_INT = 70
 LONGEST_MESSAGE = 1000
 TOO_LARGE = "nested too deeply or too large"
@@ -98,7 +98,7 @@ class Document:
         """Return the value as a model.
 
         Raises:
-            ConfigError: with file, line, field, what is wrong and a near-miss; one line for each mistake.
+            ConfigError: with file, line, field, what is wrong and a suggestion; one line for each mistake.
         """
         if not isinstance(self.value, dict):
             raise ConfigError("the file must hold a mapping (task: ..., name: ...)", where=f"{self.path}:1")
@@ -175,7 +175,7 @@ class _Builder:
         line = node.start_mark.line + 1
         self.document.lines.setdefault(place, line)
         self.count += 1
-        # Aliases can make a small file unfold without end.
+        # Aliases can make a small file expand without end.
         if self.count > MAX_NODES or depth > MAX_DEPTH:
             raise ConfigError(TOO_LARGE, where=f"{self.document.path}:{line}")
         kind = node.tag.rpartition(":")[2]

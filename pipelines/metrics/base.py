@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Need = Literal["reference", "corrupted", "entered", "restored", "logits", "labels", "votes"]
 """``reference``: the images before the corruption. ``corrupted``: after it; missing where it is the
-identity. ``entered``: what the system is given, corrupted and attacked; missing where that is the reference.
+identity. ``entered``: what enters the system, corrupted and attacked; missing where that is the reference.
 ``restored``: what its last restorer gives, of the size of the reference. ``logits``: float32 (n, classes).
 ``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict."""
 BEFORE = frozenset[Need]({"reference", "corrupted"})
@@ -37,13 +37,13 @@ class Metric(Spec):
     columns: ClassVar[tuple[Column, ...]] = ()
     """Columns of the rows that it reads; a sample where one of them is missing (nan) is left out."""
     display: ClassVar[Display | None] = None
-    """How its figure is written; None: like its first column."""
+    """How its figure is displayed; None: like its first column."""
     purpose: ClassVar[str] = ""
     """One line for ``clearsight list``."""
 
     @classmethod
     def shown(cls) -> Display:
-        """Return how its figure is written."""
+        """Return how its figure is displayed."""
         return cls.display or cls.columns[0]
 
     @property
@@ -70,7 +70,7 @@ class Metric(Spec):
         """Return the estimate, or None where no sample has the columns.
 
         Args:
-            rows: column name -> one float a sample; booleans as 0 and 1, missing as nan.
+            rows: column name -> one float per sample; booleans as 0 and 1, missing as nan.
             rng: stream for resampling.
 
         Raises:
@@ -113,11 +113,11 @@ class MeanMetric(Metric):
 class Measurement(MeanMetric):
     """Base of metrics that measure their columns. A subclass adds ``kind``, ``columns`` and `measure`.
 
-    Its figure is the mean of its column unless it has an ``estimate`` of its own.
+    Its figure is the mean of its column unless it overrides ``estimate``.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
-    """What it measures; images of systems and conditions that do not have all of it get no value."""
+    """What it needs; images for which a system or condition lacks any of it get no value."""
     minimum: ClassVar[int] = 1
     """Smallest height and width that it can measure, in pixels."""
     always: ClassVar[bool] = False
@@ -126,14 +126,14 @@ class Measurement(MeanMetric):
     """Kinds of other measurements that are made along with it, because it is read beside them."""
 
     def measure(self, seen: Seen) -> Mapping[str, Tensor]:
-        """Hook: return column -> one value an image (n,), of a batch that has all it needs."""
+        """Hook: return column -> one value per image (n,), for a batch that has everything in `needs`."""
         raise NotImplementedError
 
     def measured(self, seen: Seen) -> dict[str, list[Any]]:
-        """Return column -> one value an image; nothing where something that it needs is missing.
+        """Return column -> one value per image; nothing where something that it needs is missing.
 
         Raises:
-            ShapeError: `measure` returned other columns than it declares, or not one value an image.
+            ShapeError: `measure` returned other columns than it declares, or not one value per image.
         """
         if not self.needs <= seen.keys():
             return {}

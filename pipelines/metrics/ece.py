@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ECE(Metric):
-    """Expected calibration error over confidence bins (Guo et al. 2017), without the bias of few samples."""
+    """Expected calibration error over confidence bins (Guo et al. 2017), corrected for small-sample bias."""
 
     kind: Literal["ece"] = "ece"
     revision: ClassVar[int] = 2

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PsnrIn(Measurement):
-    """Mean PSNR (dB, RGB) of the corrupted image that enters, against the clean one."""
+    """Mean PSNR (dB, RGB) of the image that enters, corrupted and attacked, against the clean one."""
 
     kind: Literal["psnr_in"] = "psnr_in"
     columns: ClassVar[tuple[Column, ...]] = (

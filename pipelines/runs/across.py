@@ -26,7 +26,7 @@ class Line:
         before: the figure in the first run, as it is written (accuracy in %); ``after`` in the second.
         difference: after less before, with the ends of its interval ``low`` and ``high``.
         p: adjusted for all lines of the system and metric.
-        change: ``better`` or ``worse`` where the interval leaves out 0.
+        change: ``better`` or ``worse`` where the interval excludes 0.
         digits: decimals that the metric is written with.
         unit: of the figures.
     """
@@ -76,7 +76,7 @@ class Rule:
         metric: whose differences.
         below: True where differences below the bound break it, False for those above.
         bound: in the metric's own unit (accuracy: percentage points).
-        clearly: only a difference whose interval leaves out 0 breaks it.
+        clearly: only a difference whose interval excludes 0 breaks it.
     """
 
     text: str
@@ -87,10 +87,10 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Return the rule that a text says.
+        """Return the rule written in a text.
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: the text is no rule.
         """
         match = RULE.match(text)
         if match is None:

@@ -31,7 +31,7 @@ class AuditedSystem:
         undefended: name of the same system without its restorers; None where it has none.
         clean: without an attack.
         worst: in the worst case over all attacks.
-        oblivious: the most that an attack left which does not know the restorers.
+        oblivious: the highest under attacks that do not know the restorers.
         undefended_worst: the worst case of `undefended`.
         checks: every check.
     """

@@ -43,7 +43,7 @@ class CertifiedShare(Estimate):
 
 @dataclass(frozen=True)
 class UpperBound(Estimate):
-    """The share of the certified images that an attack of one radius left right: the truth is no higher.
+    """Accuracy of the certified images under an attack of one radius: robust accuracy is no higher.
 
     Attributes:
         attack: its name.
@@ -75,7 +75,7 @@ class CertifiedFigures:
         abstained: share of images of which nothing is certified.
         steps: every radius at which the certified accuracy falls.
         upper: what attacks of the same run left of the same images.
-        told: parts that were told the noise.
+        told: parts that were given the noise level.
         samples: mean number of noisy versions of an image; None where none are drawn.
         ms_per_image: what certifying one image took.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.runs.grid import Grid
 
 CONFIDENCE = 0.95
-"""Of all intervals; of those of a system's differences together."""
+"""Confidence of each interval, and joint confidence of a system's differences."""
 Columns = Mapping[str, NDArray[np.float64]]
 Triple = tuple[str, str, str]
 """System, condition, attack."""
@@ -30,11 +30,11 @@ class RunColumns:
 
     Attributes:
         grid: what was measured.
-        columns: cell -> column -> one float a sample; booleans as 0 and 1, missing values as nan.
+        columns: cell -> column -> one float per sample; booleans as 0 and 1, missing values as nan.
         baseline: system that the others are compared with.
         seed: root of the resampling streams.
         classes: number of classes of the systems, None where they give images or differ.
-        looks: after how many numbers of images a cell may have ended; 1 where that was not left to the figures.
+        looks: number of looks after which a cell may have ended; 1 where every cell saw all images.
     """
 
     grid: Grid
@@ -46,7 +46,7 @@ class RunColumns:
 
     @property
     def confidence(self) -> float:
-        """Return the confidence of one interval, with which those of all looks hold at 95 %."""
+        """Return the confidence of one interval at which those of all looks hold jointly at 95 %."""
         return each_look(CONFIDENCE, self.looks)
 
 
@@ -68,7 +68,7 @@ def columns_of(table: pa.Table, cells: Sequence[Placed], counts: Sequence[int]) 
 
     Args:
         table: the rows.
-        cells: what they are of.
+        cells: which they belong to, in order.
         counts: rows of each cell.
     """
     found: dict[Triple, Columns] = {}
@@ -80,7 +80,7 @@ def columns_of(table: pa.Table, cells: Sequence[Placed], counts: Sequence[int]) 
 
 
 def aligned(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Return columns of cells that ended after other numbers of images, cut to the images that all have."""
+    """Return columns of cells that ended after different numbers of images, cut to those that all have."""
     shortest = min(len(each) for each in values)
     return [each[:shortest] for each in values]
 

@@ -28,7 +28,7 @@ FIGURES = {
 
 
 def display_of(figure: str) -> Display:
-    """Return how a metric or another figure is written; by its name alone where nobody here knows it."""
+    """Return how a metric or another figure is displayed; by its name alone where it is not registered."""
     if figure in FIGURES:
         return FIGURES[figure]
     known = METRICS.kinds.get(figure)

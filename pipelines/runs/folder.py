@@ -90,7 +90,7 @@ def open_folder(root: Path, name: str, key: str, *, fresh: bool) -> RunFolder:
         root: where run folders are kept.
         name: the config's name.
         key: key of everything that decides the results.
-        fresh: begin anew beside a folder that is there already.
+        fresh: begin a new folder beside one that exists.
     """
     ending = f"_{name}_{key[:8]}"
     begun = sorted(path for path in root.glob(f"*{ending}*") if path.is_dir())
@@ -144,7 +144,7 @@ def _rows(content: bytes, measured: Iterable[Column]) -> pa.Table:
 
 
 def correct_of(content: bytes) -> list[bool | None]:
-    """Return which rows of a chunk file are right; None where nobody knows."""
+    """Return which rows of a chunk file are right; None where that is unknown."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -18,7 +18,7 @@ from clearsight.pipelines.systems.threats import is_attack, victim_of
 
 
 MOST_CELLS = 100_000
-"""In one run: each is a folder, and a run of that many takes days."""
+"""Most cells in one run: each is a folder, and a run of that many takes days."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Grid:
         return tuple(name for name in self.graphs if name in used)
 
     def fitted(self, side: float) -> Grid:
-        """Return it with the severity constants settled for images of this shorter side, where left open."""
+        """Return the grid with severity constants, where left open, settled for this shorter side."""
         settled = {name: condition.fitted(side) for name, condition in self.conditions.items()}
         return replace(self, conditions=settled)
 
@@ -122,7 +122,7 @@ class Grid:
         )
 
     def certifiable(self, system: str, certificate: str) -> Graph:
-        """Return the system that a certificate is made of: told of its noise.
+        """Return the system that is certified, with the noise level given to its parts.
 
         Raises:
             ConfigError: nothing can be proved of it in this way.
@@ -146,10 +146,12 @@ def _size(block: Measure, groups: Mapping[str, tuple[str, ...]], config: Evaluat
 
 
 def make_grid(config: Evaluate) -> Grid:
-    """Expand a config; every product is one that ``measure`` wrote out, and no cell is there twice.
+    """Expand a config to the products that ``measure`` asks for, each cell once.
 
     Raises:
-        ConfigError: the config measures nothing, or wants an attack on a system without logits.
+        ConfigError: the config measures nothing or too much, attacks a system without logits, or certifies
+            one that cannot be certified or is not measured.
+        AttackError: an attack needs gradients that a part declares not to have.
     """
     graphs, expanded = config.graphs(), config.expanded()
     conditions = {c.name: c for group in expanded.values() for c in group}

@@ -22,7 +22,7 @@ class Training:
         state: ``stopped`` is one that was running when the queue was ended.
         share: used-up part of its budget, 0 to 1.
         minutes: spent in its loop, over all resumptions.
-        found: what the validation part said last, in words; of one that is done, of the weights as stored.
+        found: latest validation figures, in words; once done, those of the stored weights.
         weights: folder of the weights, once they are there.
         error: why it failed.
     """

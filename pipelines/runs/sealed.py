@@ -1,4 +1,4 @@
-"""``DONE``: the seal of what a complete run wrote; every reader of a run asks it first."""
+"""``DONE``: the seal of what a complete run wrote; every reader of a run checks it first."""
 
 from __future__ import annotations
 

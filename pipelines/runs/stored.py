@@ -11,7 +11,7 @@ from clearsight.data.contract.errors import RunError
 
 T = TypeVar("T")
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
-"""Those in use: making one takes longer than reading a file with it."""
+"""Cache: making one takes longer than reading a file with it."""
 
 
 def to_plain(content: object) -> dict[str, Any]:

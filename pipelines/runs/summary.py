@@ -42,7 +42,7 @@ class StopFacts:
 
     Attributes:
         half_width: of a 95 % interval of an accuracy, in percentage points, that was narrow enough.
-        looks: after how many images one looked; the last is all of them.
+        looks: numbers of images after which the intervals were checked; the last is all of them.
     """
 
     half_width: float
@@ -55,8 +55,8 @@ class Difference:
 
     Attributes:
         difference: the mean over images.
-        low: lower end of its interval, ``high`` the upper one; all intervals of a system hold at once.
-        verdict: ``unclear`` where the interval holds 0.
+        low: lower end of its interval, ``high`` the upper one; all intervals of a system hold jointly.
+        verdict: ``unclear`` where the interval contains 0.
         p_adjusted: for all comparisons of the system; None in means over conditions of an older version.
     """
 
@@ -173,7 +173,7 @@ class GroupFigures:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """A system against all attacks of one radius together; ``clean`` tells that the unattacked cell counts too."""
+    """A system against all attacks of one radius together; ``clean``: the unattacked cell counts too."""
 
     system: str
     condition: str

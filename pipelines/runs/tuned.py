@@ -31,7 +31,7 @@ class Judged:
         ms: median milliseconds an image.
         searched: its score in the last round of the search; None for chains that were only judged.
         difference: of the score from that of nothing in front, with the ends of its interval ``low`` and
-            ``high``; the intervals of all judged chains hold at once. None for nothing in front.
+            ``high``; the intervals of all judged chains hold jointly. None for nothing in front.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Judged:
 
     @property
     def change(self) -> str:
-        """Return ``helps`` or ``hurts`` where the interval leaves out 0, else ``unclear``."""
+        """Return ``helps`` or ``hurts`` where the interval excludes 0, else ``unclear``."""
         if self.low is None or self.high is None:
             return "unclear"
         return "helps" if self.low > 0 else "hurts" if self.high < 0 else "unclear"

@@ -1,4 +1,4 @@
-"""How a system behaves on a few images, in numbers: from call to call, in company, and what it gives."""
+"""How a system behaves on a few images, in numbers: repeatability, effect of the batch, form of outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def change_between_calls(compute: Compute, count: int, *, calls: int = 2) -> flo
     Args:
         compute: gives the outputs.
         count: images in the batch.
-        calls: how often it is computed.
+        calls: how often it is computed, at least 2.
     """
     places = range(count)
     first = compute(places)
@@ -29,7 +29,7 @@ def change_between_calls(compute: Compute, count: int, *, calls: int = 2) -> flo
 
 
 def change_in_company(compute: Compute, count: int) -> float:
-    """Return the largest difference between an image's output in a batch, and alone or in another order."""
+    """Return the largest relative difference of outputs in a batch from those alone or in reverse order."""
     together = compute(range(count))
     alone = torch.cat([compute([place]) for place in range(count)])
     backwards = compute(range(count)[::-1]).flip(0)

@@ -1,4 +1,4 @@
-"""What a certificate is made of: a system that is told of its noise; others are refused. No torch here."""
+"""The system that a certificate is for, its parts given the noise level, or a refusal. No torch here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOISE_LEVEL = "noise_level"
 
 
 def certifiable(graph: Graph, certificate: Certificate, *, system: str, name: str) -> Graph:
-    """Return the system that is certified: parts that take the noise level are told that of the certificate.
+    """Return the system that is certified: parts that take the noise level get the certificate's.
 
     Args:
         graph: the system as the config has it.
@@ -26,8 +26,8 @@ def certifiable(graph: Graph, certificate: Certificate, *, system: str, name: st
         name: name of the certificate, for messages.
 
     Raises:
-        ConfigError: the system gives no class; its answer depends on more than the image and the noise; a
-            part does not take so much noise.
+        ConfigError: the system gives no class; its answer depends on more than the image and the noise;
+            it cannot be bounded; a part does not take this much noise.
     """
     where = f"certificate '{name}' of system '{system}'"
     if graph.gives is not Flow.LOGITS:
@@ -65,7 +65,7 @@ def certifiable(graph: Graph, certificate: Certificate, *, system: str, name: st
 
 
 def told_parts(graph: Graph) -> list[str]:
-    """Return the parts of a system that a certificate tells its noise."""
+    """Return the names of the parts that are given a certificate's noise level."""
     return [name for name, spec in graph.parts.items() if spec.conditioned_on(NOISE_LEVEL)]
 
 

@@ -38,7 +38,7 @@ def machine(device: str) -> str:
 
 
 def layout(model: nn.Module, device: str) -> memory_format:
-    """Return the order in which a network that is trained keeps its values: channels last where it may.
+    """Return the memory format for training a network: channels last where that is safe.
 
     On a CPU it makes a training step of the small residual classifiers a fifth faster, of the
     denoisers a twentieth to a tenth.
@@ -49,7 +49,7 @@ def layout(model: nn.Module, device: str) -> memory_format:
     from clearsight.defend.networks.blocks import Shortcut
 
     # torch 2.13 corrupts the heap of a CPU in the backward pass of such convolutions. No number of channels
-    # is known to be safe; only `Shortcut` goes another way.
+    # is known to be safe; only `Shortcut` computes them another way.
     unsafe = any(
         isinstance(each, nn.Conv2d)
         and not isinstance(each, Shortcut)

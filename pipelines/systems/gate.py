@@ -18,7 +18,7 @@ class Gate(Part[S]):
     """Versions of an image (n, c, h, w) in [0, 1], the untouched one first, to one of them for each image."""
 
     def __init__(self, spec: S) -> None:
-        """Build what the gate asks, with its weights loaded."""
+        """Build the network that the gate uses, with its weights loaded."""
         super().__init__(spec)
         self.network = spec.network()
         self.eval().requires_grad_(requires_grad=False)
@@ -38,7 +38,7 @@ class Gate(Part[S]):
         return out
 
     def surrogate(self, *inputs: Tensor) -> Tensor:
-        """Return the mean of the versions, weighed by the softmax of their scores."""
+        """Return the mean of the versions, weighted by the softmax of their scores."""
         weights = (self.scored(*inputs) / self.spec.temperature).softmax(dim=1)
         out: Tensor = (weights[:, :, None, None, None] * torch.stack(inputs, dim=1)).sum(dim=1)
         return out

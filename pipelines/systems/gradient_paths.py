@@ -20,8 +20,8 @@ from clearsight.pipelines.systems.system import StandIn, System
 DEAD = 0.9
 """Share of exact zeros from which a gradient counts as dead. A median filter, which is honest, has 0.3."""
 SATURATED = 0.25
-"""Share of pixels driven to 0 or 1 from which those among them without a gradient are passed straight
-through. What a clamp holds may still be brought back into range, which its own gradient, zero, hides."""
+"""Share of pixels driven to 0 or 1 above which those among them without a gradient are passed straight
+through: a clamped value may still be brought back into range, which the clamp's zero gradient hides."""
 PROBES = 4
 """Images that are looked at."""
 How = Literal["exact", "surrogate", "identity", "leaky"]
@@ -29,7 +29,7 @@ How = Literal["exact", "surrogate", "identity", "leaky"]
 
 @dataclass(frozen=True)
 class Path:
-    """How backward goes through the parts of a system.
+    """How the backward pass goes through the parts of a system.
 
     Attributes:
         how: part name -> way.
@@ -52,11 +52,11 @@ def find_path(system: System, images: Tensor) -> Path:
     through.
 
     Args:
-        system: what is attacked; deterministic choice, equal images give an equal path.
+        system: the system that is attacked; equal images give the same path.
         images: (n, c, h, w) in [0, 1]; the first `PROBES` are used.
 
     Raises:
-        AttackError: a classifier without a gradient, or a part with several inputs.
+        AttackError: a classifier, or a part with several inputs, claims a gradient and has none.
     """
     with torch.no_grad():
         values = system.trace(images[:PROBES], streams=_probe_streams(images))

@@ -96,10 +96,10 @@ class Graph:
         )
 
     def ready(self) -> None:
-        """Raise `ClearsightError` unless what was fitted stands behind what it was fitted behind.
+        """Raise `ClearsightError` unless each fitted part stands behind the classifiers it was fitted behind.
 
         Raises:
-            ConfigError: a part was fitted to the output of other classifiers: it would falsify these.
+            ConfigError: a part was fitted to the output of other classifiers, and would distort this one.
         """
         for step in self.steps:
             told = step.spec.behind() if isinstance(step.spec, Estimator) else None

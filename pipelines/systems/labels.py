@@ -1,4 +1,4 @@
-"""Whether the logits of a classifier mean the classes of the data: asked before anything is measured."""
+"""Whether the logits of a classifier mean the classes of the data: checked before anything is measured."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ def check_labels(
 ) -> None:
     """Raise `ConfigError` unless label i of the data is logit i of the classifier.
 
-    Where both sides name their classes, the names must be equal, in order. Where one side has numbers only,
-    their number must be equal if the data's classes have names; data without names may use fewer. Under a
-    ``label_map`` the user has said what means what, and only what contradicts the names is refused.
+    Where both sides name their classes, the names must be equal, in order. Where only the data
+    name them, there must be as many as logits; data without names may use fewer. Under a ``label_map`` the
+    user has said what means what, and only contradictions to the names are refused. No label may lie beyond
+    the logits.
 
     Args:
         entries: the images.

@@ -1,4 +1,4 @@
-"""The layers of a system that is one classifier: what certificates by bounds go through."""
+"""The layers of a system that is one classifier: what bound-based certificates propagate through."""
 
 from __future__ import annotations
 

@@ -16,15 +16,15 @@ from clearsight.pipelines.systems.gradient_paths import PROBES, Path
 from clearsight.pipelines.systems.system import System
 
 STEP = 0.1 / 255
-"""Step of a pixel in the mean: float32 resolves what it changes, and honest parts have no kink so near."""
+"""Root mean square step per pixel: float32 resolves its effect, and honest parts have no kink so near."""
 DITHER = 2.0 / 255
-"""Noise that is added first: flat regions, in which a median or a maximum has many answers, are no test."""
+"""Greatest noise, added first: flat regions, in which a median or a maximum has many answers, are no test."""
 WITHIN = (0.5, 1.5)
-"""Measured by claimed slope along the gradient: kinks and float32 explain a third."""
+"""Range of measured / claimed slope along the gradient: kinks and float32 explain a third."""
 APART = 0.5
 """Share of the measured slope across the gradient that may be missing from the claimed one."""
 FAINT = {"cpu": 1e-5, "cuda": 2e-3}
-"""Change of the output, relative to it, that rounding explains; GPUs multiply with 10 bits."""
+"""Change of the output, relative to it, that rounding explains; TF32 on GPUs has 10 mantissa bits."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class GradientAgreement:
     """What finite differences say of a part's gradient.
 
     Attributes:
-        ratio: measured by claimed slope along the gradient, the median over images.
+        ratio: measured / claimed slope along the gradient, the median over images.
         apart: what is missing from the claimed slope in random directions, as a share of the measured one.
-            A gradient of something smaller added to what is hidden shows here: along itself it looks right
-            where both networks fear the same changes.
+            The gradient of a smaller network that is added to a hidden one shows here: along itself it looks
+            right where both networks are sensitive to the same changes.
         zeros: share of exact zeros in the gradient.
     """
 
@@ -52,12 +52,12 @@ class GradientAgreement:
 def slopes(
     system: System, images: Tensor, streams: Sequence[Rng], path: Path
 ) -> Mapping[str, GradientAgreement]:
-    """Return part -> slope, of the parts that claim an exact gradient, take one input and have a gradient.
+    """Return part -> agreement, of parts that claim an exact gradient, take one input and have a gradient.
 
     Args:
         system: in eval mode; equal images give equal slopes.
         images: (n, c, h, w) in [0, 1]; the first `PROBES` are used.
-        streams: one an image.
+        streams: one per image.
         path: what `find_path` found.
     """
     few, own = images[:PROBES], list(streams[:PROBES])

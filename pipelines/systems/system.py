@@ -52,7 +52,7 @@ class System(nn.Module):
         """Build every part once.
 
         Raises:
-            ClearsightError: a part cannot be built, or stands behind another one than it was fitted behind.
+            ClearsightError: a part cannot be built, or was fitted behind another classifier.
         """
         super().__init__()
         graph.ready()
@@ -105,8 +105,8 @@ class System(nn.Module):
         Args:
             x: images (n, c, h, w) in [0, 1].
             around: called with the part's name and the computation instead of computing directly (timing).
-            streams: one an image, for the random parts; left out, every call draws afresh.
-            stand_ins: part name -> differentiable function that backward goes through in the part's place.
+            streams: one per image, for the random parts; left out, every call draws afresh.
+            stand_ins: part name -> differentiable function that the backward pass takes in the part's place.
                 The values stay those of the part itself (BPDA, Athalye et al. 2018).
         """
         values = {IMAGE: x}

@@ -36,14 +36,14 @@ class SystemTarget:
         rng: root of the draws of random parts.
         view: what is shown.
         eot: draws that logits and gradients are averaged over; 1 for deterministic systems.
-        stand_ins: what backward goes through where a part has no gradient of its own.
+        stand_ins: what the backward pass takes where a part has no gradient of its own.
         name: what messages call the system.
         memory: file that `remember` writes; None: nothing is kept.
         queries: (n,) forward passes of each image.
         backwards: (n,) gradients of each image.
         zero: (n,) share of zero or non-finite values in the first gradient of each image; nan where it was
             never asked for.
-        members: what compositions reported of their members.
+        members: what composed attacks reported of their members.
     """
 
     system: System
@@ -69,7 +69,7 @@ class SystemTarget:
 
     @property
     def classes(self) -> int:
-        """Return the number of logits."""
+        """Return the number of logits; raise `AttackError` where the system gives images."""
         if self.system.classes is None:
             raise AttackError("it gives images, not logits", where=self.name)
         return self.system.classes
@@ -118,7 +118,7 @@ class SystemTarget:
         return layers_of_system(self.system)
 
     def recall(self, step: str) -> dict[str, Tensor] | None:
-        """Return what `remember` kept under this name, and set the counters as they were then."""
+        """Return what `remember` kept under this name, and restore its counters; None for nothing."""
         prefix = f"{step}/"
         tensors = {name.removeprefix(prefix): t for name, t in self._kept.items() if name.startswith(prefix)}
         if not tensors:
@@ -218,7 +218,7 @@ def _last_linear(system: System, name: str) -> nn.Module:
 
 
 def _read(path: Path | None) -> dict[str, Tensor]:
-    """Return what `SystemTarget.remember` left; nothing where it is damaged: those steps are made again."""
+    """Return what `SystemTarget.remember` left; nothing where it is damaged: those steps are repeated."""
     if path is None or not path.exists():
         return {}
     content = unwrapped(path.read_bytes(), _place(path))

@@ -1,4 +1,4 @@
-"""Which system an attack is made on, and whether it can be: the threat models. No torch here."""
+"""Which system an attack is computed on, and whether it can be: the threat models. No torch here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NONE = "none"
 
 
 def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: str) -> Graph:
-    """Return the graph that the images are made on: what the threat model lets the attacker know.
+    """Return the graph that adversarial images are computed on: what the threat model lets the attacker know.
 
     Args:
         attack: the adversary.
@@ -23,7 +23,7 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
 
     Raises:
         ConfigError: the threat model names a system that is not there, or has no single classifier.
-        AttackError: it needs gradients that the parts say they do not have.
+        AttackError: it needs gradients that a part declares not to have.
     """
     where = f"attack '{name}'"
     graph, called = graphs[system], system

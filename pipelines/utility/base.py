@@ -1,4 +1,4 @@
-"""`Utility`: what an image is for, so what it means that a system is right about it."""
+"""`Utility`: what images are for, and therefore when a system is right about one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Utility(Protocol):
         """Return how wrong each output is, (n,), 0 where it could not be better.
 
         Args:
-            outputs: what the system says, one row an image.
-            truths: what is right, one row an image, on the same device.
+            outputs: what the system says, one row per image.
+            truths: what is right, one row per image, on the same device.
         """
 
     def right(self, outputs: Tensor, truths: Tensor) -> Tensor:

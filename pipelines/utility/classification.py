@@ -1,4 +1,4 @@
-"""Images that are there to be classified."""
+"""Images whose purpose is to be classified."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class Classification:
 
 
 CLASSES: Utility = Classification()
-"""What every image is for today."""
+"""The only utility so far."""

@@ -36,7 +36,7 @@ class AutoExposure(RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: every pixel by itself, but that ``auto`` also looks at the whole image."""
+        """Return the facts: each pixel on its own, except that ``auto`` also looks at the whole image."""
         return RestorerFacts(receptive_field=1)
 
     def prepared(self, x: Images) -> Self:

@@ -31,7 +31,7 @@ class Bicubic(RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: four taps a side, which lie left or right of the pixel's centre."""
+        """Return the facts: four taps along each axis, shifted to either side by the phase."""
         return RestorerFacts(scale=self.scale, receptive_field=5)
 
     def restore(self, x: Images, network: nn.Module | None) -> ScaledImages:

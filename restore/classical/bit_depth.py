@@ -28,7 +28,7 @@ class BitDepth(RestorerSpec):
     gradient: ClassVar[Gradient] = Gradient.SURROGATE
 
     bits: Annotated[int, Field(ge=1, le=8)] = 3
-    """Bits a channel: 3 gives 8 levels, 8 the ordinary 256."""
+    """Bits per channel: 3 gives 8 levels, 8 the usual 256."""
 
     @property
     def facts(self) -> RestorerFacts:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class LinearDeconvolution(RestorerSpec):
-    """An inverse filter of limited size, designed beforehand, and the scene beyond the borders."""
+    """Base: a finite inverse filter, designed beforehand, and an estimate of the scene beyond the borders."""
 
     kernel: Kernel = GaussianKernel()
     """The blur that is undone."""
     border_rounds: Annotated[int, Field(ge=0, le=5)] = 2
-    """How often the scene beyond the borders is estimated again; 0 takes it for a mirror image, 2 is best."""
+    """How often the scene beyond the borders is estimated again; 0 assumes a mirror image, 2 works best."""
 
     @abstractmethod
     def penalty_spectrum(self) -> NDArray[np.float64]:

@@ -54,9 +54,9 @@ class Median(RestorerSpec):
 
 @cache
 def comparators(count: int) -> tuple[tuple[int, int], ...]:
-    """Return compare-and-swap pairs that bring the median of ``count`` values to the middle place.
+    """Return compare-and-swap pairs that bring the median of ``count`` values to the middle position.
 
-    Batcher's odd-even merge sort (1968) without the pairs that the middle place does not depend on.
+    Batcher's odd-even merge sort (1968) without the pairs that the middle position does not depend on.
     """
     needed, kept = {count // 2}, []
     for low, high in reversed(list(_merge_sort(count))):

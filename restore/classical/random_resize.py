@@ -33,7 +33,7 @@ class RandomResize(RestorerSpec):
     old_names: ClassVar[dict[str, str]] = {"least": "min_scale", "ground": "fill"}
 
     min_scale: Annotated[Number, Field(gt=0, le=1)] = 0.9
-    """Smallest factor; the side is drawn uniformly from the whole pixels between it and the full size."""
+    """Smallest factor; one is drawn uniformly from [this, 1] for both sides, rounded to whole pixels."""
     fill: Annotated[Number, Field(ge=0, le=1)] = 0.5
     """Value of the pixels around the shrunken image; the authors pad with grey."""
 
@@ -45,7 +45,7 @@ class RandomResize(RestorerSpec):
     def randomized(
         self, x: Images, network: nn.Module | None, generators: Sequence[torch.Generator]
     ) -> Images:
-        """Return every image at a size and a place of its own; bilinear, without smoothing before."""
+        """Return each image at its own size and place; bilinear, without antialiasing."""
         import torch
 
         images = [self._one(x[i : i + 1], generator) for i, generator in enumerate(generators)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.types import Images
 
 BLOCK = 10
-"""Iterations that are recomputed together on the way back."""
+"""Iterations that are recomputed together in the backward pass."""
 
 
 class TotalVariation(RestorerSpec):

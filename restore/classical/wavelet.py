@@ -118,7 +118,7 @@ def _synthesise(x: Tensor, taps: tuple[float, ...], level: int, axis: int) -> Te
 
 
 def _turn(x: Tensor, *, back: bool = False) -> Tensor:
-    """Rotate (r, g, b) into orthonormal (grey, red - blue, green - magenta), or back; leave grey images."""
+    """Rotate (r, g, b) into orthonormal (grey, red - blue, magenta - green), or back; leave grey images."""
     from torch import einsum
 
     if x.shape[1] == 1:

@@ -20,7 +20,7 @@ class Wiener(LinearDeconvolution):
 
     Its response is ``conj(H) / (|H|^2 + N / S)``. The power N of the noise is ``sigma``^2 at every frequency;
     the power S of natural images falls with the square of the frequency f (Field 1987), scaled so that the
-    frequencies from 1/256 to 1/2 cycles a pixel hold the variance ``contrast``^2.
+    frequencies from 1/256 to 1/2 cycles per pixel hold the variance ``contrast``^2.
     """
 
     kind: Literal["wiener"] = "wiener"

@@ -1,4 +1,4 @@
-"""Blurring with one kernel an image, and the blurred test images of blind deblurring."""
+"""Blurring with one kernel per image, and the blurred test images of blind deblurring."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def blur(images: Tensor, kernels: Tensor) -> Tensor:
         (n, c, h, w), with the images' type and device.
 
     Raises:
-        ShapeError: there is not one odd square kernel an image.
+        ShapeError: there is not one odd square kernel per image.
     """
     count, rows, columns = kernels.shape
     if count != len(images) or rows != columns or rows % 2 == 0:

@@ -30,14 +30,14 @@ Range = tuple[float, float]
 SIDE = 13
 """Side in pixels of the blur kernels: three standard deviations of the widest Gaussian, 2 pixels."""
 GREY = 0.2
-"""Share of images with Gaussian noise whose channels all get the same."""
+"""Share of the images with Gaussian noise in which all channels get the same noise."""
 COLOUR = 0.5
-"""Share of images with Gaussian noise whose channels are independent; the others lie in between."""
+"""Share of the images with Gaussian noise in which channels are independent; the others lie in between."""
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """Strengths and chances of a chain.
+    """Strengths and probabilities of a chain.
 
     Attributes:
         blur: least and greatest standard deviation in pixels of a Gaussian, for each axis; at most 2.
@@ -52,7 +52,7 @@ class Ranges:
         quality: least and greatest JPEG quality.
         chances: of blur, resizing, noise and JPEG, in each round and for each image.
         noises: shares of Gaussian, Poisson and camera noise among noises.
-        second: chance of an image to go through the second round.
+        second: probability that an image goes through the second round.
         codec: ``file`` or ``kornia``.
     """
 
@@ -88,7 +88,7 @@ def second_order(images: Tensor, ranges: Ranges, rng: Rng) -> Tensor:
         stream = rng.at("round", number)
         draw = stream.numpy()
         alive = draw.random(count) < (1.0 if number == 0 else ranges.second)
-        # All chances are drawn before any strength: the strengths then depend on the order alone.
+        # Choice and order come from this stream, the strengths of each step from a stream of its own.
         chosen = draw.random((4, count)) < np.array(ranges.chances)[:, None]
         for index in draw.permutation(len(STEPS)):
             here = torch.from_numpy(np.flatnonzero(alive & chosen[index]))

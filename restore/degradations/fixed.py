@@ -37,7 +37,7 @@ def strong(images: Tensor, rng: Rng) -> Tensor:
     """Return images that were taken badly and passed on twice.
 
     Gaussian blur of 0.8 pixels, camera noise of 8/255, JPEG quality 70, white colour noise of 6/255, JPEG
-    quality 50 with a grid that is moved; both with halved colour.
+    quality 50 with a shifted block grid; both with 4:2:0 colour.
 
     Args:
         images: (n, c, h, w) in [0, 1].

@@ -27,8 +27,8 @@ def jpeg(
         images: (n, c, h, w), c = 1 or 3; clipped to [0, 1] and rounded to 8 bits first.
         qualities: (n,), 1 to 100.
         halved: (n,), True for colour at half the resolution (4:2:0), False for full (4:4:4).
-        offsets: (n, 2), rows and columns, 0 to 15, by which the grid of blocks is moved: a patch is a part of
-            a photograph, and its corner is seldom that of a block.
+        offsets: (n, 2), rows and columns, 0 to 15, by which the grid of blocks is shifted: a patch is cut
+            out of a photograph, where its corner is seldom that of a block.
 
     Returns:
         (n, c, h, w) in [0, 1], multiples of 1/255.
@@ -68,7 +68,7 @@ def jpeg_on_device(images: Tensor, qualities: NDArray[np.int64]) -> Tensor:
     """Imitate JPEG with 4:2:0 colour on the images' device: kornia's codec, without the entropy coding.
 
     It differs from libjpeg's by about one grey level, for it does not round to 8 bits in between. Seven times
-    slower than `jpeg` on a CPU, much faster than the way off an accelerator and back.
+    slower than `jpeg` on a CPU, much faster than copying from an accelerator and back.
 
     Args:
         images: (n, c, h, w), c = 1 or 3; clipped to [0, 1].

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
 
 POINTS = 192
-"""Points that a path is drawn with: below half a pixel apart up to 96 pixels of length."""
+"""Points per path: on average at most half a pixel apart for lengths up to 96 pixels."""
 STRAIGHT = 0.25
 """Share of paths that are straight lines at even speed (a moving object, a panned camera)."""
 WANDER = (0.3, 4.0)
@@ -28,7 +28,7 @@ TURNS = 0.8
 UNEVEN = 0.6
 """Standard deviation of the logarithm of the speed along a shaken path."""
 FINE = 8
-"""Points a pixel and axis, with which the share of a pixel inside a disk is measured."""
+"""Sampling points per pixel and axis, to measure how much of a pixel lies inside a disk."""
 
 
 def motion_kernels(rng: Rng, side: int, lengths: NDArray[np.float64]) -> NDArray[np.float64]:

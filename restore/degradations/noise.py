@@ -1,8 +1,8 @@
-"""Noise of sensors and of their development, with a strength of its own for each image.
+"""Noise of sensors and of developed photographs, with its own strength for each image.
 
 All functions draw from a named stream. ``repeatable`` draws on the CPU, so that every device gets the
-same noise; otherwise the images' device draws, which is faster and repeats on equal devices only. Nothing
-is clipped.
+same noise; otherwise the images' device draws, which is faster but repeatable only on the same kind of
+device. Nothing is clipped.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def grain(
     Args:
         shape: (n, c, h, w).
         width: (n, 1, 1, 1), standard deviation of the Gaussian in pixels; 0 leaves white noise. Two pixels
-            at a distance d have the correlation ``exp(-(d / 2 width) ** 2)``.
+            at a distance d have the correlation ``exp(-(d / (2 width)) ** 2)``.
         like: gives type and device.
         rng: stream of the noise.
         repeatable: draw on the CPU.
@@ -130,7 +130,7 @@ def camera_noise(
         level: (n, 1, 1, 1), standard deviation at mid-grey (0.5), for values in [0, 1].
         rng: stream of the noise.
         fine: (n, 1, 1, 1), width of the grain in pixels of the part that all channels share: `grain`.
-        coarse: (n, 1, 1, 1), the same of the part that each channel has of its own, the colour blotches.
+        coarse: (n, 1, 1, 1), the same for the part that is independent between channels, the colour blotches.
         correlation: (n, 1, 1, 1) in [0, 1], between channels: the share of the variance that is common.
         read_noise: (n, 1, 1, 1), variance of the read noise over that of the shot noise at white.
         repeatable: draw on the CPU.

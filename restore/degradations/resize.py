@@ -23,7 +23,7 @@ def down_up(
 
     Args:
         images: (n, c, h, w).
-        factors: (n,) in (0, 1]: size in between / size.
+        factors: (n,) in (0, 1]: intermediate size / size.
         down: (n,), index into `DOWN`; bilinear and bicubic are antialiased.
         up: (n,), index into `UP`.
 

@@ -20,7 +20,7 @@ SMOOTHING = 2
 
 
 class AmplifiedUNet(RestorerSpec):
-    """`AutoExposure`, then a `UNetDenoiser` that is told how strong the noise is at every place.
+    """`AutoExposure`, then a `UNetDenoiser` that is given the noise level at every position.
 
     The map of the noise follows from the gain and from the sensor: shot noise, read noise and 8-bit rounding,
     amplified and carried through the sRGB curve. The network has the tensors of a `UNetDenoiser` of the same
@@ -38,13 +38,13 @@ class AmplifiedUNet(RestorerSpec):
     width: Annotated[int, Field(ge=4, le=256)] = 32
     """Channels of the first level; the next ones have 2 and 4 times as many."""
     blocks: Annotated[int, Field(ge=1, le=8)] = 1
-    """Residual blocks a level and direction."""
+    """Residual blocks per level and direction."""
     gain: Annotated[Number, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     """Factor of the linear light; ``auto`` estimates it for every image."""
     max_gain: Annotated[Number, Field(ge=1, le=4096)] = 512.0
     """Greatest gain that ``auto`` may find."""
     full_well: Annotated[Number, Field(gt=0)] = 4000.0
-    """Electrons of the sensor that white stands for."""
+    """Electrons that a white pixel stands for at full exposure."""
     read_noise: Annotated[Number, Field(ge=0)] = 3.0
     """Standard deviation of the sensor's read noise in electrons."""
 

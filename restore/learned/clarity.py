@@ -1,4 +1,4 @@
-"""Restoration for the one who looks: global tone, local detail, and an amount for every pixel."""
+"""Restoration for recognition: global tone, local detail, and an amount for every pixel."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Clarity(RestorerSpec):
     deep: Annotated[int, Field(ge=1, le=16)] = 2
     """Residual blocks at the lowest of the three resolutions."""
     hidden: Annotated[int, Field(ge=8, le=1024)] = 128
-    """Units that carry what the whole image says."""
+    """Hidden units that carry the statistics of the whole image."""
     least_amount: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Part of the change that is always made, so that what closes the amount can still be unlearned."""
+    """Part of the change that is always made, so that an amount driven to 0 still gets a gradient."""
 
     @property
     def facts(self) -> RestorerFacts:

@@ -29,7 +29,7 @@ class DnCNN(RestorerSpec):
     depth: Annotated[int, Field(ge=3, le=40)] = 17
     """Number of convolutions."""
     width: Annotated[int, Field(ge=4, le=256)] = 64
-    """Channels inside."""
+    """Channels of the hidden layers."""
     norm: bool = False
     """Batch normalisation, as in the paper; it helps to train for one noise level."""
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 STRIDE = 16
 """Four levels of max-pooling by 2."""
 FIELD = 275
-"""Side in pixels of what one output pixel can depend on, over all 256 places of the grid of 16x16 pixels. The
-attention adds nothing: what is pooled lies inside the field of the features that it multiplies."""
+"""Side in pixels of what one output pixel can depend on, the largest over all 256 positions in a 16x16 cell.
+The attention adds nothing: what is pooled lies inside the field of the features that it multiplies."""
 
 
 class Enlighten(RestorerSpec):
     """Attention-guided U-Net of EnlightenGAN (Jiang et al. 2021); the attention is 1 - luma, pixel by pixel.
 
-    8.64 million parameters at width 32, 2.16 million at width 16. Sizes that are no multiple of 16 are padded
+    8.64 million parameters at width 32, 2.16 million at width 16. Sides that are no multiple of 16 are padded
     at the bottom and right by repeating the last pixel (the authors mirror at all sides) and cropped again.
     Batch normalisation runs on stored statistics, so an image's result does not depend on its batch.
     """
@@ -40,7 +40,7 @@ class Enlighten(RestorerSpec):
         return RestorerFacts(channels=(3,), minimum=STRIDE, multiple_of=STRIDE, receptive_field=FIELD)
 
     def network(self) -> nn.Module:
-        """Return the network with fresh weights, which return their input."""
+        """Return the network with fresh weights, which is the identity."""
         from clearsight.data.initial import fresh
         from clearsight.restore.networks.enlighten import EnlightenNet
 

@@ -1,4 +1,4 @@
-"""Denoising at half resolution, told the noise level."""
+"""Denoising at half resolution, given the noise level."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class FFDNet(NoiseConditioned):
     depth: Annotated[int, Field(ge=3, le=40)] = 12
     """Number of convolutions."""
     width: Annotated[int, Field(ge=4, le=256)] = 64
-    """Channels inside."""
+    """Channels of the hidden layers."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: two pixels more on each side a convolution; ``auto`` also looks at everything."""
+        """Return the facts: two pixels per side and convolution; ``auto`` also looks at the whole image."""
         return RestorerFacts(
             channels=(self.channels,), multiple_of=2, receptive_field=2 * (2 * self.depth + 1) + 1
         )

@@ -49,7 +49,7 @@ class NAFNet(RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: one halving a level; no bound on the receptive field."""
+        """Return the facts: one halving per level; no bound on the receptive field."""
         return RestorerFacts(channels=(self.channels,), multiple_of=2 ** len(self.encoder))
 
     def network(self) -> nn.Module:

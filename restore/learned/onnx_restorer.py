@@ -9,14 +9,14 @@ from clearsight.data.onnx_part import OnnxPart
 from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 TRIAL = 32
-"""Side of the black image that tells the scale of a file that does not say it."""
+"""Side in pixels of the black trial image, for files without a fixed input size."""
 
 
 class OnnxRestorer(OnnxPart, RestorerSpec):
     """A restorer that onnxruntime runs: images to images, in [0, 1] or uint8, channels first or last.
 
     A file of ``clearsight export --taps`` gives restored images beside logits: named here it is measured
-    by PSNR, named as ``onnx`` by accuracy. Of other files the scale is found by trying.
+    by PSNR, named as ``onnx`` by accuracy. The scale is found by a trial run.
     """
 
     purpose: ClassVar[str] = "a restorer in an ONNX file (no gradients)"
@@ -25,10 +25,10 @@ class OnnxRestorer(OnnxPart, RestorerSpec):
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return what the file says, or what a trial shows.
+        """Return what the file says of its input, and the scale that a trial run shows.
 
         Raises:
-            ConfigError: its output is not its input enlarged by a whole number.
+            ConfigError: the output is not the input enlarged by a whole number.
             WeightsError: the file is missing, damaged or no ONNX model.
         """
         import torch

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 COARSEST = 49 / 255
-"""Noise level that the denoiser is told in the first step (Zhang et al. 2021)."""
+"""Noise level that the denoiser is given in the first step (Zhang et al. 2021)."""
 
 
 class PlugAndPlay(RestorerSpec):
@@ -23,7 +23,7 @@ class PlugAndPlay(RestorerSpec):
 
     It alternates between the equation of the blur, solved exactly, and a denoiser whose noise level falls
     from 49/255 to ``sigma``; it starts from the Wiener filter's result. The blur must be known; an error in
-    it acts like noise, so a kernel that is only roughly right wants a larger ``sigma``.
+    it acts like noise, so a kernel that is only roughly right needs a larger ``sigma``.
     """
 
     onnx: ClassVar[str] = "onnxruntime's Fourier transforms are 3e-4 off after two steps"
@@ -42,8 +42,8 @@ class PlugAndPlay(RestorerSpec):
     border_rounds: Annotated[int, Field(ge=1, le=20)] = 8
     """How often, in every step, the blurred scene beyond the borders is estimated again."""
     denoiser: str | None = "denoise-color-v1"
-    """Id or folder of a colour denoiser's weights, whose network must take a noise map; null: none, only grey
-    images are taken."""
+    """Id or folder of a colour denoiser's weights, whose network must take a noise map; null: none, and only
+    grey images are accepted."""
     denoiser_gray: str | None = "denoise-gray-v1"
     """The same for grey images; null gives them to the colour denoiser."""
 
@@ -61,7 +61,7 @@ class PlugAndPlay(RestorerSpec):
         return RestorerFacts(channels=(1,) if self.denoiser is None else (1, 3))
 
     def ready(self) -> None:
-        """Raise `WeightsError` unless the denoisers are there and take a noise map."""
+        """Raise `WeightsError` unless the denoisers can be found and take a noise map."""
         for channels in (3, 1):
             self._denoiser(channels)
 
@@ -99,7 +99,7 @@ class PlugAndPlay(RestorerSpec):
         return Iteration(self.kernel.taps(), levels, pulls, start, denoisers, self.border_rounds)
 
     def _denoiser(self, channels: int) -> RestorerSpec | None:
-        """Return the resolved spec of the denoiser for so many channels, or None."""
+        """Return the resolved spec of the denoiser for this number of channels, or None."""
         from clearsight.data.weights import find
         from clearsight.restore.catalogue import RESTORERS
 

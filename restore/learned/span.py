@@ -16,7 +16,7 @@ class Span(RestorerSpec):
     """Re-parameterised 3x3 convolutions at the small size, after SPAN (Wan et al. 2024); colour only.
 
     The network adds to the image enlarged by cubic convolution. Its branches are fused into single
-    convolutions, of which alone an export consists.
+    convolutions, and only these are exported.
     """
 
     kind: Literal["span"] = "span"

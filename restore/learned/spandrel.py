@@ -21,9 +21,9 @@ SUFFIXES = (".safetensors", ".pth")
 class SpandrelCheckpoint(FilePart, RestorerSpec):
     """A published restoration network (ESRGAN, SwinIR, NAFNet, SPAN, DnCNN, SCUNet, ...) from its file.
 
-    The architecture is found out from the names and shapes of the tensors. The gradient is that of the
+    The architecture is recognised by the names and shapes of the tensors. The gradient is that of the
     network, which is exact for all but those that quantise inside (RestoreFormer). Networks with a noise map
-    are told 15/255. Needs ``pip install clearsight[spandrel]``; torchvision, which spandrel asks for, is not
+    are given 15/255. Needs ``pip install clearsight[spandrel]``; torchvision, which spandrel asks for, is not
     needed to run: ``pip install einops && pip install --no-deps spandrel`` does without.
     """
 
@@ -34,14 +34,14 @@ class SpandrelCheckpoint(FilePart, RestorerSpec):
 
     kind: Literal["spandrel"] = "spandrel"
     path: Annotated[str, Field(min_length=1)]
-    """Checkpoint, ``.safetensors`` (best) or ``.pth``, of which nothing but tensors is read; a relative path
-    is looked for as for data."""
+    """Checkpoint, ``.safetensors`` (preferred) or ``.pth``, from which only tensors are read; a relative path
+    is looked up like those of data."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Refuse the file unless this is its checksum."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return what spandrel knows of the network; how far its pixels see it does not know."""
+        """Return what spandrel knows of the network; the receptive field is not known."""
         from clearsight.restore.networks.spandrel import load
 
         network = load(self._file())
@@ -55,7 +55,7 @@ class SpandrelCheckpoint(FilePart, RestorerSpec):
     def ready(self) -> None:
         """Raise `ClearsightError` unless spandrel is installed and knows what the file holds.
 
-        Unlike other parts' this imports torch: only the network's constructor can tell whether it fits.
+        Unlike in other parts, this imports torch: only the network's constructor can tell whether it fits.
         """
         from clearsight.restore.networks.spandrel import load
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class UNetDenoiser(NoiseConditioned):
-    """PixelUnshuffle(2), then DRUNet's plan without biases: the most dB for a millisecond on a CPU.
+    """PixelUnshuffle(2), then DRUNet's design without biases: the most dB per millisecond on a CPU.
 
-    Three sizes are meant: width 32 with 1 block (0.56 million parameters), width 32 with 2 blocks
+    Three sizes are intended: width 32 with 1 block (0.56 million parameters), width 32 with 2 blocks
     (1.05 million) and width 48 with 2 blocks (2.4 million).
     """
 
@@ -30,9 +30,9 @@ class UNetDenoiser(NoiseConditioned):
     width: Annotated[int, Field(ge=4, le=256)] = 32
     """Channels of the first level; the next ones have 2 and 4 times as many."""
     blocks: Annotated[int, Field(ge=1, le=8)] = 1
-    """Residual blocks a level and direction."""
+    """Residual blocks per level and direction."""
     blind: bool = False
-    """Without a noise map: the network finds out itself how strong the degradation is."""
+    """Without a noise map: the network infers the strength of the degradation itself."""
 
     @property
     def facts(self) -> RestorerFacts:

@@ -25,11 +25,11 @@ class VDSR(RestorerSpec):
     depth: Annotated[int, Field(ge=2, le=40)] = 20
     """Number of convolutions."""
     width: Annotated[int, Field(ge=4, le=256)] = 64
-    """Channels inside."""
+    """Channels of the hidden layers."""
 
     @property
     def facts(self) -> RestorerFacts:
-        """Return the facts: one large pixel more on each side a convolution, and the cubic kernel."""
+        """Return the facts: one enlarged pixel per side and convolution, and the cubic kernel."""
         from clearsight.restore.networks.cubic import reach
 
         side = 2 * reach(self.scale, self.depth) + 1

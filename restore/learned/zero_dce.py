@@ -23,7 +23,7 @@ class ZeroDCE(RestorerSpec):
         return RestorerFacts(channels=(3,), receptive_field=15)
 
     def network(self) -> nn.Module:
-        """Return the network with fresh weights, which return their input."""
+        """Return the network with fresh weights, which is the identity."""
         from clearsight.data.initial import fresh
         from clearsight.restore.networks.zero_dce import ZeroDCENet
 

@@ -13,7 +13,7 @@ LEVELS = 3
 """Resolutions below the pixels': 1/2, 1/4 and 1/8."""
 STRIDE = 2**LEVELS
 FLOOR = 0.02
-"""Added to the standard deviation that an image is divided by: an even image stays finite."""
+"""Added to the standard deviation that an image is divided by: a uniform image stays finite."""
 LOG_GAIN = 3.5
 """Bound of the logarithm of the contrast that the network may set: up to 33 times as much."""
 
@@ -30,9 +30,9 @@ class Clarity(nn.Module):
     - the colour, brightness and contrast that the image is given back.
 
     The amount ``a`` in (0, 1) is predicted for every pixel: an undamaged image can be left alone. It is a
-    sigmoid, not a function that reaches 0: a gate that closes for good in the first steps never opens again
-    (tried: it did, within 500 steps). A sigmoid is driven to 0 too by a network that starts out doing harm
-    (tried: weights of small images on photographs, within 300 steps); a ``least_amount`` above 0 keeps the
+    sigmoid, not a function that reaches 0: a gate that closes completely in the first steps never opens
+    again (observed within 500 steps). A sigmoid is also driven to 0 where a network starts out doing harm
+    (observed within 300 steps: weights of small images on photographs); a ``least_amount`` above 0 keeps the
     way back open. A fresh network is the identity.
 
     Args:
@@ -62,7 +62,7 @@ class Clarity(nn.Module):
         self.tone = nn.Linear(hidden, channels + 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the images, made clearer, not clamped.
+        """Return the restored images, not clamped.
 
         Args:
             x: (n, channels, h, w) with sides divisible by 8.
@@ -92,7 +92,7 @@ class Clarity(nn.Module):
         return out
 
     def _sensed(self, y: Tensor, means: Tensor, contrast: Tensor) -> Tensor:
-        """Return what the whole image says, (n, hidden)."""
+        """Return features of the whole image, (n, hidden)."""
         facts = torch.cat([*mean_and_spread(y), means.flatten(1), contrast.flatten(1)], dim=1)
         return functional.relu(self.sense(facts))
 

@@ -54,5 +54,5 @@ class Cubic(nn.Module):
 
 
 def reach(scale: int, pixels: int) -> int:
-    """Return how many small pixels away an output pixel looks whose network sees ``pixels`` large ones."""
+    """Return the reach in small pixels, cubic kernel included, of one of ``pixels`` large pixels after it."""
     return -(-pixels // scale) + REACH

@@ -1,7 +1,7 @@
 """Deconvolution with fixed kernels: a linear inverse filter, and the iteration of Richardson and Lucy.
 
-Neither assumes anything of the scene beyond the image's borders, which the blur has mixed into it; a wrong
-assumption would ring through the whole image.
+Both estimate the scene beyond the image's borders, which the blur has mixed into it; a wrong assumption
+there would ring through the whole image.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class RichardsonLucy(nn.Module):
         back, radius = taps.flip(0, 1), taps.shape[0] // 2
         around = (2 * radius,) * 4
         height, width = x.shape[2:]
-        # Where the image does not reach, rounding errors would be blown up.
+        # Where the image does not reach, rounding errors would be amplified.
         seen = convolve(functional.pad(torch.ones_like(x[:1, :1]), around), back).clamp_min(1e-4)
         estimate = extend(x, radius).clamp_min(DARKEST)
         for _ in range(self.iterations):

@@ -12,7 +12,7 @@ from clearsight.restore.networks.pooling import mean_and_spread
 from clearsight.restore.ops.tone import luma
 
 FLOOR = 0.02
-"""Added to the standard deviation that an image is divided by: an even image stays finite."""
+"""Added to the standard deviation that an image is divided by: a uniform image stays finite."""
 RESIDUAL = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
 """The mask of Immerkaer (1996), blind to anything that is linear along rows or columns."""
 RESIDUAL_NORM = 6.0
@@ -20,11 +20,11 @@ RESIDUAL_NORM = 6.0
 BLOCK = 8
 """Side of the blocks whose residuals and grey levels are compared, those of JPEG."""
 TONES = 8
-"""Numbers that `tones` gives."""
+"""Number of values that `tones` returns."""
 
 
 def tones(x: Tensor) -> Tensor:
-    """Return what an image's grey levels and its finest residual say, (n, 8); differentiable.
+    """Return statistics of an image's grey levels and of its finest residual, (n, 8); differentiable.
 
     Least, mean and greatest grey level of blocks of 8x8 pixels, and the least and the mean of their dark
     channel (the darkest colour: haze lifts it, He et al. 2009); logarithm of the least, the mean and the
@@ -53,8 +53,8 @@ class DegradationSense(nn.Module):
 
     Args:
         width: channels of the first level; the next ones have 2, 3 and 4 times as many.
-        hidden: units between what was pooled and the output.
-        outputs: numbers that are given.
+        hidden: units between the pooled features and the output.
+        outputs: number of outputs.
     """
 
     def __init__(self, width: int, hidden: int, outputs: int) -> None:

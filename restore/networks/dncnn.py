@@ -16,7 +16,7 @@ class DnCNN(nn.Module):
     Args:
         channels: of the images.
         depth: number of convolutions.
-        width: channels inside.
+        width: channels of the hidden layers.
         norm: batch normalisation after all convolutions but the first and the last.
     """
 

@@ -20,7 +20,7 @@ class EnlightenNet(nn.Module):
     max-pooled to each level, multiplies the bottleneck (between its two convolutions), every skip and the
     result, which is added to the input.
 
-    Fresh weights return the input: the last convolution starts at zero, so training starts from the image
+    A fresh network is the identity: the last convolution starts at zero, so training starts from the image
     and not from noise.
 
     Args:

@@ -56,7 +56,7 @@ def lite0_layers(network: nn.Module, blocks: int) -> list[nn.Module]:
     Folding is exact up to rounding, because the statistics never change, and saves a third of the layers.
 
     Args:
-        network: of the package efficientnet-lite-pytorch; it is changed.
+        network: of the package efficientnet-lite-pytorch; changed in place.
         blocks: how many: 1 to 16 for Lite0.
     """
     network.eval()
@@ -77,7 +77,7 @@ def _part(module: nn.Module, name: str) -> Any:
 
 
 class Watched:
-    """A classifier whose features at some depths are seen beside its logits.
+    """A classifier that returns features at some depths with its logits.
 
     Args:
         classifier: any network of convolutions, in eval mode.
@@ -86,13 +86,13 @@ class Watched:
     """
 
     def __init__(self, classifier: nn.Module, depths: Sequence[float]) -> None:
-        """Look for its convolutions, where features are asked for."""
+        """Find its convolutions, if features are asked for."""
         self.classifier, self.depths = classifier, tuple(depths)
         layers = classifier.modules() if self.depths else ()
         self.convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
 
     def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the logits (n, classes) of images, and one feature map (n, c, h, w) a depth.
+        """Return the logits (n, classes) of images, and one feature map (n, c, h, w) per depth.
 
         Convolutions are counted in the order in which they run. A classifier that shows none (a file of
         another framework) has no features.

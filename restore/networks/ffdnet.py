@@ -18,7 +18,7 @@ class FFDNet(nn.Module):
     Args:
         channels: of the images.
         depth: number of convolutions.
-        width: channels inside.
+        width: channels of the hidden layers.
     """
 
     def __init__(self, channels: int, depth: int, width: int) -> None:

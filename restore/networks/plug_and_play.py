@@ -1,4 +1,4 @@
-"""Half-quadratic splitting: a known blur is undone with a denoiser as the knowledge of what images are."""
+"""Half-quadratic splitting: a known blur is undone with a denoiser as the image prior."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PlugAndPlay(nn.Module):
     For every denoiser level s of a falling schedule: ``u = argmin |k * u - y|^2 + a |u - z|^2`` with
     ``a = weight noise^2 / s^2``, in closed form by Fourier transforms, then ``z = denoiser(u, s)``.
 
-    The transforms take the image for periodic, and the blur has mixed in what lies beyond its borders. So
+    The transforms treat the image as periodic, and the blur has mixed in what lies beyond its borders. So
     the iteration runs on a canvas with a margin, where y is unknown: there it is the blur of the latest
     estimate, which makes the error of the wrap and of the mirrored start fade (expectation-maximisation for
     missing data, as in `InverseFilter`).
@@ -38,7 +38,7 @@ class PlugAndPlay(nn.Module):
         pulls: weight a of each step, > 0.
         start: module that gives the first estimate.
         denoisers: number of channels -> restorer with a noise map. Where there is none for an image's
-            number of channels, a colour denoiser gets a grey image three times.
+            number of channels, a colour denoiser gets a grey image repeated three times.
         rounds: how often, in every step, y beyond the borders is estimated again, >= 1.
     """
 

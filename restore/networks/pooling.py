@@ -1,4 +1,4 @@
-"""What a feature map says of the whole image."""
+"""Statistics of a feature map over the whole image."""
 
 from __future__ import annotations
 

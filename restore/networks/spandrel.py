@@ -26,7 +26,7 @@ class ForeignNetwork(nn.Module):
     """A network that spandrel recognised, with what spandrel knows about calling it.
 
     Attributes:
-        architecture: spandrel's name of it.
+        architecture: spandrel's name for it.
         scale: output size / input size.
         channels: of input and output.
         minimum: smallest side that it takes.
@@ -60,8 +60,8 @@ def load(path: Path) -> ForeignNetwork:
 
     Raises:
         ConfigError: spandrel, or a package that it needs, is not installed.
-        WeightsError: the file is damaged, its architecture is unknown, or it does no restoration of grey or
-            RGB images.
+        WeightsError: the file is damaged, its architecture is unknown, or it does not restore grey or RGB
+            images.
     """
     spandrel, state = library(), _state(path)
     # Constructors draw initial weights from torch's global generator; its state is put back.
@@ -106,7 +106,7 @@ def _without_torchvision() -> Iterator[None]:
 
     spandrel imports every architecture at once, and LaMa and RestoreFormer take three names from torchvision.
     They get stand-ins that refuse to work; the modules are gone from ``sys.modules`` after the import, so
-    that nobody else takes them for torchvision.
+    that no other code mistakes them for torchvision.
     """
     if "spandrel" in sys.modules or find_spec("torchvision") is not None:
         yield

@@ -14,7 +14,7 @@ STRIDE = 2**LEVELS
 
 
 class UNetDenoiser(nn.Module):
-    """DRUNet's plan (Zhang et al. 2021) behind a PixelUnshuffle, as in FFDNet (Zhang et al. 2018).
+    """DRUNet's design (Zhang et al. 2021) behind a PixelUnshuffle, as in FFDNet (Zhang et al. 2018).
 
     Pixel blocks of 2x2 become channels, which makes every convolution four times cheaper; then ``LEVELS``
     levels of width, 2 x width and 4 x width channels with residual blocks, 2x2 strided convolutions down,
@@ -25,7 +25,7 @@ class UNetDenoiser(nn.Module):
     Args:
         channels: of the images.
         width: channels of the first level.
-        blocks: residual blocks a level, on the way down and on the way up.
+        blocks: residual blocks per level, on the way down and on the way up.
         blind: without the noise map.
     """
 
@@ -53,6 +53,9 @@ class UNetDenoiser(nn.Module):
             x: (n, channels, h, w) with sides divisible by 8.
             sigma: standard deviation of the noise for values in [0, 1], (n, 1, 1, 1), or (n, 1, h / 2, w / 2)
                 where it differs from place to place; None for a blind network.
+
+        Raises:
+            ValueError: the network is not blind and ``sigma`` is missing.
         """
         y = functional.pixel_unshuffle(x, 2)
         if not self.blind:
@@ -95,7 +98,7 @@ class Block(nn.Module):
 
 
 def reach(blocks: int) -> int:
-    """Return how many pixels away, at most, an input pixel may lie that an output pixel depends on."""
+    """Return the largest distance in pixels between an output pixel and an input pixel that it depends on."""
     return max(max(pixel - low, high - pixel) for pixel, low, high in _spans(blocks))
 
 

@@ -19,7 +19,7 @@ class VDSR(nn.Module):
     Args:
         scale: output size / input size.
         depth: number of convolutions.
-        width: channels inside.
+        width: channels of the hidden layers.
     """
 
     def __init__(self, scale: int, depth: int, width: int) -> None:

@@ -15,7 +15,7 @@ class ZeroDCENet(nn.Module):
     Seven 3x3 convolutions of ``width`` channels with symmetric concatenation; the last gives 24 curve maps A
     in [-1, 1], three for each of the eight iterations x + A x (1 - x).
 
-    Fresh weights return the input: the last convolution starts at zero.
+    A fresh network is the identity: the last convolution starts at zero.
 
     Args:
         width: channels of the hidden convolutions.

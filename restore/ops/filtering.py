@@ -75,7 +75,7 @@ def _correlate(x: Tensor, taps: Tensor, dilation: tuple[int, int] = (1, 1)) -> T
 
 
 def separable(x: Tensor, taps: Tensor, *, dilation: int = 1) -> Tensor:
-    """Correlate rows and columns with the same ``taps`` (k,); returns the inside, k - 1 dilated taps less."""
+    """Correlate rows and columns with ``taps`` (k,); each axis shrinks by ``dilation * (k - 1)``."""
     return _correlate(_correlate(x, taps[:, None], (dilation, 1)), taps[None, :], (1, dilation))
 
 
@@ -88,7 +88,7 @@ def gaussian_taps(sigma: float, *, truncate: float = 3.0) -> Tensor:
 
 
 def thrifty(step: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Run a step; under autograd keep only its inputs and compute it again on the way back.
+    """Run a step; under autograd keep only its inputs and recompute it in the backward pass.
 
     A filter that loops over a hundred neighbours would otherwise keep gigabytes for one image.
     """

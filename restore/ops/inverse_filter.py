@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 GRID = 256
 """Side of the grid of frequencies that filters are designed on; at least four radii."""
 NARROWEST, WIDEST = 24, 64
-"""Least and largest radius in pixels of a filter."""
+"""Least and greatest radius in pixels of a filter."""
 STEPS = 40
 """Conjugate-gradient steps of the design: within 0.1 % of the optimum at the default weights; for much weaker
 penalties the early stop regularises a little more."""

@@ -16,7 +16,7 @@ the 400 BSDS500 photographs."""
 CERTAIN = 1.5
 """Stops from which an image is treated as fully underexposed; those of BSDS500 spread by 0.6."""
 HEADROOM = 2.0
-"""Linear light, white being 1, where amplified values are cut: a network sees that the gain was too high."""
+"""Linear light (white is 1) at which amplified values are clipped: a network can see too high a gain."""
 STEP = 1.0 / (255.0 * 12.0**0.5)
 """Standard deviation of the rounding to 8 bits."""
 
@@ -34,9 +34,9 @@ def from_linear(x: Tensor) -> Tensor:
 def exposure_gain(light: Tensor, most: float) -> Tensor:
     """Estimate by how much less light each image got than a well-exposed one.
 
-    The root mean square of the luma, brought to `TARGET`, guessed the exposure of darkened BSDS500
-    photographs to 0.63 stops; the mean to 0.77 and the 95th percentile to 0.67. Higher power means guess
-    better (the fourth to 0.51), but let a lamp or two decide in a night scene. Images near the target stay
+    The root mean square of the luma, brought to `TARGET`, estimated the exposure of darkened BSDS500
+    photographs to 0.63 stops; the mean to 0.77 and the 95th percentile to 0.67. Higher power means do
+    better (the fourth: 0.51), but a lamp or two dominate them in a night scene. Images near the target stay
     as they are: the stops are weighted by a smooth step from 0 to `CERTAIN`.
 
     Args:
@@ -53,9 +53,9 @@ def exposure_gain(light: Tensor, most: float) -> Tensor:
 
 
 def raised_noise(light: Tensor, gain: Tensor, *, full_well: float, read_noise: float) -> Tensor:
-    """Return the noise that an amplified image has, by what is known of its sensor.
+    """Return the noise level of an amplified image, from what is known of its sensor.
 
-    A count of electrons has the variance of its mean, reading and rounding to 8 bits add theirs. The sRGB
+    The variance of an electron count is its mean; read-out and rounding to 8 bits add theirs. The sRGB
     curve's slope at the amplified value turns the deviation into one of sRGB values; it is the slope of the
     chord over one deviation each way, for the tangent at black is far too steep. Means over about 6x6 pixels
     stand for the unknown true values.

@@ -21,7 +21,7 @@ LOW_PASS = (
 )
 """Orthonormal scaling filter with four vanishing moments (Daubechies 1988)."""
 QUIET, LEAST = 0.15, 400
-"""Share of the positions that is looked at, and the number of positions below which that share grows."""
+"""Share of the positions that are used, and the least number of them (all where there are fewer)."""
 WINDOW = 9
 """Side in coefficients (two pixels each) of the neighbourhood whose texture is judged."""
 LEAK = 0.1
@@ -32,19 +32,19 @@ up to 0.3."""
 MAD = 0.6744897501960817
 """Median of the absolute value of a standard normal number."""
 FLOOR = 1e-6
-"""The least that is returned, so that the gradient of the square root stays finite."""
+"""Smallest value returned, so that the gradient of the square root stays finite."""
 
 
 def estimate_sigma(x: Tensor) -> Tensor:
     """Estimate the standard deviation of additive white Gaussian noise, over all channels together.
 
-    The median of the absolute diagonal wavelet details, divided by 0.6745 (Donoho and Johnstone 1994), takes
-    fine texture for noise. It is taken here only where the image is quiet: over the 15 % of the positions
+    The median of the absolute diagonal wavelet details, divided by 0.6745 (Donoho and Johnstone 1994), counts
+    fine texture as noise. It is used here only where the image is quiet: over the 15 % of the positions
     with the least energy in the horizontal and vertical details around them. White noise is independent in
     the three bands of an orthonormal transform, so that this choice does not bias the median. What those two
-    bands hold above the noise is texture, of which a tenth is taken to leak into the diagonal band and is
-    subtracted. Places near pixels that are exactly 0 or 1, where clipping ate the noise, come last; where
-    they cannot be avoided, the result is raised by what clipping that share of the pixels took from it.
+    bands hold above the noise is texture, of which a tenth is assumed to leak into the diagonal band and is
+    subtracted. Positions near pixels that are exactly 0 or 1, where clipping removed noise, come last; where
+    they cannot be avoided, the result is corrected for the share of clipped pixels.
 
     Each image is judged by itself. The result is differentiable almost everywhere, with finite gradients.
 

@@ -8,7 +8,9 @@ from torch.nn import functional
 
 
 def pad(x: Tensor, *, minimum: int, multiple_of: int) -> Tensor:
-    """Replicate the bottom and right edges up to ``minimum`` and a multiple of ``multiple_of``.
+    """Pad (n, c, h, w) at the bottom and right to at least ``minimum`` and a multiple of ``multiple_of``.
+
+    The last row and column are replicated.
 
     Sizes may be symbolic, as in an export with dynamic height and width.
     """

@@ -86,7 +86,7 @@ class MotionKernel(KernelSpec):
 class FileKernel(KernelSpec):
     """A kernel of your own: a .npy file with a matrix, or a grey image whose brightness is the kernel.
 
-    It is scaled to sum 1. A side of even length gets a row (column) of zeros at its end.
+    It is scaled to sum 1 and centred in a square of odd side; an odd row or column of zeros comes last.
     """
 
     kind: Literal["file"] = "file"

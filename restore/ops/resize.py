@@ -21,7 +21,7 @@ def resize_bicubic(x: Tensor, scale: Fraction | float) -> Tensor:
     """Resize by cubic convolution (Keys 1981, a = -0.5) as MATLAB's ``imresize`` does.
 
     Pixel centres are aligned and borders mirrored; for scales below 1 the kernel is stretched by 1 / scale,
-    which keeps high frequencies from folding over. Values are neither rounded nor clamped.
+    which prevents aliasing. Values are neither rounded nor clamped.
 
     Args:
         x: floats (n, c, h, w).

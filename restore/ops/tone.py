@@ -22,9 +22,9 @@ def luma(x: Tensor) -> Tensor:
 
 
 def recolour(x: Tensor, y: Tensor, toned: Tensor) -> Tensor:
-    """Give an image a new luma and keep its colours about as strong as they were against the luma.
+    """Give an image a new luma and keep its colours about as strong relative to it.
 
-    Adding the same to red, green and blue would make bright colours out of dark ones look grey. The colour
+    Adding the same to red, green and blue would make brightened colours look grey. The colour
     differences therefore grow with the luma, never shrink, and grow at most fourfold (they hold the noise).
 
     Args:

@@ -22,7 +22,7 @@ from clearsight.restore.ops.filtering import extend, separable
 from clearsight.restore.ops.tone import luma
 
 PARAMETERS = Path(__file__).with_name("niqe_parameters.safetensors")
-"""Mean (36,) and covariance (36, 36) of the features of sharp patches; its header says what of."""
+"""Mean (36,) and covariance (36, 36) of the features of sharp patches; its header names the images."""
 PATCH = 96
 """Side in pixels of the patches, halved at the second scale, and the smallest image that is taken."""
 RADIUS, SIGMA = 3, 7 / 6
@@ -40,8 +40,8 @@ def niqe(x: Tensor) -> Tensor:
     Never judge by it alone: it knows nothing of what the image should show.
 
     Args:
-        x: (n, 1 or 3, h, w) in [0, 1], at least 96x96 pixels; the right and bottom rest that fills no patch
-            of 96x96 is left out. Small images with few patches get larger values: compare equal sizes only.
+        x: (n, 1 or 3, h, w) in [0, 1], at least 96x96 pixels; what fills no 96x96 patch at the right and
+            bottom is ignored. Small images with few patches get larger values: compare equal sizes only.
 
     Returns:
         (n,), float32.
@@ -64,7 +64,7 @@ def niqe(x: Tensor) -> Tensor:
 def fit(images: Iterable[Tensor]) -> dict[str, Tensor]:
     """Return the parameters that describe these photographs, as ``PARAMETERS`` holds them.
 
-    Each image is taken as it is and mirrored left to right, which makes the model blind to mirroring.
+    Each image is used as it is and mirrored left to right, which makes the model blind to mirroring.
 
     Args:
         images: (1, c, h, w) in [0, 1] each, at least 96x96.
@@ -96,6 +96,13 @@ def features(x: Tensor) -> tuple[Tensor, Tensor]:
 
     18 features a scale: shape and width of a generalised Gaussian for the normalised pixels, and shape, mean
     and both widths of an asymmetric one for the products of neighbours in four directions.
+
+    Args:
+        x: (n, 1 or 3, h, w) in [0, 1], at least 96x96.
+
+    Raises:
+        ShapeError: other channels, or smaller than 96x96.
+        DataError: an image holds values that are not finite.
     """
     check_images(x, name="niqe", channels=(1, 3))
     if min(x.shape[2:]) < PATCH:
@@ -170,8 +177,8 @@ def _asymmetric(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def _shape_table() -> tuple[Tensor, Tensor]:
-    """Return shapes from 0.2 to 10 and what (E|x|)^2 / E x^2 is for them, rising too."""
-    # A table born in inference mode could not take part in autograd later.
+    """Return shapes from 0.2 to 10 and (E|x|)^2 / E x^2 for each; both increase."""
+    # A table created in inference mode could not take part in autograd later.
     with torch.inference_mode(mode=False):
         shapes = torch.linspace(0.2, 10.0, 9801, dtype=torch.float64)
         logs = 2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)

@@ -10,7 +10,7 @@ from clearsight.data.finite import refuse_non_finite
 from clearsight.restore.ops.filtering import separable
 
 CEILING = 100.0
-"""PSNR in dB of identical images, and the most that is returned."""
+"""PSNR in dB of identical images, and the largest value returned."""
 WINDOW, SIGMA = 11, 1.5
 """Side and standard deviation in pixels of the Gaussian window of SSIM."""
 

@@ -25,7 +25,7 @@ class DegradationSense(SenseSpec):
     width: Annotated[int, Field(ge=4, le=256)] = 16
     """Channels of the first level; the next ones have 2, 3 and 4 times as many."""
     hidden: Annotated[int, Field(ge=8, le=1024)] = 96
-    """Units between what was pooled over the image and the outputs."""
+    """Hidden units between the pooled features and the outputs."""
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""

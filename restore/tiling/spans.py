@@ -35,10 +35,10 @@ def spans(size: int, tile: int, *, halo: int, step: int, least: int) -> tuple[Ti
 
     Args:
         size: length of the axis.
-        tile: most pixels a tile keeps, but for rounding up to ``step``.
+        tile: most pixels that a tile keeps, before rounding up to ``step``.
         halo: pixels that a window reaches further on either side; a multiple of ``step``.
         step: starts, and ends inside the image, are multiples of this.
-        least: shortest window where the image is not shorter itself; a multiple of ``step``.
+        least: shortest window, unless the image itself is shorter; a multiple of ``step``.
     """
     count = -(-size // tile)
     side = up(-(-size // count), step)

@@ -66,7 +66,7 @@ def restore_tiled(
 ) -> Tensor:
     """Restore images of any size in bounded memory; equal to ``restorer(x)`` to 1e-5.
 
-    Where the memory does not suffice, tiles are halved until they fit, and ``say`` is told.
+    Where the memory does not suffice, tiles are halved until they fit, and ``say`` is called.
 
     Args:
         restorer: in eval mode.
@@ -74,7 +74,7 @@ def restore_tiled(
         tile: side of the tiles in input pixels, rounded up to the restorer's ``multiple_of``. ``auto`` takes
             the whole up to `AUTO_PIXELS` pixels in the batch, and `AUTO_TILE` above; restorers that cannot be
             tiled always get the whole. None: always the whole.
-        device: where the restorer's weights are, if not where ``x`` is; windows travel there one by one.
+        device: where the restorer's weights are, if not where ``x`` is; windows are copied there one by one.
         say: gets one line and the new side each time that tiles are halved; by default the line is logged
             as a warning.
 
@@ -83,7 +83,7 @@ def restore_tiled(
 
     Raises:
         ConfigError: a restorer that needs the whole image, and a tile size given as a number.
-        RunError: not even the smallest tiles fit into the memory.
+        RunError: not even the smallest tiles, or the whole where it must not be tiled, fit into the memory.
         ShapeError: images that the restorer does not take.
     """
     spec = restorer.spec
@@ -123,7 +123,7 @@ def _chosen(x: Tensor) -> int | None:
 
 
 def _fixed(restorer: Restorer, x: Tensor) -> Iterator[tuple[Restorer, Tensor]]:
-    """Yield the batch, or each image by itself where the restorer finds something out about it."""
+    """Yield the batch, or each image by itself where the restorer estimates something from it."""
     spec, facts = restorer.spec, restorer.facts
     images = [x[at : at + 1] for at in range(x.shape[0])]
     found = [spec.prepared(pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of)) for one in images]
@@ -157,7 +157,7 @@ def _fitting(
             smaller = _smaller(side, x, restorer.facts) if may_tile else None
             if smaller is None:
                 raise _too_large(name, x, side, may_tile=may_tile) from error
-        # Out of the handler, so that the traceback no longer holds the tensors that did not fit.
+        # Outside the handler, so that the traceback no longer holds the tensors that did not fit.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         before = "the whole image" if side is None else f"tiles of {side} pixels"

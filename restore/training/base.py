@@ -49,7 +49,7 @@ class RestorerMethod(Method):
 
     @property
     def needs_labels(self) -> bool:
-        """Return whether a step uses the images' labels: the recognisers' classes must then be the data's."""
+        """Return whether a step uses the images' labels, whose classes must then be the recognisers'."""
         return False
 
     def pair(self, model: Restorer, images: Tensor, condition: str, rng: Rng) -> Pair:

@@ -33,13 +33,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "compression": ("jpeg_compression", "pixelate"),
     "weather": ("snow", "frost", "spatter"),
 }
-"""Kinds of corruptions, by the damage that they are. Elastic distortion and saturation are none of it."""
+"""Kinds of corruptions, by the damage that they are. Elastic distortion and saturation count as none."""
 ORDER = ("darkness", "overexposure", "low_contrast", "weather", "blur", "noise", "compression")
 """In which order damage comes about: before the lens, in it, on the sensor, in the file."""
 NOISY_DARK = "darkness"
-"""What brings noise of its own, so that the presence of noise is neither right nor wrong."""
+"""Damage that adds noise itself, so that the presence of noise is not judged."""
 NOISE_FLOOR = 0.05
-"""Added to what errors of the noise level are divided by: weak noise counts more than strong noise."""
+"""Added to the true level, which errors of the level are divided by: weak noise counts more than strong."""
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 
@@ -50,8 +50,8 @@ class Drawn:
     Attributes:
         images: (n, 3, h, w), in 8 bits.
         presence: (n, kinds), 1 where the damage was done.
-        judged: (n, kinds), 0 where its presence is neither right nor wrong.
-        severity: (n, kinds), severity from 1 to 5; 0 where it is unknown: not done, or by another table.
+        judged: (n, kinds), 0 where its presence does not enter the loss.
+        severity: (n, kinds), severity from 1 to 5; 0 where there is no target: not done, or by another table.
         noise_level: (n,), standard deviation of what the noise changed, for values in [0, 1].
         level_judged: (n,), 0 where it is not known.
     """
@@ -83,8 +83,8 @@ class Degradation(Method):
     other_tables: Share = 0.4
     """Share of the damage whose severity constants are drawn from all tables, whatever the size."""
     sides: Annotated[tuple[Annotated[int, Field(ge=16, le=1024)], ...], Field(min_length=1)] = SIDES
-    """Sides in pixels of the square crops; each batch has one of them. Photographs that are smaller sit it
-    out, and large crops come in smaller numbers."""
+    """Sides in pixels of the square crops; each batch has one of them. Smaller photographs are
+    left out of it, and batches of large crops hold fewer."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Degradation(Method):
     def step(
         self, networks: Mapping[str, nn.Module], batch: TrainBatch, rng: Rng
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield cross-entropy of the presence, and the errors of severities and noise level."""
+        """Yield the cross-entropy of the presence plus the errors of severities and noise level."""
         model: Sense = networks[MODEL]  # type: ignore[assignment]
         drawn = self.draw(batch.images, batch.ids, rng)
         yield MODEL, loss(model, drawn)
@@ -147,7 +147,7 @@ class Degradation(Method):
     def _damaged(
         self, image: NDArray[np.uint8], damage: str, draw: np.random.Generator, stream: Rng, *, fixed: bool
     ) -> tuple[NDArray[np.uint8], int, bool]:
-        """Return the damaged image, its severity, and whether that is one by the constants of its size."""
+        """Return the damaged image, its severity, and whether that is by the constants of its size."""
         kinds = KINDS[damage]
         kind = kinds[int(draw.integers(len(kinds)))]
         severity = 1 + int(draw.integers(5))
@@ -172,7 +172,7 @@ def loss(model: Sense, drawn: Drawn) -> Tensor:
     told = (drawn.severity > 0).to(severity)
     total = total + 0.1 * ((severity - drawn.severity).abs() * told).sum() / told.sum().clamp_min(1.0)
     relative = (noise_level - drawn.noise_level).abs() / (drawn.noise_level + NOISE_FLOOR)
-    # Apart, and of equal weight: most images have no noise, and to call every level 0 would be best for all.
+    # Apart, and of equal weight: most images have no noise, so that predicting 0 for all would win.
     for noisy in (drawn.noise_level > 0, drawn.noise_level == 0):
         judged = drawn.level_judged * noisy.to(relative)
         total = total + 0.2 * (relative * judged).sum() / judged.sum().clamp_min(1.0)

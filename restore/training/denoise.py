@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clearsight.restore.restorer import Restorer
 
 LEVELS = (15, 25, 50)
-"""What the papers report: standard deviations in levels of 255."""
+"""Standard deviations that papers report, in grey levels of 0 to 255."""
 
 
 class Denoise(Supervised):

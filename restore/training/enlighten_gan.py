@@ -56,7 +56,7 @@ class EnlightenGAN(LowLight):
     patch_size: Annotated[int, Field(ge=32, le=256)] = 32
     """Side of a patch in pixels; smaller than the training crops."""
     filters: Annotated[int, Field(ge=1, le=256)] = 64
-    """Channels of the discriminators' first convolution; a CPU trains fewer in time."""
+    """Channels of the discriminators' first convolution; choose fewer on a CPU."""
     global_layers: Annotated[int, Field(ge=1, le=8)] = 5
     """Convolutions of stride 2 in the global discriminator."""
     local_layers: Annotated[int, Field(ge=1, le=8)] = 4
@@ -112,7 +112,7 @@ class EnlightenGAN(LowLight):
         result = model.restored(self.darkened(images, rng.at("darken")))
         cut = _Cutter(images, self.patches, self.patch_size, rng.at("patches"))
         result_patches, real_patches = cut(result), cut(reference)
-        # Only the generator moves between here and the discriminator's own loss: this graph serves both.
+        # Only the generator is updated between here and the discriminator's own loss: this graph serves both.
         real = networks[GLOBAL](reference)
         yield MODEL, self._generator_loss(networks, images, cut(images), result, result_patches, real)
         yield GLOBAL, relativistic(real, networks[GLOBAL](result.detach()))

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 CONDITIONS = {"dark": (2.2, 0.8), "very_dark": (2.8, 0.5)}
 """Name -> exponent and gain."""
 PHOTONS = 1000.0
-"""Photons that white gives: the variance of the shot noise is value / PHOTONS."""
+"""Photons at white: the variance of the shot noise is value / PHOTONS."""
 READ = 0.004
 """Standard deviation of the noise that does not depend on the light, for values in [0, 1]."""
 
 
 class LowLight(RestorerMethod):
-    """Base of methods without paired images. Validation darkens normal images and asks for them back.
+    """Base of methods without paired images. Validation darkens normal images and compares with them.
 
     No exact answer exists for how bright an image should be, so the figures compare checkpoints and methods;
-    they are no measure of beauty.
+    they do not measure visual quality.
     """
 
     @property

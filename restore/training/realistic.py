@@ -42,20 +42,20 @@ class Realistic(Supervised):
     old_names: ClassVar[dict[str, str]] = {"read": "read_noise"}
 
     soft: Share = 0.5
-    """Share of images whose clean version is softened first, and is to stay so: photographs at full
-    resolution are softer than the reduced ones that training sets hold."""
+    """Share of images whose clean version, the target, is softened first: photographs at full resolution
+    are softer than the downscaled ones that training sets hold."""
     soft_width: tuple[Blur, Blur] = (0.4, 1.4)
     """Least and greatest standard deviation in pixels of that softening."""
     chances: tuple[Share, Share, Share, Share] = (0.12, 0.1, 0.85, 0.5)
-    """Chances of blur, resizing, noise and JPEG for an image in each round."""
+    """Probabilities of blur, resizing, noise and JPEG for an image in each round."""
     second: Share = 0.5
-    """Chance of an image to go through the second round."""
+    """Probability that an image goes through the second round."""
     noises: tuple[Share, Share, Share] = (0.25, 0.15, 0.6)
     """Shares of Gaussian, Poisson and camera noise among noises; they sum to 1."""
     blur: tuple[Blur, Blur] = (0.2, 1.0)
     """Least and greatest standard deviation in pixels of the blur, for each axis of its ellipse."""
     shrink: tuple[Factor, Factor] = (0.6, 1.0)
-    """Least and greatest size in between / size."""
+    """Least and greatest intermediate size / size."""
     gaussian: tuple[Share, Share] = (0.0, 15 / 255)
     """Least and greatest standard deviation of Gaussian noise, for values in [0, 1]."""
     poisson: tuple[Positive, Positive] = (1 / 255, 15 / 255)

@@ -1,4 +1,4 @@
-"""Restoration that is judged by those who look: learned through frozen classifiers, without labels."""
+"""Restoration for recognition: learned through frozen classifiers, without labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Recognition(RestorerMethod):
     classifier's own answer on the undamaged photograph is the target (Liu et al., "recognition-aware image
     processing", in its form without labels), so that any photograph serves. Features at some depths are
     compared too, and a small loss on pixels keeps the result an image. A share of the inputs is undamaged:
-    those must be left alone. With several classifiers each step looks through one of them.
+    those must be left alone. With several classifiers each step draws one of them.
     """
 
     kind: Literal["recognition"] = "recognition"
@@ -39,9 +39,9 @@ class Recognition(RestorerMethod):
     needs_recognisers: ClassVar[bool] = True
 
     corruptions: CorruptionMixture = CorruptionMixture(share=0.85, twice=0.15)
-    """What happens to the photographs. Kinds left out are unseen ones, to be reported apart."""
+    """What happens to the photographs. Kinds that are left out stay unseen: report them separately."""
     temperature: Annotated[Number, Field(gt=0)] = 1.0
-    """Of both answers before they are compared (Hinton et al. 2015)."""
+    """Softmax temperature of both answers in their comparison (Hinton et al. 2015)."""
     image_weight: Weight = 0.5
     """Weight of the mean absolute difference of pixels."""
     feature_weight: Weight = 0.2
@@ -49,26 +49,26 @@ class Recognition(RestorerMethod):
     depths: tuple[Depth, ...] = (0.5, 1.0)
     """Which features: outputs of the convolutions at these shares of the classifier's depth."""
     pixels_until: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Part of the training, from its start, that compares pixels alone: with a classifier that costs more
-    than the restorer, what pixels can teach is learned there first. In turn with steps that look through a
-    classifier it is not: those have the larger gradients."""
+    """Part of the training, from its start, that compares pixels alone: where the classifier costs more than
+    the restorer, what pixels can teach is cheaper to learn first. Alternating with steps through a classifier
+    does not do that, because their gradients are larger."""
 
     answer_weight: Weight = 1.0
-    """Weight of the divergence between the classifier's two answers. Features have a target at every place of
-    an image, the answer one for all of it: small batches learn sooner from features."""
+    """Weight of the divergence between the classifier's two answers. Features give a target at every
+    position, the answer only one per image: small batches learn faster from features."""
     label_weight: Weight = 0.0
     """Weight of the cross-entropy of the classifier's answer on the restored image with the label, where an
-    image has one: then the classes of the data must be the classifiers'. At 0 no label is looked at."""
+    image has one: then the classes of the data must be the classifiers'. At 0 labels are ignored."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides a training; without what came later the key is what it was before."""
+        """Return what decides a training; newer fields at their defaults are left out, so that keys stay."""
         later = {"pixels_until": 0.0, "label_weight": 0.0, "answer_weight": 1.0}
         told = super().identity().items()
         return {name: value for name, value in told if name not in later or value != later[name]}
 
     @property
     def needs_labels(self) -> bool:
-        """Return whether labels count."""
+        """Return whether labels enter the loss."""
         return self.label_weight > 0
 
     @property

@@ -21,15 +21,15 @@ class RecognitionAdversarial(Recognition):
 
     The attack raises the Kullback-Leibler divergence from the answer on the clean image within a Linf ball
     around the corrupted one, from a uniform start (the inner problem of TRADES, Zhang et al. 2019;
-    here with a frozen classifier: the restorer alone learns). It is meant for studies of adaptive attacks; a
-    restorer in front of a classifier that was not trained against attacks gains little that lasts.
+    here with a frozen classifier: the restorer alone learns). It is meant for studies of adaptive attacks: in
+    front of a classifier without adversarial training, a restorer gains little robustness that lasts.
     """
 
     kind: Literal["recognition_adversarial"] = "recognition_adversarial"  # type: ignore[assignment]
     purpose: ClassVar[str] = "recognition on inputs attacked through restorer and classifier"
 
     eps: Annotated[Number, Field(gt=0, le=1)] = 2 / 255
-    """Linf radius around the corrupted image."""
+    """Linf radius around the corrupted image, for values in [0, 1]."""
     steps: Annotated[int, Field(ge=1, le=100)] = 2
     """Gradients of the attack; each costs about as much as the step itself."""
     step_size: Annotated[Number, Field(gt=0)] | None = None

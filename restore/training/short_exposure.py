@@ -24,8 +24,8 @@ class ShortExposure(Supervised):
     """Well-lit photographs, darkened by the physics of a sensor; the network learns the way back.
 
     Unlike the unpaired methods it knows what the image should become, so it also learns to remove the
-    noise that brightening would raise; it knows no darkness but this one. Exposure, full well and read noise
-    are drawn for each image, evenly on a logarithmic scale.
+    noise that brightening would raise; it knows no other kind of darkness. Exposure, full well and read noise
+    are drawn for each image, log-uniformly.
     """
 
     kind: Literal["short_exposure"] = "short_exposure"
@@ -33,7 +33,7 @@ class ShortExposure(Supervised):
     old_names: ClassVar[dict[str, str]] = {"white": "full_well", "read": "read_noise"}
 
     factor: Range = (1.0, 128.0)
-    """Least and greatest factor by which the light falls short; 1 keeps normal images as they are."""
+    """Least and greatest factor by which the light falls short; 1 keeps the exposure, not the noise."""
     full_well: Range = (1000.0, 8000.0)
     """Least and greatest number of electrons in a white pixel at full exposure."""
     read_noise: Range = (1.0, 6.0)

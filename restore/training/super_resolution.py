@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SuperResolution(Supervised):
-    """Learns to undo bicubic reduction with antialiasing (MATLAB's), the small images rounded to 8 bits.
+    """Learns to undo antialiased bicubic downscaling (MATLAB's); the small images are rounded to 8 bits.
 
     Nothing is drawn at random: equal images are always reduced equally.
     """

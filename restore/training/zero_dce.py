@@ -31,8 +31,8 @@ class ZeroReference(LowLight):
     the input has, for grey on average, and for curves that change little from pixel to pixel. Trains networks
     of kind ``zero_dce`` only, for the last loss is about their curves.
 
-    Nothing is learned from the reference images: validation darkens them, because dark images that are
-    darkened further and asked for back would choose the checkpoint that brightens least.
+    Nothing is learned from the reference images: validation darkens them. With dark images as
+    targets, darkened further, the checkpoint that brightens least would be chosen.
     """
 
     kind: Literal["zero_dce"] = "zero_dce"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class MeanProbabilities(FusionSpec):
     """Mean of the probabilities: the arithmetic mean of the branches' predictions (Gao et al. 2023, DDA).
 
-    A branch that is sure outvotes several that are not; in `mean_logits`, the geometric mean, one that is
-    sure that a class is wrong does. What comes out is its logarithm, so that softmax gives it back.
+    A confident branch outvotes several unsure ones; in `mean_logits`, the geometric mean, a branch that rules
+    a class out does. The output is the logarithm of the mean, so that softmax gives the mean back.
     """
 
     kind: Literal["mean_probabilities"] = "mean_probabilities"

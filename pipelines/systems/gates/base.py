@@ -34,11 +34,11 @@ class GateSpec(PartSpec):
     """Of the softmax that attacks go through: the larger, the softer. It changes no decision."""
 
     def network(self) -> nn.Module | None:
-        """Hook: return the module that ``scores`` asks, with its weights; None where there is none."""
+        """Hook: return the module that ``scores`` uses, with its weights; None where there is none."""
         return None
 
     def scores(self, images: Sequence[Tensor], network: nn.Module | None) -> Tensor:
-        """Hook: return (n, branches), differentiable: the highest score of an image is let through.
+        """Hook: return (n, branches), differentiable: the version with the highest score goes through.
 
         Args:
             images: the branches, each (n, c, h, w); the first is the image as it came.
@@ -51,7 +51,7 @@ class GateSpec(PartSpec):
         return None
 
     def refuse(self, count: int) -> None:
-        """Raise `ConfigError` unless the gate can choose among so many inputs."""
+        """Raise `ConfigError` unless the gate can choose among this many inputs."""
         wanted = self.branches()
         if count < 2 or wanted not in (None, count):
             raise ConfigError(

@@ -58,7 +58,7 @@ class DamageGate(GateSpec):
 
     @property
     def decided_by(self) -> str | None:
-        """Weights of the sense."""
+        """Return the weights of the sense."""
         return self.sense.weights
 
     def network(self) -> nn.Module:

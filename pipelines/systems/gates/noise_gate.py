@@ -18,7 +18,7 @@ class NoiseGate(GateSpec):
     """The restored image where the estimated noise level reaches ``threshold``, the untouched one elsewhere.
 
     The estimate is that of ``sigma: auto`` (wavelet details of the quietest places): no network, no weights.
-    It knows noise only: what else is wrong with an image goes by untouched.
+    It detects noise only: images with other damage pass untouched.
     """
 
     kind: Literal["noise_gate"] = "noise_gate"
