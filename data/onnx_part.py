@@ -53,7 +53,7 @@ def _data_files(path: Path) -> list[str]:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError:
-        raise WeightsError("it is damaged, or no ONNX file", where=str(path)) from None
+        raise WeightsError("it is damaged, or not an ONNX file", where=str(path)) from None
     external = [tensor for tensor in model.graph.initializer if tensor.data_location == tensor.EXTERNAL]
     return sorted(
         {item.value for tensor in external for item in tensor.external_data if item.key == "location"}

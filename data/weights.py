@@ -110,7 +110,7 @@ def _read(folder: Path) -> Weights:
         raise WeightsError("'spec' of the card names no kind", where=str(folder / CARD))
     for name in ("id", "sha256"):
         if not isinstance(card[name], str):
-            raise WeightsError(f"'{name}' of the card is no text", where=str(folder / CARD))
+            raise WeightsError(f"'{name}' of the card is not a string", where=str(folder / CARD))
     return Weights(folder, card)
 
 

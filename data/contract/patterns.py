@@ -50,7 +50,7 @@ def _repeats(tree: Any, *, inside: bool, where: str) -> int:
         if str(step) in REPEATS and given[1] > OPEN:
             if inside:
                 raise ConfigError(
-                    "a repeat within a repeat can take for ever to search",
+                    "a repeat within a repeat can take forever to search",
                     where=where,
                     hint="write (a+)+ as a+, and so on",
                 )

@@ -250,7 +250,7 @@ class PartSpec(Spec):
         except ValidationError as error:
             first = error.errors()[0]
             raise WeightsError(
-                f"the card of weights '{self.weights}' describes no {self.name}: "
+                f"the card of weights '{self.weights}' does not describe a {self.name}: "
                 f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             ) from None
 

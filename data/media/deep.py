@@ -169,7 +169,7 @@ def _planes(data: bytes) -> NDArray[Any]:
     except KeyError:
         # What tifffile says where it lacks a codec.
         raise DataError(
-            "its planes lie apart and are compressed in a way that is not supported",
+            "its planes are stored separately, in a compression that is not supported",
             hint="store it interleaved, or without compression",
         ) from None
     return np.ascontiguousarray(np.moveaxis(found, 0, -1).astype(np.uint16, copy=False))

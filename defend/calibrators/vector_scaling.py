@@ -70,7 +70,7 @@ class VectorScaling(CalibratorSpec):
         start = np.concatenate([np.ones(classes), np.zeros(classes)])
         best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "maxfun": 4000})
         if not best.success or not np.isfinite(best.x).all():
-            raise DataError(f"the fit does not end: {best.message}", where=self.name, hint="raise 'decay'")
+            raise DataError(f"it does not converge: {best.message}", where=self.name, hint="raise 'decay'")
         found = torch.from_numpy(best.x).float()
         return {"factor": found[:classes].clone(), "offset": found[classes:].clone()}
 

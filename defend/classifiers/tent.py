@@ -99,7 +99,7 @@ class Tent(AroundAnother):
         images = [sample.image for sample in self.clean.read(entries) if isinstance(sample, Sample)]
         if len({image.shape for image in images}) != 1:
             raise ConfigError(
-                "'clean' wants at least one image, and all of one size",
+                "'clean' needs at least one image, and all of one size",
                 where=self.place,
                 hint="give it a 'size'",
             )
