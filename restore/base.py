@@ -1,4 +1,4 @@
-"""`RestorerSpec`: what a restorer says of itself. The module that runs it: ``restore/restorer.py``."""
+"""`RestorerSpec`: the description of a restorer. The module that runs it: ``restore/restorer.py``."""
 
 from __future__ import annotations
 

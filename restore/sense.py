@@ -1,4 +1,4 @@
-"""`Sense`: the module that runs any `SenseSpec`; checks, pads, and puts its outputs into their units."""
+"""`Sense`: the module that runs any `SenseSpec`; checks, pads, and scales outputs to their units."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ KINDS = len(DAMAGE)
 STRONGEST = 5.0
 """Greatest severity."""
 NOISE_UNIT = 0.1
-"""Standard deviation that a one at the network's output for the noise level stands for."""
+"""Standard deviation that the value 1 of the noise-level output (after softplus) stands for."""
 
 
 class Sense(Part[SenseSpec]):
-    """Images (n, 1 or 3, h, w) in [0, 1] to what is wrong with them, (n, 2 kinds + 1).
+    """Images (n, 1 or 3, h, w) in [0, 1] to the damage in them, (n, 2 kinds + 1).
 
     The columns: probability of each kind of damage, its severity (0 to 5), and the noise level (standard
     deviation for values in [0, 1]); `read` tells them apart.

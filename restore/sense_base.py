@@ -1,4 +1,4 @@
-"""`SenseSpec`: what a sense of degradation says of itself. The module that runs it: ``restore/sense.py``."""
+"""`SenseSpec`: the description of a sense of degradation. The module that runs it: ``restore/sense.py``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Sensed:
     """What a sense says of images; several kinds of damage can be on one of them.
 
     Attributes:
-        presence: (n, kinds), probability that this kind of damage is there.
-        severity: (n, kinds), severity from 0 to 5 that it has if it is there, as the corruptions count it.
+        presence: (n, kinds), probability that this kind of damage is present.
+        severity: (n, kinds), its severity if present, 0 to 5, on the scale of the corruptions.
         noise_level: (n,), standard deviation of the noise for values in [0, 1]; 0 where there is none.
     """
 
@@ -40,7 +40,7 @@ class Sensed:
 
 
 class SenseSpec(PartSpec):
-    """Base of what tells what is wrong with images. A subclass adds ``kind``, fields and ``network``."""
+    """Base of senses, which detect damage in images. A subclass adds ``kind``, fields and ``network``."""
 
     takes: ClassVar[tuple[Flow, ...]] = (Flow.IMAGES,)
     gives: ClassVar[Flow] = Flow.DAMAGE

@@ -200,7 +200,7 @@ class Evaluate(Task):
         return {name: self._graph(name) for name in self.systems}
 
     def expanded(self) -> dict[str, tuple[Condition, ...]]:
-        """Return group name -> its conditions; every condition has a name of its own."""
+        """Return group name -> its conditions; every condition has a unique name."""
         groups: dict[str, tuple[Condition, ...]] = {}
         taken: dict[str, Corrupting] = {}
         for group, node in self.conditions.items():
@@ -226,7 +226,7 @@ class Evaluate(Task):
         return content_key(fields)[:DIGITS]
 
     def ready(self) -> None:
-        """Raise `ClearsightError` unless everything that the config names is there."""
+        """Raise `ClearsightError` unless everything that the config names is available."""
         for spec in (self.data, *self.parts.values(), *self.attacks.values(), *self.certify.values()):
             spec.ready()
         for graph in self.graphs().values():

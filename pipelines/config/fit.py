@@ -81,7 +81,7 @@ class Fit(Task):
         return {name: value for name, value in super().identity().items() if name != "publish"}
 
     def ready(self) -> None:
-        """Raise `ClearsightError` unless everything that the config names is there."""
+        """Raise `ClearsightError` unless everything that the config names is available."""
         for spec in (self.data, *self.graph().parts.values()):
             spec.ready()
         for condition in self.expanded():

@@ -47,7 +47,7 @@ class Task(Spec):
     """
 
     command: ClassVar[str]
-    """Command that does it: ``run`` for ``clearsight run``. A task whose command needs options of its own, as
+    """Its command: ``run`` for ``clearsight run``. A task whose command needs further options, as
     ``run`` and ``train`` do, has it in ``pipelines/cli/app.py`` and no `perform`."""
     recipes: ClassVar[str] = ""
     """Folder with its shipped configs, below that of all recipes."""

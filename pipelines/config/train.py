@@ -266,8 +266,8 @@ class TrainConfig(Task):
 
 
 def _without_unused(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the fields without those of these names that say nothing."""
-    # 0 says something: it equals False, but is not False.
+    """Return the fields without those of these names that are None, False or empty lists."""
+    # 0 is a value: it equals False, but is not False.
     said = (name for name, value in fields.items() if not (value is None or value is False or value == []))
     kept = {*said, *(fields.keys() - names)}
     return {name: value for name, value in fields.items() if name in kept}

@@ -150,6 +150,6 @@ class Tune(Task):
         return self.weights.get(group, 1.0) / sum(self.weights.get(name, 1.0) for name in self.conditions)
 
     def ready(self) -> None:
-        """Raise `ClearsightError` unless everything that the config names is there."""
+        """Raise `ClearsightError` unless everything that the config names is available."""
         for spec in (self.data, *self.parts().values()):
             spec.ready()

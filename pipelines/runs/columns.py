@@ -68,7 +68,7 @@ def columns_of(table: pa.Table, cells: Sequence[Placed], counts: Sequence[int]) 
 
     Args:
         table: the rows.
-        cells: which they belong to, in order.
+        cells: those that the rows belong to, in order.
         counts: rows of each cell.
     """
     found: dict[Triple, Columns] = {}

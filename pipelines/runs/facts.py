@@ -1,4 +1,4 @@
-"""What a run was made of, as ``summary.json`` tells it: data, systems and their parts, conditions, attacks.
+"""What a run was made of, as in ``summary.json``: data, systems and their parts, conditions, attacks.
 
 Fields with a default may be missing in the file: an older version did not write them.
 """
@@ -82,7 +82,7 @@ class CorruptionStep:
 
 @dataclass(frozen=True)
 class ConditionFacts:
-    """A condition; ``family`` is the benchmark's group of its corruption, ``steps`` are those of a sequence."""
+    """A condition; ``family``: the benchmark's group of its corruption, ``steps``: those of a sequence."""
 
     name: str
     group: str

@@ -28,7 +28,7 @@ class Gate(Part[S]):
 
         Raises:
             ShapeError: the versions differ in shape.
-            ConfigError: the gate is not made for so many.
+            ConfigError: the gate is not made for this many.
         """
         chosen = self.scored(*inputs).argmax(dim=1)[:, None, None, None]
         out = inputs[0]
@@ -48,7 +48,7 @@ class Gate(Part[S]):
 
         Raises:
             ShapeError: the versions differ in shape.
-            ConfigError: the gate is not made for so many.
+            ConfigError: the gate is not made for this many.
         """
         self.spec.refuse(len(inputs))
         # Symbolic sizes cannot be compared; an export is checked against this forward.

@@ -23,7 +23,7 @@ SATURATED = 0.25
 """Share of pixels driven to 0 or 1 above which those among them without a gradient are passed straight
 through: a clamped value may still be brought back into range, which the clamp's zero gradient hides."""
 PROBES = 4
-"""Images that are looked at."""
+"""Images that are used."""
 How = Literal["exact", "surrogate", "identity", "leaky"]
 
 

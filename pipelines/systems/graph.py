@@ -128,7 +128,7 @@ class Graph:
 
 
 def network_key(spec: PartSpec) -> str:
-    """Return what tells one network from another, whatever its weights are called here."""
+    """Return a key of the network, the same whatever its weights are called here."""
     from clearsight.data.weights import find
 
     return spec.fingerprint() if spec.weights is None else content_key([spec.name, find(spec.weights).sha256])

@@ -45,7 +45,7 @@ class System(nn.Module):
 
     Attributes:
         graph: the description it was built from.
-        parts: part name -> module; a part that several nodes use is there once.
+        parts: part name -> module; a part that several nodes use is built once.
     """
 
     def __init__(self, graph: Graph) -> None:

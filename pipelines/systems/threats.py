@@ -22,7 +22,7 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
         system: name of the system that is under attack.
 
     Raises:
-        ConfigError: the threat model names a system that is not there, or has no single classifier.
+        ConfigError: the threat model names an unknown system, or one without a single classifier.
         AttackError: it needs gradients that a part declares not to have.
     """
     where = f"attack '{name}'"

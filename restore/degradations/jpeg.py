@@ -1,4 +1,4 @@
-"""JPEG compression of a batch, each image with a quality of its own."""
+"""JPEG compression of a batch, each image with its own quality."""
 
 from __future__ import annotations
 

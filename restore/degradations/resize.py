@@ -19,7 +19,7 @@ UP = ("bilinear", "bicubic")
 def down_up(
     images: Tensor, factors: NDArray[np.float64], down: NDArray[np.int64], up: NDArray[np.int64]
 ) -> Tensor:
-    """Shrink each image by a factor of its own and enlarge it again; pixel centres stay where they were.
+    """Shrink each image by its own factor and enlarge it again; pixel centres stay where they were.
 
     Args:
         images: (n, c, h, w).

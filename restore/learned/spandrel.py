@@ -23,7 +23,7 @@ class SpandrelCheckpoint(FilePart, RestorerSpec):
 
     The architecture is recognised by the names and shapes of the tensors. The gradient is that of the
     network, which is exact for all but those that quantise inside (RestoreFormer). Networks with a noise map
-    are given 15/255. Needs ``pip install clearsight[spandrel]``; torchvision, which spandrel asks for, is not
+    are given 15/255. Needs ``pip install clearsight[spandrel]``; torchvision, which spandrel requires, is not
     needed to run: ``pip install einops && pip install --no-deps spandrel`` does without.
     """
 

@@ -54,5 +54,5 @@ class Cubic(nn.Module):
 
 
 def reach(scale: int, pixels: int) -> int:
-    """Return the reach in small pixels, cubic kernel included, of one of ``pixels`` large pixels after it."""
+    """Return the reach in small pixels, cubic kernel included, for a reach of ``pixels`` enlarged ones."""
     return -(-pixels // scale) + REACH

@@ -86,7 +86,7 @@ class Watched:
     """
 
     def __init__(self, classifier: nn.Module, depths: Sequence[float]) -> None:
-        """Find its convolutions, if features are asked for."""
+        """Find its convolutions, if features are wanted."""
         self.classifier, self.depths = classifier, tuple(depths)
         layers = classifier.modules() if self.depths else ()
         self.convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]

@@ -30,7 +30,7 @@ RADIUS, SIGMA = 3, 7 / 6
 SHARP = 0.75
 """Patches count in the fit whose mean local deviation is above this share of the image's largest."""
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
-"""Neighbours whose products are looked at: down, right."""
+"""Neighbours whose products are features: offsets down and right."""
 TINY = 1e-6
 
 

@@ -56,7 +56,7 @@ class RestorerMethod(Method):
         """Hook: degrade clean validation images in one of the ``conditions``, always in the same way.
 
         Args:
-            model: tells scale and channels (``model.facts``).
+            model: gives scale and channels (``model.facts``).
             images: (n, c, h, w) in [0, 1], height and width divisible by the scale.
             condition: one of ``conditions``.
             rng: a stream for this image and condition.
@@ -76,7 +76,7 @@ class Supervised(RestorerMethod):
         """Hook: degrade clean training images, each in its own way.
 
         Args:
-            model: tells scale and channels.
+            model: gives scale and channels.
             images: (n, c, h, w) in [0, 1].
             rng: the stream of this step.
         """

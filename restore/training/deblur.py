@@ -25,7 +25,7 @@ Level = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Deblur(Supervised):
-    """Blur each image with a kernel of its own, add Gaussian noise, round to 8 bits; learn the way back."""
+    """Blur each image with its own kernel, add Gaussian noise, round to 8 bits; learn the inverse."""
 
     kind: Literal["deblur"] = "deblur"
     purpose: ClassVar[str] = "blind deblurring of synthetic camera shake, defocus and Gaussian blur"

@@ -58,7 +58,7 @@ class ShortExposure(Supervised):
         return ("factor1", "factor8", "factor32")
 
     def degrade(self, model: Restorer, images: Tensor, rng: Rng) -> Pair:
-        """Darken each image of a batch by a factor of its own."""
+        """Darken each image of a batch by its own factor."""
         import torch
 
         from clearsight.restore.degradations.exposure import short_exposure

@@ -42,7 +42,7 @@ class ZeroReference(LowLight):
     exposure: Annotated[Number, Field(gt=0, lt=1)] = 0.6
     """Mean that every region should have, in [0, 1]."""
     region: Annotated[int, Field(ge=4, le=128)] = 16
-    """Side in pixels of the regions whose mean is asked for; no larger than the training crops."""
+    """Side in pixels of the regions whose mean should be ``exposure``; no larger than the training crops."""
     spatial_weight: Weight = 1.0
     """Weight of the spatial consistency."""
     exposure_weight: Weight = 1.0

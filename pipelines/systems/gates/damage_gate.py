@@ -35,7 +35,7 @@ class DamageGate(GateSpec):
     threshold: Annotated[Number, Field(gt=0, lt=1)] = 0.5
     """Probability from which the restored image is taken."""
     sense: Annotated[SenseSpec, Choice(SENSES)] = DegradationSense(weights=SENSE)
-    """What looks at the image."""
+    """The sense that judges the image."""
 
     @model_validator(mode="after")
     def _the_sense_says(self) -> Self:
