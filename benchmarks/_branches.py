@@ -1,4 +1,4 @@
-"""What a classifier says of images as they are and restored, kept in a file: what gates are chosen by."""
+"""Logits of classifiers on images as they are and restored, kept in a file, to choose gates by."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CLASSIFIERS = ("tinyimagenet20-standard-v1",)
 RESTORERS = ("clarity-small-v2", "denoise-color-v2")
 SEVERITIES = (1, 3, 5)
 DRAWN = ((IMAGENET_C_15, 2), (IMAGENET_C_EXTRA_4, 1))
-"""How many corruptions of which set are drawn for each image."""
+"""Sets of corruptions, and how many of each are drawn per image."""
 BATCH = 128
 TEST, SELECT, FIT = 50, 60, 75
-"""Last images of each class: of the test part; of it and the part that chooses; of all that classifiers
-did not learn from."""
+"""Images at the end of each class that classifiers did not learn from: the test part; with ``select``; with
+``fit`` too."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Branches:
     """Images and the logits of every classifier on every branch.
 
     Attributes:
-        part: ``select`` or ``fit``.
-        kind: corruption, ``clean`` for none.
-        severity: 0 for none.
-        truth: label.
+        part: (n,) ``select`` or ``fit``.
+        kind: (n,) corruption, ``clean`` for none.
+        severity: (n,) 0 for none.
+        truth: (n,) label.
         image: uint8 (n, 64, 64, 3), damaged.
         logits: (n, classifiers, branches, classes); the first branch is the image as it is.
     """
@@ -53,7 +53,7 @@ class Branches:
 
 
 def branches(path: Path) -> Branches:
-    """Return what the file holds; compute and write it where it is not there yet (two minutes of a core)."""
+    """Return the content of the file; compute and write it first if it does not exist (two core minutes)."""
     if not path.is_file():
         np.savez(path, **_computed())
     with np.load(path, allow_pickle=False) as found:

@@ -1,4 +1,4 @@
-"""Who is compared: every shipped restoration network, and the classical methods with tuned constants."""
+"""The contestants: every shipped restoration network, and the classical methods with tuned constants."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from clearsight.restore.base import RestorerSpec
 
-# The best mean PSNR over colour squares from 8 photos of the BSDS500 training part, out of the grids that
-# `python benchmarks/restoration.py --tune` goes through; the test sets decided nothing.
+# The constants with the best mean PSNR over colour crops of 8 photos of the BSDS500 training part, from the
+# grids that `python benchmarks/restoration.py --tune` searches; the test sets decided nothing.
 CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
     15: {
         "median": {"size": 3},
@@ -44,7 +44,7 @@ CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
     },
 }
 """Standard deviation in levels -> kind -> fields."""
-# As above, on 5 squares with a motion and a defocus kernel and noise of one level.
+# As above, on 5 crops with a motion and a defocus kernel and noise of one level.
 DECONVOLVERS: dict[str, dict[str, Any]] = {
     "richardson_lucy": {"iterations": 40},
     "tikhonov": {"weight": 0.001},
@@ -68,7 +68,7 @@ ENLIGHTENERS: dict[str, dict[str, Any]] = {
 
 
 def resolved(node: dict[str, Any]) -> RestorerSpec:
-    """Return the spec that a mapping describes, with what the card of its weights says."""
+    """Return the spec that a mapping describes, with the fields from the card of its weights."""
     return RESTORERS.parse(node).resolved()
 
 
@@ -93,7 +93,7 @@ class Contestant:
 
     @property
     def parameters(self) -> int:
-        """Return the number of learned values."""
+        """Return the number of parameters."""
         return sum(p.numel() for p in self.module.parameters()) if self.learned else 0
 
     def takes(self, channels: int) -> bool:
@@ -107,7 +107,7 @@ class Contestant:
 
 
 INPUT = Contestant("input", ())
-"""What all others start from."""
+"""The degraded image that all others start from."""
 
 
 def method_of(weights: Weights) -> str:
@@ -127,7 +127,7 @@ def networks(task: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def denoisers(sigma: int, channels: int) -> list[Contestant]:
-    """Return the denoisers for noise of ``sigma`` levels; those with a noise map are told it, or guess it."""
+    """Return the denoisers for noise of ``sigma`` levels: with a noise map, sigma is given or estimated."""
     found = [
         Contestant(kind, ({"kind": kind, **fields},)) for kind, fields in CLASSICAL_DENOISERS[sigma].items()
     ]
@@ -142,7 +142,7 @@ def denoisers(sigma: int, channels: int) -> list[Contestant]:
 
 
 def blind(task: str) -> list[Contestant]:
-    """Return the networks of a task without any hint: a noise map gets its own estimate."""
+    """Return the networks of a task as blind methods: a noise map is estimated from the image."""
     return [Contestant(name, (node,), learned=True) for name, node in networks(task)]
 
 
@@ -178,7 +178,7 @@ def _is_ready(spec: RestorerSpec) -> bool:
 
 
 def deconvolvers(kernel: str) -> list[Contestant]:
-    """Return every restorer that is told the blur, with the kernel in the .npy file ``kernel``."""
+    """Return every non-blind deblurring method, with the kernel in the .npy file ``kernel``."""
     found = []
     for kind, spec in RESTORERS.kinds.items():
         if "kernel" in spec.model_fields:

@@ -1,4 +1,4 @@
-"""Who is compared in `inference.py`: one system in torch, in onnxruntime and in OpenCV."""
+"""The contestants of `inference.py`: one system in torch, in onnxruntime and in OpenCV."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Subject:
     Attributes:
         name: what tables call it.
         graph: its description.
-        images: to calibrate on and to look at.
-        made: what its files take and give.
+        images: to calibrate on and to compare outputs on.
+        made: form of its files, their inputs and outputs.
         files: contestant -> ONNX file with free sizes.
     """
 
@@ -78,7 +78,7 @@ def subjects(denoiser: str, classifier: str) -> dict[str, tuple[str, Graph]]:
 
 
 def source_of(classifier: str) -> tuple[Source, str]:
-    """Return images that the classifier was trained on the like of, and what is to be said of them."""
+    """Return images like those that the classifier was trained on, and a note about them."""
     told = find(classifier).card.get("data", {}).get("source")
     if isinstance(told, dict):
         try:
@@ -105,7 +105,7 @@ def prepare(name: str, graph: Graph, source: Source, folder: Path) -> Subject:
 
 
 def noisy_images(images: SampleImages, channels: int, side: int, count: int) -> Tensor:
-    """Return (count, channels, side, side): images of the source at a size, half of them with noise."""
+    """Return (count, channels, side, side) in [0, 1]: images resized to a size, half of them with noise."""
     known = images.measured or images.look
     chosen = [known[i % len(known)] for i in range(count)]
     shown = at_size(chosen, side, side)
@@ -118,8 +118,8 @@ class Ready:
     """A contestant for one shape.
 
     Attributes:
-        run: images (n, c, h, w) of that shape to the output.
-        prepared: turns images into what it takes, once and untimed: layout is the caller's choice.
+        run: maps images (n, c, h, w) of that shape to the output.
+        prepared: turns images into the form that ``run`` takes, once and untimed.
     """
 
     run: Callable[[Any], Any]
@@ -176,7 +176,7 @@ def has_compiler() -> bool:
 
 
 def _compiled(graph: Graph, shape: tuple[int, int, int, int]) -> Ready:
-    """Compile for one shape, which is the fastest that it can be.
+    """Compile for one fixed shape, which is the fastest way.
 
     Raises:
         RunError: there is no compiler, or it cannot compile the system.
@@ -202,14 +202,14 @@ def _opencv(subject: Subject, shape: tuple[int, int, int, int], threads: int) ->
     """Open an export of fixed sizes in OpenCV.
 
     Raises:
-        RunError: OpenCV refuses it, with its words.
+        RunError: OpenCV refuses it; the message quotes its reason.
     """
     import cv2
 
     count, _, height, width = shape
     taken = replace(subject.made.input, batch=count, height=height, width=width)
     fixed = replace(subject.made, input=taken)
-    # What is rewritten for onnxruntime breaks an assertion of OpenCV 5.0's convolutions.
+    # The operators rewritten for onnxruntime fail an assertion in OpenCV 5.0's convolutions.
     model = traced(subject.graph.build(), fixed, OPSET, subject.name, lower=False)
     cv2.setNumThreads(threads)
     try:

@@ -1,4 +1,4 @@
-"""Figures from the literature, printed beside ours and never mixed with them: other machines, other code."""
+"""Figures from the literature, printed beside ours but never mixed with them: other machines, other code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PUBLISHED: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[str, ...]]]] = 
         },
     ),
 }
-"""Table -> (what and by whom, columns, method -> figures)."""
+"""Table -> (measure and sources, columns, method -> figures)."""
 
 
 def published(table: str) -> str:

@@ -1,4 +1,4 @@
-"""The constants of the published scripts, copied from no file of this project: for comparison only."""
+"""The constants of the published scripts, taken from no file of this project: for comparison only."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The corruptions of the published scripts, written out: constants of each, and what is done with them.
+"""The corruptions of the published scripts, written out: the procedure of each, with its constants.
 
-An independent account, for comparison only: it is slow, and shares neither code nor constants with
+An independent implementation, for comparison only: it is slow, and shares neither code nor constants with
 `clearsight.data.corruptions`. The scripts (``make_cifar_c.py``, ``make_tinyimagenet_c.py``,
-``make_imagenet_c.py`` of github.com/hendrycks/robustness) take images of one size each. What they leave to
-ImageMagick (motion blur) follows its rule: a one-sided streak of 2 radius + 1 whole-pixel steps with Gaussian
-weights.
+``make_imagenet_c.py`` of github.com/hendrycks/robustness) take images of one size each. Motion blur,
+which they leave to ImageMagick, follows its rule: a one-sided streak of 2 radius + 1 whole-pixel steps with
+Gaussian weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TYPES = tuple(CONSTANTS["cifar_c"])
 
 
 def published(kind: str, table: str, severity: int, image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Return what a script makes of an image of its size, uint8 (h, w, 3): fractions are cut off."""
+    """Return an image, uint8 (h, w, 3), as the script for its size corrupts it; fractions are truncated."""
     c = CONSTANTS[table][kind][severity - 1]
     x = image / 255.0
     made: Callable[..., Any] = globals()[f"_{kind}"]
@@ -70,7 +70,7 @@ def _glass_blur(x: Any, c: tuple[float, int, int], rng: np.random.Generator, tab
         for down in range(side - reach, reach, -1):
             for across in range(side - reach, reach, -1):
                 dx, dy = steps[down][across]
-                # In the scripts' swap both names are views of one array: the first value is lost.
+                # In the scripts' swap both sides are views of one array, so the first value is lost.
                 rows[down][across] = rows[down + dy][across + dx]
     return _smooth(np.array(rows) / 255.0, sigma)
 

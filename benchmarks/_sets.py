@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Image:
-    """One image: the name inside its archive, and float32 pixels (1, 3 or 1, h, w) in [0, 1]."""
+    """One image: its name in the archive, and float32 pixels (1, c, h, w) in [0, 1], c = 1 or 3."""
 
     name: str
     image: Tensor
@@ -30,11 +30,11 @@ def images(
     """Return the images of an archive in the order of their names.
 
     Args:
-        folder: where the archives lie.
+        folder: folder of the archives.
         archive: file name.
-        count: at most so many, evenly spaced over the sorted names.
-        ending: keep names that end so (before the file type) or that lie in a folder of this name.
-        grey: return one channel, of sets whose files are grey.
+        count: most images, evenly spaced over the sorted names; None: all.
+        ending: keep names whose stem ends with this, or that lie in a folder of this name.
+        grey: return one channel, for sets whose files are grey.
 
     Raises:
         DataError: no such archive, or nothing in it fits.

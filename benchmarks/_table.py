@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN, SIDE, STRIP = 4, 256, 22
-"""Rows of a sheet of images, side in pixels of each (cut from its middle), and height of the captions."""
+"""Rows of a sheet of images, side of each centre crop and height of the captions in pixels."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One image to restore: name, what is given, what is wanted where that is known, who takes part."""
+    """One image to restore: name, input, target where one is known, contestants."""
 
     name: str
     given: Tensor
@@ -34,7 +34,7 @@ class Case:
     contestants: Sequence[Contestant]
 
     def wanted(self) -> Tensor:
-        """Return the target, where there is one."""
+        """Return the target; raise `ValueError` where there is none."""
         if self.target is None:
             raise ValueError(f"{self.name} has no wanted image")
         return self.target
@@ -46,7 +46,7 @@ Judge = Callable[["Tensor", Case], dict[str, float]]
 
 @dataclass
 class Column:
-    """What one condition gave: label -> measure -> value of each image, and a few images to look at."""
+    """Results under one condition: label -> measure -> value per image, and a few images to show."""
 
     name: str
     scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -82,15 +82,15 @@ def markdown(
     sizes: Mapping[str, int],
     cost_of: str | None = None,
 ) -> str:
-    """Return the table: a row a contestant, and for each condition its measures.
+    """Return the table: one row per contestant, and for each condition its measures.
 
     Args:
         columns: the conditions, each with the same measures; the first measure gets an interval.
-        reference: label whose images are subtracted, pair by pair, for the column of gains; None: whoever
-            of the classical methods has the best mean of a column.
+        reference: label whose values are subtracted, image by image, for the column of gains; None: the
+            classical method with the best mean of a column.
         times: label -> milliseconds.
-        sizes: label -> learned values, 0 for classical methods.
-        cost_of: label whose time others are divided by, in a last column.
+        sizes: label -> number of parameters, 0 for classical methods.
+        cost_of: label whose time the others are divided by, in a last column.
     """
     measures = list(next(iter(columns[0].scores.values())))
     first, rest = measures[0], measures[1:]
@@ -150,7 +150,7 @@ def _size(count: int) -> str:
 
 
 def save_sheet(column: Column, path: Path) -> None:
-    """Write the kept images of a condition as one PNG: a row an image, a column a contestant."""
+    """Write the kept images of a condition as one PNG: one row per image, one column per contestant."""
     rows = [np.hstack([_tile(label, image) for label, image in row]) for row in column.sheets]
     width = max(row.shape[1] for row in rows)
     even = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
@@ -159,7 +159,7 @@ def save_sheet(column: Column, path: Path) -> None:
 
 
 def _tile(label: str, image: Tensor) -> NDArray[np.uint8]:
-    """Return (STRIP + SIDE, SIDE, 3): a caption over the middle of an image; small ones are enlarged."""
+    """Return (STRIP + SIDE, SIDE, 3): a caption above the centre crop of an image, enlarged if small."""
     import cv2
 
     pixels = to_uint8(image.numpy())[0]

@@ -1,4 +1,4 @@
-"""The protocols: what is given, what is wanted and how it is judged, for each task and set."""
+"""The protocols: input, target and measures for each task and set."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GUESSING = tuple(
     Contestant(f"{kind}, 5 levels", ({"kind": kind, "sigma": 5 / 255},))
     for kind in ("non_local_means", "total_variation", "wavelet", "bilateral")
 )
-"""Classical methods for noise of unknown strength."""
+"""Classical methods for noise of unknown strength, set to 5 levels."""
 RNG = Rng(0).at("benchmark", "restoration")
 
 
@@ -48,12 +48,12 @@ class Round:
     Attributes:
         name: of the files and of the published block.
         title: heading.
-        protocol: what must be known to repeat it.
+        protocol: all that is needed to repeat it.
         conditions: name -> a function that yields the cases.
         judge: how a restored image is measured.
         channels: of the images.
         scale: output size / input size.
-        reference: label that gains are counted from; None: the best classical method.
+        reference: label that gains are relative to; None: the best classical method.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Round:
 
 
 def quality(border: int) -> Judge:
-    """Return the judge of PSNR and SSIM over all channels, without the outer ``border`` pixels."""
+    """Return the judge of PSNR (dB) and SSIM over all channels, without ``border`` pixels on every side."""
 
     def judge(out: Tensor, case: Case) -> dict[str, float]:
         pair = out, case.wanted()
@@ -136,7 +136,7 @@ def _luma_quality(scale: int, out: Tensor, case: Case) -> dict[str, float]:
 
 
 def deblur(folder: Path, count: int | None, scratch: Path) -> Iterator[Round]:
-    """Yield the round of synthetic blur, blind and told (Levin's set: ``benchmarks/deconvolution.py``)."""
+    """Yield the round of synthetic blur, blind and non-blind (Levin's set is in `deconvolution.py`)."""
     drawn = {
         "motion": [motion_kernel(RNG.at("motion", size), SIDE, size) for size in MOTION],
         "defocus": [defocus_kernel(size, SIDE) for size in DEFOCUS],

@@ -1,4 +1,4 @@
-"""Milliseconds of a restorer for an image of 256x256 pixels."""
+"""Time of a restorer for an image of 256x256 pixels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from clearsight.data.contract.rng import Rng
 SIDE = 256
 """Side of the image that comes out (a super-resolver gets ``SIDE // scale``)."""
 WARM_UP, REPEATS, SECONDS = 2, 7, 0.5
-"""Calls that are not counted; at least so many that are, and for at least so long."""
+"""Uncounted calls; least number of counted calls; least total seconds of counted calls."""
 
 
 def milliseconds(
     calls: Mapping[str, Callable[[Tensor], Tensor]], x: Mapping[str, Tensor]
 ) -> dict[str, float]:
-    """Return the median time of each call; the calls take turns, so that a slow moment hits all of them.
+    """Return the median milliseconds of each call; calls take turns, so that a slow moment hits all of them.
 
     Args:
         calls: name -> function.
@@ -42,6 +42,6 @@ def milliseconds(
 
 
 def sample_image(channels: int, scale: int = 1) -> Tensor:
-    """Return (1, channels, SIDE // scale, SIDE // scale): noise, on which no method takes a short cut."""
+    """Return noise, (1, channels, SIDE // scale, SIDE // scale) in [0, 1]: no method can take a short cut."""
     side = SIDE // scale
     return torch.rand(1, channels, side, side, generator=Rng(0).at("benchmark", "timing").torch())

@@ -14,7 +14,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.restore.quality.psnr_ssim import psnr
 
 PHOTOS, SIDE = 8, 96
-"""Photos of the BSDS500 training part, and side in pixels of the squares cut from their middles."""
+"""Number of photos of the BSDS500 training part, and side in pixels of their centre crops."""
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "non_local_means": {"patch": (1, 2), "search": (6,), "tolerance": (0.6, 0.7, 0.8, 0.9)},
     "total_variation": {"strength": (0.75, 0.9, 1.0, 1.25, 1.5, 1.75), "iterations": (60,)},
@@ -26,7 +26,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def tune(folder: Path, sigmas: tuple[int, ...] = (15, 25, 50)) -> None:
-    """Print the mean PSNR of every combination's best, for each sigma."""
+    """Print the best combination of every kind and its mean PSNR in dB, for each sigma."""
     photos = images(folder, "bsds500_train_test400.tar", count=PHOTOS, ending="train")
     squares = torch.cat([_middle(photo.image) for photo in photos])
     for sigma in sigmas:

@@ -3,8 +3,8 @@
     CLEARSIGHT_DATA=folder python benchmarks/advice.py [--folders 20] [--images 25]
 
 Clean: disjoint folders of held-out Tiny-ImageNet-20 training images (the 25 of each class before the test
-part, 64x64; twenty folders hold all 500). Damaged: as many images as are asked for under one corruption at
-severity 3 (constants by size), of these and of Imagenette's validation photographs (224x224).
+part, 64x64; twenty folders hold all 500). Damaged: folders of images under one corruption at
+severity 3 (constants by size), made from these and from Imagenette's validation photographs (224x224).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from clearsight.restore.sense_base import DAMAGE
 from clearsight.restore.training.degradation import KINDS
 
 SEVERITY = 3
-"""Of the damaged images."""
+"""Severity of the damaged images."""
 TINY = "tinyimagenet20_train.parquet"
 PHOTOGRAPHS = "imagenette224_val.parquet"
 
@@ -78,7 +78,7 @@ def confusion(sense: Sense, samples: Sequence[Sample]) -> None:
 
 
 def noise_levels(sense: Sense, samples: Sequence[Sample]) -> None:
-    """Print the error of the noise level beside those of two classical estimates."""
+    """Print the RMSE of the estimated noise level beside those of two classical estimators, in 1/255."""
     print("| sigma | the sense | wavelets, quiet places | Immerkaer |")
     print("|---:|---:|---:|---:|")
     for level in (0, 5, 10, 15, 25, 50):
@@ -95,14 +95,14 @@ def noise_levels(sense: Sense, samples: Sequence[Sample]) -> None:
 
 
 def immerkaer(x: torch.Tensor) -> torch.Tensor:
-    """Return the noise level of each image as Immerkaer (1996) estimates it, for values in [0, 1]."""
+    """Return the noise level of each image, (n, c, h, w) in [0, 1], as Immerkaer (1996) estimates it."""
     mask = torch.tensor(RESIDUAL)[None, None].expand(3, 1, 3, 3)
     residual = torch.nn.functional.conv2d(x, mask, groups=3).abs().mean(dim=(1, 2, 3))
     return residual * (np.pi / 2) ** 0.5 / RESIDUAL_NORM
 
 
 def folders(samples: Sequence[Sample], names: Sequence[str], root: Path, told: argparse.Namespace) -> None:
-    """Print the verdicts on folders of clean images, and on folders that were damaged."""
+    """Print the verdicts on folders of clean images and on folders of damaged ones."""
     count, size = told.folders, told.images
     dealt = [samples[number::count][:size] for number in range(count)]
     verdicts = Counter(
@@ -119,7 +119,7 @@ def folders(samples: Sequence[Sample], names: Sequence[str], root: Path, told: a
 
 
 def _verdict(place: Path, samples: Sequence[Sample], names: Sequence[str], sense: str) -> str:
-    """Write a folder of class folders and return what is advised."""
+    """Write images into class folders and return the advice for them."""
     for name in names:
         (place / name).mkdir(parents=True, exist_ok=True)
     for number, sample in enumerate(samples):

@@ -6,7 +6,7 @@ image, the peers' by a wrapper around the network. Run from the repository, with
 
 ``python benchmarks/attacks.py --out runs/benchmark-attacks``
 
-Every (network, norm, contestant) is kept as it ends, so that a run that was killed goes on.
+The result of every (network, norm, contestant) is saved as it ends, so that a killed run can be continued.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget
 
 CHUNK = 64
-"""Images attacked together, by all contestants."""
+"""Images per batch, for all contestants."""
 RADII = {"linf": 8 / 255, "l2": 0.5}
 NETWORKS = {
     "cifar10-jpeg75-standard-v1": "cifar10_jpeg75_test.parquet",
@@ -49,13 +49,13 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one contestant did to one network.
+    """Result of one contestant on one network.
 
     Attributes:
-        robust: per image, whether it is still right, judged by the network itself on what came back.
-        forwards: per image, mean.
-        backwards: per image, mean.
-        seconds: in all.
+        robust: per image, whether the network still classifies the attacked image correctly.
+        forwards: forward passes per image, mean.
+        backwards: backward passes per image, mean.
+        seconds: in total.
     """
 
     robust: list[bool]
@@ -68,7 +68,7 @@ Contestant = Callable[[System, Tensor, Tensor, tuple[str, ...], str, float], Out
 
 
 class _Tick(torch.autograd.Function):
-    """Identity that counts the images whose gradient passes."""
+    """Identity that counts the images whose gradient passes through it."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, counter: Counted) -> Tensor:
@@ -78,7 +78,7 @@ class _Tick(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
-        """Count and pass on."""
+        """Count the images and pass the gradient on."""
         ctx.counter.backwards += grads[0].shape[0]  # type: ignore[attr-defined]
         return grads[0], None
 
@@ -90,7 +90,7 @@ class Counted(nn.Module):
         """Start at zero."""
         super().__init__()
         self.system, self.forwards, self.backwards = system, 0, 0
-        # torchattacks puts the mode that it found here back on everything below.
+        # torchattacks restores the mode that it finds here on all submodules.
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def reference(
 def torchattacks_pgd(
     system: System, images: Tensor, labels: Tensor, ids: tuple[str, ...], norm: str, eps: float
 ) -> Outcome:
-    """Run the peer's PGD-10."""
+    """Run PGD-10 of torchattacks."""
     import torchattacks
 
     counted = Counted(system)

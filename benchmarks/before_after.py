@@ -3,8 +3,8 @@
     python benchmarks/before_after.py [--out docs/images]
 
 On scikit-image's photographs, none of which a network was trained on: each row shows the truth, the degraded
-image and what the restorers make of it, with the PSNR against the truth. On the signs of the quickstart: what
-a classifier says of each, with its probability. Of every kind of damage the first sign is shown that the
+image and what the restorers make of it, with the PSNR against the truth. On the signs of the quickstart: the
+prediction of a classifier with its probability. Of every kind of damage the first sign is shown that the
 classifier gets right undamaged and restored, and wrong damaged.
 """
 
@@ -36,13 +36,13 @@ from clearsight.restore.quality.psnr_ssim import psnr
 
 SIDE, FONT = 224, cv2.FONT_HERSHEY_SIMPLEX
 CROPS = {"astronaut": (10, 130), "chelsea": (50, 110), "coffee": (100, 190), "rocket": (180, 220)}
-"""Photograph -> top and left of the square that is shown."""
+"""Photograph -> top and left, in pixels, of the square that is shown."""
 
 Case = tuple[str, Callable[[Tensor], Tensor], Sequence[tuple[str, dict[str, object]]]]
 
 
 def main() -> None:
-    """Draw one sheet a task."""
+    """Draw one sheet per task, and one of signs."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--out", type=Path, default=Path("docs/images"))
     out = arguments.parse_args().out
@@ -111,7 +111,7 @@ def row(
 
 @torch.no_grad()
 def seen_signs() -> NDArray[np.uint8]:
-    """Return one row a kind of damage of the quickstart: the sign, damaged, and restored by `clarity`."""
+    """Return one row per kind of damage of the quickstart: a sign clean, damaged, restored by `clarity`."""
     _, config = read_evaluate(Path("quickstart"))
     source: Any = config.data
     index = source.index()
@@ -137,7 +137,7 @@ def seen_signs() -> NDArray[np.uint8]:
 
 
 def tile(x: Tensor, truth: Tensor | None) -> NDArray[np.uint8]:
-    """Return an image as bytes, with its PSNR in the corner; small ones are enlarged without smoothing."""
+    """Return an image as uint8 with its PSNR in the corner; small ones are enlarged by nearest neighbour."""
     image = np.ascontiguousarray((x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
     if image.shape[0] != SIDE:
         image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)

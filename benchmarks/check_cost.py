@@ -1,12 +1,12 @@
-"""What the checks of a run cost: CPU seconds of equal runs with and without them, and seconds spent in them.
+"""Cost of the checks of a run: CPU seconds of equal runs with and without them, and seconds spent in them.
 
     python benchmarks/check_cost.py [--pairs 6] [--images 120]
 
-Without means: seals hold no checksums and are believed, images are not hashed again when they are read,
-systems are not tried beforehand, and no value is looked at for being finite. Both runs must give the same
-bytes of results. They take turns in one process, and what is compared are its user and system seconds, which
-other work on the machine changes less than those of the clock. The first run, which loads libraries, is not
-counted. A last run measures how many of its seconds are spent inside the checks: a figure that needs no pair.
+Without means: seals hold no checksums and are trusted, images are not hashed again when they are read,
+systems are not tried beforehand, and values are not checked for being finite. Both runs must give the same
+bytes of results. They take turns in one process; user plus system seconds are compared, which other work on
+the machine affects less than wall-clock time. The first run, which loads libraries, is not counted. A last
+run measures the share of its seconds spent inside the checks: a figure that needs no pair.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ conditions:
 compare: {baseline: plain}
 """
 FINITE = ("evaluation.worker", "evaluation.attack_batch", "systems.target")
-"""Modules that look at values."""
+"""Modules that check values for being finite."""
 TRIED = "clearsight.pipelines.evaluation.plan.behaviour_warnings"
 
 
@@ -68,7 +68,7 @@ def images(place: Path, count: int) -> None:
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Leave the checks out."""
+    """Disable the checks."""
     read: Callable[..., Any] = Source.read
 
     def believed(self: Source, entries: Sequence[Any], digests: Any = None) -> Any:
@@ -122,7 +122,7 @@ def clocked(seconds: dict[str, float]) -> Iterator[None]:
         return call
 
     with ExitStack() as patches:
-        # To read a file is no check, but it stands in one call with its checksum.
+        # Reading a file is not a check, but it happens in one call with its checksum.
         for name in ("vouch", "close", "opened", "read", "check"):
             patches.enter_context(patch.object(Seal, name, timed("seals", getattr(Seal, name))))
         digest = timed("images hashed", Source._digest)

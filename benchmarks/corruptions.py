@@ -28,12 +28,12 @@ WARM_UP = 2
 
 
 def milliseconds(calls: list[Callable[[], object]], repeats: int, at_least: float) -> list[float]:
-    """Return the median time of each call; the calls take turns, so that a slow moment hits all of them.
+    """Return the median milliseconds of each call; calls take turns, so that a slow moment hits all of them.
 
     Args:
         calls: functions without arguments.
-        repeats: how often at least each is timed.
-        at_least: seconds of timing in all.
+        repeats: least number of timings of each.
+        at_least: least seconds of timing in total.
     """
     for _ in range(WARM_UP):
         for call in calls:
@@ -49,7 +49,7 @@ def milliseconds(calls: list[Callable[[], object]], repeats: int, at_least: floa
 
 
 def ours(kind: str, severity: int, image: NDArray[np.uint8]) -> Callable[[], object]:
-    """Return a call of this project's corruption; every call is another sample with its own stream."""
+    """Return a call of this project's corruption; every call draws from a random stream of its own."""
     corruption = CORRUPTIONS.parse({"kind": kind, "severity": severity, "table": "imagenet_c"})
     rng, count = Rng(0).at("benchmark", kind), iter(range(1 << 60))
     return lambda: corruption(image, rng.at(next(count)))

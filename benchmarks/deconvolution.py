@@ -1,10 +1,10 @@
-"""Non-blind deconvolution of the 32 motion-blurred images of Levin et al. (2009), beside their truth.
+"""Non-blind deconvolution of the 32 motion-blurred images of Levin et al. (2009), against their truth.
 
 Four grey images, each photographed under eight shakes, with the sharp image and the measured kernels. Run
 from the repository: ``python benchmarks/deconvolution.py [FOLDER]``; FOLDER (default ``$CLEARSIGHT_DATA``)
 holds ``levin32.tar``. The table is Markdown.
 
-What the data need, and every method gets alike:
+Corrections that the data need, the same for every method:
 
 * The stored kernels 1, 2, 3, 5, 6 and 7 are turned by 180 degrees against the blur in the images. Kernels
   estimated from blurred and sharp images show it, and the Wiener filter loses 3 to 14 dB with the other
@@ -12,10 +12,10 @@ What the data need, and every method gets alike:
 * The blurred images are displaced against the truth by up to five pixels, differently for each, so results
   are compared at the best displacement: whole pixels up to +-6, then quarters of a pixel (as Levin et al. do,
   who search +-5).
-* The border of the kernel's radius, in which no method can know enough, and what the displacement may uncover
+* A border of the kernel's radius, where the data are incomplete, and whatever the displacement may uncover
   are left out.
-* Each method has one knob for noise. It is set once for all images, to the best of a few values: the figure
-  is a little too good, for every method in the same way.
+* Each method has one parameter for noise. It is set once for all images, to the best of a few values: the
+  figures are slightly optimistic, for every method in the same way.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from clearsight.restore.catalogue import RESTORERS
 from clearsight.restore.quality.psnr_ssim import psnr, ssim
 
 TURNED = frozenset({1, 2, 3, 5, 6, 7})
-"""Kernels that are stored turned by 180 degrees."""
+"""Kernels that are stored rotated by 180 degrees."""
 REACH = 6
 """Largest displacement in pixels, along each axis, that is searched."""
 IMAGES, KERNELS = range(1, 5), range(1, 9)
@@ -71,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Score:
-    """What came out for one image."""
+    """Result for one image."""
 
     psnr: float
     ssim: float
@@ -105,7 +105,7 @@ def compare(restored: NDArray[np.float32], sharp: NDArray[np.float32], border: i
     Args:
         restored: (h, w) in [0, 1].
         sharp: (h, w) in [0, 1].
-        border: pixels left out at every side, besides those that a displacement may uncover.
+        border: pixels left out on every side, besides those that a displacement may uncover.
     """
     edge = border + REACH + 1
     truth = sharp[edge:-edge, edge:-edge]
@@ -143,7 +143,7 @@ def score(case: Case, fields: dict[str, Any], folder: Path) -> Score:
 
 
 def measure(kind: str, every: Sequence[Case], settings: list[dict[str, Any]], folder: Path) -> list[Score]:
-    """Return the scores at the best of the settings, and say which it was."""
+    """Return the scores at the best of the settings, and print the mean PSNR of each setting."""
     tried = [[score(case, {"kind": kind} | fields, folder) for case in every] for fields in settings]
     means = [float(np.mean([each.psnr for each in scores])) for scores in tried]
     best = int(np.argmax(means))

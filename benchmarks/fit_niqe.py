@@ -30,7 +30,7 @@ def photographs(folder: Path) -> Iterator[torch.Tensor]:
 
 
 def main() -> None:
-    """Fit and write."""
+    """Fit the parameters and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True, help="what the photographs are, kept in the file")

@@ -4,8 +4,8 @@
 
 Tiny-ImageNet-20: 500 training images that no classifier learned from (the 25 of each class before the test
 part, which is not touched), each clean, under two of the 15 corruptions and under one of the four others, at
-severity 1, 3 or 5, all drawn. The learned router is fitted on 300 of them and shown on the other 200, which
-clarity-small-v2 did not learn from either.
+severity 1, 3 or 5, all drawn at random. The learned router is fitted on 300 of them and evaluated on the
+other 200, which clarity-small-v2 did not learn from either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from clearsight.restore.sense import KINDS as DAMAGES
 
 Right = NDArray[np.bool_]
 LOSS = 0.01
-"""Clean accuracy that a threshold may cost."""
+"""Most clean accuracy, as a share, that a threshold may cost."""
 NOISE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 CHANCE = tuple(round(0.02 * step, 2) for step in range(10, 50))
 
@@ -35,7 +35,7 @@ class Bench:
     """The branches of one classifier and what is known of the images."""
 
     def __init__(self, found: Branches, classifier: int, sense: str) -> None:
-        """Look at every image once."""
+        """Compute the outputs of the sense and the noise level of every image once."""
         self.found = found
         self.logits = torch.from_numpy(found.logits[:, classifier].astype(np.float32))
         self.truth = torch.from_numpy(found.truth)
@@ -54,7 +54,7 @@ class Bench:
         return (chosen == self.truth).numpy()
 
     def row(self, name: str, right: Right, within: Right | None = None) -> tuple[str, float, float, float]:
-        """Return name, and accuracy on clean images, the 15 corruptions and the 4 others."""
+        """Return name and accuracy, in [0, 1], on clean images, the 15 corruptions and the 4 others."""
         parts = [part if within is None else part & within for part in (self.clean, self.seen, self.unseen)]
         clean, seen, unseen = (float(right[part].mean()) for part in parts)
         return name, clean, seen, unseen
@@ -73,7 +73,7 @@ def _looked(images: NDArray[np.uint8], sense: str) -> tuple[torch.Tensor, torch.
 
 
 def best(bench: Bench, branch: int, measured: torch.Tensor, steps: list[float]) -> tuple[float, Right]:
-    """Return the threshold that loses at most a point of clean accuracy and gains most, and what is right."""
+    """Return the threshold that gains most at a clean loss of at most `LOSS`, and which images are right."""
     never = bench.right(torch.zeros(len(measured), dtype=torch.int64))
     damaged = bench.seen | bench.unseen
     tried = [(step, bench.right((measured >= step).long() * branch)) for step in steps]
@@ -84,7 +84,7 @@ def best(bench: Bench, branch: int, measured: torch.Tensor, steps: list[float]) 
 
 
 def router(bench: Bench) -> Right:
-    """Return what is right behind a linear router over all branches, fitted on the other images.
+    """Return which images are right behind a linear router over all branches, fitted on the ``fit`` part.
 
     It maximises the expected share of branches that give the classifier's answer on the clean image, from
     the log-odds, severities and noise level that the sense tells.
@@ -113,7 +113,7 @@ def router(bench: Bench) -> Right:
 
 
 def rows(bench: Bench) -> list[tuple[str, float, float, float]]:
-    """Return every rung, for each restorer and for all together."""
+    """Return the rows of the table, for each restorer and for all together."""
     n = len(bench.truth)
     told = [bench.row("never", bench.right(torch.zeros(n, dtype=torch.int64)))]
     chances = bench.logits.log_softmax(2)
@@ -148,7 +148,7 @@ def rows(bench: Bench) -> list[tuple[str, float, float, float]]:
 
 
 def main() -> None:
-    """Print a table a classifier."""
+    """Print one table per classifier."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--branches", type=Path, default=Path("branches.npz"))
     parser.add_argument("--sense", default="degradation-sense-v1")

@@ -1,9 +1,9 @@
 """Milliseconds an image of the default denoiser and a classifier: torch, torch.compile, onnxruntime, OpenCV.
 
 All compute the same system on the same images with the same number of threads, in one process, and take
-turns, so that a slow moment hits all of them. Before anything is timed their outputs are compared: who
-predicts other classes in fp32 is named and not timed. Ratios are those of medians, with a 95 % interval over
-resampled turns; eager torch is the faster of its two memory layouts. Run from the repository on a machine
+turns, so that a slow moment hits all of them. Before anything is timed their outputs are compared: an fp32
+contestant with other predictions is named and not timed. Ratios are of medians, with a 95 % bootstrap
+interval over turns; eager torch is the faster of its two memory layouts. Run from the repository on a machine
 that does nothing else: ``python benchmarks/inference.py --threads 2 --out inference.json``.
 """
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCHES = {1: 10**9, 8: 64}
-"""Images a call -> largest side that this is measured at."""
+"""Images per call -> largest side, in pixels, that this batch is measured at."""
 LOOK = 8
 """Images whose outputs are compared at each size."""
 TOLERANCE = 1e-3
 """Difference of an fp32 output, relative to its largest value, above which a contestant is wrong."""
 PAUSE = 0.01
-"""Seconds of rest before each turn: waiting threads of the one before have gone to sleep by then."""
+"""Seconds of rest before each turn, so that spinning threads of the previous contestant go to sleep."""
 MOST = 400
 """Turns at most."""
 
@@ -48,7 +48,7 @@ class Agreement:
     """How far outputs are from those of eager torch.
 
     Attributes:
-        same: images of the same class; None where there are no classes.
+        same: images with the same predicted class; None where there are no classes.
         of: images compared.
         off: largest difference, relative to the largest value.
     """
@@ -59,7 +59,7 @@ class Agreement:
 
     @property
     def wrong(self) -> bool:
-        """Return True where this cannot be rounding."""
+        """Return True where the difference cannot be rounding."""
         return self.off > TOLERANCE or (self.same is not None and self.same < self.of)
 
 
@@ -84,7 +84,7 @@ def agreement(found: NDArray[Any], expected: NDArray[Any]) -> Agreement:
 
 
 def compare(ready: Mapping[str, Ready], images: Tensor, batch: int) -> dict[str, Agreement]:
-    """Return how far each is from the first."""
+    """Return how far the outputs of each contestant are from those of the first."""
     outputs = {
         name: np.concatenate([each.call(part)().copy() for part in images.split(batch)])
         for name, each in ready.items()
@@ -190,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for."""
     options = parser().parse_args(arguments)
-    # Before torch is imported: its thread pool reads it then.
+    # Before torch is imported, for its thread pool reads it at import.
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     machine = here()
     import torch

@@ -59,7 +59,7 @@ class Compared(NamedTuple):
 
 
 def compared(made: Sequence[Sequence[Pixels]], samples: Sequence[Sample], model: nn.Module) -> Compared:
-    """Return the figures of damaged images, by severity and image."""
+    """Return the figures of each image, means over severities; ``made`` is by severity, then image."""
     truths = np.array([sample.truth for sample in samples])
     psnr, right = [], []
     for images in made:
@@ -76,7 +76,7 @@ def compared(made: Sequence[Sequence[Pixels]], samples: Sequence[Sample], model:
 
 
 def told(ours: NDArray[np.float64], theirs: NDArray[np.float64], digits: int) -> str:
-    """Return the script's mean, and the difference with its interval; in bold where that leaves out 0."""
+    """Return the script's mean, and the difference with its interval; in bold where that excludes 0."""
     gap = ours - theirs
     half = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
     text = f"{gap.mean():+.{digits}f} ± {half:.{digits}f}"
@@ -84,7 +84,7 @@ def told(ours: NDArray[np.float64], theirs: NDArray[np.float64], digits: int) ->
 
 
 def measured(table: str, count: int) -> dict[str, tuple[str, str]]:
-    """Return type -> what PSNR and accuracy say of it, at the size of a table."""
+    """Return type -> cells of PSNR and accuracy, at the image size of a table."""
     source = SOURCES.parse(SETS[table] | {"take": count})
     found = [sample for sample in source.read(source.index().entries) if isinstance(sample, Sample)]
     side = SIDES[table]

@@ -73,7 +73,7 @@ def play(played: Round, options: argparse.Namespace) -> None:
 
 
 def _noted(cases: Iterator, rivals: dict) -> Iterator:  # type: ignore[type-arg]
-    """Pass the cases on and remember who took part."""
+    """Pass the cases on and record their contestants in ``rivals``."""
     for case in cases:
         rivals.update({each.label: each for each in case.contestants})
         yield case

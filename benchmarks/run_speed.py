@@ -2,9 +2,9 @@
 
     python benchmarks/run_speed.py ../before . [--pairs 6] [--images 128]
 
-Each pair starts one process a checkout, in turns first. A process does an equal run three times; the first,
-which loads libraries, is not counted. User CPU seconds: other work on the machine changes those of the clock.
-Both must give the same bytes of results.
+Each pair starts one process per checkout; the checkouts take turns at going first. A process repeats the run
+three times: the first, which loads libraries, is not counted, and the faster of the others is. User CPU
+seconds, for other work on the machine affects wall-clock time more. Both must give the same bytes of results.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python benchmarks/stamp_speed.py [--threads 2] [ID ...]
 
-Training measures them too, but a machine that trains is seldom idle.
+Training measures them too, but a machine that trains is rarely idle.
 """
 
 from __future__ import annotations

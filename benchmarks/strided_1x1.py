@@ -2,9 +2,9 @@
 
     python benchmarks/strided_1x1.py [--threads 1] [--dtypes float32,bfloat16]
 
-Each case is a process of its own: forward and backward three times, compared with the same numbers in
-float64, contiguous; tensors beside it, filled with one number, must keep it. Stride 1 is the control. Prints
-every case that did not end well, and how many ended how by stride.
+Each case runs in its own process: forward and backward three times, compared with the same computation in
+float64, contiguous; sentinel tensors around it must keep their values. Stride 1 is the control. Prints every
+case that failed, and the number of each outcome by stride.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ OUTPUTS = 2
 """Outputs of the convolution, in multiples of its channels."""
 STRIDES = (1, 2, 3)
 IMAGES = ((16, 8), (3, 33), (16, 64))
-"""Batch and side."""
+"""Batch size and side in pixels."""
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
 """Largest difference of a gradient, relative to the largest gradient."""
 SENTINELS, VALUE = 64, 7.25
-"""Tensors around the computation, and what they hold."""
+"""Number of sentinel tensors around the computation, and the value that they hold."""
 DIFFERS, OVERWRITTEN = 3, 4
 Case = tuple[str, int, int, int, int, int, int]
 
@@ -41,7 +41,7 @@ def cases(dtypes: Sequence[str], threads: Sequence[int]) -> Iterator[Case]:
 
 
 def compute(case: Case) -> int:
-    """Do one case in this process; return 0, `DIFFERS` or `OVERWRITTEN`."""
+    """Run one case in this process; return 0, `DIFFERS` or `OVERWRITTEN`."""
     import torch
     from torch import nn
 
@@ -73,7 +73,7 @@ def compute(case: Case) -> int:
 
 
 def outcome(case: Case) -> str:
-    """Do one case in a process of its own; return what became of it."""
+    """Run one case in its own process; return the outcome in words."""
     child = os.fork()
     if child == 0:
         code = 9
@@ -89,12 +89,12 @@ def outcome(case: Case) -> str:
 
 
 def main() -> None:
-    """Do all cases; print how many ended how, and the cases that did not end well."""
+    """Run all cases; print those that failed and the number of each outcome."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--threads", default="1")
     arguments.add_argument("--dtypes", default="float32,bfloat16")
     told = arguments.parse_args()
-    # Loaded once for all children, and warm, but for the backward pass: its threads survive no fork.
+    # Loaded and warmed up once for all children, except the backward pass: its threads do not survive a fork.
     import torch
 
     from clearsight.pipelines.inference.bench import here

@@ -1,7 +1,7 @@
 """Images a second of adversarial training, beside a plain loop around torchattacks, in one run.
 
-One step is the attack, the forward and backward pass of the network and SGD, on batches that are in memory
-already. All train the same network from the same weights on the same images, with the same threads, and
+One step is the attack, the forward and backward pass of the network and the SGD update, on batches already in
+memory. All train the same network from the same weights on the same images, with the same threads, and
 take turns, so that a slow moment hits all of them; the ratio is the median over the turns. Run from the
 repository, with ``CLEARSIGHT_DATA`` set: ``python benchmarks/training.py``.
 """
@@ -35,12 +35,12 @@ from clearsight.pipelines.training.optimiser import optimiser
 
 CLASSES, EPS, STEPS, SIZE = 10, 8 / 255, 10, 2 / 255
 BASE = "torchattacks PGD-10"
-"""What the others are compared with."""
+"""Contestant that the others are compared with."""
 HOW = SGD(rate=0.05)
 
 Batch = tuple[Tensor, Tensor]
 Step = Callable[[Tensor, Tensor], int]
-"""Trains on images and labels; returns how many gradients of images the attack computed."""
+"""Trains on a batch; returns how many input gradients, summed over images, the attack computed."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Runner:
         model: its own copy of the network.
         step: does one step of training.
         seconds: of each turn.
-        passes: gradients that the attack computed, an image, in each turn.
+        passes: input gradients per image that the attack computed in each turn.
     """
 
     model: nn.Module
@@ -61,7 +61,7 @@ class Runner:
 
 
 def network(depth: int = 10, width: int = 24, stride: int = 2) -> nn.Module:
-    """Return the network that all start from, in train mode, always with the same weights."""
+    """Return the network that all start from, in train mode, with the same weights every time."""
     fields = {"kind": "preact_resnet", "classes": CLASSES, "depth": depth, "width": width, "stride": stride}
     model: nn.Module = CLASSIFIERS.parse(fields).build()
     initialise(model.get_submodule("network"), Rng(0).at("benchmark"))
@@ -96,7 +96,7 @@ def peer(start: nn.Module, device: str, order: torch.memory_format = torch.conti
     attack = torchattacks.PGD(model, eps=EPS, alpha=SIZE, steps=STEPS)
 
     def step(images: Tensor, labels: Tensor) -> int:
-        # It attacks in eval mode and puts back the mode that it found: train mode.
+        # torchattacks attacks in eval mode and restores the mode that it found: train mode.
         hard = attack(images, labels)
         own.zero_grad(set_to_none=True)
         cross_entropy(model(hard), labels).backward()  # type: ignore[no-untyped-call]
@@ -107,7 +107,7 @@ def peer(start: nn.Module, device: str, order: torch.memory_format = torch.conti
 
 
 def contestants(start: nn.Module, device: str) -> dict[str, Runner]:
-    """Return all by name."""
+    """Return name -> contestant."""
     return {
         BASE: peer(start, device),
         f"{BASE}, channels last": peer(start, device, torch.channels_last),
@@ -137,7 +137,7 @@ def prepared(start: nn.Module, batches: Sequence[Batch], steps: int, device: str
 
 
 def measure(runners: dict[str, Runner], batches: Sequence[Batch], turns: int, warm_up: int = 1) -> None:
-    """Let the contestants take turns and note their times."""
+    """Let the contestants take turns and record their times."""
     for turn in range(-warm_up, turns):
         for runner in runners.values():
             images, labels = batches[turn % len(batches)]
