@@ -49,7 +49,7 @@ def command(
     for height, width in shapes:
         rows += bench.measure(sessions, height, width, batch=batch, seconds=seconds, note=_note)
     if not rows:
-        raise RunError("no file could compute images of these sizes", where="--sizes")
+        raise RunError("no file could be run at these sizes", where="--sizes")
     _print(rows)
     if target is not None:
         files = {label: _told(session) for label, session in sessions.items()}

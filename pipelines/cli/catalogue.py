@@ -89,7 +89,7 @@ def show_command(kind: str) -> None:
             w.folder.name for w in shipped()
         ]
         guess = near_miss(kind, known).partition("known: ")[0] + "see 'clearsight list'"
-        raise ConfigError(f"no kind and no weights called '{kind}'", hint=guess)
+        raise ConfigError(f"no kind or weights called '{kind}'", hint=guess)
     for name, entry in found:
         _show_kind(name, entry)
     for card in cards:

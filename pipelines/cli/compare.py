@@ -62,7 +62,7 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         before, equals, after = text.partition("=")
         if not equals or not before or not after:
-            raise ConfigError(f"'{text}' is no pair", where="--pair", hint="write before=after")
+            raise ConfigError(f"'{text}' is not a pair", where="--pair", hint="write before=after")
         pairs[before] = after
     return pairs
 

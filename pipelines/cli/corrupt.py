@@ -77,5 +77,7 @@ def _levels(text: str) -> tuple[int, ...]:
     except ValueError:
         levels = []
     if not levels or not all(1 <= level <= 5 for level in levels):
-        raise ConfigError(f"'{text}' names no severities", where="--severity", hint="write 3, 1-5 or 1,3,5")
+        raise ConfigError(
+            f"'{text}' is not a list of severities", where="--severity", hint="write 3, 1-5 or 1,3,5"
+        )
     return tuple(sorted(set(levels)))

@@ -74,7 +74,7 @@ def command(
     finally:
         if not service.close():
             # A normal exit would wait for the thread of an operator that is still running.
-            sys.stderr.write("an image that is computed was given up\n")
+            sys.stderr.write("the image being computed was abandoned\n")
             sys.stderr.flush()
             os._exit(1)
 

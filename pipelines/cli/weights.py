@@ -76,7 +76,7 @@ def _load(folder: str, spec: dict[str, object]) -> None:
         part = BUILDABLE.parse(spec | {"weights": folder})
         # Weights may be untrusted: verifying them must not execute code that their card names.
         if found := foreign_code(part, installed=False):
-            raise WeightsError(f"not loaded, for that executes code: {found[0]}", where=folder)
+            raise WeightsError(f"not loaded, because loading executes code: {found[0]}", where=folder)
         part.build()
     except (RuntimeError, ValueError) as error:
         raise WeightsError(f"does not load: {first_line(error)}", where=folder) from None

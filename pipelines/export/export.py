@@ -148,7 +148,7 @@ def _check(graph: Graph, how: Options, source: Source | None, name: str) -> None
         raise ConfigError(f"opset {how.opset} is not offered", hint=f"use {OPSETS[0]} to {OPSETS[1]}")
     if how.variant == "int8" and source is None:
         raise ConfigError(
-            "int8 is calibrated on images, and none are given",
+            "int8 is calibrated on images, and none were given",
             where=f"system '{name}'",
             hint="export a config with data",
         )

@@ -84,7 +84,7 @@ def convert(model: bytes, variant: Variant, form: Form, images: SampleImages, wh
         RunError: nothing in it can be converted, or fp16 loses too much.
     """
     if not networks(onnx.load_from_string(model)):
-        raise RunError(f"{variant} has nothing to work on: no part is a network", where=where)
+        raise RunError(f"{variant} has nothing to convert: no part is a network", where=where)
     before = Runner(model, form.input)
     if variant == "fp16":
         changed = half(model)
@@ -99,7 +99,7 @@ def _refuse_lossy(cost: dict[str, Any], where: str) -> None:
     if lost > MOST_LOST or decibels > MOST_DB:
         raise RunError(
             f"fp16 loses {100 * lost:.2f} points of accuracy and {decibels:.2f} dB (at most "
-            f"{100 * MOST_LOST:g} points and {MOST_DB:g} dB are taken); nothing was written",
+            f"{100 * MOST_LOST:g} points and {MOST_DB:g} dB are allowed); nothing was written",
             where=where,
             hint="use --variant fp32 or int8",
         )

@@ -59,7 +59,7 @@ class Runner:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 (its errors have no common base)
-            raise RunError(f"onnxruntime cannot load what was exported: {_line(error)}") from None
+            raise RunError(f"onnxruntime cannot load the exported file: {_line(error)}") from None
 
     def __call__(self, x: Tensor) -> list[NDArray[Any]]:
         """Return the outputs for float images (n, c, h, w) in [0, 1]; a file of uint8 is fed their levels.
@@ -264,7 +264,7 @@ def check(agreement: Agreement, where: str) -> None:
     if not agreement.agrees:
         raise RunError(
             f"the exported file differs from the system: {agreement.complaint()} (at most {TOLERANCE:g} of "
-            f"the largest logit and {PIXEL_TOLERANCE:g} of a pixel's range are taken); nothing was written",
+            f"the largest logit and {PIXEL_TOLERANCE:g} of a pixel's range are allowed); nothing was written",
             where=where,
             hint="a part does not export faithfully: leave parts out one by one to find it",
         )
@@ -274,7 +274,7 @@ def check_finite(agreement: Agreement, where: str, variant: str) -> None:
     """Raise `RunError` where a converted file gives values that are not finite."""
     if not agreement.finite:
         raise RunError(
-            f"{variant} breaks it: {agreement.complaint()}; nothing was written",
+            f"{variant} fails: {agreement.complaint()}; nothing was written",
             where=where,
             hint="use --variant fp32",
         )

@@ -67,7 +67,7 @@ def refuse_unexportable(graph: Graph, system: str) -> None:
             raise ConfigError(
                 f"part '{name}' ({spec.name}) cannot be exported: {reason}",
                 where=f"system '{system}'",
-                hint="use a part in its place whose fact 'onnx' is ok (clearsight list)",
+                hint="replace it by a part whose 'onnx' says yes (clearsight list)",
             )
 
 
@@ -184,7 +184,7 @@ def _channels(system: System, where: str) -> int:
         if isinstance(part, Restorer):
             allowed &= set(part.facts.channels)
     if not allowed:
-        raise ConfigError("its parts take no common number of channels", where=where)
+        raise ConfigError("no number of channels suits all its parts", where=where)
     return max(allowed)
 
 

@@ -34,7 +34,7 @@ def senseless(deployed: Deployed) -> str:
         return f"channels is {taken.channels}, which makes no sense"
     sides = [side for side in (taken.height, taken.width) if side is not None]
     if any(side < 1 for side in sides) or math.prod([taken.batch or 1, *sides]) > MOST_PIXELS:
-        return "height and width make no image that can be computed"
+        return "height, width and batch are too small or too large to be computed"
     return ""
 
 

@@ -47,7 +47,9 @@ class Journal:
             for item in items:
                 if item.target.exists():
                     raise ConfigError(
-                        "exists already, made by something else", where=str(item.target), hint=FRESH
+                        "exists already, without a record of its restoration",
+                        where=str(item.target),
+                        hint=FRESH,
                     )
         writable_folder(folder)
         # Rewritten: a kill may have left half a line at the end.
