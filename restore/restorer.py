@@ -11,6 +11,7 @@ from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part, check_images
 from clearsight.data.weights import load_into
 from clearsight.restore.base import RestorerSpec
+from clearsight.restore.ops.enlarged import refuse_huge
 from clearsight.restore.ops.pad import pad
 
 
@@ -61,6 +62,9 @@ class Restorer(Part[RestorerSpec]):
         check_images(x, name=self.spec.name, channels=self.facts.channels)
         height, width = x.shape[2:]
         scale = self.facts.scale
+        # Symbolic sizes of an export cannot be compared.
+        if not torch.compiler.is_compiling():
+            refuse_huge(height, width, scale, where=self.spec.name)
         padded = pad(x, minimum=self.facts.minimum, multiple_of=self.facts.multiple_of)
         out = hook(padded, self.network)
         # Symbolic sizes cannot be compared here; the export is checked against this forward.

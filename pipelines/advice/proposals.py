@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -29,8 +30,8 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
 }
 """Kind of damage -> shipped restorers made for it, the likelier first. The order of kinds is that of a
 chain: light first, noise before sharpness. Nothing that ships is made for snow and frost alone."""
-GENERAL: Mapping[float, str] = {48.0: "clarity-32px", 96.0: "clarity-small"}
-"""Greatest shorter side in pixels -> restorer for any damage up to it; one for 64 pixels harms at 32."""
+GENERAL: Mapping[float, str] = {48.0: "clarity-32px", 96.0: "clarity-small", inf: "clarity"}
+"""Greatest shorter side in pixels -> restorer for any damage up to it; that for 64 harms at 32 and at 224."""
 
 
 @dataclass(frozen=True)

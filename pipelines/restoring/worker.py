@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.pipelines.restoring.chain import Chain, Step
+from clearsight.restore.ops.enlarged import refuse_huge
 from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.restorer import Restorer
 from clearsight.restore.tiling.tiling import Tile, check_tile, restore_tiled
@@ -53,7 +55,7 @@ class Worker:
         """Restore one image, uint8 or uint16 (h, w, c) with c = 1 or 3; dtype and channels stay the same.
 
         Raises:
-            DataError: a restorer returned values that are not finite.
+            DataError: a restorer returned values that are not finite, or the result would be too large.
             RunError: the image does not fit into memory.
         """
         deep = pixels.dtype == np.uint16
@@ -61,8 +63,11 @@ class Worker:
             pixels.transpose(2, 0, 1)[None].astype(np.float32) / DEEPEST if deep else to_float(pixels[None])
         )
         x = torch.from_numpy(planes)
+        steps = self.chain.steps(pixels.shape[2])
+        scale = prod(self.restorers[step].facts.scale for step in steps)
+        refuse_huge(x.shape[2], x.shape[3], scale, where=",".join(self.chain.words))
         with torch.inference_mode():
-            for step in self.chain.steps(pixels.shape[2]):
+            for step in steps:
                 x = self._fitted(step, x)
         restored: NDArray[np.float32] = x.numpy()
         if not deep:

@@ -12,6 +12,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.part import check_images
+from clearsight.restore.ops.enlarged import refuse_huge
 from clearsight.restore.ops.pad import pad
 from clearsight.restore.tiling.spans import spans, up
 
@@ -85,9 +87,11 @@ def restore_tiled(
         ConfigError: a restorer that needs the whole image, and a tile size given as a number.
         RunError: not even the smallest tiles, or the whole where it must not be tiled, fit into the memory.
         ShapeError: images that the restorer does not take.
+        DataError: the result would be larger than any image that is read.
     """
     spec = restorer.spec
     check_images(x, name=spec.name, channels=restorer.facts.channels)
+    refuse_huge(x.shape[2], x.shape[3], restorer.facts.scale, where=spec.name)
     check_tile(spec, tile)
     if tile is None or restorer.facts.receptive_field is None:
         return _fitting(restorer, x, None, device or x.device, say or _log, may_tile=False)
@@ -113,6 +117,8 @@ def restore_chain(
     """
     for restorer in restorers:
         check_tile(restorer.spec, tile)
+    scale = prod(restorer.facts.scale for restorer in restorers)
+    refuse_huge(x.shape[2], x.shape[3], scale, where=",".join(each.spec.name for each in restorers))
     for restorer in restorers:
         x = restore_tiled(restorer, x, tile, device=device, say=say)
     return x

@@ -172,13 +172,13 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
 
     assert set(REMEDIES) == set(DAMAGE)
     large = [each.words for each in candidates(["blur", "noise"], 224.0, None, sense=None)]
-    assert large == ["denoise", "median", "deblur", "denoise,deblur"]
+    assert large == ["denoise", "median", "deblur", "denoise,deblur", "clarity"]
     general = {
         side: [each.words for each in candidates(["weather"], side, None, sense=None)]
         for side in (32.0, 64.0, 224.0)
     }
-    assert general == {32.0: ["clarity-32px"], 64.0: ["clarity-small"], 224.0: []}
-    assert not candidates(["weather"], 224.0, None, sense=None)
+    assert general == {32.0: ["clarity-32px"], 64.0: ["clarity-small"], 224.0: ["clarity"]}
+    assert not candidates([], 224.0, None, sense=None)
 
 
 def test_other_classes_are_refused(tmp_path: Path, classifier: PythonClassifier, sense: str) -> None:

@@ -63,6 +63,17 @@ def test_sides_that_a_format_cannot_hold(
     assert f"sides have {longest} pixels at most; write PNG files" in said
 
 
+@pytest.mark.parametrize("words", ["sr-x4,sr-x4,sr-x4", "sr-x4,median,sr-x4,sr-x4,median"])
+def test_enlargers_in_a_row_are_bounded_before_the_work(
+    words: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "large.png").write_bytes(encode_png(np.zeros((200, 300, 3), np.uint8)))
+    assert command("restore", folder, tmp_path / "out", "--with", words) == 1
+    assert files(tmp_path / "out") == {"a.png", "z.png"}
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "300x200 pixels enlarged 64 times are 245,760,000, more than the limit of 100,000,000" in said
+
+
 @pytest.mark.parametrize("length", [LONGEST_NAME, LONGEST_NAME - 1, LONGEST_NAME - 20, LONGEST_NAME - 45])
 def test_names_at_the_limit_of_the_file_system(length: int, folder: Path, tmp_path: Path) -> None:
     name = "é" * ((length - 4) // 2) + "x" * (length % 2) + ".png"

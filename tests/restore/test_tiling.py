@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
+from clearsight.data.contract.errors import ConfigError, DataError, RunError, ShapeError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.initial import fresh
 from clearsight.restore.base import RestorerFacts, RestorerSpec
@@ -162,6 +162,16 @@ def test_no_tile_of_nothing_and_no_wrong_images():
         check_tile(Median(), 0)
     with pytest.raises(ShapeError, match="strided: takes 3 channels"):
         restore_tiled(RESTORERS["strided"], images(1, 1, 20, 20), 8)
+
+
+def test_what_enlarging_would_make_too_large_is_refused_before_the_work():
+    enlarge = RESTORERS["bicubic_x2"]
+    for call in (enlarge, lambda x: restore_tiled(enlarge, x, 64), lambda x: restore_chain([enlarge], x)):
+        with pytest.raises(DataError, match=r"10000x2501 pixels enlarged 2 times are 100,040,000"):
+            call(torch.zeros(1, 1, 1, 1).expand(1, 3, 2501, 10_000))
+    few = torch.zeros(1, 3, 40, 40)
+    with pytest.raises(DataError, match=r"40x40 pixels enlarged 512 times"):
+        restore_chain([enlarge] * 9, few)
 
 
 @torch.inference_mode()
