@@ -26,9 +26,10 @@ def tiny(
     channels: int = 3,
     minimum: int = 1,
     halo: int | None = 1,
+    scale: int = 1,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Write a blur (image) and ten times the mean of every channel of it (logits)."""
+    """Write a blur of the image, enlarged by ``scale``, (image) and ten times the mean of every channel of it (logits)."""
     nodes, constants = [], []
     x = "images"
     if dtype == "uint8":
@@ -39,6 +40,10 @@ def tiny(
     if layout == "NHWC":
         nodes.append(helper.make_node("Transpose", [x], ["planes"], perm=[0, 3, 1, 2]))
         x = "planes"
+    if scale > 1:
+        constants.append(numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "scales"))
+        nodes.append(helper.make_node("Resize", [x, "", "scales"], ["enlarged"], mode="nearest"))
+        x = "enlarged"
     constants.append(numpy_helper.from_array(np.tile(KERNEL, (channels, 1, 1, 1)), "kernel"))
     nodes.append(helper.make_node("Conv", [x, "kernel"], ["blurred"], pads=[1, 1, 1, 1], group=channels))
     constants.append(numpy_helper.from_array(np.array(10, np.float32), "ten"))
@@ -58,9 +63,14 @@ def tiny(
     kind = TensorProto.UINT8 if dtype == "uint8" else TensorProto.FLOAT
     n, h, w = batch or "n", height or "h", width or "w"
     shape = [n, h, w, channels] if layout == "NHWC" else [n, channels, h, w]
+    if scale > 1:
+        rows, columns = "rows", "columns"
+        given = [n, rows, columns, channels] if layout == "NHWC" else [n, channels, rows, columns]
+    else:
+        given = shape
     outputs = {
         "logits": helper.make_tensor_value_info("logits", TensorProto.FLOAT, [n, channels]),
-        "image": helper.make_tensor_value_info("restored", kind, shape),
+        "image": helper.make_tensor_value_info("restored", kind, given),
     }
     graph = helper.make_graph(
         nodes,
@@ -76,7 +86,9 @@ def tiny(
         variant="fp32",
         input=Input("images", layout, dtype, channels, batch, height, width, minimum),  # type: ignore[arg-type]
         outputs=tuple(
-            Output("logits", "logits") if each == "logits" else Output("restored", "image", halo=halo)
+            Output("logits", "logits")
+            if each == "logits"
+            else Output("restored", "image", halo=halo, scale=scale)
             for each in gives
         ),
         classes=CLASSES[:channels] if "logits" in gives else (),

@@ -112,6 +112,8 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
     """
     missing = [number for number in side.chunks if not _there(side, number)]
     done = len(side.chunks) - len(missing)
+    # Processes would share the one GPU.
+    workers = 1 if workers == 0 and side.device != "cpu" else workers
     results = executor_for(missing, workers, where=str(side.folder)).map(start_observing, side, missing)
     try:
         for _ in results:

@@ -65,7 +65,7 @@ def seams(
         starts = [at - begin for at, begin in zip(corner, first, strict=True)]
         cores.append(
             {
-                output.name: _core(arrays[output.name], starts, side * output.scale, output.scale)
+                output.name: _core(arrays[output.name], starts, side, output.scale)
                 for output in deployed.outputs
             }
         )

@@ -20,8 +20,8 @@ FIGURES = {
         better="lower",
         scale=100.0,
         digits=1,
-        meaning="rise of the error from the system's own clean images, divided by that of the baseline: a system "
-        "that is worse everywhere may rise less, so read it beside mCE and the clean accuracy",
+        meaning="rise of the error from the system's own clean images, divided by that of the baseline: a "
+        "system that is worse everywhere may rise less, so read it beside mCE and the clean accuracy",
     ),
 }
 """Figures that are no metric of a cell."""

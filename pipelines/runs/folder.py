@@ -29,7 +29,8 @@ FLOATS = (
 )
 COUNTS = ("queries", "backwards")
 ATTACK_COLUMNS = ("linf", "l2", "l1", "zero_gradients", "loss_before", *COUNTS)
-RESERVED = frozenset({"system", "condition", "attack", "id", "label", "prediction", "margin", *ATTACK_COLUMNS})
+OWN_COLUMNS = ("system", "condition", "attack", "id", "label", "prediction", "margin")
+RESERVED = frozenset({*OWN_COLUMNS, *ATTACK_COLUMNS})
 """Columns that the run itself fills: no metric may write them."""
 
 
@@ -59,9 +60,7 @@ def row_schema(measured: Iterable[Column] = ()) -> pa.Schema:
         **dict.fromkeys(FLOATS, pa.float32()),
         **dict.fromkeys(COUNTS, pa.int64()),
     }
-    further = {
-        column.name: arrow_type(column.dtype) for column in sorted(measured, key=lambda c: c.name)
-    }
+    further = {column.name: arrow_type(column.dtype) for column in sorted(measured, key=lambda c: c.name)}
     return pa.schema(list((every | {n: t for n, t in further.items() if n not in every}).items()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from clearsight.data.contract.errors import ConfigError
@@ -15,7 +16,6 @@ from clearsight.pipelines.config.evaluate import Evaluate, Measure
 from clearsight.pipelines.systems.certifiable import certifiable
 from clearsight.pipelines.systems.graph import Graph
 from clearsight.pipelines.systems.threats import is_attack, victim_of
-
 
 MOST_CELLS = 100_000
 """Most cells in one run: each is a folder, and a run of that many takes days."""
@@ -162,14 +162,12 @@ def make_grid(config: Evaluate) -> Grid:
     if wanted > MOST_CELLS:
         raise ConfigError(f"{wanted:,} cells are to be measured, at most {MOST_CELLS:,} are taken in one run")
     for block in config.blocks():
-        for group in block.conditions:
-            for condition in groups[group]:
-                for attack in block.attacks:
-                    for system in block.systems or config.systems:
-                        triples[system, condition, attack] = None
-                for certificate in block.certify:
-                    for system in block.systems or config.systems:
-                        certified[system, condition, certificate] = None
+        names = [name for group in block.conditions for name in groups[group]]
+        systems = block.systems or tuple(config.systems)
+        for found, probes in ((triples, block.attacks), (certified, block.certify)):
+            found |= dict.fromkeys(
+                (system, name, probe) for name, probe, system in product(names, probes, systems)
+            )
     if not triples:
         raise ConfigError("nothing is measured")
     for system, _, attack in triples:

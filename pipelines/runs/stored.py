@@ -46,7 +46,9 @@ def from_plain(cls: type[T], content: Mapping[str, Any], *, noun: str, schema: i
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"])
-        raise RunError(f"damaged: {place}: {first['msg']}", where=where, hint="run that config again") from None
+        raise RunError(
+            f"damaged: {place}: {first['msg']}", where=where, hint="run that config again"
+        ) from None
     return read
 
 

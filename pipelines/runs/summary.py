@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Literal
 
-from clearsight.data.statistics import significant
 from clearsight.data.contract.estimate import Estimate
+from clearsight.data.statistics import significant
 from clearsight.pipelines.runs.certified import CertificateFacts, CertifiedFigures
 from clearsight.pipelines.runs.facts import (
     AttackFacts,

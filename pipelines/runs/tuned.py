@@ -88,9 +88,12 @@ class Tuned:
         """Return the result in one sentence."""
         found = next(each for each in self.judged if each.name == self.chosen)
         if self.overruled:
-            return "Leave the images alone: what the search chose clearly hurts on images that it had not seen."
+            return (
+                "Leave the images alone: what the search chose clearly hurts on images that it had not seen."
+            )
         if found.difference is None or found.low is None or found.high is None:
             return "Leave the images alone: no chain was better than nothing in front."
         gain, low, high = (100 * value for value in (found.difference, found.low, found.high))
         change = {"helps": "helps", "hurts": "hurts", "unclear": "makes no clear difference"}[found.change]
-        return f"{self.chosen} {change}: {gain:+.1f} points [{low:+.1f}, {high:+.1f}] on {self.images} new images."
+        interval = f"[{low:+.1f}, {high:+.1f}]"
+        return f"{self.chosen} {change}: {gain:+.1f} points {interval} on {self.images} new images."

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from clearsight.data.contract.errors import ClearsightError, WeightsError
+from clearsight.data.contract.errors import ClearsightError, WeightsError, first_line
 from clearsight.data.weights import find, verify
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.report.queue_page import write_queue_page
@@ -80,8 +80,9 @@ def work_off(
         write()
         try:
             _do(job, training, device, write, on_progress)
-        except ClearsightError as error:
-            training.state, training.error = "failed", str(error)
+        except (ClearsightError, RuntimeError, MemoryError) as error:
+            # What torch raises, as where memory does not suffice, ends one training, not the queue.
+            training.state, training.error = "failed", first_line(error)
         finally:
             if training.state == "running":
                 training.state = "stopped"

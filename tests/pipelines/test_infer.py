@@ -306,8 +306,9 @@ def test_files_that_only_restore_keep_depth_grey_and_transparency(tmp_path):
     assert np.array_equal(decode(tmp_path / "out" / "c.png"), session.restore([noise("c", 8, 9, 3)])[0])
 
 
-def test_large_images_are_restored_in_tiles_that_equal_the_whole(tmp_path, monkeypatch):
-    file = tiny(tmp_path / "img.onnx", gives=("image",))
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_large_images_are_restored_in_tiles_that_equal_the_whole(scale, tmp_path, monkeypatch):
+    file = tiny(tmp_path / "img.onnx", gives=("image",), scale=scale)
     path = write(tmp_path / "a.png", noise("a", 75, 93, 3))
     whole = Session(file, "cpu", 1).restore([decode(path)])[0]
     seen = []

@@ -81,12 +81,13 @@ def test_damaged_weights_do_not_count_as_done(tmp_path: Path) -> None:
     assert (weights / "model.safetensors").read_bytes() == whole
 
 
+@pytest.mark.parametrize("fault", [RunError, RuntimeError, MemoryError])
 def test_one_that_fails_is_named_and_the_others_are_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sometimes(config: Any, **options: Any) -> Any:
         if config.name == "two":
-            raise RunError("the loss is not finite", where="two")
+            raise fault("the loss is not finite")
         return train(config, **options)
 
     todo = jobs(tmp_path)
