@@ -9,6 +9,7 @@ import pytest
 
 from clearsight.data.contract.deployed import read
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.contract.spec import Flow
 from clearsight.data.weights import Weights, find, shipped
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.pipelines.config.registries import PARTS
@@ -28,8 +29,9 @@ def _distinct() -> dict[str, Weights]:
     """Return one set of weights a network, for neither weights nor width change how it is traced."""
     networks: dict[str, Weights] = {}
     for weights in sorted(shipped(), key=lambda each: each.folder.name in FAST):
-        if weights.card["spec"]["kind"] not in PARTS.kinds:
-            continue  # A sense is exported inside a gate.
+        kind = weights.card["spec"]["kind"]
+        if kind not in PARTS.kinds or PARTS[kind].takes != (Flow.IMAGES,):
+            continue  # A sense is exported inside a gate, a calibrator behind a classifier (test_fit.py).
         spec = {k: v for k, v in weights.card["spec"].items() if k not in FREE}
         networks[json.dumps(spec, sort_keys=True)] = weights
     return {weights.folder.name: weights for weights in networks.values()}

@@ -92,9 +92,9 @@ def test_cmyk_bilevel_and_grey() -> None:
     assert decode(saved(Image.new("L", (3, 4), 9), "BMP")).shape == (4, 3, 3)
 
 
-@pytest.mark.parametrize("mode", ["F", "I"])
-def test_images_without_a_range_are_refused_by_name(mode: str) -> None:
-    with pytest.raises(DataError, match="32-bit .* no fixed range"):
+@pytest.mark.parametrize(("mode", "name"), [("F", "32-bit"), ("I", "signed integers")])
+def test_images_without_a_range_are_refused_by_name(mode: str, name: str) -> None:
+    with pytest.raises(DataError, match=f"{name} .*no fixed range"):
         decode(saved(Image.new(mode, (4, 4), 1), "TIFF"))
 
 
