@@ -160,7 +160,8 @@ def test_all_shipped_weights_are_whole_and_light() -> None:
     for weights in found:
         verify(weights)
         assert weights.card["id"] == weights.folder.name
-    for room, most in (("restore", 16), ("defend", 24)):
+    # Both rooms together stay below 48 MB, what a user downloads with the package.
+    for room, most in (("restore", 20), ("defend", 24)):
         files = [weights.folder / MODEL for weights in found if weights.folder.parts[-3] == room]
         assert sum(file.stat().st_size for file in files) < most * 2**20
         assert all(file.stat().st_size < 16 * 2**20 for file in files)
