@@ -19,3 +19,8 @@ def usable_cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):
         return cores
     return min(cores, allowed)
+
+
+def processes(workers: int, device: str) -> int:
+    """Return the number of processes: as many as asked for; for 0 one a core, but one in all on a GPU."""
+    return workers or (usable_cores() if device == "cpu" else 1)

@@ -50,6 +50,18 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def tell_skipped(say: Callable[[str], object], skipped: Sequence[Passed], rest: str) -> None:
+    """Name images that could not be used, one a line, and count those beyond `NAMED`.
+
+    Args:
+        say: prints a line.
+        skipped: the images.
+        rest: file that lists all of them.
+    """
+    if more := _tell(say, "skipped", skipped):
+        say(f"... and {more} more: {rest}")
+
+
 def tell_passed_over(say: Callable[[str], object], passed_over: Sequence[Passed], rest: str = "") -> None:
     """Name files that are not used, one a line, and count those beyond `NAMED`.
 
@@ -58,10 +70,15 @@ def tell_passed_over(say: Callable[[str], object], passed_over: Sequence[Passed]
         passed_over: the files.
         rest: file that lists all of them; empty for none.
     """
-    for file in passed_over[:NAMED]:
-        say(f"passed over {file.id}: {file.reason}")
-    if (more := len(passed_over) - NAMED) > 0:
+    if more := _tell(say, "passed over", passed_over):
         say(f"... and {more} more passed over" + (f": {rest}" if rest else ""))
+
+
+def _tell(say: Callable[[str], object], what: str, files: Sequence[Passed]) -> int:
+    """Name files up to `NAMED`; return how many there are beyond."""
+    for file in files[:NAMED]:
+        say(f"{what} {file.id}: {file.reason}")
+    return max(0, len(files) - NAMED)
 
 
 class Bars:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_task
-from clearsight.pipelines.cli.console import NAMED, console, progress, tell_passed_over
+from clearsight.pipelines.cli.console import console, progress, tell_passed_over, tell_skipped
 from clearsight.pipelines.cli.weights import headline
 
 
@@ -23,10 +23,7 @@ def command(config: Path, out: Path, *, workers: int, device: str, quiet: bool) 
     with progress(quiet=quiet) as tell:
         done = fit(spec, text=document.text, root=out, workers=workers, device=device, on_progress=tell)
     say = partial(console().print, markup=False, soft_wrap=True)
-    for image in done.skipped[:NAMED]:
-        say(f"skipped {image.id}: {image.reason}")
-    if (more := len(done.skipped) - NAMED) > 0:
-        say(f"... and {more} more: {done.folder / LEFT_OUT}")
+    tell_skipped(say, done.skipped, str(done.folder / LEFT_OUT))
     if done.passed_over:
         tell_passed_over(say, done.passed_over, str(done.folder / LEFT_OUT))
     for warning in done.warnings:

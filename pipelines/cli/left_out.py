@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from clearsight.data.contract.run_folder import RunFolder
-from clearsight.pipelines.cli.console import NAMED, tell_passed_over
+from clearsight.pipelines.cli.console import tell_passed_over, tell_skipped
 from clearsight.pipelines.runs.sealed import read_summary
 from clearsight.pipelines.runs.summary import parse_summary
 
@@ -19,10 +19,8 @@ def tell_left_out(say: Callable[[str], object], runs: Iterable[RunFolder]) -> No
     """
     summaries = [(run, parse_summary(read_summary(run))) for run in runs]
     skipped = {item: run for run, summary in summaries for item in summary.data.skipped}
-    for item in list(skipped)[:NAMED]:
-        say(f"skipped {item.id}: {item.reason}")
-    if (more := len(skipped) - NAMED) > 0:
-        say(f"... and {more} more: {list(skipped.values())[-1].skipped}")
+    if skipped:
+        tell_skipped(say, list(skipped), str(list(skipped.values())[-1].skipped))
     passed_over = {item: run for run, summary in summaries for item in summary.data.passed_over}
     if passed_over:
         tell_passed_over(say, list(passed_over), str(next(iter(passed_over.values())).summary))

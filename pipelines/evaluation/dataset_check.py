@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.corruptions.base import MINIMUM
 from clearsight.data.sources.base import Entry, Source, middle_side
+
+if TYPE_CHECKING:
+    from clearsight.pipelines.config.conditions import Condition
+    from clearsight.pipelines.metrics.base import Measurement
+    from clearsight.pipelines.systems.system import System
 
 STEP = 256
 
@@ -49,6 +56,16 @@ class Intake:
         low, high = min(self.sizes), max(self.sizes)
         text = f"{low[0]}x{low[1]}"
         return text if low == high else f"{text} to {high[0]}x{high[1]}"
+
+
+def smallest_side(
+    systems: Iterable[System], conditions: Iterable[Condition], measurements: Iterable[Measurement] = ()
+) -> int:
+    """Return the smallest height and width that systems, conditions and measurements can all use."""
+    corrupting = any(not condition.corruption.clean for condition in conditions)
+    needs = [part.minimum for system in systems for part in system.classifiers]
+    needs += [measurement.minimum for measurement in measurements]
+    return max([1, *needs] + [MINIMUM] * corrupting)
 
 
 def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], None] | None = None) -> Intake:

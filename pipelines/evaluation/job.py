@@ -24,6 +24,25 @@ if TYPE_CHECKING:
 CHANGED = "the data changed during the run: run again, and all images are taken in anew"
 
 
+def read_unchanged(source: Source, entries: Sequence[Entry], digests: Sequence[str]) -> list[Sample]:
+    """Decode images that were taken in before.
+
+    Args:
+        source: where they come from.
+        entries: of the source.
+        digests: what each image held when it was taken in.
+
+    Raises:
+        DataError: an image has changed since, or is gone.
+    """
+    samples = []
+    for found in source.read(entries, digests):
+        if isinstance(found, Skipped):
+            raise DataError(found.reason, where=f"image '{found.id}'", hint=CHANGED)
+        samples.append(found)
+    return samples
+
+
 @dataclass(frozen=True)
 class Job:
     """What every process must know; picklable."""
@@ -65,13 +84,9 @@ class Job:
         Raises:
             DataError: one has changed since it was taken in, or has gone.
         """
-        entries = [self.entries[i] for i in positions]
-        found = self.source.read(entries, [self.digests[i] for i in positions])
-        samples = [sample for sample in found if isinstance(sample, Sample)]
-        for sample in found:
-            if isinstance(sample, Skipped):
-                raise DataError(sample.reason, where=f"image '{sample.id}'", hint=CHANGED)
-        return samples
+        return read_unchanged(
+            self.source, [self.entries[i] for i in positions], [self.digests[i] for i in positions]
+        )
 
     def seal(self, cell: AnyCell, number: int) -> Seal:
         """Return the seal of a chunk of a cell, to be filled or opened."""

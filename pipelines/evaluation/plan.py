@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from clearsight.data.contract.errors import AttackError, ClearsightError, ConfigError, RunError
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import content_key
-from clearsight.data.corruptions.base import MINIMUM
 from clearsight.data.sources.base import Source
 from clearsight.defend.bounds.layers import layers_of
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings, refuse_unsteady
-from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
+from clearsight.pipelines.evaluation.dataset_check import Intake, smallest_side, take_in
 from clearsight.pipelines.evaluation.job import CellChunk, Job, spread
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
 from clearsight.pipelines.evaluation.stopping import Ends, check_stop
-from clearsight.pipelines.metrics.base import Measurement, Metric
+from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.folder import open_folder
 from clearsight.pipelines.runs.grid import AnyCell, Cell, CertifiedCell, Grid, make_grid
 from clearsight.pipelines.runs.versions import library_versions
@@ -105,7 +104,7 @@ def prepare(
     source = config.source()
     intake = take_in(
         source,
-        minimum=_smallest(grid, systems, measurements),
+        minimum=smallest_side(systems.values(), grid.conditions.values(), measurements),
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
     grid = grid.fitted(intake.side)
@@ -154,14 +153,6 @@ def _count(systems: Mapping[str, System]) -> dict[str, int]:
         for name, system in systems.items()
         for part in system.graph.parts
     }
-
-
-def _smallest(grid: Grid, systems: Mapping[str, System], measurements: Sequence[Measurement]) -> int:
-    """Return the smallest height and width that conditions, parts and measurements can all use."""
-    corrupting = any(not condition.corruption.clean for condition in grid.conditions.values())
-    needs = [part.minimum for system in systems.values() for part in system.classifiers]
-    needs += [measurement.minimum for measurement in measurements]
-    return max([1, *needs] + [MINIMUM] * corrupting)
 
 
 def _check_systems(systems: Mapping[str, System], source: Source, intake: Intake) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.run_folder import RunFolder
-from clearsight.data.cores import usable_cores
+from clearsight.data.cores import processes, usable_cores
 from clearsight.data.executors import executor_for
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.job import CellChunk
@@ -75,7 +75,7 @@ def run(
         log.info(
             "%s%d of %d chunks to compute, %d images skipped", most, left, total, len(plan.intake.skipped)
         )
-        count = workers or (1 if plan.job.device != "cpu" else usable_cores())
+        count = processes(workers, plan.job.device)
         _measure_all(plan, chunks, count, lambda n: on_progress and on_progress("measure", n, total))
         finish(plan, seconds=perf_counter() - begin, workers=count, damaged=damaged)
         log.info("complete")

@@ -7,26 +7,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.estimator import BEHIND
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import content_key, kind_of
-from clearsight.data.corruptions.base import MINIMUM
+from clearsight.data.contract.spec import content_key
 from clearsight.data.home import replace_file
 from clearsight.data.sides import refuse_test_images, refuse_training_images, side_of
 from clearsight.data.weights import Weights, save
 from clearsight.pipelines.config.fit import Fit
 from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings
-from clearsight.pipelines.evaluation.dataset_check import Intake, take_in
+from clearsight.pipelines.evaluation.dataset_check import Intake, smallest_side, take_in
 from clearsight.pipelines.fitting.observing import Side, observe
 from clearsight.pipelines.runs.folder import write_json
 from clearsight.pipelines.runs.versions import library_versions
 from clearsight.pipelines.systems.device import choose_device, machine
 from clearsight.pipelines.systems.graph import network_key
 from clearsight.pipelines.systems.labels import check_system
+from clearsight.pipelines.training.card import beginning, ending
 
 if TYPE_CHECKING:
     from clearsight.data.contract.sample import Skipped
@@ -144,11 +142,10 @@ def fit(
 
 
 def _taken_in(config: Fit, source: Source, system: System, name: str, on_progress: Progress | None) -> Intake:
-    smallest = [part.minimum for part in system.classifiers] + [MINIMUM] * bool(config.conditions)
     fewest = config.estimator.fewest
     intake = take_in(
         source,
-        minimum=max([1, *smallest]),
+        minimum=smallest_side([system], config.expanded()),
         on_progress=lambda done, n: on_progress(f"read ({name})", done, n) if on_progress else None,
     )
     known = tuple(i for i, entry in enumerate(intake.entries) if entry.truth is not None)
@@ -173,27 +170,15 @@ def _card(
     figures: Mapping[str, Any],
     device: str,
 ) -> dict[str, Any]:
-    graph = config.graph()
-    return {
-        "id": config.publish.id or config.name,
-        "spec": config.estimator.model_dump(mode="json", exclude={"weights"}),
-        "data": {
-            "about": config.publish.about,
-            "source": config.data.model_dump(mode="json", exclude_defaults=True)
-            | {"kind": kind_of(config.data)},
-            "images": len(sides["fit"].entries),
-            "fingerprint": intakes["fit"].fingerprint,
-            "skipped": {name: len(intake.skipped) for name, intake in intakes.items() if intake.skipped},
-        },
-        "recipe": config.model_dump(mode="json", exclude={"publish"}),
-        "config_key": config.key(),
+    graph, fit = config.graph(), intakes["fit"]
+    about = beginning(config, config.estimator)
+    skipped = {name: len(intake.skipped) for name, intake in intakes.items() if intake.skipped}
+    about["data"] |= {"images": len(fit.entries), "fingerprint": fit.fingerprint, "skipped": skipped}
+    measured = {
         BEHIND: sorted(map(network_key, graph.classifiers)),
         "system": graph.describe(),
-        "seed": config.seed,
         "minutes": round(sum(side.seconds() for side in sides.values()) / 60, 2),
         "machine": machine(device),
         "figures": {"judge": dict(figures), "note": "of images that took no part in the fit"},
-        "limits": config.publish.limits,
-        "licence": config.publish.licence,
-        "versions": {"torch": torch.__version__},
     }
+    return about | measured | ending(config)

@@ -12,17 +12,18 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from clearsight.data.contract.errors import DataError, RunError
+from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.estimator import Observation, Observations
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.contract.sample import Sample
+from clearsight.data.cores import processes
 from clearsight.data.executors import executor_for
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.seals import Seal, images_key
 from clearsight.data.sources.base import Entry, Source
 from clearsight.pipelines.config.conditions import Condition
-from clearsight.pipelines.evaluation.job import CHANGED
+from clearsight.pipelines.evaluation.job import read_unchanged
 from clearsight.pipelines.evaluation.rows import by_shape
 from clearsight.pipelines.evaluation.worker import one_thread
 from clearsight.pipelines.systems.graph import OUT, Graph
@@ -112,9 +113,8 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
     """
     missing = [number for number in side.chunks if not _there(side, number)]
     done = len(side.chunks) - len(missing)
-    # Processes would share the one GPU.
-    workers = 1 if workers == 0 and side.device != "cpu" else workers
-    results = executor_for(missing, workers, where=str(side.folder)).map(start_observing, side, missing)
+    count = processes(workers, side.device)
+    results = executor_for(missing, count, where=str(side.folder)).map(start_observing, side, missing)
     try:
         for _ in results:
             done += 1
@@ -125,11 +125,8 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
 
 
 def _there(side: Side, number: int) -> bool:
-    seal = side.seal(number)
-    if not seal.path.exists():
-        return False
     try:
-        seal.opened().check()
+        side.seal(number).opened().check()
     except RunError:
         return False
     return True
@@ -142,7 +139,7 @@ def start_observing(side: Side) -> Callable[[int], None]:
     def observed(number: int) -> None:
         began = perf_counter()
         members = side.members(number)
-        samples = _read(side, members)
+        samples = read_unchanged(side.source, side.entries[members], side.digests[members])
         values: dict[str, Tensor] = {}
         with one_thread(), torch.inference_mode():
             inputs = [side.corrupted(sample) for sample in samples]
@@ -161,12 +158,3 @@ def start_observing(side: Side) -> Callable[[int], None]:
         seal.close()
 
     return observed
-
-
-def _read(side: Side, members: slice) -> list[Sample]:
-    samples = []
-    for found in side.source.read(side.entries[members], side.digests[members]):
-        if isinstance(found, Skipped):
-            raise DataError(found.reason, where=f"image '{found.id}'", hint=CHANGED)
-        samples.append(found)
-    return samples

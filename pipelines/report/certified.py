@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.pipelines.report.charts import look, to_svg
 from clearsight.pipelines.report.figures import Figures
-from clearsight.pipelines.report.svg import SENTINELS, drawing_settings
+from clearsight.pipelines.report.svg import drawing_settings, quiet_axes
 from clearsight.pipelines.report.words import NORMS, number, quantity, size, span
 from clearsight.pipelines.runs.certified import CertificateFacts, CertifiedFigures, CertifiedShare
 
@@ -157,7 +157,8 @@ def _draw(figures: Figures, norm: str, cells: Sequence[CertifiedFigures], name: 
 
 
 def _plot(axes: Axes, figures: Figures, cell: CertifiedFigures, last: float, *, faint: float) -> None:
-    drawn = look(figures, figures.names.index(cell.system)) | {"marker": None, "markersize": 0}
+    style = look(figures, figures.names.index(cell.system))
+    drawn = style | {"marker": None, "markersize": 0}
     radii = [0.0, *(step.radius for step in cell.steps), last]
     counts = [*(step.images for step in cell.steps[:1]), *(step.images for step in cell.steps), 0]
     lower = [count / cell.n for count in ([0, 0] if not cell.steps else counts)]
@@ -166,12 +167,11 @@ def _plot(axes: Axes, figures: Figures, cell: CertifiedFigures, last: float, *, 
     least = [_lower_at(radii, lower, point) for point in points]
     most = [upper_at(cell, point) for point in points]
     axes.fill_between(points, least, most, step="post", color=drawn["color"], alpha=faint, linewidth=0)
-    marker = look(figures, figures.names.index(cell.system))["marker"]
     axes.plot(
         [each.radius for each in cell.upper],
         [each.value for each in cell.upper],
         linestyle="none",
-        marker=marker,
+        marker=style["marker"],
         markersize=4.5,
         color=drawn["color"],
         clip_on=False,
@@ -190,9 +190,4 @@ def _frame(axes: Axes, norm: str, cell: CertifiedFigures, last: float) -> None:
     ticks = [share.radius for share in cell.shares]
     shown = [tick for i, tick in enumerate(ticks) if i == 0 or tick - ticks[i - 1] > 0.06 * last]
     axes.set_xticks(shown, [size(norm, tick) for tick in shown])
-    axes.tick_params(length=0, pad=3, labelcolor=SENTINELS["muted"])
-    axes.grid(axis="y", color=SENTINELS["rule"], linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.patch.set_visible(False)
+    quiet_axes(axes, pad=3)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clearsight.pipelines.report.figures import Figures, Row, value
-from clearsight.pipelines.report.svg import SENTINELS, clean, drawing_settings, series_colour, svg_text
+from clearsight.pipelines.report.svg import (
+    SENTINELS,
+    clean,
+    drawing_settings,
+    quiet_axes,
+    series_colour,
+    svg_text,
+)
 from clearsight.pipelines.report.words import plain, quantity
 from clearsight.pipelines.runs.displays import display_of
 
@@ -160,12 +167,7 @@ def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
     digits = next(d for d in range(9) if all(abs(t * scale - round(t * scale, d)) < 1e-6 for t in ticks))
     axes.set_yticks(ticks, [f"{tick * scale:.{digits}f}" for tick in ticks])
     axes.set_xticks(range(math.ceil(last) + 1))
-    axes.tick_params(length=0, pad=3, labelcolor=SENTINELS["muted"])
-    axes.grid(axis="y", color=SENTINELS["rule"], linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.patch.set_visible(False)
+    quiet_axes(axes, pad=3)
 
 
 def to_svg(canvas: Any, name: str, label: str) -> str:

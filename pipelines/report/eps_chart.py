@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.pipelines.report.attack_tables import Level, curve_size, level
 from clearsight.pipelines.report.charts import look, to_svg
 from clearsight.pipelines.report.figures import Entry, Figures, value
-from clearsight.pipelines.report.svg import SENTINELS, drawing_settings
+from clearsight.pipelines.report.svg import SENTINELS, drawing_settings, quiet_axes
 from clearsight.pipelines.report.words import NORMS, THREATS, size
 
 if TYPE_CHECKING:
@@ -139,13 +139,8 @@ def _frame(axes: Axes, norm: str, sizes: list[float]) -> None:
     axes.set_yticks(shares, [f"{share * 100:.0f}" for share in shares])
     roomy = [eps for i, eps in enumerate(sizes) if all(abs(eps - o) > 0.09 * last for o in sizes[i + 1 :])]
     axes.set_xticks(roomy, ["0" if eps == 0 else size(norm, eps) for eps in roomy])
-    axes.tick_params(length=0, pad=4, labelcolor=SENTINELS["muted"])
     axes.set_xlabel(f"size of the perturbation, {NORMS.get(norm, norm)}", color=SENTINELS["muted"])
-    axes.grid(axis="y", color=SENTINELS["rule"], linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.patch.set_visible(False)
+    quiet_axes(axes, pad=4)
 
 
 def _spoken(figures: Figures, norm: str, lines: dict[int, Points], title: str) -> str:

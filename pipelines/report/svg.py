@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SETTINGS: Any = {
@@ -39,6 +40,25 @@ def drawing_settings() -> Iterator[None]:
         rcdefaults()
         rcParams.update(SETTINGS)
         yield
+
+
+def quiet_axes(
+    axes: Axes, *, pad: float, muted: str = SENTINELS["muted"], rule: str = SENTINELS["rule"]
+) -> None:
+    """Leave horizontal rules and the labels of the ticks: no marks, no box, no background.
+
+    Args:
+        axes: to draw on.
+        pad: points between ticks and their labels.
+        muted: colour of the labels.
+        rule: colour of the rules.
+    """
+    axes.tick_params(length=0, pad=pad, labelcolor=muted)
+    axes.grid(axis="y", color=rule, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.patch.set_visible(False)
 
 
 def svg_text(canvas: Figure) -> str:

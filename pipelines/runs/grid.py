@@ -83,16 +83,10 @@ class Grid:
             setting: device and library versions.
         """
         systems = {name: graph.fingerprint() for name, graph in self.graphs.items()}
+        of_run = [data, seed, chunk, dict(setting)]
         return tuple(
             Cell(
-                content_key(
-                    [
-                        systems[system],
-                        self.conditions[condition].corruption.identity(),
-                        self._identity(attack, systems),
-                        [data, seed, chunk, dict(setting)],
-                    ]
-                ),
+                self._key(systems[system], condition, self._identity(attack, systems), of_run),
                 system,
                 condition,
                 attack,
@@ -104,15 +98,13 @@ class Grid:
         self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]
     ) -> tuple[CertifiedCell, ...]:
         """Return the cells of certificates with their keys; the arguments are those of `cells`."""
+        pairs = {(system, certificate) for system, _, certificate in self.certified}
+        systems = {pair: self.certifiable(*pair).fingerprint() for pair in pairs}
+        of_run = [data, seed, chunk, dict(setting)]
         return tuple(
             CertifiedCell(
-                content_key(
-                    [
-                        self.certifiable(system, certificate).fingerprint(),
-                        self.conditions[condition].corruption.identity(),
-                        self._certificate_identity(certificate),
-                        [data, seed, chunk, dict(setting)],
-                    ]
+                self._key(
+                    systems[system, certificate], condition, self._certificate_identity(certificate), of_run
                 ),
                 system,
                 condition,
@@ -120,6 +112,9 @@ class Grid:
             )
             for system, condition, certificate in self.certified
         )
+
+    def _key(self, system: str, condition: str, probe: Any, of_run: list[Any]) -> str:
+        return content_key([system, self.conditions[condition].corruption.identity(), probe, of_run])
 
     def certifiable(self, system: str, certificate: str) -> Graph:
         """Return the system that is certified, with the noise level given to its parts.

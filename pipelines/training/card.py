@@ -7,11 +7,42 @@ from typing import Any
 
 import torch
 
-from clearsight.data.contract.spec import kind_of
+from clearsight.data.contract.spec import PartSpec, kind_of
+from clearsight.pipelines.config.fit import Fit
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.systems.device import machine
 from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, TrainingTask
+
+
+def beginning(config: TrainConfig | Fit, spec: PartSpec) -> dict[str, Any]:
+    """Return what every card says first: what the weights are, of which data, by which recipe.
+
+    Args:
+        config: what was run.
+        spec: the part that the weights belong to.
+    """
+    return {
+        "id": config.publish.id or config.name,
+        "spec": spec.model_dump(mode="json", exclude={"weights"}),
+        "data": {
+            "about": config.publish.about,
+            "source": config.data.model_dump(mode="json", exclude_defaults=True)
+            | {"kind": kind_of(config.data)},
+        },
+        "recipe": config.model_dump(mode="json", exclude={"publish"}),
+        "config_key": config.key(),
+        "seed": config.seed,
+    }
+
+
+def ending(config: TrainConfig | Fit) -> dict[str, Any]:
+    """Return what every card says last."""
+    return {
+        "limits": config.publish.limits,
+        "licence": config.publish.licence,
+        "versions": {"torch": torch.__version__},
+    }
 
 
 def card(
@@ -41,22 +72,12 @@ def card(
     if last:
         figures["last"] = {name: each.figure() for name, each in last.items()}
     batch = min(config.batch, len(task.ids))
-    about = {
-        "id": config.publish.id or config.name,
-        "spec": task.spec.model_dump(mode="json", exclude={"weights"}),
-        "data": {
-            "about": config.publish.about,
-            "source": config.data.model_dump(mode="json", exclude_defaults=True)
-            | {"kind": kind_of(config.data)},
-        }
-        | task.facts()
-        | {
-            "skipped": {part: len(images) for part, images in task.skipped.items()},
-            "passed_over": {source: len(files) for source, files in task.passed_over.items() if files},
-        },
-        "recipe": config.model_dump(mode="json", exclude={"publish"}),
-        "config_key": config.key(),
-        "seed": config.seed,
+    about = beginning(config, task.spec)
+    about["data"] |= task.facts() | {
+        "skipped": {part: len(images) for part, images in task.skipped.items()},
+        "passed_over": {source: len(files) for source, files in task.passed_over.items() if files},
+    }
+    about |= {
         "minutes": round(state.elapsed / 60, 2),
         "steps": state.step,
         "epochs": round(state.step * batch / len(task.ids), 2),
@@ -69,8 +90,4 @@ def card(
         about["back_propagations"] = round(state.whole.an_image(batch), 3)
     if time is not None:
         about["speed"] = dict(time)
-    return about | {
-        "limits": config.publish.limits,
-        "licence": config.publish.licence,
-        "versions": {"torch": torch.__version__},
-    }
+    return about | ending(config)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from clearsight.pipelines.report.svg import drawing_settings, svg_text
+from clearsight.pipelines.report.svg import drawing_settings, quiet_axes, svg_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,12 +72,7 @@ def _frame(axes: Axes, last: float) -> None:
     """Draw quiet axes: horizontal rules, no box."""
     axes.set_xlim(0.0, max(last, 1e-9))
     axes.set_xlabel("epochs", loc="right", color=MUTED)
-    axes.tick_params(length=0, pad=4, labelcolor=MUTED)
-    axes.grid(axis="y", color=RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.patch.set_visible(False)
+    quiet_axes(axes, pad=4, muted=MUTED, rule=RULE)
 
 
 def _best(axes: Axes, epoch: float) -> None:

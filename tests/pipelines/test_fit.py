@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from PIL import Image
 from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.estimator import Observation
 from clearsight.data.contract.rng import Rng
+from clearsight.data.contract.sample import Sample
+from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.calibrators.temperature import Temperature
 from clearsight.defend.calibrators.vector_scaling import VectorScaling
 from clearsight.pipelines.cli.check import command as check
@@ -23,6 +25,7 @@ from clearsight.pipelines.cli.fit import command
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.fit import Fit
 from clearsight.pipelines.config.registries import PARTS
+from clearsight.pipelines.evaluation.job import read_unchanged
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.export.export import Options, export
 from clearsight.pipelines.fitting import observing
@@ -167,15 +170,15 @@ def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(
         conditions={"clean": {"kind": "identity"}, "noise": {"kind": "gaussian_noise", "severity": 2}}
     )
     whole = fit(config, root=tmp_path / "a", workers=1)
-    read, calls = observing._read, []
+    read, calls = read_unchanged, []
 
-    def stopped(side: observing.Side, members: slice) -> Any:
-        calls.append(members)
+    def stopped(source: Source, entries: Sequence[Entry], digests: Sequence[str]) -> list[Sample]:
+        calls.append(entries)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return read(side, members)
+        return read(source, entries, digests)
 
-    monkeypatch.setattr(observing, "_read", stopped)
+    monkeypatch.setattr(observing, "read_unchanged", stopped)
     with pytest.raises(KeyboardInterrupt):
         fit(config, root=tmp_path / "b", workers=1)
     (damaged,) = (tmp_path / "b").glob("*/observations/fit-00001.safetensors")
