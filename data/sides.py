@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ClearsightError, ConfigError
@@ -56,7 +57,7 @@ def refuse_training_images(data: Source, weights: str) -> None:
 def _refuse_shared(data: Source, weights: str, part: Literal["test", "training"], why: str) -> None:
     recipe = find(weights).card.get("recipe", {})
     told = recipe.get("test" if part == "test" else "data")
-    if not told or not _from_one_place(data, told):
+    if not told or not _places(data.model_dump(mode="json")) & _places(told):
         return
     try:
         source = SOURCES.parse(told)
@@ -75,9 +76,8 @@ def _refuse_shared(data: Source, weights: str, part: Literal["test", "training"]
         )
 
 
-def _from_one_place(source: Source, told: dict[str, object]) -> bool:
-    """Return whether a source reads files of a card's source: images of other files may have equal ids."""
-    if isinstance(source, Joined):
-        return any(_from_one_place(each, told) for each in source.of)
-    mine = source.model_dump(mode="json")
-    return mine.get("kind") == told.get("kind") and mine.get("path") == told.get("path")
+def _places(source: Mapping[str, Any]) -> set[tuple[object, object]]:
+    """Return which kind of source reads from where: images of other files may have equal ids."""
+    if source.get("kind") == "joined":
+        return {place for each in source["of"] for place in _places(each)}
+    return {(source.get("kind"), source.get("path"))}

@@ -17,7 +17,11 @@ from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.estimator import Observation
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
+from clearsight.data.sides import refuse_test_images, refuse_training_images
 from clearsight.data.sources.base import Entry, Source
+from clearsight.data.sources.folder import Folder
+from clearsight.data.sources.joined import Joined
+from clearsight.data.weights import save
 from clearsight.defend.calibrators.temperature import Temperature
 from clearsight.defend.calibrators.vector_scaling import VectorScaling
 from clearsight.pipelines.cli.check import command as check
@@ -346,3 +350,32 @@ def test_conditions_are_drawn_for_each_image_with_one_table(make: Make, tmp_path
     assert len(changes) == COUNT
     assert COUNT // 6 < sum(change == 0 for change in changes) < COUNT // 2
     assert {condition.corruption.table for condition in config.expanded()[1:]} == {"by_size"}
+
+
+def test_images_of_joined_sources_are_found_too(make: Make, tmp_path: Path) -> None:
+    held = {"hold_out": {"per_class": 5}, "label_map": {"red": 0, "green": 1, "blue": 2}}
+    told = {
+        "kind": "joined",
+        "of": [{"kind": "folder", "path": str(tmp_path / "flat"), **held, "subset": "train"}],
+    }
+    make()
+    card = dict.fromkeys(("id", "machine", "limits", "licence"), "x") | {
+        "spec": {"kind": "small_convnet"},
+        "data": {},
+        "figures": {},
+        "seed": 0,
+        "minutes": 0,
+        "recipe": {"data": told, "validation": {"per_class": 5}, "test": told},
+    }
+    weights = str(save(tmp_path / "w", {"x": torch.zeros(1)}, card).folder)
+    every = Folder(path=str(tmp_path / "flat"), label_map=held["label_map"])
+    for data in (every, Joined(of=(every,))):
+        with pytest.raises(ConfigError, match="60 of these images are the training part"):
+            refuse_training_images(data, weights)
+        with pytest.raises(ConfigError, match="75 of these images are the test part"):
+            refuse_test_images(data, weights)
+    apart = every.model_copy(
+        update={"hold_out": Folder.model_validate(told["of"][0]).hold_out, "subset": "held_out"}
+    )
+    refuse_test_images(apart, weights)
+    refuse_training_images(apart, weights)
