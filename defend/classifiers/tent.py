@@ -36,7 +36,8 @@ class Tent(AroundAnother):
     gradient: ClassVar[Gradient] = Gradient.BLOCKED
 
     rate: Annotated[Number, Field(gt=0)] = 0.001
-    """Learning rate of SGD (TENT's for batches of 64 on ImageNet; 0.001 with Adam on CIFAR)."""
+    """Learning rate of SGD. TENT has 0.00025 on ImageNet (SGD, batches of 64) and 0.001 on small images
+    (Adam, batches of 200)."""
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     """Momentum of SGD."""
     step: Annotated[int, Field(ge=1)] = 50

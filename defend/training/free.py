@@ -35,6 +35,9 @@ class Free(BallMethod):
     def _no_second_pass(self) -> Self:
         if self.awp or self.local_linearity:
             raise ValueError("'awp' and 'local_linearity' need passes that free training does without")
+        fields = type(self).model_fields
+        if idle := [name for name in ("steps", "step_size") if getattr(self, name) != fields[name].default]:
+            raise ValueError(f"'{idle[0]}' has no effect here: each replay is one step of length eps")
         return self
 
     def step(

@@ -86,7 +86,7 @@ def _untested(cell: AttackRecord) -> Check | None:
     column = cell.columns.get("zero_gradients")
     if not cell.sees_gradient or cell.attack.threat != "adaptive" or column is None:
         return None
-    left = int(((column >= DEAD) & (cell.right == 1)).sum())
+    left = int(((column > DEAD) & (cell.right == 1)).sum())
     share = left / len(column)
     if share <= LEAD:
         words = "No image counts as robust only because its gradient was dead."

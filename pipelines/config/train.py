@@ -45,7 +45,8 @@ class Augment(Spec):
     flip: bool = True
     """Mirror left and right with probability 1/2; not for road signs or letters."""
     rotate: bool = False
-    """For the crops that a restorer learns from: also mirror up and down and turn by quarter turns."""
+    """For the crops that a restorer learns from: mirror up and down and turn by quarter turns, which together
+    mirror left and right too, whatever ``flip`` says."""
     degrees: Annotated[Number, Field(gt=0, le=180)] | None = None
     """Turn the image by up to this many degrees each way; for classifiers. null: never."""
     zoom: Annotated[Number, Field(gt=0, lt=1)] | None = None

@@ -177,7 +177,7 @@ class SystemTarget:
         at = rows.cpu()
         self.backwards[at] += self._repeats * (losses.shape[1] if losses.dim() == 2 else 1)
         self._look(at, gradient)
-        # One value that is not finite would poison every later step of its image.
+        # As `GradientOutput` promises.
         return GradientOutput(logits, losses, gradient.nan_to_num(0.0, 0.0, 0.0))
 
     def _one_slope(

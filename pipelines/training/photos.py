@@ -91,10 +91,10 @@ class Photos:
         along = torch.arange(side)
         corner = self.starts[rows] + top * sizes[:, 1] + left
         place = corner[:, None, None] + along[:, None] * sizes[:, 1, None, None] + along
-        if how.flip:
+        if how.flip or how.rotate:
             place = torch.where((chances[2] < 0.5)[:, None, None], place.flip(2), place)
         if how.rotate:
-            # Flips along both axes and a transposition generate all eight symmetries of the square.
+            # Mirrored along both axes and transposed, each or not: all eight symmetries of the square.
             place = torch.where((chances[3] < 0.5)[:, None, None], place.flip(1), place)
             place = torch.where((chances[4] < 0.5)[:, None, None], place.transpose(1, 2), place)
         return as_images(self.pixels[place.to(self.pixels.device)], channels)

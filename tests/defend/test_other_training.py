@@ -200,6 +200,12 @@ def test_free_training_takes_no_switches_with_passes_of_their_own(fields: dict[s
         Free.model_validate(fields)
 
 
+@pytest.mark.parametrize("fields", [{"steps": 7}, {"step_size": "2/255"}])
+def test_free_training_refuses_the_steps_of_an_attack_that_it_does_not_make(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"'{next(iter(fields))}' has no effect here"):
+        Free(**fields)
+
+
 @pytest.mark.parametrize("sigma", [0.12, 0.5])
 def test_gaussian_noise(sigma: float) -> None:
     method, model, one = Gaussian(sigma=sigma), toys.tiny(), many()

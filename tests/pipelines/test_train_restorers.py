@@ -275,17 +275,25 @@ def test_photos_give_crops_of_the_right_pixels() -> None:
         assert top[own].unique().numel() > min(4, height - 8)
         assert top[own].max() <= height - 8
         assert left[own].max() <= width - 8
-    turned = (photos.patches(rows, 8, 3, Augment(rotate=True), Rng(0).torch()) * 255).round().long()
-    forms = {
+    assert len(symmetries(photos.patches(rows, 8, 3, Augment(rotate=True), Rng(0).torch()))) == 8
+    # Mirrored up and down and turned by a quarter: that generates the other mirror images too.
+    alone = photos.patches(rows, 8, 3, Augment(flip=False, rotate=True), Rng(0).torch())
+    assert len(symmetries(alone)) == 8
+    assert len(symmetries(photos.patches(rows, 8, 3, Augment(flip=True), Rng(0).torch()))) == 2
+
+
+def symmetries(patches: torch.Tensor) -> set[tuple[int, int, int, int]]:
+    """Return in which of the eight ways rows and columns, which channels 1 and 2 count, were turned."""
+    levels = (patches * 255).round().long()
+    return {
         (
             int(each[1, 0, 1] - each[1, 0, 0]),
             int(each[2, 0, 1] - each[2, 0, 0]),
             int(each[1, 1, 0] - each[1, 0, 0]),
             int(each[2, 1, 0] - each[2, 0, 0]),
         )
-        for each in turned
+        for each in levels
     }
-    assert len(forms) == 8
 
 
 def test_photos_are_cut_in_the_middle_and_grey_is_luma() -> None:
