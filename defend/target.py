@@ -47,8 +47,8 @@ class GradientOutput:
     Attributes:
         logits: (m, classes).
         losses: (m,) or (m, k), as the loss gave them.
-        gradient: (m, c, h, w) of ``losses``, or (m, k, c, h, w) where there are k of them. Values that are
-            not finite are given as 0 and counted with the zeros: one would spoil all later steps of its image.
+        gradient: (m, c, h, w) of ``losses``, or (m, k, c, h, w) where there are k of them. What is
+            not finite is given as 0 and counted with the zeros: it would spoil all later steps of its image.
     """
 
     logits: Tensor
