@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-all check format schema clean fuzz
+.PHONY: quickstart test test-all check format schema site clean fuzz
 
 quickstart: $(READY)
 	$(BIN)/clearsight run pipelines/recipes/quickstart.yaml
@@ -43,8 +43,13 @@ format: $(READY)
 schema: $(READY)
 	$(BIN)/clearsight schema --out pipelines/schema
 
+# The documentation as a site, with the API reference: site/index.html.
+site: $(READY) .typing
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The peer that corruptions are compared with asks for opencv-python, which would clobber the headless
 # build, and spandrel for torchvision, which it needs at import time only; torchattacks wants torchvision too, and

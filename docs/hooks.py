@@ -1,0 +1,77 @@
+"""What the site needs beyond the pages: README as its front, the command line, links out of `docs`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that lie outside `docs` or are made from the code."""
+    from mkdocs.structure.files import File
+
+    pages = {
+        "index.md": front((ROOT / "README.md").read_text(encoding="utf-8")),
+        "contributing.md": front((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")),
+        "changes.md": front((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")),
+        "cli.md": command_line(),
+    }
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let folds hold tables, and turn links to files of the repository into their names."""
+    folds = markdown.replace("<details>", '<details markdown="1">')
+    inside = folds.replace("](../CONTRIBUTING.md", "](contributing.md")
+    return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2`)", inside)
+
+
+def front(text: str) -> str:
+    """Return a page of the repository's top as one of `docs`."""
+    return text.replace("](docs/", "](").replace("](CONTRIBUTING.md", "](contributing.md")
+
+
+def command_line() -> str:
+    """Return every command with its arguments and options, as Markdown."""
+    from typer.main import get_command
+
+    from clearsight.pipelines.cli.app import app
+
+    return "# Command line\n" + "\n".join(_commands(get_command(app), "clearsight"))
+
+
+def _commands(command: click.Command, name: str) -> Iterator[str]:
+    context = command.make_context(name, ["--help"], resilient_parsing=True)
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield f"\n## `{name}`\n\n{_plain(command.help or '')}\n"
+        yield f"```console\n$ {name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
+        rows = [record for each in command.get_params(context) if (record := each.get_help_record(context))]
+        if rows:
+            yield "| option | |\n| --- | --- |"
+            yield from (f"| `{_cell(option)}` | {_cell(_plain(about))} |" for option, about in rows)
+        return
+    for each in sorted(inner):
+        yield from _commands(inner[each], f"{name} {each}")
+
+
+def _plain(text: str) -> str:
+    """Return help text without rich's markup, on one line for each paragraph."""
+    return re.sub(r"\[/?(?:bold|dim|italic)[^\]]*\]", "", text).strip()
+
+
+def _cell(text: str) -> str:
+    """Return a text as one cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
