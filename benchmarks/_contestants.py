@@ -27,6 +27,8 @@ CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
         "total_variation": {"sigma": 15 / 255, "strength": 0.9, "iterations": 60},
         "non_local_means": {"sigma": 15 / 255, "tolerance": 0.8},
         "wavelet": {"sigma": 15 / 255, "basis": "daubechies2", "levels": 4, "strength": 1.5},
+        "sliding_dct": {"sigma": 15 / 255},
+        "bm3d": {"sigma": 15 / 255},
     },
     25: {
         "median": {"size": 3},
@@ -34,6 +36,8 @@ CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
         "total_variation": {"sigma": 25 / 255, "strength": 1.0, "iterations": 60},
         "non_local_means": {"sigma": 25 / 255, "tolerance": 0.7},
         "wavelet": {"sigma": 25 / 255, "basis": "haar", "levels": 4, "strength": 1.5},
+        "sliding_dct": {"sigma": 25 / 255},
+        "bm3d": {"sigma": 25 / 255},
     },
     50: {
         "median": {"size": 5},
@@ -41,6 +45,8 @@ CLASSICAL_DENOISERS: dict[int, dict[str, dict[str, Any]]] = {
         "total_variation": {"sigma": 50 / 255, "strength": 1.25, "iterations": 60},
         "non_local_means": {"sigma": 50 / 255, "tolerance": 0.7},
         "wavelet": {"sigma": 50 / 255, "basis": "haar", "levels": 4, "strength": 1.5},
+        "sliding_dct": {"sigma": 50 / 255},
+        "bm3d": {"sigma": 50 / 255},
     },
 }
 """Standard deviation in levels -> kind -> fields."""

@@ -42,6 +42,16 @@ PUBLISHED: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[str, ...]]]] = 
             "SwinIR-light": ("32.44", "28.77"),
         },
     ),
+    "haze-sots": (
+        "PSNR in dB, all 500 images of SOTS indoor; Li et al. 2019 (RESIDE), Song et al. 2022 (gUNet)",
+        ("SOTS indoor",),
+        {
+            "dark channel prior": ("16.62",),
+            "AOD-Net": ("20.51",),
+            "FFA-Net": ("36.39",),
+            "gUNet-T": ("37.99",),
+        },
+    ),
 }
 """Table -> (measure and sources, columns, method -> figures)."""
 

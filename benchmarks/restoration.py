@@ -14,21 +14,23 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ClearsightError
 
 if TYPE_CHECKING:
-    from _table import Column
+    from _table import Case, Column
     from _tasks import Round
 
-TASKS = ("denoise", "sr", "deblur", "real", "lowlight")
+TASKS = ("denoise", "sr", "deblur", "real", "lowlight", "haze", "water")
 
 
 def rounds(task: str, folder: Path, count: int | None, scratch: Path) -> Iterator[Round]:
     """Return the tables of a task."""
     import _tasks
+    import _weather
 
     if task == "deblur":
         return _tasks.deblur(folder, count, scratch)
@@ -37,6 +39,8 @@ def rounds(task: str, folder: Path, count: int | None, scratch: Path) -> Iterato
         "sr": _tasks.sr,
         "real": _tasks.real,
         "lowlight": _tasks.lowlight,
+        "haze": _weather.haze,
+        "water": _weather.water,
     }
     return makers[task](folder, count)
 
@@ -52,7 +56,10 @@ def play(played: Round, options: argparse.Namespace) -> None:
     columns: list[Column] = []
     rivals = {each.label: each for each in played.timed_only}
     for name, cases in played.conditions.items():
-        columns.append(measure(name, _noted(cases(), rivals), played.judge, _progress))
+        if options.under is not None and name not in options.under:
+            continue
+        cases_of = (_only(case, options.only) for case in cases())
+        columns.append(measure(name, _noted(cases_of, rivals), played.judge, _progress))
         if options.save is not None:
             save_sheet(columns[-1], options.save / f"{played.name}-{name.replace(' ', '')}.png")
     _progress("")
@@ -70,6 +77,16 @@ def play(played: Round, options: argparse.Namespace) -> None:
     for each in played.timed_only:
         print(f"{each.label}: fresh weights, timed only.\n")
     print(published(played.name), flush=True)
+
+
+def _only(case: Case, labels: list[str] | None) -> Case:
+    """Return the case with the contestants whose labels begin with one of these, and the input."""
+    from _contestants import INPUT
+
+    if labels is None:
+        return case
+    kept = [each for each in case.contestants if each is INPUT or each.label.startswith(tuple(labels))]
+    return replace(case, contestants=kept)
 
 
 def _noted(cases: Iterator, rivals: dict) -> Iterator:  # type: ignore[type-arg]
@@ -92,6 +109,11 @@ def main() -> int:
         "--data", type=Path, default=os.environ.get("CLEARSIGHT_DATA"), help="folder of .tar files"
     )
     parser.add_argument("--images", type=int, help="at most so many of each set, evenly spaced")
+    parser.add_argument(
+        "--only", nargs="+", metavar="LABEL", help="measure only methods whose labels begin with one of these"
+    )
+    parser.add_argument("--under", nargs="+", metavar="CONDITION", help="measure only under these conditions")
+    parser.add_argument("--tables", nargs="+", metavar="NAME", help="print only tables of these names")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save", type=Path, help="folder for sheets of images, before and after")
     parser.add_argument("--no-time", dest="time", action="store_false", help="measure quality only")
@@ -115,7 +137,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             for task in TASKS if options.task == "all" else (options.task,):
                 for played in rounds(task, options.data, options.images, Path(scratch)):
-                    play(played, options)
+                    if options.tables is None or played.name in options.tables:
+                        play(played, options)
     except ClearsightError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -59,12 +59,13 @@ class Wavelet(RestorerSpec):
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the denoised images; they are mirrored at their borders."""
         from clearsight.restore.ops.filtering import extend
+        from clearsight.restore.ops.opponent import turned
 
         height, width = x.shape[2:]
-        planes = extend(_turn(x), self._reach)
+        planes = extend(turned(x), self._reach)
         planes = self._denoise(planes.reshape(-1, 1, planes.shape[2], planes.shape[3]), 0)
         inside = planes[:, :, self._reach : self._reach + height, self._reach : self._reach + width]
-        return _turn(inside.reshape(x.shape), back=True)
+        return turned(inside.reshape(x.shape), back=True)
 
     def _denoise(self, low: Tensor, level: int) -> Tensor:
         """Split off three bands of details, shrink them, recurse into the rest and put all together."""
@@ -115,19 +116,3 @@ def _analyse(x: Tensor, taps: tuple[float, ...], level: int, axis: int) -> Tenso
 def _synthesise(x: Tensor, taps: tuple[float, ...], level: int, axis: int) -> Tensor:
     """Apply the adjoint, halved because the transform is twofold redundant along every axis."""
     return _filter(x, tuple(v / 2 for v in reversed(taps)), level, axis, ahead=False)
-
-
-def _turn(x: Tensor, *, back: bool = False) -> Tensor:
-    """Rotate (r, g, b) into orthonormal (grey, red - blue, magenta - green), or back; leave grey images."""
-    from torch import einsum
-
-    if x.shape[1] == 1:
-        return x
-    turn = x.new_tensor(
-        [
-            [3**-0.5, 3**-0.5, 3**-0.5],
-            [2**-0.5, 0.0, -(2**-0.5)],
-            [6**-0.5, -2 * 6**-0.5, 6**-0.5],
-        ]
-    )
-    return einsum("oc,nchw->nohw", turn.t() if back else turn, x)
