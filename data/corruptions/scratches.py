@@ -1,4 +1,4 @@
-"""Scratches: thin light and dark lines across a picture, as on film or a lens."""
+"""Scratches: thin light and dark lines across an image, as on film or a lens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WANDER = 0.25
 
 
 class Scratches(Corruption):
-    """Bent lines one or two pixels wide, white or black, with smoothed edges. It is no part of ImageNet-C."""
+    """Bent lines, white or black, whose smoothed edges add a pixel or two. It is no part of ImageNet-C."""
 
     kind: Literal["scratches"] = "scratches"
     group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "digital"
@@ -37,7 +37,7 @@ class Scratches(Corruption):
         "cifar_c": (1, 1, 1, 1, 1),
         "tiny_imagenet_c": (1, 1, 1, 1, 1),
     }
-    """Greatest width in pixels."""
+    """Greatest width in pixels, without the smoothed edges."""
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the scratched image."""

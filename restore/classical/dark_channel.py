@@ -36,7 +36,7 @@ class DarkChannel(RestorerSpec):
     pixels, 3 to 7 for small images."""
     omega: Annotated[Number, Field(gt=0, le=1)] = 0.95
     """Share of the haze that is removed."""
-    least: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    min_transmission: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """Least transmission: denser haze is not removed further, for little but noise is left behind it."""
     radius: Annotated[int, Field(ge=1, le=128)] = 60
     """Windows of the guided filter are squares of side 2 radius + 1 pixels."""
@@ -98,4 +98,4 @@ class DarkChannel(RestorerSpec):
         light = self._light(x)
         raw = 1.0 - self.omega * dark_channel(x / light, self.patch)
         smooth = guided_filter(luma(x), raw, radius=self.radius, eps=self.eps)
-        return without_haze(x, light, smooth.clamp(self.least, 1.0))
+        return without_haze(x, light, smooth.clamp(self.min_transmission, 1.0))

@@ -23,23 +23,28 @@ LEVELS = 65535
 
 
 class Inpaint(ArrayRestorerSpec):
-    """Fills what is out of line with its surroundings, and nothing else.
+    """Fills pixels that are black or white and out of line with their surroundings, and nothing else.
 
-    A pixel is a hole where some channel is further than ``threshold`` from the median of its square: single
-    pixels and lines thinner than half of it. Larger holes look like objects to it and stay; so does
-    anything told by a mask, for a restorer gets an image and no more. Holes are filled from their rim inwards
-    by the fluid equations of Bertalmio, Bertozzi and Sapiro (2001) or by Telea's fast marching (2004), both
-    those of OpenCV. Fine texture of high contrast is mistaken for holes.
+    A pixel is a hole where all its channels lie within ``margin`` of black, or of white, and one of them is
+    further than ``threshold`` from the median of its square: single pixels, and lines thinner than half of
+    it. Larger holes look like objects and stay: no mask tells them, for a restorer gets an image alone.
+    Holes are filled from their rim inwards by the fluid equations of Bertalmio, Bertozzi and Sapiro (2001)
+    or by Telea's fast marching (2004), both those of OpenCV.
     """
 
     kind: Literal["inpaint"] = "inpaint"
     purpose: ClassVar[str] = "fills dead pixels and scratches, which it finds itself"
     onnx: ClassVar[str] = "runs in OpenCV, which ONNX has no operator for"
 
-    threshold: Annotated[Number, Field(gt=0, lt=1)] = 0.25
+    threshold: Annotated[Number, Field(gt=0, lt=1)] = 0.15
     """Least distance from the median of the surroundings, for values in [0, 1]."""
-    size: Literal[3, 5] = 5
-    """Side in pixels of the square that the median is taken over; 3 finds single pixels only."""
+    margin: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
+    """How far from black or white a hole may be."""
+    size: Literal[3, 5, 7, 9] = 5
+    """Side in pixels of the square that the median is taken over: over twice the width of the widest line."""
+    rim: bool = False
+    """Whether neighbours of a hole that are half a threshold off belong to it: for scratches, whose edges are
+    smooth, not for dead pixels."""
     method: Literal["navier_stokes", "telea"] = "navier_stokes"
     """How holes are filled."""
 
@@ -48,7 +53,7 @@ class Inpaint(ArrayRestorerSpec):
         import cv2
         import numpy as np
 
-        mask = outliers(image, self.size, self.threshold)
+        mask = holes(image, self.size, self.threshold, self.margin, rim=self.rim)
         if mask.all() or not mask.any():
             return image
         flags = cv2.INPAINT_TELEA if self.method == "telea" else cv2.INPAINT_NS
@@ -66,10 +71,20 @@ class Inpaint(ArrayRestorerSpec):
         return 1.0 * x
 
 
-def outliers(image: NDArray[np.float32], size: int, threshold: float) -> NDArray[np.bool_]:
-    """Return the mask (h, w) of pixels of which some channel is far from the median around it."""
+def holes(
+    image: NDArray[np.float32], size: int, threshold: float, margin: float, *, rim: bool
+) -> NDArray[np.bool_]:
+    """Return the mask (h, w) of the holes of an image (h, w, c); the arguments are `Inpaint`'s fields."""
     import cv2
     import numpy as np
 
-    planes = [cv2.medianBlur(np.ascontiguousarray(image[..., c]), size) for c in range(image.shape[2])]
-    return np.asarray((np.abs(image - np.stack(planes, axis=2)) > threshold).any(axis=2))
+    # Only of 8 bits does OpenCV take medians over more than 5x5 pixels.
+    levels = np.rint(image * 255).astype(np.uint8)
+    planes = [cv2.medianBlur(np.ascontiguousarray(levels[..., c]), size) for c in range(image.shape[2])]
+    distance = np.abs(image - np.stack(planes, axis=2) / np.float32(255)).max(axis=2)
+    extreme = (image.max(axis=2) <= margin) | (image.min(axis=2) >= 1 - margin)
+    found = extreme & (distance > threshold)
+    if rim:
+        near = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        found |= near & (distance > threshold / 2)
+    return np.asarray(found)

@@ -45,9 +45,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "srcnn": {"scale": 2},
     "tikhonov": {"border_rounds": 1},
     "total_variation": {"iterations": 2},
+    "underwater_fusion": {"levels": 2},
     "unet_denoiser": {"width": 4, "sigma": 0.1},
     "vdsr": {"depth": 3, "width": 8, "scale": 2},
     "wavelet": {"levels": 1},
+    "white_balance": {"gains": (1.2, 0.9, 1.1)},
     "wiener": {"border_rounds": 1, "kernel": {"kind": "motion", "length": 3, "angle": 20}},
 }
 """Fields that make a kind cheap to test; a kind that is not listed is tested with its defaults."""

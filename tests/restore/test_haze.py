@@ -36,7 +36,7 @@ def hazy(clear: torch.Tensor, transmission: float | torch.Tensor) -> torch.Tenso
 def test_even_haze_of_known_light_is_undone_exactly(transmission):
     clear = scene()
     part = DarkChannel(
-        patch=5, omega=1.0, least=0.05, radius=4, light=tuple(LIGHT.flatten().tolist())
+        patch=5, omega=1.0, min_transmission=0.05, radius=4, light=tuple(LIGHT.flatten().tolist())
     ).build()
     assert (part(hazy(clear, transmission)) - clear).abs().max() < 1e-4
 
@@ -104,7 +104,7 @@ def test_tiles_equal_the_whole_because_the_light_is_that_of_the_whole():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("patch", 4), ("light", (0.5, 0.5)), ("light", (0.0,)), ("least", 1.0)]
+    ("field", "value"), [("patch", 4), ("light", (0.5, 0.5)), ("light", (0.0,)), ("min_transmission", 1.0)]
 )
 def test_wrong_fields_are_refused(field, value):
     with pytest.raises(ValidationError, match=field):
