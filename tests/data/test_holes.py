@@ -45,7 +45,7 @@ def test_scratches_stay_within_their_masks_and_are_thin():
         out, mask = scratched(GREY, 5, 1, stream(draw))
         assert (out[~mask] == 117).all()
         assert 0 < mask.mean() < 0.15
-        assert {int(out.min()), int(out.max())} & {0, 255}
+        assert out.min() < 30 or out.max() > 225
 
 
 def test_severities_are_those_of_the_masks():

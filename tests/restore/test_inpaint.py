@@ -44,7 +44,7 @@ def test_holes_in_a_ramp_are_filled_with_the_ramp(method):
 def test_better_than_a_median_on_a_photograph(made, rim):
     clean = np.ascontiguousarray(skimage.data.astronaut()[::2, ::2])
     rng = Rng(1).at("photo").numpy()
-    given, _ = stuck(clean, 0.03, 0.01, rng) if made == "dead" else scratched(clean, 6, 1, rng)
+    given, _ = stuck(clean, 0.03, 0.01, rng) if made == "dead" else scratched(clean, 12, 1, rng)
     ours, median = (psnr(part.build()(tensor(given)), tensor(clean)) for part in (Inpaint(rim=rim), Median()))
     assert float(ours) > float(psnr(tensor(given), tensor(clean))) + 3
     assert float(ours) > float(median) + 1
