@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BEHIND = "behind"
 """Key of a card: the keys of the classifiers whose output the part was fitted to."""
+THROUGH = "through"
+"""Key of a card: the key of the whole system whose output the part was fitted to, restorers and all."""
 
 
 class Observation(NamedTuple):

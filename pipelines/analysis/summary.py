@@ -13,7 +13,7 @@ from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
-from clearsight.pipelines.analysis.paired import Versus, per_image, versus
+from clearsight.pipelines.analysis.paired import Versus, versus
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
 from clearsight.pipelines.analysis.worst_case import proportion, worst_cases
@@ -21,7 +21,7 @@ from clearsight.pipelines.checks.attack_facts import attack_record_of, cost
 from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
 from clearsight.pipelines.metrics.base import Metric
-from clearsight.pipelines.runs.columns import CONFIDENCE, Columns, RunColumns, Triple
+from clearsight.pipelines.runs.columns import CONFIDENCE, Columns, RunColumns, Triple, aligned
 from clearsight.pipelines.runs.facts import ComparisonMethod
 from clearsight.pipelines.runs.summary import (
     CellFigures,
@@ -109,8 +109,7 @@ class Summary:
         columns = self.measured.columns[triple]
         rng = Rng(self.measured.seed).at("summary", *triple)
         estimates = {
-            kind_of(metric): self._estimate(metric, columns, rng.at(kind_of(metric)))
-            for metric in self.metrics
+            metric.figure: self._estimate(metric, columns, rng.at(metric.figure)) for metric in self.metrics
         }
         attacked = triple in records
         return CellFigures(
@@ -201,12 +200,13 @@ class Summary:
     ) -> dict[str, Estimate | None]:
         """Return the metrics that are means, over conditions: images are resampled, not their versions."""
         rng = Rng(self.measured.seed).at("summary", "group", system, group, attack)
+        cells = [self.measured.columns.get((system, name, attack), {}) for name in names]
         metrics: dict[str, Estimate | None] = {}
         for metric in self.metrics:
-            column = metric.mean_of
-            means = per_image(self.measured.columns, system, names, attack, column) if column else None
-            if column and means is not None:
-                metrics[kind_of(metric)] = metric.mean(
-                    means, rng.at(column), self.measured.confidence
-                ).rounded()
+            values = [metric.over_images(columns) for columns in cells]
+            present = [value for value in values if value is not None]
+            if present and len(present) == len(values):
+                means = np.stack(aligned(present)).mean(0)
+                stream = rng.at(metric.mean_of or metric.figure)
+                metrics[metric.figure] = metric.mean(means, stream, self.measured.confidence).rounded()
         return metrics

@@ -31,6 +31,9 @@ def headline(figure: Mapping[str, Any]) -> str:
         return _share(figure, "accuracy")
     # A figure may hold more than conditions: robust accuracy, the best and the last weights.
     figures = []
+    if "coverage" in figure:
+        held, size = _share(figure["coverage"], "value"), figure["set_size"]["value"]
+        return f"{held} of sets hold the true class, of {size:.2f} classes on average"
     for name, entry in figure.items():
         if isinstance(entry, dict) and "agreement" in entry:
             figures.append(f"{name} {_share(entry, 'agreement')} agreement")

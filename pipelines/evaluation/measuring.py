@@ -11,8 +11,12 @@ from clearsight.pipelines.config.registries import METRICS
 from clearsight.pipelines.metrics.base import Measurement, Metric, Need
 from clearsight.pipelines.runs.folder import RESERVED
 from clearsight.pipelines.runs.grid import Grid
+from clearsight.pipelines.systems.conformal import conformal
 
-DEFAULT_METRICS = ("accuracy", "majority_accuracy", "ece", "psnr", "ssim", "psnr_in")
+DEFAULT_METRICS = (
+    *("accuracy", "majority_accuracy", "ece", "set_coverage", "set_size"),
+    *("psnr", "ssim", "psnr_in"),
+)
 SCORES: dict[str, frozenset[Need]] = {
     "prediction": frozenset({"logits"}),
     "margin": frozenset({"logits", "labels"}),
@@ -23,6 +27,7 @@ GIVEN_BY: dict[Need, str] = {
     "logits": "a classifier",
     "restored": "a restorer",
     "votes": "random parts",
+    "sets": "a conformal part at its end",
 }
 
 
@@ -50,7 +55,20 @@ def metrics_of(config: Evaluate, grid: Grid, *, labelled: bool) -> tuple[Metric,
                 + " and ".join(GIVEN_BY[need] for need in missing),
                 where="metrics",
             )
+    _refuse_twins(config.metrics)
     return config.metrics
+
+
+def _refuse_twins(metrics: Sequence[Metric]) -> None:
+    """Refuse two metrics whose figures would have one name."""
+    known: dict[str, Metric] = {}
+    for metric in metrics:
+        if known.setdefault(metric.figure, metric) != metric:
+            raise ConfigError(
+                f"'{metric.figure}' is there twice with other fields, and would have one name",
+                where="metrics",
+                hint="leave one of them out",
+            )
 
 
 def measurements_of(metrics: Sequence[Metric]) -> tuple[Measurement, ...]:
@@ -99,6 +117,8 @@ def _available(grid: Grid, *, labelled: bool) -> frozenset[Need]:
         have.add("logits")
         if any(spec.stochastic for graph in graphs for spec in graph.parts.values()):
             have.add("votes")
+        if any(conformal(graph) for graph in graphs):
+            have.add("sets")
     return frozenset(have)
 
 

@@ -16,6 +16,7 @@ from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings, 
 from clearsight.pipelines.evaluation.dataset_check import Intake, smallest_side, take_in
 from clearsight.pipelines.evaluation.job import CellChunk, Job, spread
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
+from clearsight.pipelines.evaluation.promises import promise_warnings
 from clearsight.pipelines.evaluation.stopping import Ends, check_stop
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.folder import open_folder
@@ -110,6 +111,7 @@ def prepare(
     grid = grid.fitted(intake.side)
     _check_systems(systems, source, intake)
     warnings = behaviour_warnings(systems, source, intake.entries)
+    warnings += promise_warnings(grid, intake.fingerprint)
     _check_attacks(grid, systems, intake)
     _check_certificates(grid, systems, source, intake)
     check_stop(config, grid, intake)

@@ -110,7 +110,7 @@ def begun(plan: Plan) -> RunSummary:
         systems=[_system(plan, name, baseline) for name in grid.measured],
         conditions=[_condition(plan, name) for name in grid.conditions],
         attacks=[describe(name, attack) for name, attack in grid.attacks.items()],
-        metrics=[kind_of(metric) for metric in plan.metrics],
+        metrics=[metric.figure for metric in plan.metrics],
         warnings=list(plan.warnings),
         stop=plan.ends.facts,
         certificates=certificate_facts(plan),

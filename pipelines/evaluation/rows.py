@@ -83,6 +83,7 @@ def rows_of(
     *,
     attacked: Tensor | None = None,
     votes: Tensor | None = None,
+    sets: Tensor | None = None,
 ) -> list[Row]:
     """Return one row an image of the batch: the prediction, and what was measured.
 
@@ -93,6 +94,7 @@ def rows_of(
         measurements: what is measured.
         attacked: (n, c, h, w), what it was given if it was attacked.
         votes: (n,), the class that most fresh draws predict, if the system is random.
+        sets: (n, classes), the conformal sets, if the system gives any.
     """
     seen: dict[Need, Tensor | None] = {
         "reference": batch.clean,
@@ -100,6 +102,7 @@ def rows_of(
         "entered": batch.images if batch.corrupted else None,
         "labels": batch.labels,
         "votes": None if votes is None else votes.cpu(),
+        "sets": None if sets is None else sets.cpu(),
     }
     columns: dict[str, list[Any]] = {}
     if attacked is not None:

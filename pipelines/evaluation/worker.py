@@ -38,6 +38,7 @@ from clearsight.pipelines.evaluation.job import CellChunk, Job
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
 from clearsight.pipelines.runs.folder import Row, rows_to_bytes
 from clearsight.pipelines.runs.grid import Cell, CertifiedCell
+from clearsight.pipelines.systems.conformal import sets_of
 from clearsight.pipelines.systems.graph import OUT, Graph
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack, victim_of
@@ -158,6 +159,7 @@ class Bench:
                 self.job.measurements,
                 attacked=attacked.images if attacked else None,
                 votes=votes,
+                sets=sets_of(system, values[OUT], ids, seed),
             )
             if attacked:
                 before = system.trace(batch.images.to(self.job.device), streams=streams)

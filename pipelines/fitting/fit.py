@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.contract.estimator import BEHIND
+from clearsight.data.contract.estimator import BEHIND, THROUGH
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import content_key
@@ -176,6 +176,7 @@ def _card(
     about["data"] |= {"images": len(fit.entries), "fingerprint": fit.fingerprint, "skipped": skipped}
     measured = {
         BEHIND: sorted(map(network_key, graph.classifiers)),
+        THROUGH: graph.content(),
         "system": graph.describe(),
         "minutes": round(sum(side.seconds() for side in sides.values()) / 60, 2),
         "machine": machine(device),

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     """What there is to measure, on the CPU. Images are float32 (n, c, h, w) in [0, 1] of one size; what a
     system or a condition does not have is missing."""
 
-Need = Literal["reference", "corrupted", "entered", "restored", "logits", "labels", "votes"]
+Need = Literal["reference", "corrupted", "entered", "restored", "logits", "labels", "votes", "sets"]
 """``reference``: the images before the corruption. ``corrupted``: after it; missing where it is the
 identity. ``entered``: what enters the system, corrupted and attacked; missing where that is the reference.
 ``restored``: what its last restorer gives, of the size of the reference. ``logits``: float32 (n, classes).
-``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict."""
+``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict.
+``sets``: bool (n, classes), the conformal sets of a system that ends in a conformal part."""
 BEFORE = frozenset[Need]({"reference", "corrupted"})
 """What does not depend on the system: measured once for all of them."""
 
@@ -47,9 +48,32 @@ class Metric(Spec):
         return cls.display or cls.columns[0]
 
     @property
+    def variant(self) -> str:
+        """Hook: return what tells it from others of its kind in one run; empty for the usual fields."""
+        return ""
+
+    @property
+    def figure(self) -> str:
+        """Return what its figure is called in summaries and tables: the kind, and a variant after a colon."""
+        return f"{kind_of(self)}:{self.variant}" if self.variant else kind_of(self)
+
+    @property
     def mean_of(self) -> str | None:
         """Return the column that it is the plain mean of, if any: means are taken over conditions too."""
         return None
+
+    def over_images(self, rows: Rows) -> NDArray[np.float64] | None:
+        """Return one value an image (n,) whose mean the figure is; None: it is no mean, or one is missing.
+
+        Means over conditions are taken of these values, image by image.
+
+        Args:
+            rows: as for a call, of one cell.
+        """
+        import numpy as np
+
+        values = rows.get(self.mean_of) if self.mean_of else None
+        return None if values is None or np.isnan(values).any() else values
 
     def mean(self, values: NDArray[np.float64], rng: Rng, confidence: float = 0.95) -> Estimate:
         """Return the mean over conditions of what it is `mean_of`.

@@ -32,6 +32,12 @@ class ECE(Metric):
     )
     purpose: ClassVar[str] = "gap between confidence and accuracy"
 
+    @property
+    def variant(self) -> str:
+        """Return whether bins have equal mass, and how many there are, where that is unusual."""
+        bins = "" if self.bins == 15 else f"{self.bins} bins"
+        return ",".join(filter(None, ("equal mass" if self.adaptive else "", bins)))
+
     def estimate(self, rows: Rows, rng: Rng) -> Estimate:
         """Return the calibration error in [0, 1]; nothing is drawn."""
         from clearsight.defend.calibration_error import calibration_error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clearsight.data.contract.column import Display
 from clearsight.pipelines.config.registries import METRICS
 
@@ -28,8 +30,15 @@ FIGURES = {
 
 
 def display_of(figure: str) -> Display:
-    """Return how a metric or another figure is displayed; by its name alone where it is not registered."""
+    """Return how a metric or another figure is displayed; by its name alone where it is not registered.
+
+    What follows a colon is the variant of a metric, and stands in brackets behind its label.
+    """
     if figure in FIGURES:
         return FIGURES[figure]
-    known = METRICS.kinds.get(figure)
-    return known.shown() if known else Display(label=figure.replace("_", " "))
+    kind, _, variant = figure.partition(":")
+    known = METRICS.kinds.get(kind)
+    shown = known.shown() if known else Display(label=kind.replace("_", " "))
+    if not variant:
+        return shown
+    return replace(shown, label=f"{shown.label} ({variant.replace('_', ' ').replace(',', ', ')})")

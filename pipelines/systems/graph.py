@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
+from clearsight.defend.conformal_base import ConformalSpec
 
 if TYPE_CHECKING:
     from clearsight.pipelines.systems.system import System
@@ -93,6 +94,17 @@ class Graph:
                 waiting += steps[source].inputs
         return frozenset(
             network_key(steps[each].spec) for each in reached if steps[each].spec in self.classifiers
+        )
+
+    def content(self, steps: int | None = None) -> str:
+        """Return a key of networks and wiring, whatever weights and nodes are called.
+
+        Args:
+            steps: how many of the first steps; left out: all.
+        """
+        number = {IMAGE: 0} | {step.name: i for i, step in enumerate(self.steps, 1)}
+        return content_key(
+            [[network_key(step.spec), [number[name] for name in step.inputs]] for step in self.steps[:steps]]
         )
 
     def ready(self) -> None:
@@ -204,6 +216,12 @@ def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec
         _check_inputs(name, spec, [flows[source] for source in node.inputs])
         flows[name] = spec.gives
         steps.append(Step(name, node.use, spec, node.inputs, flows[name]))
+        if isinstance(spec, ConformalSpec) and name != OUT:
+            raise ConfigError(
+                f"part '{node.use}' gives sets beside its logits, which nothing behind it passes on",
+                where=f"node '{name}'",
+                hint="put it at the end of the system",
+            )
     return Graph(tuple(steps))
 
 

@@ -17,6 +17,7 @@ from clearsight.data.contract.spec import Flow, Gradient
 from clearsight.data.weights import save
 from clearsight.defend.calibrator import Calibrator
 from clearsight.defend.catalogue import CALIBRATORS
+from clearsight.defend.conformal_base import ConformalSpec
 
 every = pytest.mark.parametrize("kind", tuple(CALIBRATORS.kinds))
 CLASSES, COUNT = 4, 400
@@ -72,6 +73,9 @@ def test_a_fit_is_finite_repeatable_and_no_worse(kind: str, no_global_rng: None)
     assert all(torch.equal(again[name], value) for name, value in fitted(kind).items())
     assert all(value.isfinite().all() for value in again.values())
     found = spec.figures(rows, again, Rng(2))
+    if isinstance(spec, ConformalSpec):
+        assert found["coverage"]["low"] <= found["coverage"]["value"] <= found["coverage"]["high"]
+        return
     assert found["images"] == COUNT
     assert found["after"]["nll"]["value"] <= found["before"]["nll"]["value"] + 1e-6
     assert found["nll_difference"]["low"] <= found["nll_difference"]["value"] <= 1e-6

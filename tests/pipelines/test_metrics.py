@@ -117,7 +117,14 @@ def test_declared_columns_are_those_of_the_table() -> None:
     usual = row_schema()
     every = row_schema(column for entry in MEASURED for column in entry.columns)
     assert every.names[: len(usual.names)] == usual.names
-    assert every.names[len(usual.names) :] == ["gmsd_out"]
+    assert every.names[len(usual.names) :] == [
+        "covered",
+        "energy",
+        "entropy",
+        "gmsd_out",
+        "logit_margin",
+        "set_size",
+    ]
     types = {"float32": "float", "bool": "bool", "int32": "int32", "int64": "int64"}
     for entry in MEASURED:
         for column in entry.columns:
@@ -144,6 +151,7 @@ def test_a_measurement_gives_what_it_declares(entry: type[Measurement]) -> None:
         "logits": noise(9, (3, 5)),
         "labels": labels,
         "votes": labels.flip(0),
+        "sets": noise(9, (3, 5)) > 0.5,
     }
     columns = entry().measured(seen)
     assert list(columns) == [column.name for column in entry.columns]
