@@ -132,6 +132,16 @@ class RunFolder:
         return self.path / "certificates.csv"
 
     @property
+    def ood(self) -> Path:
+        """Return one row per (system, source, image) of something else; only runs with ``ood`` have it."""
+        return self.path / "ood.parquet"
+
+    @property
+    def ood_csv(self) -> Path:
+        """Return one line per (system, condition, source, score)."""
+        return self.path / "ood.csv"
+
+    @property
     def images(self) -> Path:
         """Return the folder of the images that the report shows."""
         return self.path / "images"

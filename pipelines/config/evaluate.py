@@ -95,6 +95,9 @@ class Evaluate(Task):
     """Adversaries. ``none: {kind: none}`` is always among them, written or not."""
     certify: dict[Name, Annotated[Certificate, Choice(CERTIFICATES)]] = Field(default_factory=dict)
     """Certificates: lower bounds of robustness, beside the upper ones that attacks give."""
+    ood: dict[Name, Annotated[Source, Choice(SOURCES)]] = Field(default_factory=dict)
+    """Images of something else (out of distribution), by name, of the size that the systems take: how well
+    each score of confidence tells them from the images of ``data``. They need no labels."""
     measure: tuple[Measure, ...] | None = None
     """Products to measure; left out: every condition under every attack and every certificate."""
     metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
@@ -122,8 +125,8 @@ class Evaluate(Task):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the figures; unused ``stop`` or ``certify`` is left out: older keys stay."""
-        later = ("stop", "certify")
+        """Return what decides the figures; unused fields of later versions are left out: older keys stay."""
+        later = ("stop", "certify", "ood")
         return {name: value for name, value in super().identity().items() if name not in later or value}
 
     def source(self) -> Source:
@@ -227,7 +230,8 @@ class Evaluate(Task):
 
     def ready(self) -> None:
         """Raise `ClearsightError` unless everything that the config names is available."""
-        for spec in (self.data, *self.parts.values(), *self.attacks.values(), *self.certify.values()):
+        probes = (*self.attacks.values(), *self.certify.values())
+        for spec in (self.data, *self.parts.values(), *probes, *self.ood.values()):
             spec.ready()
         for graph in self.graphs().values():
             graph.ready()

@@ -71,8 +71,12 @@ def _refuse_twins(metrics: Sequence[Metric]) -> None:
             )
 
 
-def measurements_of(metrics: Sequence[Metric]) -> tuple[Measurement, ...]:
+def measurements_of(metrics: Sequence[Metric], further: Sequence[str] = ()) -> tuple[Measurement, ...]:
     """Return what is measured for these metrics, and in every run, by kind.
+
+    Args:
+        metrics: of the run.
+        further: kinds of measurements that are wanted besides.
 
     Raises:
         ConfigError: two of them write one column, or one writes a column of the run itself.
@@ -85,9 +89,8 @@ def measurements_of(metrics: Sequence[Metric]) -> tuple[Measurement, ...]:
                 where="metrics",
                 hint="leave one of them out",
             )
-    for kind in ({kind for kind, entry in METRICS.kinds.items() if _always(entry)} | _also(chosen)) - set(
-        chosen
-    ):
+    usual = {kind for kind, entry in METRICS.kinds.items() if _always(entry)}
+    for kind in (usual | _also(chosen) | set(further)) - set(chosen):
         chosen[kind] = _default(kind)
     owners: dict[str, str] = dict.fromkeys(RESERVED, "the run itself")
     for kind, measurement in sorted(chosen.items()):

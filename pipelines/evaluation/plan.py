@@ -11,11 +11,13 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import content_key
 from clearsight.data.sources.base import Source
 from clearsight.defend.bounds.layers import layers_of
+from clearsight.defend.uncertainty.sureness import SURER
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.behaviour_check import behaviour_warnings, refuse_unsteady
 from clearsight.pipelines.evaluation.dataset_check import Intake, smallest_side, take_in
 from clearsight.pipelines.evaluation.job import CellChunk, Job, spread
 from clearsight.pipelines.evaluation.measuring import key_of, measurements_of, metrics_of
+from clearsight.pipelines.evaluation.ood import OtherSet, other_sets
 from clearsight.pipelines.evaluation.promises import promise_warnings
 from clearsight.pipelines.evaluation.stopping import Ends, check_stop
 from clearsight.pipelines.metrics.base import Metric
@@ -49,6 +51,7 @@ class Plan:
     parameters: Mapping[str, int]
     ends: Ends
     certified: tuple[CertifiedCell, ...] = ()
+    others: tuple[OtherSet, ...] = ()
 
     @property
     def every_cell(self) -> tuple[AnyCell, ...]:
@@ -101,7 +104,8 @@ def prepare(
     grid = make_grid(config)
     device = choose_device(device)
     systems = {name: graph.build() for name, graph in grid.graphs.items()}
-    measurements = measurements_of(metrics_of(config, grid, labelled=True))
+    scores = tuple(SURER) if config.ood else ()
+    measurements = measurements_of(metrics_of(config, grid, labelled=True), scores)
     source = config.source()
     intake = take_in(
         source,
@@ -121,7 +125,9 @@ def prepare(
     measured = setting | {"measured": key_of(measurements)}
     cells = grid.cells(data=data, seed=seed, chunk=chunk, setting=measured)
     certified = grid.certified_cells(data=data, seed=seed, chunk=chunk, setting=setting)
-    key = content_key([config.identity(), [*(cell.key for cell in cells), *(cell.key for cell in certified)]])
+    others = other_sets(config, grid, systems, setting, on_progress)
+    every = (*cells, *certified, *(cell for other in others for cell in other.cells))
+    key = content_key([config.identity(), [cell.key for cell in every]])
     folder = open_folder(root, config.name, key, fresh=fresh)
     ends = Ends(folder, cells, len(intake.entries), config.chunk, config.stop)
     job = Job(
@@ -144,7 +150,8 @@ def prepare(
     known = {system.classes for system in systems.values()}
     classes = known.pop() if len(known) == 1 else None
     return Plan(
-        *(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems), ends, certified)
+        *(config, grid, intake, cells, metrics, job, warnings, classes, _count(systems), ends, certified),
+        others=others,
     )
 
 

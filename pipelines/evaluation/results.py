@@ -21,6 +21,7 @@ from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.checks.attack_facts import describe, load_facts
 from clearsight.pipelines.evaluation.certificates import certificate_facts, finish_certificates
 from clearsight.pipelines.evaluation.input_gradients import keep_gradients
+from clearsight.pipelines.evaluation.ood import facts_of, finish_others
 from clearsight.pipelines.evaluation.worker import ATTACK
 from clearsight.pipelines.report.page import write_report
 from clearsight.pipelines.runs.columns import RunColumns, columns_of
@@ -81,6 +82,7 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
         _summary(plan, figures, timings, damaged),
         timing=Timing(round(seconds, 1), workers),
         certified=finish_certificates(plan, columns),
+        ood=finish_others(plan, measured),
     )
     write_json(folder.summary, summary.to_json())
     replace_file(folder.summary_csv, _csv(summary).encode())
@@ -114,6 +116,7 @@ def begun(plan: Plan) -> RunSummary:
         warnings=list(plan.warnings),
         stop=plan.ends.facts,
         certificates=certificate_facts(plan),
+        others=facts_of(plan),
     )
 
 

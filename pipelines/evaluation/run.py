@@ -21,6 +21,7 @@ from clearsight.data.cores import processes, usable_cores
 from clearsight.data.executors import executor_for
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.job import CellChunk
+from clearsight.pipelines.evaluation.ood import measure_others, missing
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.results import begun, finish
 from clearsight.pipelines.evaluation.worker import start_measuring
@@ -64,7 +65,11 @@ def run(
         for line in damaged:
             log.warning("measured again: %s", line)
         chunks = plan.missing()
-        if (not chunks or plan.ended()) and is_complete(folder):
+        if (
+            (not chunks or plan.ended())
+            and is_complete(folder)
+            and not any(missing(plan, o) for o in plan.others)
+        ):
             log.info("already complete")
             return folder
         folder.done.unlink(missing_ok=True)
@@ -77,6 +82,7 @@ def run(
         )
         count = processes(workers, plan.job.device)
         _measure_all(plan, chunks, count, lambda n: on_progress and on_progress("measure", n, total))
+        measure_others(plan, count, on_progress)
         finish(plan, seconds=perf_counter() - begin, workers=count, damaged=damaged)
         log.info("complete")
     return folder

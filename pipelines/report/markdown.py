@@ -11,6 +11,8 @@ from clearsight.pipelines.report.attack_tables import worst_entries
 from clearsight.pipelines.report.certified import CertifiedRow, certified_tables
 from clearsight.pipelines.report.figures import Entry, Figures, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
+from clearsight.pipelines.report.other_images import other_images
+from clearsight.pipelines.report.tables import Measure
 from clearsight.pipelines.report.words import SYMBOLS, marked, quantity, radius
 from clearsight.pipelines.runs.displays import display_of
 from clearsight.pipelines.runs.summary import Difference, GroupFigures
@@ -27,7 +29,8 @@ def markdown(summary: Mapping[str, Any], further: Sequence[str] = ()) -> str:
     best of a column is bold with a full dot, what is not clearly worse than the best has an empty one.
 
     Certificates follow, a table each: certified accuracy in percent by radius, with its interval and, after
-    ``≤``, what attacks of that radius left.
+    ``≤``, what attacks of that radius left. Last come images of something else: how well scores of confidence
+    tell them from those of the run.
 
     Args:
         summary: the contents of ``summary.json`` (schema 1).
@@ -47,6 +50,7 @@ def markdown(summary: Mapping[str, Any], further: Sequence[str] = ()) -> str:
     tables += [_further(figures, metric) for metric in further]
     tables += [table for table in [_worst(figures), _methods(figures)] if table]
     tables += _certified(figures)
+    tables += [_measure(table) for table in other_images(figures)]
     return "\n".join(tables)
 
 
@@ -182,6 +186,22 @@ def _certified_row(row: CertifiedRow) -> list[str]:
     ]
     mean = f"{row.radius} [{row.radius_interval.replace(' to ', ', ')}]"
     return [row.system, *bounds, mean, row.abstained, row.samples or "–", row.milliseconds]
+
+
+def _measure(table: Measure) -> str:
+    """Return a table of systems by columns, with its note above."""
+    rows = [
+        [
+            name,
+            *(
+                f"{value} [{', '.join(below).replace(' to ', ', ')}]" if below else value
+                for value, below, _ in cells
+            ),
+        ]
+        for name, cells in table.rows
+    ]
+    text = f"{table.label} ({table.note}):\n\n{_table(['system', *table.columns], rows)}"
+    return text.replace("\u00a0", " ")
 
 
 def _marked(cell: Cell | None) -> str:

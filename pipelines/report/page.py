@@ -24,6 +24,7 @@ from clearsight.pipelines.report.findings import findings, tallies
 from clearsight.pipelines.report.flags import flags
 from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
+from clearsight.pipelines.report.other_images import other_images
 from clearsight.pipelines.report.reliability import VOID
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.templates import engine
@@ -125,7 +126,7 @@ def _context(
         "multiples": [(attack, found) for attack, found in multiples if found],
         "key": charts.key(figures),
         "heats": tables.heat(figures),
-        "measures": tables.measures(figures),
+        "measures": [*tables.measures(figures), *other_images(figures)],
         "cells": tables.every_cell(figures),
         "album": album(folder, figures, seal),
         "costs": tables.costs(figures),

@@ -25,6 +25,38 @@ FIGURES = {
         meaning="rise of the error from the system's own clean images, divided by that of the baseline: a "
         "system that is worse everywhere may rise less, so read it beside mCE and the clean accuracy",
     ),
+    "auroc": Display(
+        label="AUROC",
+        unit="%",
+        better="higher",
+        scale=100.0,
+        digits=1,
+        meaning="probability that a known image is the surer one",
+    ),
+    "aupr_in": Display(
+        label="AUPR in",
+        unit="%",
+        better="higher",
+        scale=100.0,
+        digits=1,
+        meaning="average precision of finding the known images",
+    ),
+    "aupr_out": Display(
+        label="AUPR out",
+        unit="%",
+        better="higher",
+        scale=100.0,
+        digits=1,
+        meaning="average precision of finding the other images",
+    ),
+    "fpr95": Display(
+        label="FPR at 95 % TPR",
+        unit="%",
+        better="lower",
+        scale=100.0,
+        digits=1,
+        meaning="other images accepted with 95 % of the known ones",
+    ),
 }
 """Figures that are no metric of a cell."""
 

@@ -46,7 +46,16 @@ class CertifiedCell:
     certificate: str
 
 
-AnyCell = Cell | CertifiedCell
+@dataclass(frozen=True)
+class OodCell:
+    """A system on images of something else, uncorrupted; the key is like that of a `Cell`."""
+
+    key: str
+    system: str
+    source: str
+
+
+AnyCell = Cell | CertifiedCell | OodCell
 
 
 @dataclass(frozen=True)

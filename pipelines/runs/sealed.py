@@ -18,7 +18,7 @@ def mark_complete(folder: RunFolder) -> None:
     seal = Seal(folder.path, folder.done)
     shown = (
         *(folder.config, folder.environment, folder.skipped, folder.report, folder.audit),
-        *(folder.certificates, folder.certificates_csv),
+        *(folder.certificates, folder.certificates_csv, folder.ood, folder.ood_csv),
     )
     for path in (*_required(folder), *shown, *sorted(folder.images.glob("[!.]*"))):
         if path.is_file():

@@ -21,6 +21,7 @@ from clearsight.pipelines.runs.facts import (
     SystemFacts,
     Timing,
 )
+from clearsight.pipelines.runs.ood import OodFigures, OtherImages
 from clearsight.pipelines.runs.stored import from_plain, to_plain
 
 SCHEMA = 1
@@ -268,6 +269,8 @@ class RunSummary:
     """None where every condition saw all images."""
     certificates: list[CertificateFacts] = field(default_factory=list)
     certified: list[CertifiedFigures] = field(default_factory=list)
+    others: list[OtherImages] = field(default_factory=list)
+    ood: list[OodFigures] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, as the file holds it."""
