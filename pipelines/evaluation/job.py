@@ -15,7 +15,7 @@ from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.metrics.base import Measurement
-from clearsight.pipelines.runs.grid import AnyCell
+from clearsight.pipelines.runs.grid import AnyCell, OodCell
 from clearsight.pipelines.systems.graph import Graph
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Job:
             self.source, [self.entries[i] for i in positions], [self.digests[i] for i in positions]
         )
 
-    def seal(self, cell: AnyCell, number: int) -> Seal:
+    def seal(self, cell: AnyCell | OodCell, number: int) -> Seal:
         """Return the seal of a chunk of a cell, to be filled or opened."""
         positions = self.positions(number)
         images = images_key(self.entries[positions.start : positions.stop])

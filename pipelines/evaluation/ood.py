@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -86,9 +87,7 @@ def other_sets(
         intake = take_in(
             source,
             minimum=smallest_side([systems[each] for each in named], []),
-            on_progress=lambda done, n, name=name: (
-                on_progress(f"read {name}", done, n) if on_progress else None
-            ),
+            on_progress=partial(on_progress, f"read {name}") if on_progress else None,
         )
         of_run = ["ood", intake.fingerprint, config.seed, config.chunk, dict(setting)]
         cells = (

@@ -126,8 +126,9 @@ def prepare(
     cells = grid.cells(data=data, seed=seed, chunk=chunk, setting=measured)
     certified = grid.certified_cells(data=data, seed=seed, chunk=chunk, setting=setting)
     others = other_sets(config, grid, systems, setting, on_progress)
-    every = (*cells, *certified, *(cell for other in others for cell in other.cells))
-    key = content_key([config.identity(), [cell.key for cell in every]])
+    keys = [*(cell.key for cell in cells), *(cell.key for cell in certified)]
+    keys += [cell.key for other in others for cell in other.cells]
+    key = content_key([config.identity(), keys])
     folder = open_folder(root, config.name, key, fresh=fresh)
     ends = Ends(folder, cells, len(intake.entries), config.chunk, config.stop)
     job = Job(

@@ -55,7 +55,7 @@ class OodCell:
     source: str
 
 
-AnyCell = Cell | CertifiedCell | OodCell
+AnyCell = Cell | CertifiedCell
 
 
 @dataclass(frozen=True)
