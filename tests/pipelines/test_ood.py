@@ -17,6 +17,7 @@ from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.rng import Rng
 from clearsight.defend.uncertainty.sureness import SURER
 from clearsight.pipelines.config.evaluate import Evaluate
+from clearsight.pipelines.evaluation.plan import prepare
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.markdown import markdown
 
@@ -69,17 +70,15 @@ def test_scores_tell_other_images(make_config: Make, grey: dict[str, str], tmp_p
 def test_what_is_there_is_not_measured_again(make_config: Make, grey: dict[str, str], tmp_path: Path) -> None:
     config = make_config(ood={"grey": grey})
     first = run(config, root=tmp_path / "runs", workers=1)
-    before = {path: path.stat().st_mtime_ns for path in first.path.rglob("*") if path.is_file()}
+    before = first.done.stat().st_mtime_ns
     run(config, root=tmp_path / "runs", workers=1)
-    assert before == {path: path.stat().st_mtime_ns for path in first.path.rglob("*") if path.is_file()}
-    summary = first.summary.read_bytes()
-    cell = parquet.read_table(first.path / "ood.parquet")
-    key = next(
-        p.parent.name for p in first.cells.rglob("*.parquet") if "correct" not in parquet.read_schema(p).names
-    )
-    first.chunk(key, 0).write_bytes(b"damaged")
+    assert first.done.stat().st_mtime_ns == before
+    summary, rows = first.summary.read_bytes(), parquet.read_table(first.ood)
+    other = prepare(config, root=tmp_path / "runs", device="cpu").others[0]
+    first.chunk(other.cells[0].key, 0).write_bytes(b"damaged")
     run(config, root=tmp_path / "runs", workers=1)
-    assert parquet.read_table(first.path / "ood.parquet").equals(cell)
+    assert first.done.stat().st_mtime_ns > before
+    assert parquet.read_table(first.ood).equals(rows)
     one, two = json.loads(summary), json.loads(first.summary.read_bytes())
     assert one["ood"] == two["ood"]
 
