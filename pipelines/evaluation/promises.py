@@ -48,10 +48,13 @@ def _of_system(grid: Grid, name: str, spec: ConformalSpec, fingerprint: str) -> 
         )
         return
     fitted_under = list(card.get("recipe", {}).get("conditions", {}))
+    mine = [(condition, attack) for system, condition, attack in grid.triples if system == name]
     void = [
-        condition for condition, told in grid.conditions.items() if fitted_under or not told.corruption.clean
+        condition
+        for condition in dict.fromkeys(condition for condition, _ in mine)
+        if fitted_under or not grid.conditions[condition].corruption.clean
     ]
-    attacks = [attack for attack, told in grid.attacks.items() if is_attack(told)]
+    attacks = [each for each in dict.fromkeys(each for _, each in mine) if is_attack(grid.attacks[each])]
     if not void and not attacks:
         return
     promised = 100.0 * (1.0 - spec.resolved().alpha)

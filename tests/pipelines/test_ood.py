@@ -57,7 +57,7 @@ def test_scores_tell_other_images(make_config: Make, grey: dict[str, str], tmp_p
         assert each["auroc"]["low"] <= each["auroc"]["value"] <= each["auroc"]["high"]
     clean = next(e for e in summary["ood"] if (e["condition"], e["score"]) == ("clean", "logit_margin"))
     assert clean["auroc"]["low"] > 0.8
-    lines = list(csv.DictReader((folder / "ood.csv").open()))
+    lines = list(csv.DictReader((folder / "ood.csv").read_text().splitlines()))
     assert float(lines[0]["fpr95"]) == summary["ood"][0]["fpr95"]["value"]
     page = (folder / "report.html").read_text()
     assert "20 images of grey against those of the run, clean" in page
