@@ -101,7 +101,7 @@ class Evaluate(Task):
     measure: tuple[Measure, ...] | None = None
     """Products to measure; left out: every condition under every attack and every certificate."""
     metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
-    """Left out: accuracy, ece, psnr_in, psnr and ssim, as far as they are defined."""
+    """Left out: accuracy, ece, psnr_in, psnr, ssim, and those of votes and sets, as far as there are any."""
     draws: Annotated[int, Field(ge=1, le=1000)] = 20
     """Fresh draws that vote on the class where a system has random parts; accuracy is that of the first."""
     compare: Compare | None = None

@@ -33,7 +33,7 @@ KEYS: dict[str, set[str]] = {
         "pairs",
         "aggregates",
     }
-    | {"kinds", "comparison", "timing", "stop", "certificates", "certified"},
+    | {"kinds", "comparison", "timing", "stop", "certificates", "certified", "others", "ood"},
     "data": {
         "kind",
         "description",
@@ -73,6 +73,10 @@ KEYS: dict[str, set[str]] = {
     "certified.shares": ESTIMATE | {"radius"},
     "certified.steps": {"radius", "images"},
     "certified.upper": ESTIMATE | {"attack", "radius", "contradicted"},
+    "others": {"name", "kind", "images", "fingerprint"},
+    "ood": {"system", "condition", "source", "score", "known", "other"}
+    | {"auroc", "aupr_in", "aupr_out", "fpr95"},
+    "ood.auroc": ESTIMATE,
 }
 
 
@@ -84,6 +88,7 @@ def content(make_config: Callable[..., Evaluate], tmp_path: Path) -> dict[str, A
             "fgsm": {"kind": "fgsm", "eps": "8/255"},
             "pgd": {"kind": "pgd", "eps": "8/255", "steps": 5},
         },
+        ood={"drawn": {"kind": "signs", "count": 4, "pixels": 32}},
         certify={"rs": {"kind": "randomized_smoothing", "n0": 4, "n": 20, "images": 2}},
         measure=[
             {"conditions": ["clean"], "attacks": ["none", "fgsm", "pgd"], "certify": ["rs"]},
