@@ -26,7 +26,7 @@ class SlidingDCT(NoiseConditioned):
     """
 
     kind: Literal["sliding_dct"] = "sliding_dct"
-    purpose: ClassVar[str] = "removes noise; between wavelet and bm3d, differentiable"
+    purpose: ClassVar[str] = "removes noise in the DCT of all overlapping blocks"
 
     side: Annotated[int, Field(ge=4, le=16)] = 8
     """Side of the blocks in pixels."""
