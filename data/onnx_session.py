@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES: dict[str, Literal["float32", "uint8"]] = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-RANKS = {Flow.LOGITS: 2, Flow.IMAGES: 4}
-FORMS = {Flow.LOGITS: "logits (n, classes)", Flow.IMAGES: "images (n, 3, h, w)"}
+RANKS = {Flow.LOGITS: 2, Flow.IMAGES: 4, Flow.BOXES: 3}
+FORMS = {
+    Flow.LOGITS: "logits (n, classes)",
+    Flow.IMAGES: "images (n, 3, h, w)",
+    Flow.BOXES: "raw detections (n, places, numbers)",
+}
 
 HINT = "is it a whole ONNX file?"
 

@@ -7,8 +7,10 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.calibrator_base import CalibratorSpec
 from clearsight.defend.certify.base import Certificate
+from clearsight.defend.detector_base import DetectorSpec
 
 CLASSIFIERS = Registry("classifier", ClassifierSpec, "clearsight.defend.classifiers")
+DETECTORS = Registry("detector", DetectorSpec, "clearsight.defend.detectors")
 CALIBRATORS = Registry("calibrator", CalibratorSpec, "clearsight.defend.calibrators")
 ATTACKS = Registry("attack", Attack, "clearsight.defend.attacks")
 CERTIFICATES = Registry("certificate", Certificate, "clearsight.defend.certify")

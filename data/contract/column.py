@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Dtype = Literal["float32", "float64", "bool", "int32", "int64"]
+Dtype = Literal["float32", "float64", "bool", "int32", "int64", "list[float32]", "list[int32]"]
+"""``list[...]``: any number of values an image."""
 
 
 @dataclass(frozen=True, kw_only=True)

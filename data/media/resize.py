@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.errors import DataError
-
-LONGEST = 4
-"""Longest side of a resized image, in multiples of the longer side asked for; the rest is cut off before."""
-MARGIN = 8
-"""Pixels kept beyond what is needed, so that interpolation at the new border sees true neighbours."""
+from clearsight.data.media.placement import placement
 
 
 def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -33,30 +29,18 @@ def covering(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     Raises:
         DataError: OpenCV cannot resize the image, or there is not enough memory.
     """
-    high, wide = pixels.shape[:2]
-    # The side that needs the larger factor, as a fraction: a float factor would round some sizes differently.
-    goal, given = (height, high) if height * wide >= width * high else (width, wide)
-    if goal == given:
+    (high, wide), (new_high, new_wide) = placement(pixels.shape[0], pixels.shape[1], height, width)
+    if (high, wide) == (new_high, new_wide) == pixels.shape[:2]:
         return pixels
     import cv2
 
-    if max(high, wide) * goal > LONGEST * max(height, width) * given:
-        pixels = middle(pixels, *(_needed(side, goal, given) for side in ((high, height), (wide, width))))
-        high, wide = pixels.shape[:2]
-    new = (max(width, round(wide * goal / given)), max(height, round(high * goal / given)))
-    how = cv2.INTER_AREA if goal < given else cv2.INTER_CUBIC
+    how = cv2.INTER_AREA if new_high * new_wide < high * wide else cv2.INTER_CUBIC
     try:
-        resized = cv2.resize(pixels, new, interpolation=how)
+        resized = cv2.resize(middle(pixels, high, wide), (new_wide, new_high), interpolation=how)
     except (cv2.error, MemoryError):
-        raise DataError(f"{wide}x{high} pixels cannot be resized to {new[0]}x{new[1]}") from None
+        raise DataError(f"{wide}x{high} pixels cannot be resized to {new_wide}x{new_high}") from None
     # OpenCV drops a single channel.
-    return np.asarray(resized).reshape(new[1], new[0], -1)
-
-
-def _needed(side: tuple[int, int], goal: int, length: int) -> int:
-    """Return how many pixels of a side (length now, length asked for) are needed at scale goal / length."""
-    now, asked = side
-    return min(now, -(-asked * length // goal) + 2 * MARGIN)
+    return np.asarray(resized).reshape(new_high, new_wide, -1)
 
 
 def middle(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:

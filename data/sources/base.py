@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.sources.entries import Entry, Index
-from clearsight.data.sources.selection import HoldOut, Selection, fit, select
+from clearsight.data.sources.selection import HoldOut, Selection, fit, fit_boxes, select
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,14 +70,16 @@ class Source(Selection):
         samples: list[Sample | Skipped] = []
         for number, entry in enumerate(entries):
             try:
-                image = fit(self.load(entry), self.size, self.crop)
+                stored = self.load(entry)
+                boxes = fit_boxes(entry.boxes, stored.shape[:2], self.size, self.crop)
+                image = fit(stored, self.size, self.crop)
                 # After the pixels, so that a file replaced since is found whichever of the two was read.
                 if digests is not None and self._digest(entry) != digests[number]:
                     raise DataError("has changed since it was first read")
             except DataError as error:
                 samples.append(Skipped(entry.id, str(error)))
                 continue
-            samples.append(Sample(entry.id, image, entry.truth))
+            samples.append(Sample(entry.id, image, entry.truth, boxes))
         return samples
 
     def sizes(self, entries: Sequence[Entry]) -> dict[tuple[int, int], int]:
@@ -102,8 +104,8 @@ class Source(Selection):
     def fingerprint(self, entries: Sequence[Entry], digests: Sequence[str] | None = None) -> str:
         """Return a key of what the images hold (not of where they lie): it goes into the cells' keys.
 
-        It stands for ids, labels and contents of the images as read. An image whose file cannot be read any
-        more counts with its id and label only: `read` reports it.
+        It stands for ids, labels, boxes and contents of the images as read. An image whose file cannot be
+        read any more counts with its id, label and boxes only: `read` reports it.
 
         Args:
             entries: of this source.
@@ -114,7 +116,10 @@ class Source(Selection):
         total.update(json.dumps(head, sort_keys=True, allow_nan=False).encode())
         found = self.digests(entries) if digests is None else digests
         for entry, content in zip(entries, found, strict=True):
-            total.update(json.dumps([entry.id, entry.truth, content], allow_nan=False).encode())
+            told: list[object] = [entry.id, entry.truth, content]
+            if entry.boxes is not None:
+                told.append(list(map(list, entry.boxes.items)))
+            total.update(json.dumps(told, allow_nan=False).encode())
         return total.hexdigest()
 
     def content(self, entry: Entry) -> bytes:

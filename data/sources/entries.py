@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clearsight.data.contract.boxes import Boxes
 from clearsight.data.contract.sample import Skipped
 
 
@@ -16,12 +17,14 @@ class Entry:
         truth: class index or None.
         name: what the data set itself calls the image (a path); groups are read off it.
         place: where the source finds it again (row, file), private to the source.
+        boxes: its true objects before any resizing; None in sources without boxes.
     """
 
     id: str
     truth: int | None
     name: str
     place: int | str
+    boxes: Boxes | None = None
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,14 @@ from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.contract.patterns import LONGEST_NAME, compiled
 from clearsight.data.contract.spec import Number, Spec, kind_of
 from clearsight.data.media.files import none_found
+from clearsight.data.media.placement import placement
 from clearsight.data.sources.entries import Entry, Index
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from clearsight.data.contract.boxes import Boxes
 
 MOST_CLASSES = 1_000_000
 """A larger label is a mistake, and would need a class name for every number below it."""
@@ -65,7 +68,8 @@ class Selection(Spec):
     crop: Annotated[Number, Field(gt=0, le=1)] = 1.0
     """Share of the short side that the centre square covers (0.875 is usual for ImageNet)."""
     label_map: dict[str, int] | None = None
-    """Class name -> index that the classifier uses for it; classes that are not named are left out."""
+    """Class name -> index that the classifier uses for it; classes that are not named are left out: their
+    images, or of sources with boxes the boxes alone."""
 
     order: Literal["stored", "shuffled", "by_class"] = "stored"
     """In which order images come: as the source stores them, by a hash of their ids, or class by class. It
@@ -138,6 +142,39 @@ def fit(image: NDArray[np.uint8], size: int | None, crop: float) -> NDArray[np.u
         return image if crop == 1 else middle(image, side, side)
     target = max(size, round(size / crop))
     return middle(covering(image, target, target), size, size)
+
+
+def fit_boxes(boxes: Boxes | None, stored: tuple[int, ...], size: int | None, crop: float) -> Boxes | None:
+    """Return where the boxes of an image are after `fit`, clipped to what is left of it.
+
+    Args:
+        boxes: those of the image as it is stored; None in sources without boxes.
+        stored: (height, width) of that image.
+        size: as of `fit`.
+        crop: as of `fit`.
+
+    Raises:
+        DataError: the boxes were drawn on an image of another size.
+    """
+    if boxes is None:
+        return None
+    height, width = stored
+    if (height, width) != (boxes.height, boxes.width):
+        raise DataError(
+            f"has {height}x{width} pixels, its boxes belong to an image of {boxes.height}x{boxes.width}"
+        )
+    if size is None:
+        side = max(1, round(min(height, width) * crop))
+        if crop == 1:
+            return boxes
+        return boxes.moved((1.0, 1.0), ((width - side) // 2, (height - side) // 2), (side, side))
+    target = max(size, round(size / crop))
+    (high, wide), (new_high, new_wide) = placement(height, width, target, target)
+    factors = new_wide / wide, new_high / high
+    # What is cut off before resizing is counted in pixels of the stored image, the rest in those of the new.
+    left = (width - wide) // 2 * factors[0] + (new_wide - size) // 2
+    top = (height - high) // 2 * factors[1] + (new_high - size) // 2
+    return boxes.moved(factors, (left, top), (size, size))
 
 
 def _name(source: Selection) -> str:
@@ -232,6 +269,10 @@ def _mapped(
         replace(entry, truth=renumber[entry.truth])
         for entry in entries
         if entry.truth is not None and entry.truth in renumber
+    )
+    # An image whose objects are all of other classes stays: what is found in it is a false alarm.
+    kept += tuple(
+        replace(entry, boxes=entry.boxes.relabelled(renumber)) for entry in entries if entry.boxes is not None
     )
     return kept, tuple(names)
 

@@ -26,7 +26,7 @@ class Versus:
 
     Attributes:
         single: comparisons of right with wrong: cells and worst cases.
-        means: comparisons of means over conditions: groups and kinds.
+        means: comparisons of other figures: means over conditions, average precisions.
     """
 
     single: Mapping[Place, Comparison]
@@ -68,7 +68,7 @@ def versus(
                 difference=significant(found.difference),
                 low=low,
                 high=high,
-                verdict=_verdict(low, high),
+                verdict=verdict(low, high),
                 p_adjusted=significant(min(1.0, measured.looks * found.p)),
             )
             if place[0] in ("group", "kind"):
@@ -131,6 +131,6 @@ def _counted(difference: Difference, mine: Numbers, theirs: Numbers, *, looks: i
     return Comparison(**asdict(difference), p=p, gained=gained, lost=lost)
 
 
-def _verdict(low: float, high: float) -> Verdict:
+def verdict(low: float, high: float) -> Verdict:
     """Return whether a difference helps or hurts; ``unclear`` where it may be chance."""
     return "helps" if low > 0 else "hurts" if high < 0 else "unclear"

@@ -13,6 +13,7 @@ from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
+from clearsight.pipelines.analysis.detections import Detections
 from clearsight.pipelines.analysis.paired import Versus, versus
 from clearsight.pipelines.analysis.per_class import per_class
 from clearsight.pipelines.analysis.scenarios import pairs
@@ -22,6 +23,7 @@ from clearsight.pipelines.checks.attack_record import AttackRecord, Facts
 from clearsight.pipelines.checks.single import checks_of, reliable
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.columns import CONFIDENCE, Columns, RunColumns, Triple, aligned
+from clearsight.pipelines.runs.detected import DetectedClass
 from clearsight.pipelines.runs.facts import ComparisonMethod
 from clearsight.pipelines.runs.summary import (
     CellFigures,
@@ -31,6 +33,7 @@ from clearsight.pipelines.runs.summary import (
     PerClass,
     WorstCase,
 )
+from clearsight.pipelines.utility.detection import BOXES
 
 if TYPE_CHECKING:
     from clearsight.pipelines.runs.grid import Cell
@@ -49,6 +52,7 @@ class RunFigures:
     aggregates: list[GroupFigures]
     kinds: list[GroupFigures]
     comparison: ComparisonMethod
+    detected: list[DetectedClass]
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,9 @@ class Summary:
         }
         checks = {triple: self._checks(triple, records) for triple in records}
         compared = versus(self.measured, self._groups, self._kinds)
-        comparison = ComparisonMethod(
-            baseline=self.baseline,
-            confidence=CONFIDENCE,
-            test="random signs of each image's differences",
-            correction="the largest statistic of a system's comparisons (max-T)",
-            comparisons=len(compared),
-            interval="score intervals that hold for all comparisons of a system at once" + self._at_looks,
-        )
+        boxes = self._detections.versus({"group": self._groups, "kind": self._kinds})
+        compared = Versus(compared.single, {**compared.means, **boxes})
+        comparison = self._comparison(compared, resampled=bool(boxes))
         condemned = {triple for triple, said in checks.items() if not reliable(said)}
         return RunFigures(
             cells=[self._cell(cell, records, checks, compared) for cell in self.cells],
@@ -96,7 +95,25 @@ class Summary:
             aggregates=self._over("group", self._groups, compared),
             kinds=self._over("kind", self._kinds, compared),
             comparison=comparison,
+            detected=self._detections.by_class(),
         )
+
+    def _comparison(self, compared: Versus, *, resampled: bool) -> ComparisonMethod:
+        test, interval = "random signs of each image's differences", "score intervals"
+        if resampled:
+            test, interval = "resamples of the images", "bootstrap intervals"
+        return ComparisonMethod(
+            baseline=self.baseline,
+            confidence=CONFIDENCE,
+            test=test,
+            correction="the largest statistic of a system's comparisons (max-T)",
+            comparisons=len(compared),
+            interval=f"{interval} that hold for all comparisons of a system at once{self._at_looks}",
+        )
+
+    @cached_property
+    def _detections(self) -> Detections:
+        return Detections(self.measured)
 
     def _cell(
         self,
@@ -111,7 +128,7 @@ class Summary:
         estimates = {
             metric.figure: self._estimate(metric, columns, rng.at(metric.figure)) for metric in self.metrics
         }
-        attacked = triple in records
+        attacked, place = triple in records, ("cell", *triple)
         return CellFigures(
             key=cell.key,
             system=cell.system,
@@ -119,7 +136,7 @@ class Summary:
             attack=cell.attack,
             n=len(columns["correct"]),
             metrics={name: estimate.rounded() if estimate else None for name, estimate in estimates.items()},
-            versus=compared.single.get(("cell", *triple)),
+            versus=compared.single.get(place) or compared.means.get(place),
             attacked=cost(records[triple]) if attacked else None,
             checks=[check.rounded() for check in checks[triple]] if attacked else [],
             reliable=reliable(checks[triple]) if attacked else None,
@@ -209,4 +226,6 @@ class Summary:
                 means = np.stack(aligned(present)).mean(0)
                 stream = rng.at(metric.mean_of or metric.figure)
                 metrics[metric.figure] = metric.mean(means, stream, self.measured.confidence).rounded()
+        if average := self._detections.estimate(system, names, attack):
+            metrics[BOXES.primary] = average.rounded()
         return metrics

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.registry import Choice
-from clearsight.data.contract.spec import PartSpec, Spec, content_key
+from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
@@ -21,6 +21,7 @@ from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
+from clearsight.pipelines.utility.names import FLOWS, UtilityName
 
 DIGITS = 12
 """Digits of a digest that a reader may compare by eye."""
@@ -100,8 +101,12 @@ class Evaluate(Task):
     each score of confidence tells them from the images of ``data``. They need no labels."""
     measure: tuple[Measure, ...] | None = None
     """Products to measure; left out: every condition under every attack and every certificate."""
+    utility: UtilityName | None = None
+    """What the images are for; left out: what the systems give says it (logits: classification, boxes:
+    detection)."""
     metrics: tuple[Annotated[Metric, _MetricChoice(METRICS)], ...] | None = None
-    """Left out: accuracy, ece, psnr_in, psnr, ssim, and those of votes and sets, as far as there are any."""
+    """Left out: accuracy, ece, those of boxes, psnr_in, psnr, ssim, and those of votes and sets, as far as
+    there are any."""
     draws: Annotated[int, Field(ge=1, le=1000)] = 20
     """Fresh draws that vote on the class where a system has random parts; accuracy is that of the first."""
     compare: Compare | None = None
@@ -126,8 +131,9 @@ class Evaluate(Task):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures; unused fields of later versions are left out: older keys stay."""
+        fields = {name: value for name, value in super().identity().items() if name != "utility"}
         later = ("stop", "certify", "ood")
-        return {name: value for name, value in super().identity().items() if name not in later or value}
+        return {name: value for name, value in fields.items() if name not in later or value}
 
     def source(self) -> Source:
         """Return the images in the order in which they are measured: shuffled where ``stop`` is given."""
@@ -141,7 +147,7 @@ class Evaluate(Task):
                 hint="leave data.order out",
             )
         for name in self.systems:
-            self._graph(name)
+            self._check_utility(name, self._graph(name).gives)
         if self.compare:
             _known("system", self.compare.baseline, self.systems, "compare.baseline")
         for i, block in enumerate(self.measure or ()):
@@ -171,6 +177,14 @@ class Evaluate(Task):
                 )
         self._check_certificates()
         self.expanded()
+
+    def _check_utility(self, system: str, gives: Flow) -> None:
+        if self.utility is not None and gives not in (FLOWS[self.utility], Flow.IMAGES):
+            raise ConfigError(
+                f"system '{system}' gives {gives}, which is no {self.utility}",
+                where="utility",
+                hint="leave 'utility' out, or use other parts",
+            )
 
     def _check_certificates(self) -> None:
         if self.stop and self.certify:

@@ -9,7 +9,7 @@ from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
-from clearsight.defend.catalogue import ATTACKS, CALIBRATORS, CERTIFICATES, CLASSIFIERS
+from clearsight.defend.catalogue import ATTACKS, CALIBRATORS, CERTIFICATES, CLASSIFIERS, DETECTORS
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.gates.base import GateSpec
@@ -24,6 +24,7 @@ PARTS = Registry(
     PartSpec,
     *RESTORERS.packages,
     *CLASSIFIERS.packages,
+    *DETECTORS.packages,
     *CALIBRATORS.packages,
     *FUSIONS.packages,
     *GATES.packages,
@@ -39,6 +40,7 @@ GROUPS: dict[str, Registry[Any]] = {
     "corruptions": CORRUPTIONS,
     "restorers": RESTORERS,
     "classifiers": CLASSIFIERS,
+    "detectors": DETECTORS,
     "calibrators": CALIBRATORS,
     "senses": SENSES,
     "fusions": FUSIONS,

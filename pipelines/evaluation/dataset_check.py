@@ -47,6 +47,11 @@ class Intake:
         return all(entry.truth is not None for entry in self.entries)
 
     @property
+    def boxed(self) -> bool:
+        """Return whether the true boxes of every image are known."""
+        return all(entry.boxes is not None for entry in self.entries)
+
+    @property
     def side(self) -> float:
         """Return the median of the images' shorter sides in pixels."""
         return middle_side(self.sizes)

@@ -15,6 +15,7 @@ from clearsight.pipelines.systems.conformal import conformal
 
 DEFAULT_METRICS = (
     *("accuracy", "majority_accuracy", "ece", "set_coverage", "set_size"),
+    *("ap50", "ap", "recall_at_precision"),
     *("psnr", "ssim", "psnr_in"),
 )
 SCORES: dict[str, frozenset[Need]] = {
@@ -28,6 +29,8 @@ GIVEN_BY: dict[Need, str] = {
     "restored": "a restorer",
     "votes": "random parts",
     "sets": "a conformal part at its end",
+    "detections": "a detector",
+    "boxes": "boxes",
 }
 
 
@@ -122,6 +125,8 @@ def _available(grid: Grid, *, labelled: bool) -> frozenset[Need]:
             have.add("votes")
         if any(conformal(graph) for graph in graphs):
             have.add("sets")
+    if any(graph.gives is Flow.BOXES for graph in graphs):
+        have |= {"detections", "boxes"}  # A run of a detector on images without boxes is refused.
     return frozenset(have)
 
 

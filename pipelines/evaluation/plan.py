@@ -167,6 +167,12 @@ def _count(systems: Mapping[str, System]) -> dict[str, int]:
 
 def _check_systems(systems: Mapping[str, System], source: Source, intake: Intake) -> None:
     for name, system in systems.items():
+        if system.detector is not None and not intake.boxed:
+            raise ConfigError(
+                f"system '{name}' gives boxes, but the images come without any",
+                where="data",
+                hint="use a source with boxes (kind: coco)",
+            )
         check_system(name, system, intake.entries, intake.classes, mapped=source.mapped)
 
 

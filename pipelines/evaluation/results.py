@@ -131,6 +131,7 @@ def with_figures(summary: RunSummary, figures: RunFigures) -> RunSummary:
         aggregates=figures.aggregates,
         kinds=figures.kinds,
         comparison=figures.comparison,
+        detected=figures.detected,
     )
 
 

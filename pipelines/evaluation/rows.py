@@ -19,6 +19,7 @@ from clearsight.pipelines.systems.graph import Graph
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clearsight.data.contract.boxes import Boxes
     from clearsight.pipelines.metrics.base import Seen
 
 
@@ -32,6 +33,7 @@ class Batch:
         clean: the same before the corruption.
         corrupted: False where the corruption is the identity.
         labels: (n,), None where one of them is not known.
+        boxes: (n, k, 6), the true boxes as measurements get them; None where they are not known.
         columns: what was measured of the images before any system saw them.
     """
 
@@ -41,6 +43,7 @@ class Batch:
     corrupted: bool
     labels: Tensor | None
     columns: Mapping[str, list[Any]]
+    boxes: Tensor | None = None
 
 
 def by_shape(
@@ -71,7 +74,8 @@ def by_shape(
         if not clean:
             seen["corrupted"] = images
         columns = _measured(seen, [each for each in measurements if each.needs <= BEFORE])
-        out.append(Batch(members, images, reference, not clean, known, columns))
+        boxes = _padded([samples[i].boxes for i in members])
+        out.append(Batch(members, images, reference, not clean, known, columns, boxes))
     return out
 
 
@@ -101,6 +105,7 @@ def rows_of(
         "corrupted": batch.images if batch.corrupted else None,
         "entered": batch.images if batch.corrupted else None,
         "labels": batch.labels,
+        "boxes": batch.boxes,
         "votes": None if votes is None else votes.cpu(),
         "sets": None if sets is None else sets.cpu(),
     }
@@ -110,12 +115,37 @@ def rows_of(
     if graph.gives is Flow.LOGITS:
         seen["logits"] = logits = values[graph.steps[-1].name].float().cpu()
         columns |= _scores(logits, batch.labels)
+    if graph.gives is Flow.BOXES:
+        seen["detections"] = _in_pixels_of(batch.clean, graph, values)
     if graph.restored and values[graph.restored].shape == batch.clean.shape:
         seen["restored"] = values[graph.restored].float().cpu()
     there = {need: tensor for need, tensor in seen.items() if tensor is not None}
     columns |= _measured(there, [each for each in measurements if not each.needs <= BEFORE])
     columns |= batch.columns
     return [{name: column[i] for name, column in columns.items()} for i in range(len(batch.members))]
+
+
+def _padded(boxes: Sequence[Boxes | None]) -> Tensor | None:
+    """Return the true boxes of images (n, k, 6), filled up with class -1; None where one's are not known."""
+    known = [each.items for each in boxes if each is not None]
+    if len(known) < len(boxes):
+        return None
+    out = torch.zeros(len(known), max(map(len, known)), 6, dtype=torch.float64)
+    out[:, :, 4] = -1
+    for row, items in zip(out, known, strict=True):
+        if items:
+            row[: len(items)] = torch.tensor(items, dtype=torch.float64)
+    return out
+
+
+def _in_pixels_of(images: Tensor, graph: Graph, values: Mapping[str, Tensor]) -> Tensor:
+    """Return a system's boxes in pixels of these images: a restorer before the detector may enlarge them."""
+    last = graph.steps[-1]
+    entered, found = values[last.inputs[0]], values[last.name].float().cpu().clone()
+    factors = [have / given for have, given in zip(images.shape[2:], entered.shape[2:], strict=True)]
+    # Height and width of images, x and y of boxes.
+    found[:, :, :4] *= torch.tensor([factors[1], factors[0]] * 2)
+    return found
 
 
 def _scores(logits: Tensor, labels: Tensor | None) -> dict[str, list[Any]]:

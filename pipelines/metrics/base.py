@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clearsight.data.contract.column import Column, Display
@@ -17,17 +17,30 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.rng import Rng
 
-    Rows = Mapping[str, NDArray[np.float64]]
+    Rows = Mapping[str, NDArray[Any]]
     Seen = Mapping["Need", Tensor]
     """What there is to measure, on the CPU. Images are float32 (n, c, h, w) in [0, 1] of one size; what a
     system or a condition does not have is missing."""
 
-Need = Literal["reference", "corrupted", "entered", "restored", "logits", "labels", "votes", "sets"]
+Need = Literal[
+    "reference",
+    "corrupted",
+    "entered",
+    "restored",
+    "logits",
+    "labels",
+    "votes",
+    "sets",
+    "detections",
+    "boxes",
+]
 """``reference``: the images before the corruption. ``corrupted``: after it; missing where it is the
 identity. ``entered``: what enters the system, corrupted and attacked; missing where that is the reference.
 ``restored``: what its last restorer gives, of the size of the reference. ``logits``: float32 (n, classes).
 ``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict.
-``sets``: bool (n, classes), the conformal sets of a system that ends in a conformal part."""
+``sets``: bool (n, classes), the conformal sets of a system that ends in a conformal part.
+``detections``: float32 (n, m, 6), as `Flow.BOXES` says, in pixels of the image before any restorer.
+``boxes``: float64 (n, k, 6), the true ones: x, y, width, height, class, 1 for a crowd; class -1 fills up."""
 BEFORE = frozenset[Need]({"reference", "corrupted"})
 """What does not depend on the system: measured once for all of them."""
 
@@ -94,7 +107,8 @@ class Metric(Spec):
         """Return the estimate, or None where no sample has the columns.
 
         Args:
-            rows: column name -> one float per sample; booleans as 0 and 1, missing as nan.
+            rows: column name -> one float per sample; booleans as 0 and 1, missing as nan (columns of lists:
+                one array per sample, missing as None).
             rng: stream for resampling.
 
         Raises:
@@ -105,10 +119,12 @@ class Metric(Spec):
         chosen = {column.name: rows[column.name] for column in self.columns if column.name in rows}
         if len(chosen) < len(self.columns):
             return None
-        present = ~np.any([np.isnan(values) for values in chosen.values()], axis=0)
+        present = ~np.any([_missing(values) for values in chosen.values()], axis=0)
         if not present.any():
             return None
         estimate = self.estimate({name: values[present] for name, values in chosen.items()}, rng)
+        if estimate is None:
+            return None
         if not np.isfinite((estimate.value, estimate.low, estimate.high)).all():
             raise DataError(
                 f"gives {estimate.value} [{estimate.low}, {estimate.high}], which is not finite",
@@ -116,8 +132,8 @@ class Metric(Spec):
             )
         return estimate
 
-    def estimate(self, rows: Rows, rng: Rng) -> Estimate:
-        """Hook: return the estimate over at least one complete sample."""
+    def estimate(self, rows: Rows, rng: Rng) -> Estimate | None:
+        """Hook: return the estimate over at least one complete sample; None where it is not defined."""
         raise NotImplementedError
 
 
@@ -129,7 +145,7 @@ class MeanMetric(Metric):
         """Return the column."""
         return self.columns[0].name
 
-    def estimate(self, rows: Rows, rng: Rng) -> Estimate:
+    def estimate(self, rows: Rows, rng: Rng) -> Estimate | None:
         """Return the mean with its interval over samples."""
         return self.mean(rows[self.columns[0].name], rng)
 
@@ -149,8 +165,11 @@ class Measurement(MeanMetric):
     also: ClassVar[tuple[str, ...]] = ()
     """Kinds of other measurements that are made along with it, because it is read beside them."""
 
-    def measure(self, seen: Seen) -> Mapping[str, Tensor]:
-        """Hook: return column -> one value per image (n,), for a batch that has everything in `needs`."""
+    def measure(self, seen: Seen) -> Mapping[str, Tensor | Sequence[Tensor]]:
+        """Hook: return column -> one value per image (n,), for a batch that has everything in `needs`.
+
+        Of a column of lists: n tensors of one axis.
+        """
         raise NotImplementedError
 
     def measured(self, seen: Seen) -> dict[str, list[Any]]:
@@ -162,7 +181,7 @@ class Measurement(MeanMetric):
         if not self.needs <= seen.keys():
             return {}
         values = self.measure(seen)
-        shapes = {name: tuple(column.shape) for name, column in values.items()}
+        shapes = {name: _shape(column) for name, column in values.items()}
         count = len(next(iter(seen.values())))
         if shapes != {column.name: (count,) for column in self.columns}:
             declared = ", ".join(column.name for column in self.columns)
@@ -170,7 +189,30 @@ class Measurement(MeanMetric):
                 f"measured {shapes}, not one value for each of {count} images in {declared}",
                 where=f"metric '{kind_of(self)}'",
             )
-        return {name: column.tolist() for name, column in values.items()}
+        return {name: _listed(column) for name, column in values.items()}
+
+
+def _listed(column: Tensor | Sequence[Tensor]) -> list[Any]:
+    """Return a column as numbers; one of lists as lists."""
+    if isinstance(column, Sequence):
+        return [each.tolist() for each in column]
+    return list(column.tolist())
+
+
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which images lack a value."""
+    import numpy as np
+
+    if values.dtype == object:
+        return np.array([each is None for each in values], np.bool_)
+    return np.asarray(np.isnan(values))
+
+
+def _shape(column: Tensor | Sequence[Tensor]) -> tuple[int, ...]:
+    """Return the shape of a column; of a list of tensors only its length, where each has one axis."""
+    if isinstance(column, Sequence):
+        return (len(column),) if all(each.ndim == 1 for each in column) else (len(column), 0)
+    return tuple(column.shape)
 
 
 def share(values: NDArray[np.float64]) -> Estimate:

@@ -16,6 +16,8 @@ from clearsight.pipelines.runs.summary import CellFigures, Difference, GroupFigu
 
 ALL = "all corruptions"
 """The group of every corrupted condition."""
+DETECTION = "ap50"
+"""What detectors are compared by."""
 
 Entry = CellFigures | GroupFigures
 """A cell or an aggregate of the summary."""
@@ -280,6 +282,11 @@ def value(entry: Entry | None, metric: str) -> Estimate | None:
     if isinstance(entry, GroupFigures) and metric in ("mce", "relative_mce"):
         return entry.mce if metric == "mce" else entry.relative_mce
     return entry.metrics.get(metric)
+
+
+def judged_by(entry: Entry | None) -> Estimate | None:
+    """Return the figure that systems are compared by: the accuracy, or of detectors the average precision."""
+    return value(entry, "accuracy") or value(entry, DETECTION)
 
 
 def versus(entry: CellFigures | GroupFigures | WorstCase | None) -> Difference | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clearsight.pipelines.report.attack_findings import under_attack
 from clearsight.pipelines.report.ending import ending, images_of
-from clearsight.pipelines.report.figures import ALL, Column, Figures, value, versus
+from clearsight.pipelines.report.figures import ALL, DETECTION, Column, Figures, judged_by, value, versus
 from clearsight.pipelines.report.words import count, listed, number, plain, point_span, points, quantity, span
 from clearsight.pipelines.runs.summary import Difference
 
@@ -40,7 +40,7 @@ def findings(figures: Figures) -> list[str]:
     if attack is None:
         attacks = count(len(figures.attacks), "attack")
         return [f"{start}, {attacks} were made and nothing was measured without one.", *under_attack(figures)]
-    if figures.primary != "accuracy":
+    if figures.primary not in ("accuracy", DETECTION):
         sentences = _levels(figures, start, attack)
         sentences.append("No system has a classifier, so nothing is said about accuracy.")
     elif not figures.others:
@@ -95,7 +95,7 @@ def _accounts(figures: Figures, start: str, attack: str) -> list[str]:
 def _account(figures: Figures, name: str, attack: str, *, whole: bool) -> str:
     """Return one system's gains and costs: clean images, all corruptions, then the groups that are clear."""
     overall = _overall(figures, attack)
-    places = [(_column(figures, "clean", attack), "on clean images")]
+    places = [(_column(figures, "clean", attack), _untouched(figures))]
     if overall:
         places.append(
             (overall, "over all corruptions" if overall.conditions > 1 else "under the one corruption")
@@ -201,9 +201,10 @@ def _images(figures: Figures, name: str, attack: str) -> str:
 def _levels(figures: Figures, start: str, attack: str) -> list[str]:
     """Return what the systems reach, without any comparison."""
     metric = figures.primary or "accuracy"
-    name = "accuracy" if metric == "accuracy" else f"mean {metric.replace('_', ' ').upper()}"
+    known = {"accuracy": "accuracy", DETECTION: "AP50"}
+    name = known.get(metric, f"mean {metric.replace('_', ' ').upper()}")
     sentences: list[str] = []
-    places = [(_column(figures, "clean", attack), "on clean images")]
+    places = [(_column(figures, "clean", attack), _untouched(figures))]
     places.append((_overall(figures, attack), "over all corruptions"))
     for column, place in places:
         levels = {n: v for n in figures.names if column and (v := value(figures.entry(n, column), metric))}
@@ -227,8 +228,13 @@ def _column(figures: Figures, group: str, attack: str) -> Column | None:
 
 
 def _accuracy(figures: Figures, name: str | None, column: Column) -> str:
-    accuracy = value(figures.entry(name or "", column), "accuracy")
-    return quantity(accuracy.value if accuracy else None, "accuracy")
+    found = judged_by(figures.entry(name or "", column))
+    return quantity(found.value if found else None, figures.primary or "accuracy")
+
+
+def _untouched(figures: Figures) -> str:
+    # Photographs of bad weather are not clean, though nothing was done to them.
+    return "on the images as they are" if figures.primary == DETECTION else "on clean images"
 
 
 def _gap(gap: Difference) -> str:

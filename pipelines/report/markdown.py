@@ -9,7 +9,8 @@ from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.attack_tables import worst_entries
 from clearsight.pipelines.report.certified import CertifiedRow, certified_tables
-from clearsight.pipelines.report.figures import Entry, Figures, value, versus
+from clearsight.pipelines.report.detected import by_class_lines
+from clearsight.pipelines.report.figures import DETECTION, Entry, Figures, judged_by, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from clearsight.pipelines.report.other_images import other_images
 from clearsight.pipelines.report.tables import Measure
@@ -21,9 +22,10 @@ from clearsight.pipelines.runs.summary import Difference, GroupFigures
 def markdown(summary: Mapping[str, Any], further: Sequence[str] = ()) -> str:
     """Return tables: systems x groups, corruptions x systems, conditions x systems, attacks x systems.
 
-    A cell holds the accuracy in percent with its 95 % interval, and the difference from the baseline in
-    points with its verdict; corruption errors follow. Figures under attack that a check speaks against are
-    marked ``!`` (unreliable) or ``?`` (suspect), and a gain that proves nothing has a cross.
+    A cell holds the accuracy (of detectors the AP50) in percent with its 95 % interval, and the difference
+    from the baseline in points with its verdict; corruption errors follow, of detectors the AP50 by class.
+    Figures under attack that a check speaks against are marked ``!`` (unreliable) or ``?`` (suspect), and a
+    gain that proves nothing has a cross.
 
     The last table has the systems of a run with attacks side by side, with the cost of their training; the
     best of a column is bold with a full dot, what is not clearly worse than the best has an empty one.
@@ -47,6 +49,7 @@ def markdown(summary: Mapping[str, Any], further: Sequence[str] = ()) -> str:
             raise ConfigError(f"'{metric}' was not measured", where="--metric", hint=hint)
     tables = _unattacked(figures) if set(figures.attacks) & figures.unattacked else []
     tables += [table for condition in figures.conditions if (table := _attacked(figures, condition))]
+    tables += [lead + _table(head, rows) for lead, head, rows in by_class_lines(figures)]
     tables += [_further(figures, metric) for metric in further]
     tables += [table for table in [_worst(figures), _methods(figures)] if table]
     tables += _certified(figures)
@@ -68,7 +71,11 @@ def _unattacked(figures: Figures) -> list[str]:
     first = [[n, _cell(clean.get(n)), *(_cell(by_group.get((n, g))) for g in group_names)] for n in names]
     second = [[kind, *(_cell(by_kind.get((name, kind))) for name in names)] for kind in kind_names]
     third = [[c, *(_cell(by_condition.get((name, c))) for name in names)] for c in conditions]
-    tables = [_table(["system", "clean", *group_names], first)]
+    # A photograph taken in fog is not clean, though nothing is done to it: its condition has a name.
+    found = figures.primary == DETECTION
+    lead = "AP50 (mean over classes), in percent.\n\n" if found else ""
+    untouched = figures.clean or "clean" if found else "clean"
+    tables = [lead + _table(["system", untouched, *group_names], first)]
     if second:
         tables.append(_table(["mean over severities", *names], second))
     whole = _table(["condition", *names], third)
@@ -218,7 +225,7 @@ def _cost(costs: Sequence[str], machines: Sequence[str]) -> str:
 
 
 def _cell(entry: Entry | None, flag: str = "") -> str:
-    return _written(value(entry, "accuracy"), versus(entry), flag)
+    return _written(judged_by(entry), versus(entry), flag)
 
 
 def _written(accuracy: Estimate | None, difference: Difference | None, flag: str) -> str:

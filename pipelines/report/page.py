@@ -17,6 +17,7 @@ from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import audit_of
 from clearsight.pipelines.report.certified import certified_tables
 from clearsight.pipelines.report.class_tables import by_class
+from clearsight.pipelines.report.detected import by_class_measures
 from clearsight.pipelines.report.ending import ending, images_of
 from clearsight.pipelines.report.eps_chart import MOST, curves
 from clearsight.pipelines.report.figures import Figures, groups_of, value, versus
@@ -126,7 +127,7 @@ def _context(
         "multiples": [(attack, found) for attack, found in multiples if found],
         "key": charts.key(figures),
         "heats": tables.heat(figures),
-        "measures": [*tables.measures(figures), *other_images(figures)],
+        "measures": [*by_class_measures(figures), *tables.measures(figures), *other_images(figures)],
         "cells": tables.every_cell(figures),
         "album": album(folder, figures, seal),
         "costs": tables.costs(figures),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearsight.data.contract.estimate import Estimate
-from clearsight.pipelines.report.figures import Column, Entry, Figures, Row, value, versus
+from clearsight.pipelines.report.figures import DETECTION, Column, Entry, Figures, Row, value, versus
 from clearsight.pipelines.report.words import (
     NONE,
     SYMBOLS,
@@ -317,7 +317,8 @@ def _changed(difference: Difference | None) -> str:
 def column_title(column: Column, attack: str, figures: Figures) -> str:
     """Return the heading of a column: its group, or its attack where the table has several."""
     if attack:
-        return plain(column.group)
+        untouched = column.group == "clean" and figures.primary == DETECTION
+        return plain((figures.clean if untouched else None) or column.group)
     return "no attack" if column.attack in figures.unattacked else column.attack
 
 

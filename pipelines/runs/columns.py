@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 """Confidence of each interval, and joint confidence of a system's differences."""
-Columns = Mapping[str, NDArray[np.float64]]
+Columns = Mapping[str, NDArray[Any]]
 Triple = tuple[str, str, str]
 """System, condition, attack."""
 
@@ -30,7 +30,8 @@ class RunColumns:
 
     Attributes:
         grid: what was measured.
-        columns: cell -> column -> one float per sample; booleans as 0 and 1, missing values as nan.
+        columns: cell -> column -> one float per sample; booleans as 0 and 1, missing values as nan. Of
+            columns of lists one array per sample, missing ones as None.
         baseline: system that the others are compared with.
         seed: root of the resampling streams.
         classes: number of classes of the systems, None where they give images or differ.
@@ -71,10 +72,17 @@ def columns_of(table: pa.Table, cells: Sequence[Placed], counts: Sequence[int]) 
         cells: those that the rows belong to, in order.
         counts: rows of each cell.
     """
+    import pyarrow as pa
+
     found: dict[Triple, Columns] = {}
     for cell, start, n in zip(cells, accumulate(counts, initial=0), counts, strict=False):
         rows = table.slice(start, n)
-        numbers = {name: floats(rows.column(name)) for name in rows.column_names if name not in _WORDS}
+        numbers: dict[str, NDArray[Any]] = {
+            name: lists(column) if pa.types.is_list(column.type) else floats(column)
+            for name in rows.column_names
+            if name not in _WORDS
+            for column in [rows.column(name)]
+        }
         found[cell.system, cell.condition, cell.attack] = numbers
     return found
 
@@ -96,3 +104,11 @@ def floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
         column = column.cast(pa.int8())
     values = column.cast(pa.float64())
     return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def lists(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return a column of lists as one array an image, None where it is missing."""
+    out = np.empty(len(column), object)
+    for place, item in enumerate(column):
+        out[place] = None if item.as_py() is None else np.asarray(item.as_py(), np.float64)
+    return out

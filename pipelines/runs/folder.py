@@ -38,6 +38,8 @@ def arrow_type(dtype: str) -> pa.DataType:
     """Return how a column of this type is stored."""
     import pyarrow as pa
 
+    if dtype.startswith("list["):
+        return pa.list_(arrow_type(dtype.removeprefix("list[").removesuffix("]")))
     return pa.bool_() if dtype == "bool" else getattr(pa, dtype)()
 
 

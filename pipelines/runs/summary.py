@@ -13,6 +13,7 @@ from typing import Any, Literal
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.statistics import significant
 from clearsight.pipelines.runs.certified import CertificateFacts, CertifiedFigures
+from clearsight.pipelines.runs.detected import DetectedClass
 from clearsight.pipelines.runs.facts import (
     AttackFacts,
     ComparisonMethod,
@@ -52,7 +53,7 @@ class StopFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A paired difference of accuracies from the baseline (shares).
+    """A paired difference from the baseline, of accuracies (or of average precisions), as shares.
 
     Attributes:
         difference: the mean over images.
@@ -152,7 +153,7 @@ class CellFigures:
     attack: str
     n: int
     metrics: dict[str, Estimate | None]
-    versus: Comparison | None = None
+    versus: Comparison | Difference | None = None
     attacked: AttackCost | None = None
     checks: list[Check] = field(default_factory=list)
     reliable: bool | None = None
@@ -271,6 +272,8 @@ class RunSummary:
     certified: list[CertifiedFigures] = field(default_factory=list)
     others: list[OtherImages] = field(default_factory=list)
     ood: list[OodFigures] = field(default_factory=list)
+    detected: list[DetectedClass] = field(default_factory=list)
+    """Average precision by class, where systems give boxes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, as the file holds it."""

@@ -31,7 +31,7 @@ def certifiable(graph: Graph, certificate: Certificate, *, system: str, name: st
     """
     where = f"certificate '{name}' of system '{system}'"
     if graph.gives is not Flow.LOGITS:
-        raise ConfigError("it gives images, not logits: there is no class to certify", where=where)
+        raise ConfigError(f"it gives {graph.gives}, not logits: there is no class to certify", where=where)
     for part, spec in graph.parts.items():
         if spec.batch_dependent:
             raise ConfigError(

@@ -20,15 +20,10 @@ def check_system(
 
     See `check_labels`.
     """
-    if system.classes is not None:
-        check_labels(
-            entries,
-            data,
-            mapped=mapped,
-            system=name,
-            classes=system.classes,
-            names=system.class_names,
-        )
+    found = system.detector if isinstance(system, System) else None
+    classes, names = (found.classes, found.class_names) if found else (system.classes, system.class_names)
+    if classes is not None:
+        check_labels(entries, data, mapped=mapped, system=name, classes=classes, names=names)
 
 
 def check_labels(
@@ -81,18 +76,24 @@ def _labels(entries: Iterable[Entry], data: Sequence[str], system: str, classes:
     """Return the labels that occur."""
     used: set[int] = set()
     for entry in entries:
-        if entry.truth is None:
-            continue
-        if not 0 <= entry.truth < classes:
-            named = f" ({data[entry.truth]})" if 0 <= entry.truth < len(data) else ""
-            raise ConfigError(
-                f"image '{entry.id}' has label {entry.truth}{named}, but system '{system}' knows "
-                f"classes 0 to {classes - 1}",
-                where="data",
-                hint="map the data's classes to the classifier's with 'label_map', or use another classifier",
-            )
-        used.add(entry.truth)
+        for label in _labels_of(entry):
+            if not 0 <= label < classes:
+                named = f" ({data[label]})" if 0 <= label < len(data) else ""
+                raise ConfigError(
+                    f"image '{entry.id}' has label {label}{named}, but system '{system}' knows "
+                    f"classes 0 to {classes - 1}",
+                    where="data",
+                    hint="map the data's classes to the system's with 'label_map', or use another system",
+                )
+            used.add(label)
     return used
+
+
+def _labels_of(entry: Entry) -> set[int]:
+    """Return the class of an image, or those of its boxes."""
+    if entry.boxes is not None:
+        return {box.label for box in entry.boxes.items}
+    return set() if entry.truth is None else {entry.truth}
 
 
 def _check_mapped(used: set[int], data: Sequence[str], names: Sequence[str], where: str) -> None:

@@ -12,6 +12,7 @@ from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.part import Part
 from clearsight.data.contract.spec import Flow
 from clearsight.defend.classifier import Classifier
+from clearsight.defend.detector import Detector
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.graph import IMAGE, Graph
 
@@ -41,7 +42,7 @@ class Fusion(Part[FusionSpec]):
 
 
 class System(nn.Module):
-    """Images (n, c, h, w) in [0, 1] to logits (n, classes), or to images where there is no classifier.
+    """Images (n, c, h, w) in [0, 1] to logits (n, classes), to boxes, or to images where there is neither.
 
     Attributes:
         graph: the description it was built from.
@@ -77,6 +78,12 @@ class System(nn.Module):
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, empty where no classifier knows them."""
         return next((part.class_names for part in self.classifiers if part.class_names), ())
+
+    @property
+    def detector(self) -> Detector | None:
+        """Return the module whose boxes the system gives; None where it gives something else."""
+        last = self.part(self.graph.steps[-1].part_name)
+        return last if isinstance(last, Detector) else None
 
     @property
     def classifiers(self) -> list[Classifier]:

@@ -42,6 +42,12 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
                 hint="use 'threat: transfer' with the system that the attacker would build",
             )
         graph = chain(classifiers[0])
+    if graph.gives is Flow.BOXES:
+        raise ConfigError(
+            f"system '{called}' gives boxes: attacks are made on classifiers only",
+            where=where,
+            hint="take the attack out, or name the systems in 'measure'",
+        )
     if graph.gives is not Flow.LOGITS:
         raise ConfigError(f"system '{called}' gives images, not logits: nothing to attack", where=where)
     if attack.sees == "gradient":

@@ -1,18 +1,29 @@
-"""`Utility`: what images are for, and therefore when a system is right about one."""
+"""`Utility`: what images are for, and therefore what a system must give and is judged by."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor
+from clearsight.data.contract.spec import Flow
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Utility(Protocol):
-    """Compares what a system says of images with the truth."""
+    """What all purposes have in common."""
+
+    @property
+    def flow(self) -> Flow:
+        """What a system must give."""
 
     @property
     def primary(self) -> str:
-        """Column of the rows that says whether the system is right."""
+        """What systems are judged by: a column of the rows or, for all images together, a metric."""
+
+
+class PerImage(Utility, Protocol):
+    """A purpose for which a system is right or wrong about each image by itself."""
 
     def loss(self, outputs: Tensor, truths: Tensor) -> Tensor:
         """Return how wrong each output is, (n,), 0 where it could not be better.

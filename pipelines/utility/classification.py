@@ -5,12 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from clearsight.pipelines.utility.base import Utility
+from clearsight.data.contract.spec import Flow
+from clearsight.pipelines.utility.base import PerImage
 
 
 class Classification:
     """Outputs are logits (n, classes), truths are class indices (n,)."""
 
+    flow = Flow.LOGITS
     primary = "correct"
 
     def loss(self, outputs: Tensor, truths: Tensor) -> Tensor:
@@ -23,5 +25,4 @@ class Classification:
         return outputs.softmax(1).max(1).indices == truths
 
 
-CLASSES: Utility = Classification()
-"""The only utility so far."""
+CLASSES: PerImage = Classification()

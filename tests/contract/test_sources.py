@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,6 +66,25 @@ def build_tar(root: Path, shade: int, broken: bool) -> dict[str, Any]:
     return {"path": str(root / "set.tar")}
 
 
+def build_coco(root: Path, shade: int, broken: bool) -> dict[str, Any]:
+    count = PER_CLASS * len(CLASSES)
+    (root / "set" / "below").mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (root / "set" / "below" / f"{number:02d}.png").write_bytes(encoded(number, shade, broken))
+    told = {
+        "images": [
+            {"id": n, "file_name": f"below/{n:02d}.png", "height": 20, "width": 24} for n in range(count)
+        ],
+        "categories": [{"id": 7 + n, "name": name} for n, name in enumerate(CLASSES)],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 7 + n % 3, "bbox": [n, 2, 5, 6], "area": 30, "iscrowd": 0}
+            for n in range(count - 1)
+        ],
+    }
+    (root / "set" / "annotations.json").write_text(json.dumps(told))
+    return {"path": str(root / "set")}
+
+
 def build_imagenet_c(root: Path, shade: int, broken: bool) -> dict[str, Any]:
     build_folder(root, shade, broken, "fog/2")
     return {"path": str(root), "corruption": "fog", "severity": 2}
@@ -125,6 +145,7 @@ CASES: dict[str, Case] = {
     "cifar100": Case(build_cifar100),
     "cifar_c": Case(build_cifar_c),
     "tar": Case(build_tar, files=True),
+    "coco": Case(build_coco, files=True),
     "joined": Case(build_joined),
     "signs": Case(lambda root, shade, broken: {"count": 40}, other={"pixels": 48}),
 }

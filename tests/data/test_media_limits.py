@@ -15,7 +15,8 @@ from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.sample import Sample
 from clearsight.data.media.images import encode_png
 from clearsight.data.media.listing import found
-from clearsight.data.media.resize import LONGEST, covering, middle
+from clearsight.data.media.placement import LONGEST
+from clearsight.data.media.resize import covering, middle
 
 
 @pytest.mark.parametrize("shape", [(1, 30_000), (30_000, 1), (1, 1_000_000), (2, 50_000), (7, 3_000)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from clearsight.data.contract.errors import WeightsError
 from clearsight.data.weights import Weights, shipped
 from clearsight.pipelines.config.tasks import TASKS
 from clearsight.pipelines.config.yaml_reader import load
@@ -87,7 +88,14 @@ def test_the_drawing_shows_the_import_contracts() -> None:
 def test_every_recipe_is_valid(path: Path) -> None:
     document = load(path)
     config = document.parse(TASKS[document.value["task"]])
-    config.ready()
+    try:
+        config.ready()
+    except WeightsError as error:
+        # A foreign network is not shipped: its file lies where the data lie, or nowhere.
+        foreign = any(part["kind"] == "onnx_detector" for part in document.value.get("parts", {}).values())
+        if not foreign or "no such file" not in error.what:
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -117,15 +117,19 @@ def test_declared_columns_are_those_of_the_table() -> None:
     usual = row_schema()
     every = row_schema(column for entry in MEASURED for column in entry.columns)
     assert every.names[: len(usual.names)] == usual.names
+    found = sorted(f"found_{name}" for name in ("boxes", "scores", "labels", "matched", "ignored"))
     assert every.names[len(usual.names) :] == [
         "covered",
         "energy",
         "entropy",
+        *found,
         "gmsd_out",
         "logit_margin",
         "set_size",
+        "true_labels",
     ]
     types = {"float32": "float", "bool": "bool", "int32": "int32", "int64": "int64"}
+    types |= {f"list[{name}]": f"list<item: {types[name]}>" for name in ("float32", "int32")}
     for entry in MEASURED:
         for column in entry.columns:
             assert column.name not in RESERVED
@@ -152,10 +156,19 @@ def test_a_measurement_gives_what_it_declares(entry: type[Measurement]) -> None:
         "labels": labels,
         "votes": labels.flip(0),
         "sets": noise(9, (3, 5)) > 0.5,
+        "detections": torch.tensor([[[1.0, 2, 3, 4, 0.5, 1], [0, 0, 0, 0, 0, -1]]]).expand(3, -1, -1),
+        "boxes": torch.tensor([[[1.0, 2, 3, 4, 1, 0]]], dtype=torch.float64).expand(3, -1, -1),
     }
     columns = entry().measured(seen)
     assert list(columns) == [column.name for column in entry.columns]
-    kinds = {"bool": bool, "float32": float, "int32": int, "int64": int}
+    kinds = {
+        "bool": bool,
+        "float32": float,
+        "int32": int,
+        "int64": int,
+        "list[float32]": list,
+        "list[int32]": list,
+    }
     for column in entry.columns:
         assert all(type(value) is kinds[column.dtype] for value in columns[column.name])
     for need in entry.needs:
