@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.api.images import corrupt as corrupt
     from clearsight.pipelines.api.images import restore_images as restore_images
     from clearsight.pipelines.api.kinds import list_kinds as list_kinds
+    from clearsight.pipelines.api.kinds import register as register
     from clearsight.pipelines.api.models import export as export
     from clearsight.pipelines.api.models import load as load
     from clearsight.pipelines.api.models import train as train
@@ -45,6 +46,7 @@ _HOME = {
     "list_kinds": "clearsight.pipelines.api.kinds",
     "load": "clearsight.pipelines.api.models",
     "open_run": "clearsight.pipelines.evaluation.api",
+    "register": "clearsight.pipelines.api.kinds",
     "restore_images": "clearsight.pipelines.api.images",
     "sense_images": "clearsight.pipelines.advice.api",
     "train": "clearsight.pipelines.api.models",
@@ -62,6 +64,7 @@ __all__ = [
     "list_kinds",
     "load",
     "open_run",
+    "register",
     "restore_images",
     "sense_images",
     "train",

@@ -42,7 +42,9 @@ class CorruptionMixture(Spec):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        known = [kind for kind, each in CORRUPTIONS.kinds.items() if each.group != "none"]
+        known = [
+            kind for kind, each in CORRUPTIONS.kinds.items() if each.group != "none" and not each.needed()
+        ]
         for kind in self.kinds:
             if kind not in known:
                 raise ValueError(f"no corruption '{kind}'; {near_miss(kind, known)}")

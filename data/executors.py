@@ -19,6 +19,7 @@ from multiprocessing.connection import wait as wait_for_sentinel
 from typing import Any, Protocol, TypeVar
 
 from clearsight.data.contract.errors import RunError
+from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.cores import usable_cores
 
 J = TypeVar("J")
@@ -85,7 +86,9 @@ class ProcessPool:
 
         Raises:
             RunError: a process died.
+            ConfigError: the job holds a kind that no other process can import.
         """
+        refuse_unsendable(job)
         waiting = iter(units)
         others = set(active_children())
         pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (start, job))

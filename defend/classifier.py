@@ -7,20 +7,9 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, first_line
 from clearsight.data.contract.part import Part, check_images
+from clearsight.data.user_code import FAULTS
 from clearsight.data.weights import load_into
 from clearsight.defend.base import ClassifierSpec
-
-FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What code that does not fit its input raises; errors of this project and of the system go through."""
 
 
 class Classifier(Part[ClassifierSpec]):

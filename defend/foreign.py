@@ -6,21 +6,43 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from clearsight.data.contract.spec import Number
+from clearsight.data.contract.spec import Number, Spec
 from clearsight.defend.base import ClassifierSpec, Triple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Side = Annotated[int, Field(ge=1, le=4096)]
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 """Statistics of ImageNet's training images, as torchvision's models take them."""
 
 
-class ForeignClassifier(ClassifierSpec):
+class DeclaredInput(Spec):
+    """What `ClassifierSpec` says of the size of images, where it is the config that knows it."""
+
+    minimum: Annotated[int, Field(ge=1)] = 1
+    """Smallest height and width in pixels that the network takes; smaller images are refused."""
+    input_size: Side | tuple[Side, Side] | None = None
+    """Side of the square, or height and width, that every image is resized to (bilinear, smoothed where it
+    shrinks) before it goes in, for networks of one size; part of the classifier, so attacks go through it.
+    Left out: images go in as they are."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields; those of this class are left out at their defaults: older keys stay valid."""
+        defaults = {"minimum": 1, "input_size": None}
+        return {
+            name: value
+            for name, value in super().identity().items()
+            if name not in defaults or value != defaults[name]
+        }
+
+
+class ForeignClassifier(DeclaredInput, ClassifierSpec):
     """Base of classifiers that users bring: the fields say what the network was trained on.
 
-    Images are RGB in [0, 1] here. They are put into ``channel_order``, multiplied by ``value_range``, reduced
-    by ``mean`` and divided by ``std`` (both in the network's order and range). ``output`` says what it gives.
+    Images are RGB in [0, 1] here. They are resized to ``input_size`` where it is given, put into
+    ``channel_order``, multiplied by ``value_range``, reduced by ``mean`` and divided by ``std`` (both in the
+    network's order and range). ``output`` says what it gives.
     """
 
     foreign: ClassVar[bool] = True
@@ -53,7 +75,12 @@ class ForeignClassifier(ClassifierSpec):
         return value
 
     def prepared(self, x: Tensor) -> Tensor:
-        """Return RGB images (n, 3, h, w) in [0, 1] in the order and range of the network."""
+        """Return RGB images (n, 3, h, w) in [0, 1] in the size, order and range of the network."""
+        if self.input_size is not None:
+            from torch.nn.functional import interpolate
+
+            size = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,) * 2
+            x = interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
         if self.channel_order == "bgr":
             x = x.flip(1)
         return x * self.value_range if self.value_range != 1 else x

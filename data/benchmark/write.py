@@ -65,11 +65,12 @@ def expand(
     from clearsight.data.catalogue import CORRUPTIONS
 
     kinds: dict[str, None] = {}
+    known = [*SETS, *(kind for kind, each in CORRUPTIONS.kinds.items() if not each.needed())]
     for name in names:
-        if name not in SETS and name not in CORRUPTIONS.kinds:
+        if name not in known:
             raise ConfigError(
-                f"'{name}' is neither a corruption nor a set",
-                hint=near_miss(name, [*SETS, *CORRUPTIONS.kinds]),
+                f"'{name}' is neither a corruption that a word can name nor a set",
+                hint=near_miss(name, known),
             )
         kinds |= dict.fromkeys(SETS.get(name, (name,)))
     return [

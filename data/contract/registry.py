@@ -23,6 +23,15 @@ from clearsight.data.contract.spec import Spec
 
 S = TypeVar("S", bound=Spec)
 ENTRY_POINTS = "clearsight"
+REGISTERED: dict[str, type[Spec]] = {}
+"""Classes that `clearsight.data.contract.registering` was given in this process, by module and name."""
+_REGISTRIES: list[Registry[Any]] = []
+"""All registries that were made."""
+
+
+def registries() -> tuple[Registry[Any], ...]:
+    """Return all registries that were made."""
+    return tuple(_REGISTRIES)
 
 
 class Registry(Generic[S]):
@@ -47,33 +56,42 @@ class Registry(Generic[S]):
         """Remember where to look; nothing is imported before the first question."""
         self.noun, self.base, self.packages, self.only, self.field = noun, base, packages, only, field
         self._kinds: dict[str, type[S]] | None = None
+        _REGISTRIES.append(self)
 
     @property
     def kinds(self) -> dict[str, type[S]]:
         """Return kind -> class, sorted by kind."""
         if self._kinds is None:
             classes: dict[str, type[S]] = {}
-            for module in (*_modules(self.packages), *_plugins()):
-                for entry in self._entries(module):
-                    (kind,) = get_args(entry.model_fields[self.field].annotation)
-                    if kind in classes and classes[kind] is not entry:
-                        raise ConfigError(
-                            f"two {self.noun}s are called '{kind}'",
-                            where=f"{classes[kind].__module__} and {entry.__module__}",
-                            hint="rename one of them",
-                        )
-                    classes[kind] = entry
+            for entry in self._entries():
+                (kind,) = get_args(entry.model_fields[self.field].annotation)
+                if kind in classes and classes[kind] is not entry:
+                    raise ConfigError(
+                        f"two {self.noun}s are called '{kind}'",
+                        where=f"{classes[kind].__module__} and {entry.__module__}",
+                        hint="rename one of them",
+                    )
+                classes[kind] = entry
             self._kinds = dict(sorted(classes.items()))
         return self._kinds
 
-    def _entries(self, module: ModuleType) -> Iterator[type[S]]:
-        for value in vars(module).values():
-            if not (isinstance(value, type) and issubclass(value, self.base)):
-                continue
-            if value.__module__ != module.__name__ or self.field not in value.model_fields:
-                continue
-            if self.only is None or self.only(value):
-                yield value
+    def forget(self) -> None:
+        """Scan again when the kinds are next asked for."""
+        self._kinds = None
+
+    def _entries(self) -> Iterator[type[S]]:
+        for module in (*_modules(self.packages), *_plugins()):
+            for value in vars(module).values():
+                if isinstance(value, type) and value.__module__ == module.__name__ and self._takes(value):
+                    yield value
+        yield from filter(self._takes, REGISTERED.values())
+
+    def _takes(self, value: type) -> bool:
+        return (
+            issubclass(value, self.base)
+            and self.field in value.model_fields
+            and (self.only is None or self.only(value))
+        )
 
     def __getitem__(self, kind: str) -> type[S]:
         """Return the class of a kind, or raise `ConfigError` with a near-miss."""

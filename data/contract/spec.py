@@ -103,6 +103,11 @@ class Spec(BaseModel):
                     )
         return value
 
+    @classmethod
+    def needed(cls) -> list[str]:
+        """Return the names of the fields that cannot be left out: a word alone does not name such a kind."""
+        return [name for name, field in cls.model_fields.items() if field.is_required()]
+
     def ready(self) -> None:
         """Hook: raise `ClearsightError` unless what this spec names (files, packages, weights) is there.
 

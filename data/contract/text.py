@@ -43,3 +43,13 @@ def cell(text: str) -> str:
 def from_cell(text: str) -> str:
     """Return the name that was given to `cell`."""
     return text.removeprefix("'")
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

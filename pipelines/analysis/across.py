@@ -67,6 +67,7 @@ def across(first: Path, second: Path, *, pairs: Mapping[str, str] | None = None)
             compared += len(values)
             if values and all(np.array_equal(old, new) for _, old, new in values):
                 comparison.left_out.append(f"{theirs}: '{metric}' is equal, image by image")
+                comparison.equal.add(metric)
             elif values:
                 comparison.lines.extend(_lines(values, theirs, metric, after.seed or 0, looks))
     for metric in sorted({*before.metrics, *after.metrics}):

@@ -1,11 +1,30 @@
-"""`list_kinds`: what can be written after ``kind:``."""
+"""`list_kinds`: what can be written after ``kind:``; `register`: one kind more."""
 
 from __future__ import annotations
 
-from typing import overload
+from typing import TypeVar, overload
 
+from clearsight.data.contract import registering
 from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.contract.spec import Spec
 from clearsight.pipelines.config.registries import GROUPS
+
+T = TypeVar("T", bound=Spec)
+
+
+def register(entry: type[T]) -> type[T]:
+    """Make a class of a script or notebook cell a kind of configs and functions in this process.
+
+    It is a decorator: ``@clearsight.register`` above a class that derives from `Corruption`, `RestorerSpec`,
+    `Attack`, `Measurement` or another base of CONTRIBUTING.md. A class of the same module and name is
+    replaced, as where a cell is executed again. With several workers, a class of a notebook is refused, for
+    no other process can import it; one of a module, or of a script that is guarded by
+    ``if __name__ == "__main__":``, works.
+
+    Raises:
+        ConfigError: it is no class of a spec, has no kind, or another kind is called so.
+    """
+    return registering.register(entry)
 
 
 @overload

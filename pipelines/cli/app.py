@@ -17,13 +17,13 @@ from clearsight.pipelines.cli.app_advice import advice_app
 from clearsight.pipelines.cli.app_deployed import deployed_app
 from clearsight.pipelines.cli.app_learning import learning_app
 from clearsight.pipelines.cli.app_shipped import data_app, weights_app
+from clearsight.pipelines.cli.app_start import start_app
 from clearsight.pipelines.cli.task import Commands, Config, Device, Fresh, Out, Quiet, Workers
 
 app = typer.Typer(
     name="clearsight",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(weights_app, name="weights")
@@ -31,6 +31,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(learning_app)
 app.add_typer(deployed_app)
 app.add_typer(advice_app)
+app.add_typer(start_app)
 
 
 def _version(wanted: bool) -> bool:
@@ -147,11 +148,14 @@ def list_(
 
 
 @app.command()
-def show(kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped weights.")]) -> None:
+def show(
+    kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped weights.")],
+    json: Annotated[bool, typer.Option("--json", help="Print a card whole, as JSON.")] = False,
+) -> None:
     """Show the fields, defaults and facts of a kind, or the card of shipped weights."""
     from clearsight.pipelines.cli.catalogue import show_command
 
-    show_command(kind)
+    show_command(kind, whole=json)
 
 
 @app.command()
@@ -231,7 +235,8 @@ def restore(
     source: Annotated[str, typer.Argument(metavar="IN", help="Image, video, folder or glob.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File for one file, else folder.")],
     words: Annotated[
-        str, typer.Option("--with", help="Tasks (denoise, ...), weights or kinds, separated by commas.")
+        str,
+        typer.Option("--with", help="Tasks (denoise, ...), weights, kinds or part.yaml, comma-separated."),
     ],
     sigma: Annotated[str | None, typer.Option(help="Noise level such as 25/255, or auto.")] = None,
     tile: Annotated[str, typer.Option(help="auto, none, or the side of tiles in pixels.")] = "auto",

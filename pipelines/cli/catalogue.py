@@ -9,6 +9,7 @@ from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import PartSpec, Spec
 from clearsight.data.weights import MODEL, shipped
+from clearsight.pipelines.cli.card import card_lines
 from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.cli.weights import headline
 from clearsight.pipelines.config.registries import GROUPS
@@ -80,8 +81,8 @@ def _facts(group: str, entry: Any) -> tuple[str, ...]:
     return (entry.group, stochastic) if group == "corruptions" else ()
 
 
-def show_command(kind: str) -> None:
-    """Print the fields of a kind, or the card of weights."""
+def show_command(kind: str, *, whole: bool = False) -> None:
+    """Print the fields of a kind, or the card of weights: what matters in it, or the whole as JSON."""
     found = [(name, registry[kind]) for name, registry in GROUPS.items() if kind in registry.kinds]
     cards = [weights.card for weights in shipped() if weights.folder.name == kind]
     if not found and not cards:
@@ -93,7 +94,27 @@ def show_command(kind: str) -> None:
     for name, entry in found:
         _show_kind(name, entry)
     for card in cards:
-        console().print_json(data=card)
+        if whole:
+            console().print_json(data=card)
+        else:
+            _show_card(card)
+
+
+def _show_card(card: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = console()
+    screen.print(str(card["id"]), style="bold", markup=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    before = ""
+    for heading, text in card_lines(card):
+        table.add_row("" if heading == before else heading, Text(text))
+        before = heading
+    screen.print(table)
+    screen.print(f"everything: clearsight show {card['id']} --json", markup=False)
 
 
 def _show_kind(group: str, entry: type[Spec]) -> None:

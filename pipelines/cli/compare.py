@@ -30,7 +30,7 @@ def command(
 
     comparison = across(first, second, pairs=pairs)
     lines = shown(comparison, every=every)
-    broken = [(rule, rule.broken_by(lines)) for rule in rules]
+    broken = [(rule, rule.broken_by(lines, comparison.equal)) for rule in rules]
     _print(comparison, lines)
     screen = console()
     for rule, breaking in broken:

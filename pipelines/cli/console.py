@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from clearsight.data.contract.text import shown_lines
+from clearsight.data.contract.text import duration, shown_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+EVERY = 30.0
+"""Seconds between two lines of a stage where there is no terminal."""
 NAMED = 20
 """Files of a kind that are named on the terminal; the others are counted."""
 
@@ -103,11 +108,46 @@ class Bars:
             self.bars.console.print(text, markup=False)
 
 
+class Lines(Bars):
+    """One line per stage every half minute, and one at its end: for log files, where bars are no use."""
+
+    def __init__(self, say: Callable[[str], object], clock: Callable[[], float] = monotonic) -> None:
+        """Say lines by ``say``; ``clock`` tells seconds."""
+        super().__init__(None)
+        self.say, self.clock = say, clock
+        self.begun: dict[str, tuple[float, int]] = {}
+        self.told: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Say how far a stage is, where the last line is half a minute old, or the stage at its end."""
+        now = self.clock()
+        begun, first = self.begun.setdefault(stage, (now, done))
+        since = self.told.setdefault(stage, now)
+        ended = total is not None and done >= total
+        if since == inf or (not ended and now - since < EVERY):
+            return
+        self.told[stage] = inf if ended else now
+        gone, made = now - begun, done - first
+        line = f"{stage}: {done}" if total is None else f"{stage}: {done} of {total}"
+        line += f", {duration(gone)} gone"
+        if total is not None and made > 0 and not ended:
+            line += f", about {duration(gone / made * (total - done))} to go"
+        self.say(line)
+
+    def note(self, text: str) -> None:
+        """Say a line."""
+        self.say(text)
+
+
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Bars]:
-    """Yield bars on standard error."""
+    """Yield bars on standard error, or lines where that is no terminal (a log file, a pipe)."""
     if quiet:
         yield Bars(None)
+        return
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield Lines(partial(screen.print, markup=False, soft_wrap=True))
         return
     from rich import progress as rich
 
@@ -118,6 +158,6 @@ def progress(*, quiet: bool) -> Iterator[Bars]:
         rich.TimeElapsedColumn(),
         rich.TextColumn("left"),
         rich.TimeRemainingColumn(),
-        console=console(stderr=True),
+        console=screen,
     ) as bars:
         yield Bars(bars)

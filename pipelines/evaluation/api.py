@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.corruptions.base import Corruption
@@ -17,11 +18,13 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.evaluate import Compare, Evaluate
 from clearsight.pipelines.config.stop import Stop
+from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.runs.sealed import complete, read_summary
 from clearsight.pipelines.systems.graph import Graph, chain
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from matplotlib.figure import Figure
 
     from clearsight.data.contract.progress import Progress
 
@@ -74,6 +77,41 @@ class Report:
             console.print(headline(dict(self.summary)), *certificates(dict(self.summary)))
         return capture.get()
 
+    def __repr__(self) -> str:
+        """Return one line: where it is, and how much was measured."""
+        cells, systems = len(self.summary["cells"]), len(self.summary["systems"])
+        return f"Report({str(self.folder)!r}: {systems} systems, {cells} cells)"
+
+    def _repr_html_(self) -> str:
+        """Return the headline table, and those of certificates, as HTML: what a notebook shows."""
+        from clearsight.pipelines.report.notebook import to_html
+
+        return to_html(self.summary)
+
+    def to_pandas(self) -> Any:
+        """Return `results` as a pandas data frame, one row a (system, condition, attack, metric).
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ConfigError(
+                "pandas is not installed", where="to_pandas", hint="pip install pandas"
+            ) from None
+        return pd.DataFrame(self.results())
+
+    def plot(self, metric: str = "accuracy") -> Figure:
+        """Return a chart of one metric of every system under every condition and attack, with its intervals.
+
+        Raises:
+            ConfigError: it was not measured.
+        """
+        from clearsight.pipelines.report.notebook import chart
+
+        return chart(self.results(), metric)
+
     def to_html(self) -> Path:
         """Write ``report.html`` into the run folder again and return its path."""
         from clearsight.pipelines.report.page import renew_report
@@ -109,6 +147,7 @@ def evaluate(
     conditions: Sequence[Corruptions] | Mapping[str, Corruptions],
     attacks: Sequence[Attack] | Mapping[str, Attack] | None = None,
     certify: Mapping[str, Certificate] | None = None,
+    metrics: Sequence[Metric] | None = None,
     seed: int = 0,
     baseline: str | None = None,
     name: str = "evaluation",
@@ -129,6 +168,7 @@ def evaluate(
             ``<kind>-<severity>`` (``clean`` for the identity), joined by ``+`` where there are several.
         attacks: adversaries; a sequence is named by kind (``pgd``, ``pgd.2``). No adversary where left out.
         certify: name -> certificate, made for every system under every condition; none where left out.
+        metrics: what is measured; the usual ones where left out.
         seed: root of all random streams.
         baseline: name of the system that the others are compared with.
         name: part of the name of the run folder.
@@ -164,6 +204,7 @@ def evaluate(
         "systems": wiring,
         "conditions": conditions if isinstance(conditions, Mapping) else _named(conditions),
         "certify": dict(certify or {}),
+        "metrics": None if metrics is None else tuple(metrics),
         "stop": stop,
         "compare": Compare(baseline=baseline) if baseline else None,
     }

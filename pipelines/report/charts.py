@@ -161,7 +161,8 @@ def look(figures: Figures, index: int) -> dict[str, Any]:
 
 def _frame(axes: Axes, ticks: list[float], last: float, metric: str) -> None:
     """Draw quiet axes: horizontal rules, few ticks, no box."""
-    pad = (ticks[-1] - ticks[0]) * 0.03
+    # One tick alone where every figure is the same.
+    pad = (ticks[-1] - ticks[0]) * 0.03 or 0.05 * (abs(ticks[0]) or 1.0)
     axes.set(xlim=(-0.25, last + 0.25), ylim=(ticks[0] - pad, ticks[-1] + pad))
     scale = display_of(metric).scale
     digits = next(d for d in range(9) if all(abs(t * scale - round(t * scale, d)) < 1e-6 for t in ticks))

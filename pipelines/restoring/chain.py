@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clearsight.data.contract.errors import ConfigError, WeightsError, near_miss
+from clearsight.data.contract.errors import ConfigError, WeightsError, first_line, near_miss
 from clearsight.data.contract.spec import content_key
+from clearsight.data.home import expanded
 from clearsight.data.weights import CARD, kind_of_weights, shipped
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
@@ -68,7 +69,8 @@ def read_chain(text: str, sigma: str | None) -> Chain:
 
     Args:
         text: each word is a task of shipped weights (``denoise`` for ``denoise-color-v1``; the newest
-            version counts), the id or folder of weights, or a kind of restorer that needs no weights.
+            version counts), the id or folder of weights, a kind of restorer that needs no weights, or a YAML
+            file that describes a restorer as a config does (``{kind: python_restorer, call: ...}``).
         sigma: standard deviation of the noise for values in [0, 1], such as ``25/255``, or ``auto``; passed
             to every step that takes a noise level.
 
@@ -90,7 +92,7 @@ def read_chain(text: str, sigma: str | None) -> Chain:
 def known() -> list[str]:
     """Return the words that mean something here: tasks and ids of shipped weights, and classical kinds."""
     ids = _ids()
-    kinds = [kind for kind, spec in RESTORERS.kinds.items() if not spec.trainable and not _required(spec)]
+    kinds = [kind for kind, spec in RESTORERS.kinds.items() if not spec.trainable and not spec.needed()]
     tasks = {re.sub("-(color|gray)$", "", name) for name, _ in map(_versioned, ids)}
     return sorted({*tasks, *ids, *kinds})
 
@@ -115,6 +117,8 @@ def _newest(task: str, channels: int) -> str | None:
 
 def _node(word: str, channels: int) -> dict[str, Any]:
     """Return the mapping that describes the restorer of a word."""
+    if word.endswith((".yaml", ".yml")):
+        return _described(word)
     weights = _newest(word, channels)
     if weights is None and (Path(word) / CARD).is_file():
         weights = word
@@ -125,7 +129,7 @@ def _node(word: str, channels: int) -> dict[str, Any]:
                 where="--with",
                 hint="name weights instead; known: " + ", ".join(known()),
             )
-        if missing := _required(RESTORERS[word]):
+        if missing := RESTORERS[word].needed():
             raise ConfigError(
                 f"'{word}' needs {', '.join(missing)}, which a word cannot give",
                 where="--with",
@@ -147,8 +151,25 @@ def _node(word: str, channels: int) -> dict[str, Any]:
     return {"kind": kind, "weights": weights or word}
 
 
-def _required(kind: type[RestorerSpec]) -> list[str]:
-    return [name for name, field in kind.model_fields.items() if field.is_required()]
+def _described(word: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        ConfigError: there is no such file, or no such mapping in it.
+    """
+    import yaml
+
+    try:
+        node = yaml.safe_load(expanded(word).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot be read: {first_line(error)}", where=f"--with '{word}'") from None
+    if not isinstance(node, dict) or node.get("kind") not in RESTORERS.kinds:
+        raise ConfigError(
+            "describes no restorer",
+            where=f"--with '{word}'",
+            hint="write one mapping: {kind: median, size: 5}",
+        )
+    return node
 
 
 def _step(node: dict[str, Any], sigma: str | None, word: str) -> Step:

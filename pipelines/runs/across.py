@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -65,6 +65,8 @@ class Across:
     lines: list[Line] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    equal: set[str] = field(default_factory=set)
+    """Metrics that are equal, image by image, in a system: they have no lines there."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +104,26 @@ class Rule:
         metric, sign, bound, clearly = match.groups()
         return cls(text.strip(), metric, sign == "<", float(bound), clearly is not None)
 
-    def broken_by(self, lines: Sequence[Line]) -> list[Line]:
+    def broken_by(self, lines: Sequence[Line], equal: Container[str] = ()) -> list[Line]:
         """Return the lines that break it.
 
+        Args:
+            lines: what is compared.
+            equal: metrics that are equal in both runs, so that they may have no line.
+
         Raises:
-            ConfigError: no line has its metric.
+            ConfigError: its metric is not compared, or is equal where a difference of 0 breaks the rule.
         """
         mine = [line for line in lines if line.metric == self.metric]
-        if not mine:
+        if not mine and self.metric not in equal:
             known = ", ".join(sorted({line.metric for line in lines})) or "none"
             raise ConfigError(
                 f"no compared metric is called '{self.metric}'", where="--fail-if", hint=f"compared: {known}"
+            )
+        if not mine and not self.clearly and (self.bound > 0 if self.below else self.bound < 0):
+            raise ConfigError(
+                f"'{self.metric}' is equal in both runs, image by image, which breaks '{self.text}'",
+                where="--fail-if",
             )
         return [line for line in mine if self._breaks(line)]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import package_stubs
 import pytest
 import torch
 import yaml
@@ -32,6 +33,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "efficientnet_lite1": {"only": (0, 217, 482, 491, 497)},
     "efficientnet_lite2": {"only": (0, 217, 482, 491, 497)},
     "adapted": {"classifier": {"kind": "preact_resnet", "classes": 5, "depth": 10, "width": 4}},
+    "timm": {"model": "tiny", "classes": 5},
+    "torchvision": {"model": "tiny", "classes": 5},
     "tent": {"classifier": {"kind": "preact_resnet", "classes": 5, "depth": 10, "width": 4}},
 }
 """A small network of each kind; a kind that is not here is tried with ``classes: 5`` alone."""
@@ -54,6 +57,13 @@ def specimen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let stubs stand for packages that classifiers are built by."""
+    with package_stubs.stubs(tmp_path_factory.mktemp("cache")):
+        yield
+
+
 @pytest.fixture(scope="module")
 def make(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
@@ -66,6 +76,9 @@ def make(
         if kind == "python":
             (folder / "toy_network.py").write_text(TOY)
             return {"classes": 5, "call": f"{folder / 'toy_network.py'}:build"}
+        if kind == "huggingface":
+            repo = package_stubs.write_repo(folder / "repo")
+            return {"model": str(repo), "only": (0, 1, 2, 3, 4)}
         if kind == "onnx":
             return {"path": str(request.getfixturevalue("specimen"))}
         return FIELDS.get(kind, {"classes": 5})
@@ -128,7 +141,7 @@ def test_shapes(kind: str, size: tuple[int, int], make: Callable[[str], Classifi
 def test_smallest_size_and_below(kind: str, make: Callable[[str], ClassifierSpec]) -> None:
     model = make(kind).build()
     side = model.minimum
-    if kind not in ("python", "onnx"):
+    if not model.spec.foreign:
         with torch.no_grad():
             assert model(images(2, side, side)).isfinite().all()
     if side > 1:

@@ -23,7 +23,9 @@ from clearsight.data.corruptions.base import Corruption
 
 KINDS = [kind for kind in CORRUPTIONS.kinds if kind != "identity"]
 TABLES = ("imagenet_c", "cifar_c", "tiny_imagenet_c")
-GRADED = [kind for kind in KINDS if kind != "albumentations"]
+FIELDS = {"python": {"call": "own_toys:speckles"}}
+"""What kinds need that cannot be left out."""
+GRADED = [kind for kind in KINDS if kind not in ("albumentations", "python")]
 """Kinds whose severity changes the image (elsewhere other fields say how strong it is)."""
 NOT_GROWING = {"elastic_transform"}
 """Its published constants go from wide to narrow stretches, not from weak to strong."""
@@ -44,7 +46,7 @@ def photo(name: str, height: int, width: int, channels: int) -> np.ndarray:
 
 
 def make(kind: str, severity: int = 3, table: str = "imagenet_c") -> Corruption:
-    return CORRUPTIONS.parse({"kind": kind, "severity": severity, "table": table})
+    return CORRUPTIONS.parse({"kind": kind, "severity": severity, "table": table} | FIELDS.get(kind, {}))
 
 
 @pytest.mark.parametrize("shape", [(17, 23, 3), (16, 16, 3), (64, 48, 3), (33, 40, 1), (16, 21, 1)], ids=str)
@@ -137,7 +139,7 @@ def test_constants_stand_in_the_class_for_every_table(kind):
 @pytest.mark.parametrize("kind", CORRUPTIONS.kinds)
 def test_says_what_it_is(kind):
     cls: Any = CORRUPTIONS[kind]
-    assert cls().kind == kind
+    assert cls(**FIELDS.get(kind, {})).kind == kind
     assert cls.group in {"none", "noise", "blur", "weather", "digital", "extra"}
     assert (cls.group == "none") == (kind == "identity")
     assert cls.purpose
@@ -161,7 +163,7 @@ def test_survives_yaml_and_keeps_its_key(kind):
     class Raised(base):  # type: ignore[misc]  # mypy cannot know the class
         revision = base.revision + 1
 
-    assert Raised().key() != make(kind).key()
+    assert Raised(**FIELDS.get(kind, {})).key() != make(kind).key()
 
 
 @pytest.mark.parametrize("kind", KINDS)

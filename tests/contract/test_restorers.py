@@ -106,7 +106,23 @@ def tiny_file(folder: Path) -> dict[str, Any]:
     return {"path": str(tiny(folder / "blur.onnx", gives=("image",)))}
 
 
-FOREIGN = {"onnx_restorer": tiny_file, "plug_and_play": tiny_denoisers, "spandrel": tiny_checkpoint}
+def tiny_code(folder: Path) -> dict[str, Any]:
+    """Write a blur with weights as a user's torch module."""
+    (folder / "blur.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Blur(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.weight = nn.Parameter(torch.full((3, 1, 3, 3), 1 / 9))\n\n"
+        "    def forward(self, x):\n        x = nn.functional.pad(x, (1, 1, 1, 1), mode='replicate')\n"
+        "        return nn.functional.conv2d(x, self.weight, groups=3)\n"
+    )
+    return {"call": f"{folder}/blur.py:Blur", "channels": (3,), "receptive_field": 3}
+
+
+FOREIGN = {
+    "onnx_restorer": tiny_file,
+    "plug_and_play": tiny_denoisers,
+    "python_restorer": tiny_code,
+    "spandrel": tiny_checkpoint,
+}
 """Kinds that need files: what writes them returns the fields."""
 
 

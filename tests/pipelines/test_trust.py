@@ -159,7 +159,7 @@ def test_reading_a_run_executes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_kind_that_imports_code_says_so() -> None:
     kinds = {kind for registry in GROUPS.values() for kind in registry if kind.executes}
-    assert {kind.model_fields["kind"].default for kind in kinds} == {"python"}
+    assert {kind.model_fields["kind"].default for kind in kinds} == {"python", "python_restorer"}
     assert all(kind.executes in kind.model_fields for kind in kinds)
     assert trust.OWN == "clearsight."
 
