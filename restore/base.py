@@ -77,6 +77,16 @@ class RestorerSpec(PartSpec):
         """Hook: return restored images; ``x`` is padded as the facts ask and must not be changed in place."""
         return self.computed(network, x)
 
+    def noise(self, x: Images) -> PerImage | None:
+        """Hook: return the noise level of each image for ``restore_told``, or None to call ``restore``.
+
+        Asked before images are padded: the flat strips that padding adds look like places without noise.
+
+        Args:
+            x: whole images (n, c, h, w), not padded.
+        """
+        return None
+
     def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> ScaledImages:
         """Hook: as ``restore``, given the noise level of each image, which is ignored by default.
 

@@ -35,14 +35,18 @@ class NoiseConditioned(RestorerSpec):
 
         return self.model_copy(update={"sigma": estimate_sigma(x).item()})
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return denoised images for the given noise level, or for the estimate of each."""
+    def noise(self, x: Images) -> PerImage | None:
+        """Return ``sigma`` for every image, or the estimate of each; None of a network that takes none."""
         if not self.conditioned_on(NOISE_LEVEL):
-            return super().restore(x, network)
+            return None
         from clearsight.restore.ops.noise_level import estimate_sigma
 
-        sigma = estimate_sigma(x) if self.sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), self.sigma)
-        return self.computed(network, x, sigma)
+        return estimate_sigma(x) if self.sigma == "auto" else x.new_full((x.shape[0], 1, 1, 1), self.sigma)
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Return denoised images for the given noise level, or for the estimate of each."""
+        sigma = self.noise(x)
+        return super().restore(x, network) if sigma is None else self.restore_told(x, network, sigma)
 
     def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> Images:
         """Return denoised images for these noise levels; a blind network ignores them."""

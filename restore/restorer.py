@@ -36,7 +36,7 @@ class Restorer(Part[RestorerSpec]):
         """
         spec = self.spec
         if not spec.stochastic:
-            return self._run(x, spec.restore)
+            return self._run(x, self._hook(x))
         return self._run(x, lambda padded, net: spec.randomized(padded, net, self.generators(len(padded))))
 
     def surrogate(self, *inputs: Tensor) -> Tensor:
@@ -53,8 +53,17 @@ class Restorer(Part[RestorerSpec]):
         """
         spec = self.spec
         if sigma is None:
-            return self._run(x, spec.restore, clamp=False)
+            return self._run(x, self._hook(x), clamp=False)
         return self._run(x, lambda padded, net: spec.restore_told(padded, net, sigma), clamp=False)
+
+    def _hook(self, x: Tensor) -> Callable[[Tensor, nn.Module | None], Tensor]:
+        """Return what restores these images once they are padded; what is asked of them is asked now."""
+        spec = self.spec
+        check_images(x, name=spec.name, channels=self.facts.channels)
+        sigma = spec.noise(x)
+        if sigma is None:
+            return spec.restore
+        return lambda padded, net: spec.restore_told(padded, net, sigma)
 
     def _run(
         self, x: Tensor, hook: Callable[[Tensor, nn.Module | None], Tensor], *, clamp: bool = True

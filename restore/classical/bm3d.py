@@ -40,15 +40,6 @@ class BM3D(NoiseConditioned):
         """Return the facts: blocks lie on a grid that is fixed to the image's borders."""
         return RestorerFacts(minimum=8)
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the denoised images for the given noise level, or for the estimate of each."""
-        from clearsight.restore.ops.noise_level import estimate_sigma
-
-        given = x.detach()
-        if self.sigma == "auto":
-            return self.restore_told(given, network, estimate_sigma(given))
-        return self.restore_told(given, network, given.new_full((len(given), 1, 1, 1), self.sigma))
-
     def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> Images:
         """Return the denoised images for these noise levels; no gradient goes through."""
         import torch

@@ -38,14 +38,6 @@ class SlidingDCT(NoiseConditioned):
         """Return the facts: a pixel lies in blocks that reach ``side - 1`` pixels from it."""
         return RestorerFacts(receptive_field=2 * self.side - 1)
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the denoised images for the given noise level, or for the estimate of each."""
-        from clearsight.restore.ops.noise_level import estimate_sigma
-
-        if self.sigma == "auto":
-            return self.restore_told(x, network, estimate_sigma(x))
-        return self.restore_told(x, network, x.new_full((x.shape[0], 1, 1, 1), self.sigma))
-
     def restore_told(self, x: Images, network: nn.Module | None, sigma: PerImage) -> Images:
         """Return the denoised images for these noise levels; they are mirrored at their borders."""
         from clearsight.restore.ops.opponent import turned

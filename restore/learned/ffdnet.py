@@ -20,6 +20,7 @@ class FFDNet(NoiseConditioned):
     """
 
     kind: Literal["ffdnet"] = "ffdnet"
+    revision: ClassVar[int] = 2
     purpose: ClassVar[str] = "removes noise of a given level; no skips, no levels"
     trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "depth", "width"})

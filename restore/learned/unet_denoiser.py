@@ -21,6 +21,7 @@ class UNetDenoiser(NoiseConditioned):
     """
 
     kind: Literal["unet_denoiser"] = "unet_denoiser"
+    revision: ClassVar[int] = 2
     purpose: ClassVar[str] = "removes noise; blind, also blur and mixed degradations"
     trainable: ClassVar[bool] = True
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"channels", "width", "blocks", "blind"})

@@ -1,3 +1,5 @@
+"""What confidence is worth: risk against coverage, with intervals, against its definition."""
+
 from __future__ import annotations
 
 from itertools import permutations

@@ -1,3 +1,5 @@
+"""Telling images of something else apart: AUROC, AUPR and FPR, against scikit-learn and by simulation."""
+
 from __future__ import annotations
 
 import numpy as np

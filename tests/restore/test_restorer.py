@@ -13,6 +13,10 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
 from clearsight.restore.base import ArrayRestorerSpec, RestorerFacts, RestorerSpec
 from clearsight.restore.classical.gamma import Gamma
+from clearsight.restore.learned.ffdnet import FFDNet
+from clearsight.restore.learned.unet_denoiser import UNetDenoiser
+from clearsight.restore.noise_conditioned import NoiseConditioned
+from clearsight.restore.ops.noise_level import estimate_sigma
 from clearsight.restore.ops.pad import pad
 
 
@@ -132,3 +136,29 @@ def test_modules_carry_no_weights_and_stay_in_eval_mode():
     assert part.network is None
     assert not part.training
     assert not part.state_dict()
+
+
+@pytest.mark.parametrize("kind", [UNetDenoiser, FFDNet])
+@pytest.mark.parametrize("size", [(64, 64), (65, 67), (57, 90)])
+def test_the_noise_is_judged_on_the_image_and_not_on_its_padding(
+    kind: type[NoiseConditioned], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rows and columns that padding repeats are flat along themselves: they looked like the quietest places.
+    smooth = torch.linspace(0.2, 0.8, size[1]).expand(2, 3, *size)
+    x = smooth + 0.1 * torch.randn(2, 3, *size, generator=Rng(1).torch())
+    expected = estimate_sigma(x)
+    torch.testing.assert_close(expected.flatten(), torch.full((2,), 0.1), rtol=0.15, atol=0.0)
+    told = []
+
+    def restored(_spec: object, padded: torch.Tensor, _network: object, sigma: torch.Tensor) -> torch.Tensor:
+        told.append((tuple(padded.shape[2:]), sigma))
+        return padded
+
+    monkeypatch.setattr(kind, "restore_told", restored)
+    part = kind().build()
+    assert torch.equal(part(x), x.clamp(0.0, 1.0))
+    assert torch.equal(part.restored(x), x)
+    for padded, sigma in told:
+        assert all(side % part.facts.multiple_of == 0 for side in padded)
+        assert torch.equal(sigma, expected)
+    assert len(told) == 2
