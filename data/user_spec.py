@@ -36,7 +36,7 @@ class UserCode(Spec):
 
     def __hash__(self) -> int:
         """Return a hash of the fields, some of which are mappings."""
-        return hash((type(self), json.dumps(self.model_dump(mode="json"), sort_keys=True)))
+        return hash((type(self), json.dumps(self.model_dump(mode="json"), sort_keys=True, allow_nan=False)))
 
     @property
     def place(self) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.part import check_images
+from clearsight.restore.noise_conditioned import NOISE_LEVEL
 from clearsight.restore.ops.enlarged import refuse_huge
 from clearsight.restore.ops.pad import pad
 from clearsight.restore.tiling.spans import spans, up
@@ -132,7 +133,11 @@ def _fixed(restorer: Restorer, x: Tensor) -> Iterator[tuple[Restorer, Tensor]]:
     """Yield the batch, or each image by itself where the restorer estimates something from it."""
     spec, facts = restorer.spec, restorer.facts
     images = [x[at : at + 1] for at in range(x.shape[0])]
-    found = [spec.prepared(pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of)) for one in images]
+    # As the whole image is: its noise is judged before it is padded, everything else after.
+    judged = images
+    if not spec.conditioned_on(NOISE_LEVEL):
+        judged = [pad(one, minimum=facts.minimum, multiple_of=facts.multiple_of) for one in images]
+    found = [spec.prepared(one) for one in judged]
     if all(one is spec for one in found):
         yield restorer, x
         return

@@ -297,7 +297,10 @@ def test_sets_name_registered_kinds():
     for kinds in SETS.values():
         assert set(kinds) <= set(CORRUPTIONS.kinds)
     assert tuple(ALEXNET_ERRORS) == SETS["imagenet_c_15"]
-    extra = {kind for kind, cls in CORRUPTIONS.kinds.items() if cls.group == "extra"} - {"albumentations"}
+    extra = {kind for kind, cls in CORRUPTIONS.kinds.items() if cls.group == "extra"} - {
+        "albumentations",
+        "python",
+    }
     assert extra == set(SETS["imagenet_c_extra_4"])
 
 

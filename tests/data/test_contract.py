@@ -92,6 +92,8 @@ def test_two_kinds_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     first, second = ModuleType(Thing.__module__), ModuleType("second")
     first.Thing, second.Twin = Thing, twin  # type: ignore[attr-defined]
     monkeypatch.setattr(registries, "_modules", lambda packages: iter([first, second]))
+    # A registry is remembered for good; this one shall not be.
+    monkeypatch.setattr(registries, "_REGISTRIES", [])
     with pytest.raises(ConfigError, match="two things are called 'thing'"):
         _ = Registry("thing", Spec, "nowhere").kinds
 

@@ -157,5 +157,5 @@ def test_all_foreign_kinds_have_the_fields() -> None:
     from clearsight.defend.catalogue import CLASSIFIERS
 
     foreign = {kind for kind, spec in CLASSIFIERS.kinds.items() if issubclass(spec, ForeignClassifier)}
-    assert foreign == {"onnx", "python"}
+    assert foreign == {"onnx", "python", "timm", "torchvision", "huggingface"}
     assert {kind for kind, spec in CLASSIFIERS.kinds.items() if spec.foreign} == foreign

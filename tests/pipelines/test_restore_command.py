@@ -91,7 +91,7 @@ def test_the_program_ends_with_one_line_and_one(folder, tmp_path, capsys):
         signal.signal(number, handler)
     assert left.value.code == 1
     said = capsys.readouterr().err
-    assert "4/4" in said
+    assert "restore: 4 of 4" in said
     assert said.splitlines()[-1] == f"error: {folder}: 1 of 4 files could not be used"
 
 

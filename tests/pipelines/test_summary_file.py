@@ -33,7 +33,7 @@ KEYS: dict[str, set[str]] = {
         "pairs",
         "aggregates",
     }
-    | {"kinds", "comparison", "timing", "stop", "certificates", "certified", "others", "ood"},
+    | {"kinds", "comparison", "timing", "stop", "certificates", "certified", "others", "ood", "detected"},
     "data": {
         "kind",
         "description",

@@ -231,8 +231,12 @@ def test_grey_restorers_are_refused(tmp_path: Path) -> None:
 def test_a_hidden_block_is_named(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from clearsight.restore.learned.unet_denoiser import UNetDenoiser
 
-    restore = UNetDenoiser.restore
-    monkeypatch.setattr(UNetDenoiser, "restore", lambda self, x, network: restore(self, x.detach(), network))
+    restore = UNetDenoiser.restore_told
+    monkeypatch.setattr(
+        UNetDenoiser,
+        "restore_told",
+        lambda self, x, network, sigma: restore(self, x.detach(), network, sigma.detach()),
+    )
     with pytest.raises(ConfigError, match="no gradient comes through 'unet_denoiser'"):
         behind(tiny)
 
