@@ -121,6 +121,7 @@ def test_what_makes_no_sense_is_refused(sure: list[float], wrong: list[float]) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "least"), [(200, 0.90), (500, 0.90)])
 def test_intervals_cover(n: int, least: float) -> None:
     sure, wrong = sample(0, 200_000)

@@ -154,6 +154,7 @@ def test_bands_change_nothing(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif("CLEARSIGHT_DATA" not in os.environ, reason="CLEARSIGHT_DATA is not set")
 def test_published_figure_on_some_images_of_bsd68():
     """Every seventeenth image; the authors' mean over all 68 is 28.57 dB."""
