@@ -109,6 +109,14 @@ class Seal:
         for name in self.files:
             self.read(self.root / name)
 
+    def intact(self) -> bool:
+        """Return whether the seal is there, belongs here, and every file holds what it says."""
+        try:
+            self.opened().check()
+        except RunError:
+            return False
+        return True
+
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 

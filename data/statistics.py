@@ -45,7 +45,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         return 0.0, 1.0
     # scipy's proportion_ci gives the same to 1e-12 (tested), but its binomtest computes a p-value on the way:
     # a thousand times slower, and a summary asks for thousands of intervals.
-    return _score(successes / n, n, confidence)
+    return score_interval(successes / n, n, confidence)
 
 
 def clustered_wilson(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
@@ -72,7 +72,7 @@ def clustered_wilson(values: ArrayLike, confidence: float = 0.95) -> tuple[float
         raise DataError("a share is not in [0, 1]", where="clustered_wilson")
     n, mean = shares.size, float(shares.mean())
     spread = (n * float(shares.var()) + 1.0) / (n * mean * (1.0 - mean) + 1.0)
-    return _score(mean, n / spread, confidence)
+    return score_interval(mean, n / spread, confidence)
 
 
 def bootstrap_mean(
@@ -217,7 +217,7 @@ def significant(value: float, digits: int = 10) -> float:
     return float(f"{float(value):.{digits}g}")
 
 
-def _score(share: float, n: float, confidence: float) -> tuple[float, float]:
+def score_interval(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's interval of a share of ``n`` trials, which need not be a whole number."""
     z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
     centre = (share + z * z / (2 * n)) / (1.0 + z * z / n)

@@ -36,6 +36,13 @@ class Display:
         return "; ".join(filter(None, (self.meaning, direction)))
 
 
+def percent(
+    label: str, meaning: str, *, better: Literal["higher", "lower"] = "higher", digits: int = 1
+) -> Display:
+    """Return how a share in [0, 1] is written: in percent."""
+    return Display(label=label, unit="%", better=better, scale=100.0, digits=digits, meaning=meaning)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column(Display):
     """A column of the per-image rows of a run.

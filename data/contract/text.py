@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterable
 
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n", "'")
 """How a formula begins in spreadsheets (full-width signs too), and the quote that guards against it."""
@@ -38,6 +39,16 @@ def _harmless(character: str) -> bool:
 def cell(text: str) -> str:
     """Return a name as a cell of a CSV file: with ``'`` before it where a spreadsheet would compute it."""
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as the text of a CSV file; names in them have gone through `cell`."""
+    import csv
+    import io
+
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
 
 
 def from_cell(text: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
-from clearsight.data.statistics import RESAMPLES, percentiles, wilson
+from clearsight.data.statistics import RESAMPLES, percentiles, score_interval, wilson
 
 Floats = NDArray[np.float64]
 ACCEPTED = 0.95
@@ -51,11 +51,12 @@ def separation(known: ArrayLike, other: ArrayLike, rng: Rng) -> Separation:
     inside, outside = _checked(known), _checked(other)
     area = auroc(inside, outside)
     low, high = auroc_interval(area, len(inside), len(outside))
+    # An average precision is taken for a share of the positive images (Boyd, Eng & Page 2013).
     precise, reverse = average_precision(inside, outside), average_precision(-outside, -inside)
     return Separation(
         Estimate(area, low, high, "hanley-mcneil score"),
-        Estimate(precise, *_binomial(precise, len(inside)), "binomial score"),
-        Estimate(reverse, *_binomial(reverse, len(outside)), "binomial score"),
+        Estimate(precise, *score_interval(precise, len(inside)), "binomial score"),
+        Estimate(reverse, *score_interval(reverse, len(outside)), "binomial score"),
         false_alarms(inside, outside, rng),
     )
 
@@ -133,19 +134,6 @@ def false_alarms(known: Floats, other: Floats, rng: Rng) -> Estimate:
     ends = wilson(count, m), percentiles(shares)
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     return Estimate(count / m, low, high, "wilson and bootstrap")
-
-
-def _binomial(share: float, n: int) -> tuple[float, float]:
-    """Return the score form of the binomial interval of an average precision (Boyd, Eng & Page 2013).
-
-    Args:
-        share: the average precision.
-        n: positive images.
-    """
-    z = NormalDist().inv_cdf(0.975)
-    centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
-    half = z / (1.0 + z * z / n) * sqrt(max(0.0, share * (1.0 - share)) / n + z * z / (4.0 * n * n))
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def _checked(values: ArrayLike) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +12,7 @@ import numpy as np
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.contract.text import cell as in_cell
+from clearsight.data.contract.text import csv_text
 from clearsight.data.home import replace_file
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.analysis.certified import CertifiedRows, certified_figures, radii_of
@@ -138,10 +137,10 @@ def _time(plan: Plan, cell: CertifiedCell, seals: Sequence[Seal]) -> Time:
 
 
 def _csv(figures: Sequence[CertifiedFigures]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["system", "condition", "certificate", "n", "radius", "certified", "low", "high"])
+    rows: list[list[object]] = [
+        ["system", "condition", "certificate", "n", "radius", "certified", "low", "high"]
+    ]
     for cell in figures:
         place = [*map(in_cell, (cell.system, cell.condition, cell.certificate)), cell.n]
-        writer.writerows([*place, s.radius, s.value, s.low, s.high] for s in cell.shares)
-    return out.getvalue()
+        rows.extend([*place, s.radius, s.value, s.low, s.high] for s in cell.shares)
+    return csv_text(rows)

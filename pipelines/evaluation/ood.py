@@ -5,8 +5,6 @@ Chunks lie under seals beside those of the run, so that an interrupted run goes 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,10 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from clearsight.data.contract.column import Column
-from clearsight.data.contract.errors import ConfigError, RunError
+from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import Flow, content_key, kind_of
 from clearsight.data.contract.text import cell as in_cell
+from clearsight.data.contract.text import csv_text
 from clearsight.data.executors import executor_for
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import replace_file
@@ -41,7 +40,6 @@ from clearsight.pipelines.systems.system import System
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from clearsight.data.seals import Seal
     from clearsight.pipelines.config.evaluate import Evaluate
     from clearsight.pipelines.evaluation.dataset_check import Intake
     from clearsight.pipelines.evaluation.plan import Plan
@@ -123,18 +121,10 @@ def missing(plan: Plan, other: OtherSet) -> list[tuple[int, tuple[OodCell, ...]]
     """Return the chunks of a source that are not there or damaged, with the cells that lack them."""
     job, found = job_of(plan, other), []
     for number in range(job.chunks):
-        lacking = tuple(cell for cell in other.cells if not _there(job.seal(cell, number)))
+        lacking = tuple(cell for cell in other.cells if not job.seal(cell, number).intact())
         if lacking:
             found.append((number, lacking))
     return found
-
-
-def _there(seal: Seal) -> bool:
-    try:
-        seal.opened().check()
-    except RunError:
-        return False
-    return True
 
 
 def measure_others(plan: Plan, workers: int, on_progress: Progress | None) -> None:
@@ -225,18 +215,12 @@ def _table(job: Job, cell: OodCell) -> pa.Table:
 
 
 def _csv(figures: Sequence[OodFigures]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     shares = ("auroc", "aupr_in", "aupr_out", "fpr95")
     ends = [f"{share}{end}" for share in shares for end in ("", "_low", "_high")]
-    writer.writerow(["system", "condition", "source", "score", "known", "other", *ends])
+    rows: list[list[object]] = [["system", "condition", "source", "score", "known", "other", *ends]]
     for each in figures:
-        place = [
-            *map(in_cell, (each.system, each.condition, each.source)),
-            each.score,
-            each.known,
-            each.other,
-        ]
+        place = [*map(in_cell, (each.system, each.condition, each.source))]
         values = [getattr(each, share) for share in shares]
-        writer.writerow([*place, *(end for value in values for end in (value.value, value.low, value.high))])
-    return out.getvalue()
+        told = [end for value in values for end in (value.value, value.low, value.high)]
+        rows.append([*place, each.score, each.known, each.other, *told])
+    return csv_text(rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +11,7 @@ import numpy as np
 
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.contract.text import cell as in_cell
+from clearsight.data.contract.text import csv_text
 from clearsight.data.corruptions.base import constants_in_words
 from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
@@ -294,12 +293,12 @@ def _said(plan: Plan, table: pa.Table, cell: int, image: int) -> Row:
 
 def _csv(summary: RunSummary) -> str:
     """Return one line a cell and metric."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["system", "condition", "attack", "n", "metric", "value", "low", "high", "interval"])
+    rows: list[list[object]] = [
+        ["system", "condition", "attack", "n", "metric", "value", "low", "high", "interval"]
+    ]
     for cell in summary.cells:
         for metric, figure in cell.metrics.items():
             if figure:
                 place = [*map(in_cell, (cell.system, cell.condition, cell.attack)), cell.n, metric]
-                writer.writerow([*place, figure.value, figure.low, figure.high, figure.method])
-    return out.getvalue()
+                rows.append([*place, figure.value, figure.low, figure.high, figure.method])
+    return csv_text(rows)

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.estimator import Observation, Observations
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
@@ -111,7 +110,7 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
     Raises:
         DataError: an image has changed since it was taken in, or a part gives values that are not finite.
     """
-    missing = [number for number in side.chunks if not _there(side, number)]
+    missing = [number for number in side.chunks if not side.seal(number).intact()]
     done = len(side.chunks) - len(missing)
     count = processes(workers, side.device)
     results = executor_for(missing, count, where=str(side.folder)).map(start_observing, side, missing)
@@ -122,14 +121,6 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
                 on_progress(side.name, done, len(side.chunks))
     finally:
         results.close()
-
-
-def _there(side: Side, number: int) -> bool:
-    try:
-        side.seal(number).opened().check()
-    except RunError:
-        return False
-    return True
 
 
 def start_observing(side: Side) -> Callable[[int], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.data.contract.column import Column, Display
+from clearsight.data.contract.column import Column, Display, percent
 from clearsight.pipelines.metrics.ap50 import AP50, matched
 from clearsight.pipelines.metrics.resampled import ResampledMetric
 
@@ -20,13 +20,8 @@ class AP(ResampledMetric):
 
     kind: Literal["ap"] = "ap"
     columns: ClassVar[tuple[Column, ...]] = AP50.columns
-    display: ClassVar[Display | None] = Display(
-        label="AP",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="average precision over overlaps from 0.5 to 0.95, mean over classes",
+    display: ClassVar[Display | None] = percent(
+        "AP", "average precision over overlaps from 0.5 to 0.95, mean over classes"
     )
     purpose: ClassVar[str] = "average precision over ten overlaps (COCO's AP, 50:95)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from clearsight.data.contract.column import Column, Display
+from clearsight.data.contract.column import Column, Display, percent
 from clearsight.pipelines.metrics.base import Measurement, Need
 from clearsight.pipelines.metrics.resampled import ResampledMetric
 
@@ -40,13 +40,8 @@ class AP50(ResampledMetric, Measurement):
         ),
         Column(name="true_labels", dtype="list[int32]", label="classes of the true boxes that count"),
     )
-    display: ClassVar[Display | None] = Display(
-        label="AP50",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="average precision of detections that overlap a true box by half, mean over classes",
+    display: ClassVar[Display | None] = percent(
+        "AP50", "average precision of detections that overlap a true box by half, mean over classes"
     )
     purpose: ClassVar[str] = "average precision of detections at half overlap (COCO's AP50)"
     needs: ClassVar[frozenset[Need]] = frozenset({"detections", "boxes"})

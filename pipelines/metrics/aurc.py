@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.data.contract.column import Display
+from clearsight.data.contract.column import Display, percent
 from clearsight.pipelines.metrics.selective_base import Selective
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ class AURC(Selective):
     """
 
     kind: Literal["aurc"] = "aurc"
-    display: ClassVar[Display | None] = Display(
-        label="AURC",
-        unit="%",
-        better="lower",
-        scale=100.0,
-        digits=2,
-        meaning="error of the surest images, averaged over all coverages",
+    display: ClassVar[Display | None] = percent(
+        "AURC", "error of the surest images, averaged over all coverages", better="lower", digits=2
     )
     purpose: ClassVar[str] = "area under the risk-coverage curve"
 

@@ -35,4 +35,6 @@ class Confidence(Measurement):
 
     def measure(self, seen: Seen) -> Mapping[str, Tensor]:
         """Return the largest probabilities."""
-        return {"confidence": seen["logits"].softmax(1).amax(1)}
+        from clearsight.defend.uncertainty.sureness import confidence
+
+        return {"confidence": confidence(seen["logits"])}

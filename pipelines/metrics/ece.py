@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.column import Column, Display
+from clearsight.data.contract.column import Column, Display, percent
 from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.metrics.accuracy import Accuracy
 from clearsight.pipelines.metrics.base import Metric
@@ -27,9 +27,7 @@ class ECE(Metric):
     adaptive: bool = False
     """Bins of equal mass instead of equal width."""
     columns: ClassVar[tuple[Column, ...]] = (*Confidence.columns, *Accuracy.columns)
-    display: ClassVar[Display | None] = Display(
-        label="ECE", unit="%", better="lower", scale=100.0, digits=1, meaning="expected calibration error"
-    )
+    display: ClassVar[Display | None] = percent("ECE", "expected calibration error", better="lower")
     purpose: ClassVar[str] = "gap between confidence and accuracy"
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clearsight.data.contract.column import Display
+from clearsight.data.contract.column import Display, percent
 from clearsight.pipelines.metrics.aurc import AURC
 
 if TYPE_CHECKING:
@@ -22,13 +22,8 @@ class ExcessAURC(AURC):
     """
 
     kind: Literal["excess_aurc"] = "excess_aurc"  # type: ignore[assignment]
-    display: ClassVar[Display | None] = Display(
-        label="Excess AURC",
-        unit="%",
-        better="lower",
-        scale=100.0,
-        digits=2,
-        meaning="AURC less that of the best order for as many errors",
+    display: ClassVar[Display | None] = percent(
+        "Excess AURC", "AURC less that of the best order for as many errors", better="lower", digits=2
     )
     purpose: ClassVar[str] = "AURC above that of the best order"
 

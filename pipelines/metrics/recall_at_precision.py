@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.column import Column, Display
+from clearsight.data.contract.column import Column, Display, percent
 from clearsight.data.contract.spec import Number
 from clearsight.pipelines.metrics.ap50 import AP50, matched
 from clearsight.pipelines.metrics.resampled import ResampledMetric
@@ -23,13 +23,9 @@ class RecallAtPrecision(ResampledMetric):
 
     kind: Literal["recall_at_precision"] = "recall_at_precision"
     columns: ClassVar[tuple[Column, ...]] = AP50.columns
-    display: ClassVar[Display | None] = Display(
-        label="Recall at fixed precision",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="largest recall at which the share of right detections is as asked, mean over classes",
+    display: ClassVar[Display | None] = percent(
+        "Recall at fixed precision",
+        "largest recall at which the share of right detections is as asked, mean over classes",
     )
     purpose: ClassVar[str] = "recall of a detector at a fixed precision"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.estimate import Estimate
+from clearsight.data.statistics import percentiles
 from clearsight.pipelines.metrics.base import Metric
 
 if TYPE_CHECKING:
@@ -65,5 +66,4 @@ def ends(values: NDArray[np.float64], confidence: float = 0.95) -> tuple[float, 
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, ((1 - confidence) / 2, (1 + confidence) / 2))
-    return float(low), float(high)
+    return percentiles(known, confidence)

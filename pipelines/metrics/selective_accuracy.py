@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.column import Display
+from clearsight.data.contract.column import Display, percent
 from clearsight.pipelines.metrics.selective_base import Selective
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ class SelectiveAccuracy(Selective):
     kind: Literal["selective_accuracy"] = "selective_accuracy"
     coverage: Annotated[float, Field(gt=0, le=1)] = USUAL
     """Share of the images that are answered."""
-    display: ClassVar[Display | None] = Display(
-        label="Selective accuracy",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="accuracy on the surest images: 90 % of them unless another share is given",
+    display: ClassVar[Display | None] = percent(
+        "Selective accuracy", "accuracy on the surest images: 90 % of them unless another share is given"
     )
     purpose: ClassVar[str] = "accuracy on the surest share of the images"
 

@@ -4,59 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clearsight.data.contract.column import Display
+from clearsight.data.contract.column import Display, percent
 from clearsight.pipelines.config.registries import METRICS
 
 FIGURES = {
-    "mce": Display(
-        label="mCE",
-        unit="%",
-        better="lower",
-        scale=100.0,
-        digits=1,
-        meaning="mean corruption error: errors divided by those of a reference",
-    ),
-    "relative_mce": Display(
-        label="Relative mCE",
-        unit="%",
-        better="lower",
-        scale=100.0,
-        digits=1,
-        meaning="rise of the error from the system's own clean images, divided by that of the baseline: a "
+    "mce": percent("mCE", "mean corruption error: errors divided by those of a reference", better="lower"),
+    "relative_mce": percent(
+        "Relative mCE",
+        "rise of the error from the system's own clean images, divided by that of the baseline: a "
         "system that is worse everywhere may rise less, so read it beside mCE and the clean accuracy",
-    ),
-    "auroc": Display(
-        label="AUROC",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="probability that a known image is the surer one",
-    ),
-    "aupr_in": Display(
-        label="AUPR in",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="average precision of finding the known images",
-    ),
-    "aupr_out": Display(
-        label="AUPR out",
-        unit="%",
-        better="higher",
-        scale=100.0,
-        digits=1,
-        meaning="average precision of finding the other images",
-    ),
-    "fpr95": Display(
-        label="FPR at 95 % TPR",
-        unit="%",
         better="lower",
-        scale=100.0,
-        digits=1,
-        meaning="other images accepted with 95 % of the known ones",
     ),
+    "auroc": percent("AUROC", "probability that a known image is the surer one"),
+    "aupr_in": percent("AUPR in", "average precision of finding the known images"),
+    "aupr_out": percent("AUPR out", "average precision of finding the other images"),
+    "fpr95": percent("FPR at 95 % TPR", "other images accepted with 95 % of the known ones", better="lower"),
 }
 """Figures that are no metric of a cell."""
 

@@ -142,10 +142,6 @@ class PythonRestorer(UserCode, DeclaredFacts, RestorerSpec):
             return TensorCall(function, taken, differentiable=self.gradient is Gradient.EXACT)
         return ArrayCall(function, taken, self.images)
 
-    def restore(self, x: Images, network: nn.Module | None) -> ScaledImages:
-        """Return what the code makes of images (n, c, h, w) in [0, 1]."""
-        return self.computed(network, x)
-
     def randomized(
         self, x: Images, network: nn.Module | None, generators: Sequence[torch.Generator]
     ) -> ScaledImages:
