@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, final
 from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import ShapeError
-from clearsight.data.contract.spec import Spec, kind_of
+from clearsight.data.contract.spec import kind_of
+from clearsight.data.corruptions.damage import Damage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ def fitting(side: float, tables: Iterable[Table] = TABLES) -> Table:
     return min(tables, key=lambda table: abs(log(side / SIZES[table])))
 
 
-class Corruption(Spec):
+class Corruption(Damage):
     """Base of all corruptions. A subclass adds ``kind``, its severity tables and the hook ``apply``."""
 
     group: ClassVar[Literal["none", "noise", "blur", "weather", "digital", "extra"]] = "none"

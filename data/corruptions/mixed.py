@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Spec
 from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.damage import Damage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
 
 
-class MixedCorruption(Spec):
+class MixedCorruption(Damage):
     """One of several corruptions for each image, drawn uniformly. It is called like a `Corruption`."""
 
     choices: Annotated[tuple[Corruption, ...], Field(min_length=2)]

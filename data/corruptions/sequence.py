@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Spec, kind_of
+from clearsight.data.contract.spec import kind_of
 from clearsight.data.corruptions.base import Corruption
+from clearsight.data.corruptions.damage import Damage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
 
 
-class CorruptionSequence(Spec):
+class CorruptionSequence(Damage):
     """What a condition that is a list in YAML does to an image. It is called like a `Corruption`."""
 
     steps: Annotated[tuple[Corruption, ...], Field(min_length=2)]

@@ -150,6 +150,6 @@ def _images(config: Evaluate, subjects: Subjects) -> ProbeImages:
         raise DataError("no labelled image can be read: an attack needs labels", where="data")
     same = [s for s in samples if s.image.shape == samples[0].image.shape]
     root = Rng(config.seed).at("corrupt")
-    corrupted = [subjects.condition.corruption(s.image, root.at(s.id)) for s in same]
+    corrupted = [subjects.condition.corruption.of(s, root) for s in same]
     labels = torch.tensor([s.truth for s in same])
     return ProbeImages(to_tensor(corrupted), labels, tuple(s.id for s in same))

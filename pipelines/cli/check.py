@@ -156,10 +156,11 @@ def _seconds_per_image(config: Evaluate) -> dict[str, float]:
         plan = prepare(small, root=Path(scratch), device="cpu")
         bench, job, images = Bench(plan.job), plan.job, len(plan.intake.entries)
         samples = [s for s in job.source.read(job.entries) if isinstance(s, Sample)]
+        root = Rng(job.seed).at("corrupt")
         start = perf_counter()
         for corruption in job.corruptions.values():
             for sample in samples:
-                corruption(sample.image, Rng(job.seed).at("corrupt", sample.id))
+                corruption.of(sample, root)
         seconds[""] = (perf_counter() - start) / images
         for name in plan.grid.graphs:
             cell = next(cell for cell in plan.cells if cell.system == name)

@@ -1,10 +1,11 @@
-"""What may stand below ``conditions``: one corruption, several in order, a set, a stream, combinations."""
+"""What may stand below ``conditions``: one corruption, several in order, a set, a stream, stored files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -25,10 +26,17 @@ from clearsight.data.contract.spec import Spec
 from clearsight.data.corruptions.base import BY_SIZE, Corruption, Table
 from clearsight.data.corruptions.mixed import MixedCorruption
 from clearsight.data.corruptions.sequence import CorruptionSequence, in_order
+from clearsight.data.corruptions.stored import StoredDamage
+from clearsight.data.sources.cifar_c import CifarC
+from clearsight.data.sources.imagenet_c import ImageNetC
+
+if TYPE_CHECKING:
+    from clearsight.data.sources.entries import Entry
 
 MOST = 1000
 """Most conditions that one ``each`` may make."""
 Severity = Annotated[int, Field(ge=0, le=5)]
+Stored = Annotated[int, Field(ge=1, le=5)]
 CorruptionChoice = Annotated[Corruption, Choice(CORRUPTIONS)]
 
 
@@ -74,6 +82,41 @@ class MixedSet(Spec):
             return MixedCorruption(choices=self.mixed)
         told = CorruptionSet(set=self.mixed, severity=self.severity, table=self.table)
         return MixedCorruption(choices=tuple(told.expand().values()))
+
+
+class StoredSet(Spec):
+    """The files of a published benchmark instead of corruptions computed here, many conditions at once.
+
+    The images of ``data`` are the undamaged ones, of the size of the benchmark's files. An image that one of
+    the conditions lacks is left out of the whole run and named: conditions are compared on equal images.
+    """
+
+    on_disk: Literal["imagenet_c", "cifar_c"]
+    """Which layout: folders corruption/severity/class, or one array a corruption."""
+    path: Annotated[str, Field(min_length=1)]
+    """The folder that holds the benchmark, as `imagenet_c` and `cifar_c` below ``data`` take it."""
+    set: Literal["imagenet_c_15", "imagenet_c_extra_4", "imagenet_c_19"] | None = None
+    """Which types, by the name of a set; left out: the 15 common ones."""
+    corruptions: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST)] | None = None
+    """Which types, by the names that the benchmark gives them, in place of a set."""
+    severity: Stored | Annotated[tuple[Stored, ...], Field(min_length=1, max_length=5)] = (1, 2, 3, 4, 5)
+    """One severity or several."""
+
+    @model_validator(mode="after")
+    def _says_which_once(self) -> Self:
+        if self.set and self.corruptions:
+            raise ValueError("corruptions: 'set' says already which types")
+        return self
+
+    def expand(self) -> dict[str, StoredDamage]:
+        """Return name -> files of one corruption and severity."""
+        levels = (self.severity,) if isinstance(self.severity, int) else self.severity
+        layout = ImageNetC if self.on_disk == "imagenet_c" else CifarC
+        return {
+            f"{kind}-{level}": StoredDamage(source=layout(path=self.path, corruption=kind, severity=level))
+            for kind in self.corruptions or SETS[self.set or "imagenet_c_15"]
+            for level in levels
+        }
 
 
 class Each(BaseModel):
@@ -132,27 +175,28 @@ InOrder = Annotated[
 def _form(node: Any) -> str:
     if isinstance(node, (list, tuple, CorruptionSequence)):
         return "in_order"
-    for name in ("set", "mixed", "each"):
+    for name in ("on_disk", "set", "mixed", "each"):
         if (isinstance(node, dict) and name in node) or hasattr(node, name):
             return name
     return "one"
 
 
 ConditionNode = Annotated[
-    Annotated[CorruptionSet, Tag("set")]
+    Annotated[StoredSet, Tag("on_disk")]
+    | Annotated[CorruptionSet, Tag("set")]
     | Annotated[MixedSet, Tag("mixed")]
     | Annotated[Each, Tag("each")]
     | Annotated[InOrder, Tag("in_order")]
     | Annotated[CorruptionChoice, Tag("one")],
     Discriminator(_form),
 ]
-Corrupting: TypeAlias = Corruption | CorruptionSequence | MixedCorruption
+Corrupting: TypeAlias = Corruption | CorruptionSequence | MixedCorruption | StoredDamage
 """What one condition does to an image."""
 
 
 def expand(group: str, node: Any) -> dict[str, Corrupting]:
     """Return name -> corruption of what stands below ``conditions`` under the name ``group``."""
-    if isinstance(node, (CorruptionSet, Each)):
+    if isinstance(node, (CorruptionSet, Each, StoredSet)):
         return dict(node.expand())
     return {group: node.corruption() if isinstance(node, MixedSet) else in_order(node)}
 
@@ -169,3 +213,7 @@ class Condition(BaseModel):
     def fitted(self, side: float) -> Condition:
         """Return the condition with severity constants, where left open, settled for this shorter side."""
         return self.model_copy(update={"corruption": self.corruption.fitted(side)})
+
+    def bound(self, entries: Sequence[Entry]) -> Condition:
+        """Return the condition for these images, as `Damage.bound` says."""
+        return self.model_copy(update={"corruption": self.corruption.bound(entries)})

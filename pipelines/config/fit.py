@@ -12,7 +12,7 @@ from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.sources.base import HoldOut, Source
-from clearsight.pipelines.config.conditions import Condition, ConditionNode, expand
+from clearsight.pipelines.config.conditions import Condition, ConditionNode, StoredSet, expand
 from clearsight.pipelines.config.registries import ESTIMATORS, PARTS
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.config.train import Publish
@@ -55,6 +55,11 @@ class Fit(Task):
             self.expanded()
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if stored := [name for name, node in self.conditions.items() if isinstance(node, StoredSet)]:
+            raise ValueError(
+                f"conditions.{stored[0]}: files on disk are for measuring, and a fit may not see them;"
+                " fit to computed corruptions"
+            )
         if self.estimator.told:
             raise ValueError(f"estimator: '{kind_of(self.estimator)}' says already what would be fitted")
         if self.estimator.takes != (graph.gives,):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,10 @@ class Intake:
         return text if low == high else f"{text} to {high[0]}x{high[1]}"
 
 
+def _none(_entries: Sequence[Entry]) -> Mapping[str, str]:
+    return {}
+
+
 def smallest_side(
     systems: Iterable[System], conditions: Iterable[Condition], measurements: Iterable[Measurement] = ()
 ) -> int:
@@ -73,18 +77,26 @@ def smallest_side(
     return max([1, *needs] + [MINIMUM] * corrupting)
 
 
-def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], None] | None = None) -> Intake:
+def take_in(
+    source: Source,
+    *,
+    minimum: int,
+    lacking: Callable[[Sequence[Entry]], Mapping[str, str]] = _none,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Intake:
     """Read every image once.
 
     Args:
         source: where they come from.
         minimum: smallest height and width that the conditions and parts can use.
+        lacking: says of images by id why a condition cannot be made of them; those are skipped.
         on_progress: called with (done, all).
 
     Raises:
         DataError: there is no image that can be used.
     """
     index = source.index()
+    without = lacking(index.entries)
     usable: list[Entry] = []
     skipped: list[Skipped] = []
     sizes: dict[tuple[int, int], int] = {}
@@ -92,6 +104,8 @@ def take_in(source: Source, *, minimum: int, on_progress: Callable[[int, int], N
         entries = index.entries[start : start + STEP]
         for entry, sample in zip(entries, source.read(entries), strict=True):
             verdict = _judge(sample, minimum)
+            if entry.id in without and isinstance(verdict, Sample):
+                verdict = Skipped(entry.id, without[entry.id])
             if isinstance(verdict, Skipped):
                 skipped.append(verdict)
                 continue

@@ -109,10 +109,11 @@ def prepare(
     source = config.source()
     intake = take_in(
         source,
+        lacking=grid.lacking,
         minimum=smallest_side(systems.values(), grid.conditions.values(), measurements),
         on_progress=lambda done, n: on_progress("read", done, n) if on_progress else None,
     )
-    grid = grid.fitted(intake.side)
+    grid = grid.fitted(intake.side).bound(intake.entries)
     _check_systems(systems, source, intake)
     warnings = behaviour_warnings(systems, source, intake.entries)
     warnings += promise_warnings(grid, intake.fingerprint)

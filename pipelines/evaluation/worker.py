@@ -70,7 +70,7 @@ class Bench:
         samples = self._samples(chunk.number)
         corruption = self.job.corruptions[chunk.condition]
         root = Rng(self.job.seed).at("corrupt")
-        inputs = [corruption(sample.image, root.at(sample.id)) for sample in samples]
+        inputs = [corruption.of(sample, root) for sample in samples]
         clean, measurements = corruption.clean, self.job.measurements
         batches = by_shape(samples, inputs, clean=clean, measurements=measurements)
         shown = self._keep_inputs(chunk, corruption, inputs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.spec import content_key
+from clearsight.data.sources.entries import Entry
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.conditions import Condition
@@ -81,6 +82,17 @@ class Grid:
         """Return the grid with severity constants, where left open, settled for this shorter side."""
         settled = {name: condition.fitted(side) for name, condition in self.conditions.items()}
         return replace(self, conditions=settled)
+
+    def lacking(self, entries: Sequence[Entry]) -> dict[str, str]:
+        """Return id -> reason of the images that one of the conditions does not have."""
+        found: dict[str, str] = {}
+        for condition in self.conditions.values():
+            found = {**condition.corruption.lacking(entries), **found}
+        return found
+
+    def bound(self, entries: Sequence[Entry]) -> Grid:
+        """Return the grid for these images: keys then say what stored conditions hold for them."""
+        return replace(self, conditions={n: each.bound(entries) for n, each in self.conditions.items()})
 
     def cells(self, *, data: str, seed: int, chunk: int, setting: Mapping[str, str]) -> tuple[Cell, ...]:
         """Return the cells with their keys.
