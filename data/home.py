@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from clearsight.data.contract.errors import DataError, RunError
 
@@ -91,9 +92,14 @@ def writable_file(path: Path) -> Path:
 
 def _refuse_special(path: Path) -> None:
     """Refuse to replace a folder, a device or a pipe: moving a file over one would destroy it."""
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        # Nothing is there; whatever else keeps it from being looked at will be said by the writing.
+        return
+    if S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
+    if not S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, "Is no regular file", str(path))
 
 
@@ -135,10 +141,9 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
         # A write that fails, as on a full disk, does not say where.
-        if error.errno is not None and error.filename is None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
-    finally:
-        temporary.unlink(missing_ok=True)

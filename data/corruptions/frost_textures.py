@@ -8,6 +8,7 @@ same in every process.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -72,11 +73,8 @@ def _texture(pane: Pane, rng: np.random.Generator) -> NDArray[np.uint8]:
 
     ground = _soft(rng, SIDE, octaves=5)
     ice = (pane.haze * 255 * (0.35 + 0.65 * ground)).astype(np.uint8)
-    # Crystals grow in stars: several from one scratch or speck of dust on the glass.
-    seeds = rng.uniform(-0.1, 1.1, (pane.leaves // _CRYSTALS_PER_SEED, 2)) * SIDE
-    for leaf in range(pane.leaves):
-        root = seeds[leaf % len(seeds)] + rng.normal(0, 4, 2)
-        _draw_leaf(ice, pane, root, rng)
+    for leaf in _leaves(pane, rng):
+        leaf.draw(ice)
     light = cv2.GaussianBlur(ice, (0, 0), 0.7).astype(np.float32) / 255
     # Slanting light: one flank of every needle shines, the other lies in shadow.
     relief = light[2:, 2:] - light[:-2, :-2]
@@ -101,59 +99,124 @@ def _soft(rng: np.random.Generator, side: int, *, octaves: int) -> NDArray[np.fl
     return (total - low) / (high - low)
 
 
-def _draw_leaf(
-    ice: NDArray[np.uint8], pane: Pane, root: NDArray[np.float64], rng: np.random.Generator
-) -> None:
-    """Draw one dendrite that grows from ``root`` onto the light of the ice, in place."""
-    import cv2
+@dataclass(frozen=True)
+class Leaf:
+    """One dendrite, ready to be drawn.
+
+    Attributes:
+        glow: its light, 0 to 255.
+        body: share of the light that fills the outline.
+        outline: (n, 2) of the area that it covers.
+        bars: (n, 2, 2) segments of its barbs.
+        twigs: (n, 2, 2) segments of its sub-barbs; none where the barbs are too short for any.
+        spine: (n, 2) of its rachis.
+
+    All places are (x, y) in sixteenths of a pixel.
+    """
+
+    glow: int
+    body: float
+    outline: NDArray[np.int32]
+    bars: NDArray[np.int32]
+    twigs: NDArray[np.int32]
+    spine: NDArray[np.int32]
+
+    def draw(self, ice: NDArray[np.uint8]) -> None:
+        """Draw it onto the light of the ice, in place."""
+        import cv2
+
+        if self.body > 0:
+            cv2.fillPoly(ice, [self.outline], int(self.glow * self.body), cv2.LINE_AA, _SUBPIXEL)
+        for lines, share in ((self.bars, 0.85), (self.twigs, 0.7)):
+            cv2.polylines(ice, list(lines), False, int(self.glow * share), 1, cv2.LINE_AA, _SUBPIXEL)
+        cv2.polylines(ice, [self.spine], False, self.glow, 1, cv2.LINE_AA, _SUBPIXEL)
+
+
+def _leaves(pane: Pane, rng: np.random.Generator) -> Iterator[Leaf]:
+    """Yield the dendrites of a pane. Those of all are computed at once, padded to the longest."""
     import numpy as np
 
-    length = pane.length[0] + (pane.length[1] - pane.length[0]) * rng.random() ** 2
-    heading, bend = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.35)
-    glow = int(rng.uniform(90, 255))
-    along = np.linspace(0, 1, max(6, int(length / 3)))
-    turn = heading + bend * along
-    step = length / (len(along) - 1)
-    spine = root + step * np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1), 0)
+    # Crystals grow in stars: several from one scratch or speck of dust on the glass.
+    seeds = rng.uniform(-0.1, 1.1, (pane.leaves // _CRYSTALS_PER_SEED, 2)) * SIDE
+    most = max(6, int(pane.length[1] / 3))
+    roots, drawn, glows = np.empty((pane.leaves, 2)), np.empty((3, pane.leaves)), []
+    along, jitter = np.zeros((2, pane.leaves, most))
+    counts = []
+    for number in range(pane.leaves):
+        roots[number] = seeds[number % len(seeds)] + rng.normal(0, 4, 2)
+        length = pane.length[0] + (pane.length[1] - pane.length[0]) * rng.random() ** 2
+        drawn[:, number] = length, rng.uniform(0, 2 * np.pi), rng.normal(0, 0.35)
+        glows.append(int(rng.uniform(90, 255)))
+        counts.append(max(6, int(length / 3)))
+        along[number, : counts[-1]] = _shares(counts[-1])
+        jitter[number, : counts[-1]] = rng.uniform(0.6, 1.25, counts[-1])
+    lengths, headings, bends = drawn[..., None]
+    turn = headings + bends * along
+    steps = lengths / (np.array(counts)[:, None] - 1)
+    spine = roots[:, None] + steps[..., None] * np.cumsum(_direction(turn), axis=1)
     # Barbs are longest in the lower third and die out towards the tip, like those of a feather.
-    size = length * pane.barb * (1 - along) ** 0.7 * (0.25 + 0.75 * np.minimum(1, along * 4))
-    size = size * rng.uniform(0.6, 1.25, len(along))
-    left, right = _barbs(spine, turn, size, 1), _barbs(spine, turn, size, -1)
-    if pane.body > 0:
-        outline = np.concatenate([left[:, -1], right[::-1, -1]])
-        cv2.fillPoly(ice, [_fixed(outline)], int(glow * pane.body), cv2.LINE_AA, _SUBPIXEL)
-    bars = np.concatenate([left, right])
-    cv2.polylines(ice, list(_fixed(bars)), False, int(glow * 0.85), 1, cv2.LINE_AA, _SUBPIXEL)
-    if pane.barb > 0.1:
-        twigs = np.concatenate([_twigs(left, turn, size, 1), _twigs(right, turn, size, -1)])
-        cv2.polylines(ice, list(_fixed(twigs)), False, int(glow * 0.7), 1, cv2.LINE_AA, _SUBPIXEL)
-    cv2.polylines(ice, [_fixed(spine)], False, glow, 1, cv2.LINE_AA, _SUBPIXEL)
+    size = lengths * pane.barb * (1 - along) ** 0.7 * (0.25 + 0.75 * np.minimum(1, along * 4))
+    size = size * jitter
+    tips = np.stack([_tips(spine, turn, size, side) for side in (1, -1)], 1)
+    twigs = _fixed(_twigs(spine, tips, turn, size))
+    bars = _fixed(np.stack([np.broadcast_to(spine[:, None], tips.shape), tips], 3))
+    fixed = _fixed(spine)
+    for number, (glow, count) in enumerate(zip(glows, counts, strict=True)):
+        left, right = bars[number, :, :count]
+        yield Leaf(
+            glow,
+            pane.body,
+            np.concatenate([left[:, -1], right[::-1, -1]]),
+            np.concatenate([left, right]),
+            twigs[number, :, :, :count].reshape(-1, 2, 2) if pane.barb > 0.1 else twigs[:0, 0, 0, 0],
+            fixed[number, :count],
+        )
 
 
-def _barbs(
+@cache
+def _shares(count: int) -> NDArray[np.float64]:
+    """Return ``count`` places from 0 to 1, evenly spaced."""
+    import numpy as np
+
+    return np.linspace(0, 1, count)
+
+
+def _direction(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return unit vectors, with a last axis of (x, y)."""
+    import numpy as np
+
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
+
+
+def _tips(
     spine: NDArray[np.float64], turn: NDArray[np.float64], size: NDArray[np.float64], side: int
 ) -> NDArray[np.float64]:
-    """Return (n, 2, 2) segments that leave the points of the spine at 60 degrees on one side."""
+    """Return where barbs end that leave the points of the spine at 60 degrees on one side."""
     import numpy as np
 
-    angle = turn + side * np.pi / 3
-    tip = spine + size[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
-    return np.stack([spine, tip], 1)
+    return spine + size[..., None] * _direction(turn + side * np.pi / 3)
 
 
 def _twigs(
-    barbs: NDArray[np.float64], turn: NDArray[np.float64], size: NDArray[np.float64], side: int
+    spine: NDArray[np.float64],
+    tips: NDArray[np.float64],
+    turn: NDArray[np.float64],
+    size: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return sub-barbs that leave each barb, parallel to the spine, at three of its points."""
+    """Return sub-barbs that leave each barb, parallel to the spine, at three of its points.
+
+    Returns:
+        (leaves, sides, 3, points, 2 ends, 2).
+    """
     import numpy as np
 
+    ahead = _direction(turn)
     twigs = []
     for place in (0.35, 0.6, 0.8):
-        foot = barbs[:, 0] * (1 - place) + barbs[:, 1] * place
+        foot = spine[:, None] * (1 - place) + tips * place
         reach = 0.45 * size * (1 - place)
-        tip = foot + reach[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
-        twigs.append(np.stack([foot, tip], 1))
-    return np.concatenate(twigs)
+        twigs.append(np.stack([foot, foot + (reach[..., None] * ahead)[:, None]], -2))
+    return np.stack(twigs, 2)
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -14,6 +14,7 @@ from clearsight.data.media.deep import deep, depth, encode_deep, is_deep_grey, t
 from clearsight.data.media.files import content
 from clearsight.data.media.images import DAMAGE, MAX_PIXELS, UNREADABLE, opened
 from clearsight.data.media.plugins import HEIC, JXL
+from clearsight.data.media.png import encode_png_fast, fast, with_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,8 +168,6 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
     Raises:
         DataError: the format cannot hold the image's size, depth or transparency.
     """
-    from PIL import Image
-
     check_ending(path)
     form = WRITTEN[path.suffix.lower()]
     wide = image.pixels.dtype == np.uint16
@@ -193,19 +192,30 @@ def encode(image: StoredImage, path: Path) -> tuple[bytes, tuple[str, ...]]:
         options["exif"] = exif
     if wide and layers.shape[2] > 1:
         return encode_deep(layers, form, options, exif), tuple(notes)
-    layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
-    # To write deep Netpbm files Pillow wants 32-bit pixels.
-    pillow = Image.fromarray(layers.astype(np.int32) if wide and DEEP[form] == "I" else layers)
-    out = io.BytesIO()
     try:
-        pillow.save(out, format=form, **options)
+        return _file(layers, form, options), tuple(notes)
     except DAMAGE as error:
         size, longest = f"{layers.shape[1]}x{layers.shape[0]}", LONGEST.get(form)
         reason = f"sides have {longest} pixels at most" if longest else first_line(error)
         raise DataError(
             f"{size} pixels cannot be stored as {form}: {reason}", where=str(path), hint="write PNG files"
         ) from None
-    return out.getvalue(), tuple(notes)
+
+
+def _file(layers: NDArray[Any], form: str, options: dict[str, Any]) -> bytes:
+    """Return the file of uint8 layers, or of one layer of uint16."""
+    from PIL import Image
+
+    if form == "PNG" and fast(layers):
+        file = encode_png_fast(layers)
+        return with_facts(file, {1: "L", 3: "RGB", 4: "RGBA"}[layers.shape[2]], options) if options else file
+    wide = layers.dtype == np.uint16
+    layers = np.ascontiguousarray(layers[:, :, 0] if layers.shape[2] == 1 else layers)
+    # To write deep Netpbm files Pillow wants 32-bit pixels.
+    pillow = Image.fromarray(layers.astype(np.int32) if wide and DEEP[form] == "I" else layers)
+    out = io.BytesIO()
+    pillow.save(out, format=form, **options)
+    return out.getvalue()
 
 
 def _as_deep_as(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from clearsight.data.weights import CARD, kind_of_weights, shipped
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.catalogue import RESTORERS
 
-REVISION = 1
+REVISION = 2
 """Raised when the same words come to give different files."""
 VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 PREFERRED = {3: ("-color", "", "-gray"), 1: ("-gray", "", "-color")}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.media.images import to_float, to_uint8
@@ -49,6 +50,9 @@ class Worker:
         for step in steps:
             check_tile(step.spec.resolved(), tile)
         self.restorers = {step: step.spec.build().to(device) for step in steps}
+        for restorer in self.restorers.values():
+            # In this layout convolutions of one image take up to a fifth less time; last bits of sums differ.
+            convert_conv2d_weight_memory_format(restorer, torch.channels_last)
         self.tiles: dict[Step, Tile] = dict.fromkeys(steps, tile)
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
