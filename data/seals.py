@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import RunError
-from clearsight.data.home import replace_file
+from clearsight.data.disk import LOCAL, Disk
 
 if TYPE_CHECKING:
     from clearsight.data.contract.run_folder import RunFolder
@@ -33,16 +33,18 @@ class Seal:
         path: of the seal itself, a JSON file.
         about: what the files belong to. Opening a seal that says otherwise is refused.
         files: path below ``root`` -> sha256.
+        disk: where files are written; they are read from the disk of this machine.
     """
 
     root: Path
     path: Path
     about: Mapping[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    disk: Disk = LOCAL
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file, whole or not at all, and vouch for it."""
-        replace_file(path, content)
+        self.disk.write(path, content)
         self.vouch(path, content)
 
     def vouch(self, path: Path, content: bytes) -> None:
@@ -52,7 +54,7 @@ class Seal:
     def close(self) -> None:
         """Write the seal."""
         told = {"about": dict(self.about), "files": self.files}
-        replace_file(
+        self.disk.write(
             self.path, (json.dumps(told | {"sha256": _key(told)}, indent=1, allow_nan=False) + "\n").encode()
         )
 
@@ -128,7 +130,9 @@ def _key(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(entry, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def chunk_seal(folder: RunFolder, key: str, number: int, images: str | None = None) -> Seal:
+def chunk_seal(
+    folder: RunFolder, key: str, number: int, images: str | None = None, disk: Disk = LOCAL
+) -> Seal:
     """Return the seal of a chunk of a cell, to be filled or opened.
 
     Args:
@@ -136,9 +140,10 @@ def chunk_seal(folder: RunFolder, key: str, number: int, images: str | None = No
         key: of the cell.
         number: of the chunk.
         images: key of the images in it, from `images_key`; None where they are not known.
+        disk: where its files are written.
     """
     about = {"cell": key, "chunk": number} | ({} if images is None else {"images": images})
-    return Seal(folder.path, folder.seal(key, number), about)
+    return Seal(folder.path, folder.seal(key, number), about, disk=disk)
 
 
 def images_key(entries: Sequence[Entry]) -> str:

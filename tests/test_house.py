@@ -202,7 +202,17 @@ def test_processes_are_started_by_the_executors_only() -> None:
         for path in sources(*ROOMS)
         if any(word in path.read_text(encoding="utf-8") for word in told)
     }
-    assert found == {"data/executors.py"}
+    assert found == {"data/executors/processes.py"}
+
+
+def test_ray_is_imported_in_one_file() -> None:
+    named = re.compile(r"^\s*(import|from) ray\b", re.MULTILINE)
+    found = {
+        str(path.relative_to(HOUSE))
+        for path in sources(*ROOMS)
+        if named.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"data/executors/ray.py"}
 
 
 @pytest.mark.parametrize(

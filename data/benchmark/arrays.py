@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.benchmark import checksums
-from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report, corrupted, one_shape
+from clearsight.data.benchmark.job import (
+    CHUNK,
+    CorruptJob,
+    CorruptUnit,
+    Report,
+    corrupted,
+    one_shape,
+    verified,
+)
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
+from clearsight.data.disk import LOCAL
+from clearsight.data.executors.contract import Sent
 from clearsight.data.home import replace_file, temporary_path
 from clearsight.data.seals import stored
 
@@ -23,13 +33,17 @@ PARTS = f".parts{CHUNK}"
 """Folder of finished pieces of the arrays of layout ``cifar_c``; deleted at the end."""
 
 
-def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
+def write_arrays(job: CorruptJob, unit: CorruptUnit, sent: Sent | None = None) -> Report:
     """Write a unit's part, uint8 (5, n, h, w, 3), of every array not yet there."""
     import numpy as np
 
+    unit = verified(job, unit) if sent is None else unit
+    disk = LOCAL if sent is None else sent.disk
+    read = job.source.read(unit.entries, unit.digests) if sent is None else sent.shared
+
     report = Report()
     samples: list[Sample] = []
-    for sample in job.source.read(unit.entries, unit.digests):
+    for sample in read:
         if isinstance(sample, Skipped):
             report.skipped.append(sample)
         elif sample.truth is None:
@@ -43,14 +57,14 @@ def write_arrays(job: CorruptJob, unit: CorruptUnit) -> Report:
         return report
     for kind, places in by_kind(job).items():
         name = part_name(kind, unit.number)
-        if (job.out / f"{kind}.npy").exists():
+        if kind in job.finished:
             continue
-        if stored(job.out / name) == unit.known.get(name, ""):
+        if name in unit.known:
             report.sums[name] = unit.known[name]
             continue
         made = np.stack([np.stack([corrupted(job, place, sample) for sample in samples]) for place in places])
         content = _npy(made)
-        replace_file(job.out / name, content)
+        disk.write(job.out / name, content)
         report.sums[name] = checksums.sha256(content)
         report.made += len(places) * len(samples)
     return report
@@ -76,6 +90,11 @@ def discard_damaged(job: CorruptJob) -> None:
         path = job.out / f"{kind}.npy"
         if stored(path) != known.get(path.name, ""):
             path.unlink(missing_ok=True)
+
+
+def finished_kinds(job: CorruptJob) -> frozenset[str]:
+    """Return the kinds whose arrays are put together."""
+    return frozenset(kind for kind in by_kind(job) if (job.out / f"{kind}.npy").exists())
 
 
 def _npy(array: NDArray[np.generic]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.corruptions.base import Corruption
+from clearsight.data.seals import stored
 from clearsight.data.sources.base import Entry, Source
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class CorruptJob:
     image_format: str
     classes: tuple[str, ...]
     """Empty where there are no labels."""
+    finished: frozenset[str] = frozenset()
+    """Kinds whose arrays an earlier call put together."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class CorruptUnit:
         entries: its images.
         digests: what each of them held when the benchmark was begun.
         names: file name without ending of each.
-        known: path below the benchmark -> checksum of files that an earlier call finished.
+        known: path below the benchmark -> checksum of files that an earlier call finished. A worker keeps
+            those that `verified` leaves.
     """
 
     number: int
@@ -53,6 +57,11 @@ class CorruptUnit:
     digests: tuple[str, ...]
     names: tuple[str, ...]
     known: Mapping[str, str] = field(default_factory=dict)
+
+
+def verified(job: CorruptJob, unit: CorruptUnit) -> CorruptUnit:
+    """Return a unit that knows only the files that are there and are what they were."""
+    return replace(unit, known={n: s for n, s in unit.known.items() if stored(job.out / n) == s})
 
 
 @dataclass

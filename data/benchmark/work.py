@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.benchmark import checksums
 from clearsight.data.benchmark.arrays import PARTS, by_kind, part_name, write_arrays
-from clearsight.data.benchmark.job import CHUNK, CorruptJob, CorruptUnit, Report, corrupted, one_shape
+from clearsight.data.benchmark.job import (
+    CHUNK,
+    CorruptJob,
+    CorruptUnit,
+    Report,
+    corrupted,
+    one_shape,
+    verified,
+)
 from clearsight.data.benchmark.names import file_names, folder_names
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
-from clearsight.data.executors import executor_for
-from clearsight.data.home import replace_file
-from clearsight.data.seals import stored
+from clearsight.data.disk import LOCAL
+from clearsight.data.executors.choice import Backend, executor_for
+from clearsight.data.executors.contract import Parcel, Sent
 from clearsight.data.sources.base import Entry
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ def run_all(
     digests: Sequence[str],
     workers: int,
     on_progress: Callable[[int, int], None],
+    backend: Backend | None = None,
 ) -> Report:
     """Do all units, here or in ``workers`` processes (0: one a core), and sum their reports.
 
@@ -57,12 +66,12 @@ def run_all(
             unit = replace(unit, known=mine)
         units.append(unit)
     _folders(job)
-    executor = executor_for(units, workers, where=str(job.out))
+    executor = executor_for(units, workers, where=str(job.out), backend=backend)
     reports: dict[int, Report] = {}
     done = 0
     shape: tuple[int, ...] | None = None
     # Closed at once when anything goes wrong: a traceback would keep the processes alive.
-    with closing(executor.map(start_corrupting, job, units)) as finished:
+    with closing(executor.map(start_corrupting, job, units, partial(_packed, job))) as finished:
         for unit, report in finished:
             reports[unit.number] = report
             shape = one_shape(shape, report.shape)
@@ -79,9 +88,20 @@ def run_all(
     return total
 
 
-def start_corrupting(job: CorruptJob) -> Callable[[CorruptUnit], Report]:
+def start_corrupting(job: CorruptJob) -> Callable[..., Report]:
     """Return the function that does one unit of a job."""
     return partial(write_arrays if job.layout == "cifar_c" else _write_files, job)
+
+
+def _packed(job: CorruptJob, unit: CorruptUnit) -> Parcel:
+    """Return a unit with its images, for a worker that does not see this disk."""
+    there = verified(job, unit)
+    whole = job.layout != "cifar_c" and len(there.known) == len(unit.entries) * len(job.corruptions)
+
+    def load() -> list[Sample | Skipped]:
+        return [] if whole else job.source.read(unit.entries, unit.digests)
+
+    return Parcel(there, unit.number, load, {})
 
 
 def _folders(job: CorruptJob) -> None:
@@ -116,26 +136,27 @@ def _names(job: CorruptJob, unit: CorruptUnit, number: int, folders: Sequence[st
     ]
 
 
-def _write_files(job: CorruptJob, unit: CorruptUnit) -> Report:
+def _write_files(job: CorruptJob, unit: CorruptUnit, sent: Sent | None = None) -> Report:
     """Layout ``imagenet_c``: write the files of a unit that are not there yet, or are not what they were."""
     report, folders = Report(), folder_names(job.classes)
+    unit = verified(job, unit) if sent is None else unit
+    disk = LOCAL if sent is None else sent.disk
     for number, entry in enumerate(unit.entries):
         names = _names(job, unit, number, folders)
         sums = {name: unit.known[name] for name in names if name in unit.known}
-        missing = [
-            place
-            for place, name in enumerate(names)
-            if name not in sums or stored(job.out / name) != sums[name]
-        ]
+        missing = [place for place, name in enumerate(names) if name not in sums]
         if not missing:
             report.sums |= sums
             continue
-        (sample,) = job.source.read([entry], [unit.digests[number]])
+        if sent is None:
+            (sample,) = job.source.read([entry], [unit.digests[number]])
+        else:
+            sample = sent.shared[number]
         if isinstance(sample, Sample):
             try:
                 for place in missing:
                     content = _encode(corrupted(job, place, sample), job.image_format)
-                    replace_file(job.out / names[place], content)
+                    disk.write(job.out / names[place], content)
                     sums[names[place]] = checksums.sha256(content)
             except ShapeError as error:
                 sample = Skipped(entry.id, str(error))
@@ -143,7 +164,7 @@ def _write_files(job: CorruptJob, unit: CorruptUnit) -> Report:
             report.skipped.append(sample)
             # An image is in the benchmark under every corruption or under none.
             for name in names:
-                (job.out / name).unlink(missing_ok=True)
+                disk.remove(job.out / name)
             continue
         report.sums |= sums
         report.made += len(missing)

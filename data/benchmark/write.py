@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clearsight.data.benchmark import checksums
-from clearsight.data.benchmark.arrays import discard_damaged, finish_cifar
+from clearsight.data.benchmark.arrays import discard_damaged, finish_cifar, finished_kinds
 from clearsight.data.benchmark.job import CorruptJob, Report
 from clearsight.data.benchmark.names import MANIFEST
 from clearsight.data.benchmark.sets import SETS
@@ -22,6 +22,7 @@ from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.spec import content_key, kind_of
 from clearsight.data.corruptions.base import BY_SIZE, SIZES, Corruption, Table
+from clearsight.data.executors.choice import Backend
 from clearsight.data.sources.base import Index, Source, middle_side
 
 Layout = Literal["imagenet_c", "cifar_c"]
@@ -89,6 +90,7 @@ def write_benchmark(
     seed: int = 0,
     workers: int = 0,
     image_format: ImageFormat = "png",
+    backend: Backend | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Write every image of a source under every corruption; take an interrupted run up where it stopped.
@@ -111,6 +113,7 @@ def write_benchmark(
         workers: processes; 0 means one a core, 1 works in this process.
         image_format: ``png`` keeps the pixels exactly; ``jpeg`` (quality 85, as ImageNet-C was stored) puts a
             second corruption on top of every one. Without effect in layout ``cifar_c``.
+        backend: where the work is done; processes of this machine where left out.
         on_progress: called with the images done and their total, some images at a time.
 
     Returns:
@@ -151,7 +154,8 @@ def write_benchmark(
         tidy(out)
     if layout == "cifar_c":
         discard_damaged(job)
-    report = run_all(job, index.entries, digests, workers, on_progress or (lambda done, total: None))
+        job = replace(job, finished=finished_kinds(job))
+    report = run_all(job, index.entries, digests, workers, on_progress or (lambda done, total: None), backend)
     checksums.close(out, finish_cifar(job, report) if layout == "cifar_c" else report.sums)
     written = _close(out, key, config, report, index, len(corruptions))
     return replace(written, tables=_tables(corruptions))

@@ -13,7 +13,7 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample
-from clearsight.data.executors import InProcess
+from clearsight.data.executors.in_process import InProcess
 from clearsight.defend.attacks.base import LARGEST
 from clearsight.pipelines.audit.careless import careless
 from clearsight.pipelines.audit.derive import NORMS, Subjects, Threat, derive, subjects_of

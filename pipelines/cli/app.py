@@ -18,7 +18,19 @@ from clearsight.pipelines.cli.app_deployed import deployed_app
 from clearsight.pipelines.cli.app_learning import learning_app
 from clearsight.pipelines.cli.app_shipped import data_app, weights_app
 from clearsight.pipelines.cli.app_start import start_app
-from clearsight.pipelines.cli.task import Commands, Config, Device, Fresh, Out, Quiet, Workers
+from clearsight.pipelines.cli.task import (
+    Commands,
+    Config,
+    Device,
+    Fresh,
+    On,
+    Out,
+    Quiet,
+    RayAddress,
+    UnitTimeout,
+    Workers,
+    backend_of,
+)
 
 app = typer.Typer(
     name="clearsight",
@@ -57,6 +69,9 @@ def run_(
     config: Config,
     out: Out = Path("runs"),
     workers: Workers = 0,
+    on: On = "processes",
+    ray_address: RayAddress = None,
+    unit_timeout: UnitTimeout = None,
     device: Device = "auto",
     fresh: Fresh = False,
     quiet: Quiet = False,
@@ -64,7 +79,8 @@ def run_(
     """Measure systems as a config says; resumes where an equal run was stopped."""
     from clearsight.pipelines.cli.run import command
 
-    command(config, out, workers=workers, device=device, fresh=fresh, quiet=quiet)
+    backend = backend_of(on, ray_address, unit_timeout)
+    command(config, out, workers=workers, device=device, fresh=fresh, quiet=quiet, backend=backend)
 
 
 @app.command()
@@ -210,6 +226,9 @@ def corrupt(
     image_format: Annotated[str, typer.Option("--format", help="png (lossless) or jpeg.")] = "png",
     seed: Annotated[int, typer.Option(min=0, help="Root of the random streams.")] = 0,
     workers: Workers = 0,
+    on: On = "processes",
+    ray_address: RayAddress = None,
+    unit_timeout: UnitTimeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a corruption benchmark from any images; resumes where it was stopped."""
@@ -227,6 +246,7 @@ def corrupt(
         seed=seed,
         workers=workers,
         quiet=quiet,
+        backend=backend_of(on, ray_address, unit_timeout),
     )
 
 

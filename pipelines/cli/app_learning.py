@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.pipelines.cli.task import Config, Device, Out, Quiet, Workers
+from clearsight.pipelines.cli.task import (
+    Config,
+    Device,
+    On,
+    Out,
+    Quiet,
+    RayAddress,
+    UnitTimeout,
+    Workers,
+    backend_of,
+)
 
 learning_app = typer.Typer()
 
@@ -69,10 +79,20 @@ def fit(
     config: Config,
     out: Out = Path("runs"),
     workers: Workers = 0,
+    on: On = "processes",
+    ray_address: RayAddress = None,
+    unit_timeout: UnitTimeout = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Fit a part without gradients, such as a temperature, to labelled images; resumes."""
     from clearsight.pipelines.cli.fit import command
 
-    command(config, out, workers=workers, device=device, quiet=quiet)
+    command(
+        config,
+        out,
+        workers=workers,
+        device=device,
+        quiet=quiet,
+        backend=backend_of(on, ray_address, unit_timeout),
+    )

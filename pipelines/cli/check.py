@@ -78,6 +78,8 @@ def _print(
     )
     if tables := {each for condition in grid.conditions.values() for each in condition.corruption.all_tables}:
         screen.print(f"{_sizes(sizes)}; {constants_in_words(tables)}", markup=False, soft_wrap=True)
+    if config.resources:
+        screen.print(f"a chunk on Ray needs {config.resources}", markup=False, soft_wrap=True)
     screen.print(table)
     if config.stop:
         screen.print(

@@ -16,6 +16,7 @@ from clearsight.pipelines.cli.console import console, progress, tell_passed_over
 if TYPE_CHECKING:
     from clearsight.data.benchmark.write import ImageFormat, Layout
     from clearsight.data.corruptions.base import Table
+    from clearsight.data.executors.choice import Backend
 
 
 def command(
@@ -31,6 +32,7 @@ def command(
     seed: int,
     workers: int,
     quiet: bool,
+    backend: Backend,
 ) -> None:
     """Write a benchmark and name every image that was skipped."""
     _one_of("layout", layout, ("imagenet_c", "cifar_c"))
@@ -48,6 +50,7 @@ def command(
             seed=seed,
             workers=workers,
             image_format=cast("ImageFormat", image_format),
+            backend=backend,
             on_progress=lambda done, total: tell("corrupt", done, total),
         )
     screen = console()

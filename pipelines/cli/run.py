@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.run_folder import RunFolder
@@ -14,8 +15,13 @@ from clearsight.data.home import writable_folder
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
 
+if TYPE_CHECKING:
+    from clearsight.data.executors.choice import Backend
 
-def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool) -> None:
+
+def command(
+    config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool, backend: Backend
+) -> None:
     """Run a config and print its table and where the report is."""
     document, evaluate = read_evaluate(config)
     writable_folder(out)
@@ -29,6 +35,7 @@ def command(config: Path, out: Path, *, workers: int, device: str, fresh: bool, 
             workers=workers,
             device=device,
             fresh=fresh,
+            backend=backend,
             on_progress=tell,
         )
     _print(folder.path)

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
+from clearsight.data.contract.errors import ConfigError, near_miss
+
 if TYPE_CHECKING:
+    from clearsight.data.executors.choice import Backend
+    from clearsight.data.executors.choice import On as On_
     from clearsight.pipelines.config.tasks import Task
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core. Results do not depend on it.")]
+On = Annotated[
+    str, typer.Option("--on", help="local (this process), processes (of this machine), or ray (a cluster).")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT of a Ray cluster; default: RAY_ADDRESS, else one is started here."),
+]
+UnitTimeout = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="With --on ray: seconds after which a unit is tried on another machine."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
 Out = Annotated[Path, typer.Option(help="Folder that holds the run folders.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, beside an equal run.")]
+
+
+def backend_of(on: str, address: str | None, seconds: float | None = None) -> Backend:
+    """Return what ``--on``, ``--ray-address`` and ``--unit-timeout`` ask for.
+
+    Raises:
+        ConfigError: there is no such executor, or the address does not fit.
+    """
+    from clearsight.data.executors.choice import NAMES, Backend
+    from clearsight.data.executors.ray import Resources
+
+    if on not in NAMES:
+        raise ConfigError(f"unknown value '{on}'", where="--on", hint=near_miss(on, NAMES))
+    return Backend(cast("On_", on), address, Resources(seconds=seconds))
 
 
 class Commands(TyperGroup):

@@ -17,6 +17,7 @@ from clearsight.defend.catalogue import ATTACKS, CERTIFICATES
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.conditions import Condition, ConditionNode, Corrupting, expand
 from clearsight.pipelines.config.registries import METRICS, PARTS
+from clearsight.pipelines.config.resources import Resources
 from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric
@@ -115,6 +116,8 @@ class Evaluate(Task):
     """Images per condition that are kept for the report."""
     stop: Stop | None = None
     """End each condition as soon as its accuracies are known well enough; left out: never."""
+    resources: Resources | None = None
+    """What a chunk of images needs on a Ray cluster (``--on ray``); left out: one CPU."""
 
     @field_validator("attacks", mode="after")
     @classmethod
@@ -131,7 +134,8 @@ class Evaluate(Task):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures; unused fields of later versions are left out: older keys stay."""
-        fields = {name: value for name, value in super().identity().items() if name != "utility"}
+        unused = ("utility", "resources")
+        fields = {name: value for name, value in super().identity().items() if name not in unused}
         later = ("stop", "certify", "ood")
         return {name: value for name, value in fields.items() if name not in later or value}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clearsight.data.contract.rng import Rng
+from clearsight.data.disk import KeptFile
 from clearsight.data.finite import refuse_non_finite
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.search.balls import size
@@ -52,7 +52,7 @@ def under_attack(
     name: str,
     seed: int,
     device: str,
-    memory: FilePath | None = None,
+    memory: KeptFile | None = None,
 ) -> Attacked:
     """Attack a batch.
 

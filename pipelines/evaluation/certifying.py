@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from clearsight.data.contract.column import Column
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
+from clearsight.data.disk import Disk, KeptFile
 from clearsight.defend.bounds.votes import Noisy
 from clearsight.defend.certify.base import Certificate
 from clearsight.defend.certify.smoothing import Smoothing
@@ -26,15 +26,18 @@ from clearsight.pipelines.systems.gradient_paths import find_path
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 CERTIFICATE = "(certificate)"
 """What the timings call the time of a certificate; no part can have this name."""
 
 
 def certify_chunk(
-    job: Job, cell: CertifiedCell, number: int, system: System, samples: list[Sample], batches: list[Batch]
+    job: Job,
+    cell: CertifiedCell,
+    number: int,
+    system: System,
+    samples: list[Sample],
+    batches: list[Batch],
+    disk: Disk,
 ) -> None:
     """Certify the images of a chunk that the certificate asks for, and store what was found.
 
@@ -45,10 +48,11 @@ def certify_chunk(
         system: set to the certificate's noise level, on the device.
         samples: the images as they were read.
         batches: the same, corrupted.
+        disk: where the files go.
     """
     certificate, folder = job.certificates[cell.certificate], job.folder
-    folder.cell(cell.key).mkdir(parents=True, exist_ok=True)
-    seal = job.seal(cell, number)
+    seal = job.seal(cell, number, disk)
+    memories = job.memories(cell, number, len(batches), disk)
     chosen = job.certified(certificate)
     seconds = 0.0
     rows: dict[int, Row] = {}
@@ -60,7 +64,7 @@ def certify_chunk(
         ids = tuple(samples[i].id for i in members)
         images, labels = batch.images[at].to(job.device), batch.labels[at].to(job.device)
         place = torch.arange(len(ids), device=job.device)
-        prober = _Prober(job, cell, certificate, system, folder.partial(cell.key, number, k))
+        prober = _Prober(job, cell, certificate, system, memories[k])
         asked = AttackBatch(images, labels, ids, place)
         begin = perf_counter()
         found = prober.certified(asked)
@@ -74,8 +78,8 @@ def certify_chunk(
     seal.write(folder.chunk(cell.key, number), certified_to_bytes(ordered, columns_of(certificate)))
     # Last, because it is what marks the chunk as done.
     seal.close()
-    for partial in folder.partials(cell.key, number):
-        partial.unlink()
+    for memory in memories:
+        memory.remove()
 
 
 def column_under(attack: str) -> str:
@@ -97,7 +101,7 @@ class _Prober:
     cell: CertifiedCell
     certificate: Certificate
     system: System
-    memory: Path
+    memory: KeptFile
 
     def certified(self, batch: AttackBatch) -> list[Row]:
         """Return one row an image."""

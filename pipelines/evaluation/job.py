@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.column import Column
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample, Skipped
+from clearsight.data.disk import LOCAL, Disk, KeptFile
+from clearsight.data.executors.contract import Parcel
 from clearsight.data.seals import Seal, chunk_seal, images_key
 from clearsight.data.sources.base import Entry, Source
 from clearsight.defend.attacks.base import Attack
@@ -88,11 +90,15 @@ class Job:
             self.source, [self.entries[i] for i in positions], [self.digests[i] for i in positions]
         )
 
-    def seal(self, cell: AnyCell | OodCell, number: int) -> Seal:
-        """Return the seal of a chunk of a cell, to be filled or opened."""
+    def seal(self, cell: AnyCell | OodCell, number: int, disk: Disk = LOCAL) -> Seal:
+        """Return the seal of a chunk of a cell, to be filled (on a disk) or opened."""
         positions = self.positions(number)
         images = images_key(self.entries[positions.start : positions.stop])
-        return chunk_seal(self.folder, cell.key, number, images)
+        return chunk_seal(self.folder, cell.key, number, images, disk)
+
+    def memories(self, cell: AnyCell, number: int, batches: int, disk: Disk) -> list[KeptFile]:
+        """Return where attacks remember how far they came, one file a batch of a chunk."""
+        return [KeptFile(self.folder.partial(cell.key, number, k), disk) for k in range(batches)]
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -112,6 +118,26 @@ class CellChunk:
     condition: str
     number: int
     cells: tuple[AnyCell, ...]
+
+    def __str__(self) -> str:
+        """Return what messages call it."""
+        return f"chunk {self.number} of condition '{self.condition}'"
+
+
+def packed(job: Job, chunk: CellChunk) -> Parcel:
+    """Return a chunk with its images, for a worker that does not see this disk.
+
+    Cells that an earlier try has finished are left out, and what an attack remembered of others goes along.
+    """
+    number, folder = chunk.number, job.folder
+    lacking = tuple(cell for cell in chunk.cells if not folder.seal(cell.key, number).exists())
+    kept = [path for cell in lacking for path in folder.partials(cell.key, number)]
+    return Parcel(
+        replace(chunk, cells=lacking),
+        number,
+        lambda: job.samples(job.positions(number)),
+        {path: path.read_bytes() for path in kept},
+    )
 
 
 def spread(n: int, count: int) -> list[int]:

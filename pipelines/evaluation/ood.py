@@ -19,7 +19,9 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.spec import Flow, content_key, kind_of
 from clearsight.data.contract.text import cell as in_cell
 from clearsight.data.contract.text import csv_text
-from clearsight.data.executors import executor_for
+from clearsight.data.disk import LOCAL
+from clearsight.data.executors.choice import Backend, executor_for
+from clearsight.data.executors.contract import Parcel, Sent
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import replace_file
 from clearsight.defend.uncertainty import sureness
@@ -127,7 +129,7 @@ def missing(plan: Plan, other: OtherSet) -> list[tuple[int, tuple[OodCell, ...]]
     return found
 
 
-def measure_others(plan: Plan, workers: int, on_progress: Progress | None) -> None:
+def measure_others(plan: Plan, workers: int, backend: Backend, on_progress: Progress | None) -> None:
     """Measure every chunk that is missing.
 
     Raises:
@@ -135,22 +137,28 @@ def measure_others(plan: Plan, workers: int, on_progress: Progress | None) -> No
     """
     for other in plan.others:
         job, units = job_of(plan, other), missing(plan, other)
-        executor = executor_for(units, workers, where=str(job.folder.path))
+        executor = executor_for(units, workers, where=str(job.folder.path), backend=backend)
         done = job.chunks - len(units)
-        with closing(executor.map(start_scoring, job, units)) as measured:
+        with closing(executor.map(start_scoring, job, units, partial(_packed, job))) as measured:
             for _ in measured:
                 done += 1
                 if on_progress:
                     on_progress(f"measure {other.name}", done, job.chunks)
 
 
-def start_scoring(job: Job) -> Callable[[tuple[int, tuple[OodCell, ...]]], None]:
+def _packed(job: Job, unit: tuple[int, tuple[OodCell, ...]]) -> Parcel:
+    number, _ = unit
+    return Parcel(unit, number, lambda: job.samples(job.positions(number)), {})
+
+
+def start_scoring(job: Job) -> Callable[..., None]:
     """Return a function that scores one chunk on one thread and writes it."""
     systems: dict[str, System] = {}
 
-    def scored(unit: tuple[int, tuple[OodCell, ...]]) -> None:
+    def scored(unit: tuple[int, tuple[OodCell, ...]], sent: Sent | None = None) -> None:
         number, cells = unit
-        samples = job.samples(job.positions(number))
+        samples = job.samples(job.positions(number)) if sent is None else sent.shared
+        disk = LOCAL if sent is None else sent.disk
         with one_thread(), torch.inference_mode():
             for cell in cells:
                 if cell.system not in systems:
@@ -169,8 +177,7 @@ def start_scoring(job: Job) -> Callable[[tuple[int, tuple[OodCell, ...]]], None]
                     for at, i in enumerate(batch.members):
                         values = {name: column[at] for name, column in told.items()}
                         rows[i] = {"id": ids[at], "label": None, **values}
-                job.folder.cell(cell.key).mkdir(parents=True, exist_ok=True)
-                seal = job.seal(cell, number)
+                seal = job.seal(cell, number, disk)
                 seal.write(job.folder.chunk(cell.key, number), certified_to_bytes(rows, COLUMNS))
                 seal.close()
 

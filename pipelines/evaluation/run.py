@@ -10,7 +10,9 @@ import logging
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,9 +20,10 @@ from typing import Any
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.cores import processes, usable_cores
-from clearsight.data.executors import executor_for
+from clearsight.data.executors.choice import Backend, executor_for
+from clearsight.data.executors.ray import Resources
 from clearsight.pipelines.config.evaluate import Evaluate
-from clearsight.pipelines.evaluation.job import CellChunk
+from clearsight.pipelines.evaluation.job import CellChunk, packed
 from clearsight.pipelines.evaluation.ood import measure_others, missing
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.results import begun, finish
@@ -41,6 +44,7 @@ def run(
     workers: int = 0,
     device: str = "auto",
     fresh: bool = False,
+    backend: Backend | None = None,
     on_progress: Progress | None = None,
 ) -> RunFolder:
     """Run a config to its end and return its folder.
@@ -52,6 +56,7 @@ def run(
         workers: processes; 0 is one a core (one in all on a GPU). Results do not depend on it.
         device: ``auto``, ``cpu`` or ``cuda``.
         fresh: start over where an equal run exists.
+        backend: where chunks are measured; processes of this machine where left out.
         on_progress: called with (stage, done, all).
 
     Raises:
@@ -80,25 +85,39 @@ def run(
         log.info(
             "%s%d of %d chunks to compute, %d images skipped", most, left, total, len(plan.intake.skipped)
         )
-        count = processes(workers, plan.job.device)
-        _measure_all(plan, chunks, count, lambda n: on_progress and on_progress("measure", n, total))
-        measure_others(plan, count, on_progress)
+        backend = _with_resources(backend or Backend(), config)
+        count = workers if backend.on == "ray" else processes(workers, plan.job.device)
+        _measure_all(plan, chunks, count, backend, lambda n: on_progress and on_progress("measure", n, total))
+        measure_others(plan, count, backend, on_progress)
         finish(plan, seconds=perf_counter() - begin, workers=count, damaged=damaged)
         log.info("complete")
     return folder
 
 
+def _with_resources(backend: Backend, config: Evaluate) -> Backend:
+    """Return a Ray backend with what the config says of a chunk; a time-out of the command line stays."""
+    asked = config.resources
+    if asked is None or backend.on != "ray":
+        return backend
+    seconds = asked.seconds if backend.resources.seconds is None else backend.resources.seconds
+    return replace(backend, resources=Resources(asked.cpus, asked.gpus, asked.memory, seconds))
+
+
 def _measure_all(
-    plan: Plan, chunks: Sequence[CellChunk], workers: int, done: Callable[[int], object]
+    plan: Plan, chunks: Sequence[CellChunk], workers: int, backend: Backend, done: Callable[[int], object]
 ) -> None:
     total = len(plan.every_cell) * plan.job.chunks
     finished = total - sum(len(chunk.cells) for chunk in chunks)
     done(finished)
-    executor = executor_for(chunks, workers, where=str(plan.job.folder.path), hint=DIED)
+    where = str(plan.job.folder.path)
+    executor = executor_for(chunks, workers, where=where, hint=DIED, backend=backend)
+    if not executor.shares_disk:
+        # The images of a chunk are sent once for all conditions that follow one another.
+        chunks = sorted(chunks, key=lambda chunk: chunk.number)
     units = chunks if plan.config.stop is None else plan.ends.open_units()
-    with closing(executor.map(start_measuring, plan.job, units)) as measured:
-        for _, cells in measured:
-            finished += cells
+    with closing(executor.map(start_measuring, plan.job, units, partial(packed, plan.job))) as measured:
+        for chunk, _ in measured:
+            finished += len(chunk.cells)
             done(finished)
     if finished < total:
         done(total)

@@ -23,8 +23,9 @@ from torch import Tensor
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
+from clearsight.data.disk import LOCAL, Disk, KeptFile
+from clearsight.data.executors.contract import Sent
 from clearsight.data.finite import HINT, refuse_non_finite
-from clearsight.data.home import replace_file
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.evaluation.attack_batch import (
     Attacked,
@@ -64,10 +65,13 @@ class Bench:
     further_systems: dict[str, System] = field(default_factory=dict)
     cache: dict[int, list[Sample]] = field(default_factory=dict)
     cached: int = 0
+    disk: Disk = LOCAL
+    """Where files go: the driver's where it is another machine."""
 
-    def measure(self, chunk: CellChunk) -> int:
+    def measure(self, chunk: CellChunk, sent: Sent | None = None) -> int:
         """Compute and store a chunk for its cells; return how many cells that were."""
-        samples = self._samples(chunk.number)
+        self.disk = LOCAL if sent is None else sent.disk
+        samples = self._samples(chunk.number) if sent is None else sent.shared
         corruption = self.job.corruptions[chunk.condition]
         root = Rng(self.job.seed).at("corrupt")
         inputs = [corruption.of(sample, root) for sample in samples]
@@ -77,7 +81,7 @@ class Bench:
         for cell in chunk.cells:
             if isinstance(cell, CertifiedCell):
                 system = self._built(self.job.certifiable[cell.key])
-                certify_chunk(self.job, cell, chunk.number, system, samples, batches)
+                certify_chunk(self.job, cell, chunk.number, system, samples, batches, self.disk)
             else:
                 self._measure_cell(chunk, cell, samples, batches, shown)
         return len(chunk.cells)
@@ -93,15 +97,14 @@ class Bench:
         clock = _Clock(self.job.device)
         rows: list[Row] = [{} for _ in samples]
         folder, key, number = self.job.folder, cell.key, chunk.number
-        folder.cell(key).mkdir(parents=True, exist_ok=True)
-        seal = self.job.seal(cell, number)
+        seal = self.job.seal(cell, number, self.disk)
+        memories = self.job.memories(cell, number, len(batches), self.disk)
         for path, content in shown.items():
             seal.vouch(path, content)
         facts: list[dict[str, Any]] = []
         kept: dict[str, Tensor] = {}
         for k, batch in enumerate(batches):
-            memory = folder.partial(key, number, k)
-            columns = self._measure_batch(cell, samples, batch, clock, memory)
+            columns = self._measure_batch(cell, samples, batch, clock, memories[k])
             for i, row in zip(batch.members, columns.rows, strict=True):
                 rows[i] = {"id": samples[i].id, "label": samples[i].truth} | row
             for i in set(self._shown_of(number)) & set(batch.members):
@@ -120,11 +123,11 @@ class Bench:
         seal.write(folder.chunk(key, number), rows_to_bytes(rows, self.job.columns))
         # Last, because it is what marks the chunk as done.
         seal.close()
-        for partial in folder.partials(key, number):
-            partial.unlink()
+        for memory in memories:
+            memory.remove()
 
     def _measure_batch(
-        self, cell: Cell, samples: list[Sample], batch: Batch, clock: _Clock, memory: Path
+        self, cell: Cell, samples: list[Sample], batch: Batch, clock: _Clock, memory: KeptFile
     ) -> _Found:
         system, images = self._system(cell.system), batch.images.to(self.job.device)
         ids = [samples[i].id for i in batch.members]
@@ -212,8 +215,7 @@ class Bench:
             position = self.job.positions(chunk.number)[i]
             kept[self.job.folder.image("input", corruption.key(), position)] = encode_png(inputs[i])
         for path, content in kept.items():
-            path.parent.mkdir(exist_ok=True)
-            replace_file(path, content)
+            self.disk.write(path, content)
         return kept
 
 
@@ -296,12 +298,12 @@ def _use_threads(of_torch: int, of_opencv: int) -> None:
     cv2.setNumThreads(of_opencv)
 
 
-def start_measuring(job: Job) -> Callable[[CellChunk], int]:
+def start_measuring(job: Job) -> Callable[..., int]:
     """Return a function that measures one chunk on one thread and returns the number of its cells."""
     bench = Bench(job)
 
-    def measure(chunk: CellChunk) -> int:
+    def measure(chunk: CellChunk, sent: Sent | None = None) -> int:
         with one_thread():
-            return bench.measure(chunk)
+            return bench.measure(chunk, sent)
 
     return measure

@@ -12,6 +12,7 @@ from clearsight.data.contract.estimator import BEHIND, THROUGH
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import content_key
+from clearsight.data.executors.choice import Backend
 from clearsight.data.home import replace_file
 from clearsight.data.sides import refuse_test_images, refuse_training_images, side_of
 from clearsight.data.weights import Weights, save
@@ -67,6 +68,7 @@ def fit(
     root: Path = Path("runs"),
     workers: int = 0,
     device: str = "auto",
+    backend: Backend | None = None,
     on_progress: Progress | None = None,
 ) -> Fitted:
     """Fit and measure; what an equal, interrupted call computed is reused.
@@ -77,6 +79,7 @@ def fit(
         root: where folders are kept.
         workers: processes; 0 is one a core.
         device: ``auto``, ``cpu`` or ``cuda``.
+        backend: where chunks are computed; processes of this machine where left out.
         on_progress: called with (stage, done, all).
 
     Raises:
@@ -118,7 +121,7 @@ def fit(
         replace_file(folder / "config.yaml", text.encode())
     warnings = behaviour_warnings({"fitted": system}, sides["fit"].source, sides["fit"].entries)
     for side in sides.values():
-        observe(side, workers=workers, on_progress=on_progress)
+        observe(side, workers=workers, on_progress=on_progress, backend=backend)
     rng = Rng(config.seed).at("fit")
     fitted = config.estimator.fit(sides["fit"].rows(), rng.at("fit"))
     figures = config.estimator.figures(sides["judge"].rows(), fitted, rng.at("figures"))

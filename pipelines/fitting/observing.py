@@ -17,7 +17,9 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.cores import processes
-from clearsight.data.executors import executor_for
+from clearsight.data.disk import LOCAL, Disk
+from clearsight.data.executors.choice import Backend, executor_for
+from clearsight.data.executors.contract import Parcel, Sent
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.seals import Seal, images_key
 from clearsight.data.sources.base import Entry, Source
@@ -68,10 +70,19 @@ class Side:
         """Return the file of a chunk."""
         return self.folder / "observations" / f"{self.name}-{number:05d}.safetensors"
 
-    def seal(self, number: int) -> Seal:
-        """Return the seal of a chunk, to be filled or opened."""
+    def samples(self, number: int) -> list[Sample]:
+        """Decode the images of a chunk; raise `DataError` where one has changed."""
+        members = self.members(number)
+        return read_unchanged(self.source, self.entries[members], self.digests[members])
+
+    def packed(self, number: int) -> Parcel:
+        """Return a chunk with its images, for a worker that does not see this disk."""
+        return Parcel(number, (self.name, number), lambda: self.samples(number), {})
+
+    def seal(self, number: int, disk: Disk = LOCAL) -> Seal:
+        """Return the seal of a chunk, to be filled (on a disk) or opened."""
         about = {"of": self.key, "chunk": number, "images": images_key(self.entries[self.members(number)])}
-        return Seal(self.folder, self.path(number).with_suffix(".json"), about)
+        return Seal(self.folder, self.path(number).with_suffix(".json"), about, disk=disk)
 
     def corrupted(self, sample: Sample) -> Any:
         """Return the image under the condition that is drawn for it, uint8 (h, w, c)."""
@@ -104,7 +115,9 @@ class Side:
         )
 
 
-def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
+def observe(
+    side: Side, *, workers: int, on_progress: Progress | None, backend: Backend | None = None
+) -> None:
     """Compute the chunks that are missing or damaged.
 
     Raises:
@@ -112,8 +125,10 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
     """
     missing = [number for number in side.chunks if not side.seal(number).intact()]
     done = len(side.chunks) - len(missing)
-    count = processes(workers, side.device)
-    results = executor_for(missing, count, where=str(side.folder)).map(start_observing, side, missing)
+    on_ray = backend is not None and backend.on == "ray"
+    count = workers if on_ray else processes(workers, side.device)
+    executor = executor_for(missing, count, where=str(side.folder), backend=backend)
+    results = executor.map(start_observing, side, missing, side.packed)
     try:
         for _ in results:
             done += 1
@@ -123,14 +138,13 @@ def observe(side: Side, *, workers: int, on_progress: Progress | None) -> None:
         results.close()
 
 
-def start_observing(side: Side) -> Callable[[int], None]:
+def start_observing(side: Side) -> Callable[..., None]:
     """Return a function that computes one chunk on one thread and writes it."""
     system = side.graph.build().to(side.device)
 
-    def observed(number: int) -> None:
+    def observed(number: int, sent: Sent | None = None) -> None:
         began = perf_counter()
-        members = side.members(number)
-        samples = read_unchanged(side.source, side.entries[members], side.digests[members])
+        samples = side.samples(number) if sent is None else sent.shared
         values: dict[str, Tensor] = {}
         with one_thread(), torch.inference_mode():
             inputs = [side.corrupted(sample) for sample in samples]
@@ -143,9 +157,8 @@ def start_observing(side: Side) -> Callable[[int], None]:
                     str(place): out[i].cpu().contiguous().clone() for i, place in enumerate(batch.members)
                 }
         values[SECONDS] = torch.tensor(perf_counter() - began)
-        path, seal = side.path(number), side.seal(number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        seal.write(path, save(values))
+        seal = side.seal(number, LOCAL if sent is None else sent.disk)
+        seal.write(side.path(number), save(values))
         seal.close()
 
     return observed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.progress import Progress
-from clearsight.data.executors import InProcess
+from clearsight.data.executors.in_process import InProcess
 from clearsight.data.home import remove_half_written, replace_file, writable_folder
 from clearsight.data.media.lossless import StoredImage, encode, read_image, restored
 from clearsight.data.seals import stored

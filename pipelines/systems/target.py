@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.disk import KeptFile
 from clearsight.data.finite import refuse_non_finite
-from clearsight.data.home import replace_file
 from clearsight.data.seals import unwrapped, wrapped
 from clearsight.defend.target import GradientOutput, Loss
 from clearsight.pipelines.systems.layers import layers_of_system
@@ -53,7 +52,7 @@ class SystemTarget:
     eot: int = 1
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     name: str = "system"
-    memory: Path | None = None
+    memory: KeptFile | None = None
 
     def __post_init__(self) -> None:
         """Set the counters to zero and read what an interrupted try left."""
@@ -136,8 +135,7 @@ class SystemTarget:
         counters = (self.queries, self.backwards, self._draws, self.zero, told)
         whole = {name: t.cpu() for name, t in tensors.items()} | {f"#{i}": t for i, t in enumerate(counters)}
         self._kept = {f"{step}/{name}": t.clone().contiguous() for name, t in whole.items()}
-        self.memory.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self.memory, wrapped(save(self._kept), _place(self.memory)))
+        self.memory.write(wrapped(save(self._kept), self.memory.name))
 
     def report(self, member: str, *, tried: int, broken: int, since: tuple[int, int]) -> None:
         """Note what a member of a composition did: images, successes and what it cost since ``since``."""
@@ -217,17 +215,14 @@ def _last_linear(system: System, name: str) -> nn.Module:
     return layers[-1]
 
 
-def _read(path: Path | None) -> dict[str, Tensor]:
+def _read(memory: KeptFile | None) -> dict[str, Tensor]:
     """Return what `SystemTarget.remember` left; nothing where it is damaged: those steps are repeated."""
-    if path is None or not path.exists():
+    kept = None if memory is None else memory.read()
+    if memory is None or kept is None:
         return {}
-    content = unwrapped(path.read_bytes(), _place(path))
+    # Its name says cell, chunk and batch.
+    content = unwrapped(kept, memory.name)
     if content is None:
-        LOG.warning("damaged, its steps are made again: %s", path)
+        LOG.warning("damaged, its steps are made again: %s", memory.path)
         return {}
     return load(content)
-
-
-def _place(path: Path) -> str:
-    """Return cell, chunk and batch that a memory is of."""
-    return f"{path.parent.name}/{path.name}"

@@ -17,7 +17,7 @@ from clearsight.data.contract.registering import refuse_unsendable, register
 from clearsight.data.contract.registry import REGISTERED, registries
 from clearsight.data.contract.spec import Spec
 from clearsight.data.corruptions.base import Corruption
-from clearsight.data.executors import ProcessPool
+from clearsight.data.executors.processes import ProcessPool
 from clearsight.defend.catalogue import ATTACKS
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.registries import PARTS

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clearsight.data.contract.errors import AttackError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.disk import KeptFile
 from clearsight.defend.attacks.apgd import APGD
 from clearsight.defend.attacks.autoattack import AutoAttack
 from clearsight.defend.attacks.base import BallAttack
@@ -41,7 +42,8 @@ def batch(system: System) -> AttackBatch:
 
 
 def target_of(system: System, memory: Path | None = None) -> SystemTarget:
-    return SystemTarget(system, [f"p{i}" for i in range(N)], Rng(0), memory=memory)
+    kept = None if memory is None else KeptFile(memory)
+    return SystemTarget(system, [f"p{i}" for i in range(N)], Rng(0), memory=kept)
 
 
 def radius(system: System, share: float) -> float:
@@ -126,7 +128,7 @@ def _goes_on(system: System, tmp_path: Path, attack: BallAttack, last: str) -> N
     some = batch(system)
     whole = target_of(system, tmp_path / "whole")
     expected = attack(whole, some, Rng(0))
-    dying = Mortal(system, whole.ids, Rng(0), memory=tmp_path / "memory")
+    dying = Mortal(system, whole.ids, Rng(0), memory=KeptFile(tmp_path / "memory"))
     dying.last = last
     with pytest.raises(Killed):
         attack(dying, some, Rng(0))

@@ -87,6 +87,9 @@ def test_keys_change_with_content_only() -> None:
 
     assert keys() == keys(name="other", title="x", images=1)
     assert keys() != keys(seed=1)
+    on_ray = config(resources={"cpus": 2, "gpus": 1, "memory": 4, "seconds": 60})
+    assert on_ray.identity() == config().identity()
+    assert str(on_ray.resources) == "2 CPUs, 1 GPUs, 4 GiB of memory, at most 60 s"
     assert keys() != keys(parts=BASE["parts"] | {"bright": {"kind": "gamma", "gamma": 0.6}})
     renamed = {"a": ["bright"], "b": ["median", "bright"]}
     assert keys() == keys(systems=renamed)

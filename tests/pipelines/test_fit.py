@@ -17,6 +17,7 @@ from clearsight.data.contract.errors import ConfigError, DataError
 from clearsight.data.contract.estimator import Observation
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
+from clearsight.data.executors.choice import Backend
 from clearsight.data.sides import refuse_test_images, refuse_training_images
 from clearsight.data.sources.base import Entry, Source
 from clearsight.data.sources.folder import Folder
@@ -311,7 +312,7 @@ def test_the_command(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_text(yaml.safe_dump(make().model_dump(mode="json", exclude_unset=True)))
     check(path, measure=False)
     assert "fine; fits 'toy' on 90 images" in " ".join(capsys.readouterr().out.split())
-    command(path, tmp_path / "runs", workers=1, device="cpu", quiet=True)
+    command(path, tmp_path / "runs", workers=1, device="cpu", quiet=True, backend=Backend())
     shown = " ".join(capsys.readouterr().out.split())
     assert "passed over" in shown
     assert "notes.txt" in shown

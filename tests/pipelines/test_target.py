@@ -17,6 +17,7 @@ from clearsight.data.contract.errors import AttackError, ConfigError, DataError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Gradient
 from clearsight.data.corruptions.identity import Identity
+from clearsight.data.disk import KeptFile
 from clearsight.defend.attacks.apgd import APGD
 from clearsight.defend.attacks.base import BallAttack
 from clearsight.defend.attacks.fgsm import FGSM
@@ -217,11 +218,11 @@ def test_logits_that_are_not_finite_are_named() -> None:
 
 
 def test_memory_brings_tensors_and_counters_back(tmp_path: Path) -> None:
-    first = target_of(memory=tmp_path / "m.safetensors")
+    first = target_of(memory=KeptFile(tmp_path / "m.safetensors"))
     first.logits(images(), torch.arange(6))
     first.report("a", tried=6, broken=1, since=(0, 0))
     first.remember("a", images=torch.ones(2, 3))
-    again = target_of(memory=tmp_path / "m.safetensors")
+    again = target_of(memory=KeptFile(tmp_path / "m.safetensors"))
     kept = again.recall("a")
     assert kept is not None
     torch.testing.assert_close(kept["images"], torch.ones(2, 3))

@@ -1,66 +1,25 @@
-"""`Executor`: where units of work are done. The only place that opens a pool of processes.
-
-A job is what all units have in common and is sent to each process once; a unit says which part of it to do.
-Results must not depend on the executor, nor on the order in which units finish.
-"""
+"""A pool of spawned processes on this machine."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Sized
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as wait_for_sentinel
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.registering import refuse_unsendable
-from clearsight.data.cores import usable_cores
-
-J = TypeVar("J")
-U = TypeVar("U")
-R = TypeVar("R")
+from clearsight.data.executors.contract import J, Parcel, R, U
 
 AHEAD = 2
 """Units submitted per process in advance; a future for each of a million units would fill the memory."""
-
-
-class Executor(Protocol):
-    """Does units of work, in this process or elsewhere."""
-
-    def map(
-        self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
-    ) -> Generator[tuple[U, R], None, None]:
-        """Yield every unit with its result as it finishes.
-
-        Close the generator when something goes wrong in between: a traceback would keep it and its processes
-        alive.
-
-        Args:
-            start: makes, from the job, the function that does one unit; called once in each process.
-            job: what all units have in common.
-            units: consumed lazily, so a generator will do.
-
-        Raises:
-            Exception: what a unit raised; units that have not begun are dropped.
-        """
-
-
-class InProcess:
-    """Does one unit after the other, in this process."""
-
-    def map(
-        self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
-    ) -> Generator[tuple[U, R], None, None]:
-        """Yield every unit with its result, in order."""
-        work = start(job)
-        for unit in units:
-            yield unit, work(unit)
 
 
 @dataclass(frozen=True)
@@ -75,14 +34,20 @@ class ProcessPool:
         hint: what to do then.
     """
 
+    shares_disk: ClassVar[bool] = True
+
     workers: int
     where: str
     hint: str = "run again to go on; fewer workers need less memory"
 
     def map(
-        self, start: Callable[[J], Callable[[U], R]], job: J, units: Iterable[U]
+        self,
+        start: Callable[[J], Callable[..., R]],
+        job: J,
+        units: Iterable[U],
+        pack: Callable[[U], Parcel] | None = None,
     ) -> Generator[tuple[U, R], None, None]:
-        """Yield every unit with its result, in the order in which they finish.
+        """Yield every unit with its result, in the order in which they finish; units are not packed.
 
         Raises:
             RunError: a process died.
@@ -114,19 +79,6 @@ class ProcessPool:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def executor_for(units: Sized, workers: int, *, where: str, hint: str = ProcessPool.hint) -> Executor:
-    """Return an executor in this process where one is enough for the units, else a pool.
-
-    Args:
-        units: what there is to do.
-        workers: processes at most; 0 means one a core.
-        where: place that the error names when a process died.
-        hint: what to do then.
-    """
-    count = min(workers or usable_cores(), len(units))
-    return InProcess() if count <= 1 else ProcessPool(count, where, hint)
 
 
 _WORKER: list[Callable[[Any], Any]] = []
