@@ -81,6 +81,11 @@ class RunFolder:
         return self.path / "DONE"
 
     @property
+    def stop(self) -> Path:
+        """Return the file by which the run is asked to end after its present chunks."""
+        return self.path / "STOP"
+
+    @property
     def cells(self) -> Path:
         """Return the folder of the cells' folders."""
         return self.path / "cells"

@@ -25,6 +25,7 @@ from clearsight.pipelines.cli.task import (
     Fresh,
     On,
     Out,
+    PinKind,
     Quiet,
     RayAddress,
     UnitTimeout,
@@ -72,6 +73,7 @@ def run_(
     on: On = "processes",
     ray_address: RayAddress = None,
     unit_timeout: UnitTimeout = None,
+    pin_kind: PinKind = False,
     device: Device = "auto",
     fresh: Fresh = False,
     quiet: Quiet = False,
@@ -80,7 +82,16 @@ def run_(
     from clearsight.pipelines.cli.run import command
 
     backend = backend_of(on, ray_address, unit_timeout)
-    command(config, out, workers=workers, device=device, fresh=fresh, quiet=quiet, backend=backend)
+    command(
+        config,
+        out,
+        workers=workers,
+        device=device,
+        fresh=fresh,
+        quiet=quiet,
+        backend=backend,
+        pin_kind=pin_kind,
+    )
 
 
 @app.command()

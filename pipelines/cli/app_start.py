@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+from clearsight.pipelines.cli.task import (
+    Config,
+    Device,
+    On,
+    Out,
+    Quiet,
+    RayAddress,
+    UnitTimeout,
+    Workers,
+    backend_of,
+)
+
 start_app = typer.Typer()
 
 
@@ -44,8 +56,36 @@ def init(
 
 
 @start_app.command()
+def sweep(
+    config: Config,
+    out: Out = Path("runs"),
+    workers: Workers = 0,
+    on: On = "processes",
+    ray_address: RayAddress = None,
+    unit_timeout: UnitTimeout = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Measure a config for every combination of some values; runs share their cells; resumes."""
+    from clearsight.pipelines.cli.sweep import command
+
+    backend = backend_of(on, ray_address, unit_timeout)
+    command(config, out, workers=workers, device=device, quiet=quiet, backend=backend)
+
+
+@start_app.command()
+def stop(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or a sweep.")],
+) -> None:
+    """Ask a run or a sweep on another terminal to end after its present chunks; it can be resumed."""
+    from clearsight.pipelines.cli.sweep import stop_command
+
+    stop_command(folder)
+
+
+@start_app.command()
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or a sweep.")],
     follow: Annotated[
         bool, typer.Option("--follow", help="Look again until it is complete or stopped.")
     ] = False,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.pipelines.config.places import put
 from clearsight.pipelines.config.yaml_reader import Document, parse
 
 OPTION = "--set"
@@ -30,19 +30,5 @@ def overridden(document: Document, changes: Iterable[str]) -> Document:
         if not sign or not place.strip():
             raise ConfigError(f"'{change}' is not of the form model.depth=18", where=OPTION)
         given = parse(text, Path(f"{OPTION} {place}")).value
-        value = _put(value, place.strip().split("."), given, change)
+        value = put(value, place, given, f"{OPTION} {change}")
     return replace(document, value=value)
-
-
-def _put(node: Any, steps: list[str], given: Any, change: str) -> Any:
-    """Return a copy of a node with the value at the path ``steps`` replaced."""
-    if not steps:
-        return given
-    step, rest = steps[0], steps[1:]
-    if isinstance(node, list):
-        if not step.isdecimal() or int(step) >= len(node):
-            raise ConfigError(f"'{step}' is no item of a list of {len(node)}", where=f"{OPTION} {change}")
-        return [_put(item, rest, given, change) if i == int(step) else item for i, item in enumerate(node)]
-    if not isinstance(node, dict):
-        raise ConfigError(f"'{step}' lies within {node!r}, which is no mapping", where=f"{OPTION} {change}")
-    return node | {step: _put(node.get(step, {}), rest, given, change)}

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 
 def command(
-    config: Path, out: Path, *, workers: int, device: str, fresh: bool, quiet: bool, backend: Backend
+    config: Path,
+    out: Path,
+    *,
+    workers: int,
+    device: str,
+    fresh: bool,
+    quiet: bool,
+    backend: Backend,
+    pin_kind: bool,
 ) -> None:
     """Run a config and print its table and where the report is."""
     document, evaluate = read_evaluate(config)
@@ -36,6 +44,7 @@ def command(
             device=device,
             fresh=fresh,
             backend=backend,
+            pin_kind=pin_kind,
             on_progress=tell,
         )
     _print(folder.path)

@@ -29,6 +29,9 @@ UnitTimeout = Annotated[
     float | None,
     typer.Option(min=0.001, help="With --on ray: seconds after which a unit is tried on another machine."),
 ]
+PinKind = Annotated[
+    bool, typer.Option("--pin-kind", help="Refuse machines of several kinds (CPU model, GPU) in one run.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
 Out = Annotated[Path, typer.Option(help="Folder that holds the run folders.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, beside an equal run.")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -17,7 +16,7 @@ from clearsight.defend.bounds.votes import Noisy
 from clearsight.defend.certify.base import Certificate
 from clearsight.defend.certify.smoothing import Smoothing
 from clearsight.defend.target import AttackBatch
-from clearsight.pipelines.evaluation.job import Job
+from clearsight.pipelines.evaluation.job import Job, timing_of
 from clearsight.pipelines.evaluation.rows import Batch
 from clearsight.pipelines.runs.certified import certified_to_bytes
 from clearsight.pipelines.runs.folder import Row
@@ -72,8 +71,7 @@ def certify_chunk(
         for row, under in zip(found, prober.attacked(asked), strict=True):
             row |= under
         rows |= dict(zip(members, found, strict=True))
-    timing = json.dumps({"images": len(rows), "seconds": {CERTIFICATE: seconds}}, allow_nan=False)
-    seal.write(folder.timing(cell.key, number), timing.encode())
+    seal.write(folder.timing(cell.key, number), timing_of(job, len(rows), {CERTIFICATE: seconds}))
     ordered = [rows[i] for i in sorted(rows)]
     seal.write(folder.chunk(cell.key, number), certified_to_bytes(ordered, columns_of(certificate)))
     # Last, because it is what marks the chunk as done.

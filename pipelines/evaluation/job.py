@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.column import Column
-from clearsight.data.contract.errors import DataError
+from clearsight.data.contract.errors import DataError, RunError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.disk import LOCAL, Disk, KeptFile
@@ -18,6 +19,7 @@ from clearsight.defend.attacks.base import Attack
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.metrics.base import Measurement
 from clearsight.pipelines.runs.grid import AnyCell, OodCell
+from clearsight.pipelines.systems.device import kind_of_machine
 from clearsight.pipelines.systems.graph import Graph
 
 if TYPE_CHECKING:
@@ -69,6 +71,18 @@ class Job:
     certificates: dict[str, Certificate] = field(default_factory=dict)
     certifiable: dict[str, Graph] = field(default_factory=dict)
     """Key of a certified cell -> its system, set to the certificate's noise level."""
+    pinned: str = ""
+    """The only kind of machine that may compute; empty: any."""
+
+    def refuse_other_kind(self) -> None:
+        """Raise `RunError` where the run is pinned to another kind of machine than this one."""
+        kind = kind_of_machine(self.device)
+        if self.pinned and kind != self.pinned:
+            raise RunError(
+                f"a machine of another kind would compute a chunk: {kind}, the others: {self.pinned}",
+                where="--pin-kind",
+                hint="leave such machines out of the cluster, or leave --pin-kind out",
+            )
 
     def certified(self, certificate: Certificate) -> frozenset[int]:
         """Return the positions of the images that a certificate examines, spread over the set."""
@@ -122,6 +136,12 @@ class CellChunk:
     def __str__(self) -> str:
         """Return what messages call it."""
         return f"chunk {self.number} of condition '{self.condition}'"
+
+
+def timing_of(job: Job, images: int, seconds: Mapping[str, float]) -> bytes:
+    """Return the content of a chunk's timing file: what may differ where results must not."""
+    told = {"images": images, "machine": kind_of_machine(job.device), "seconds": dict(seconds)}
+    return json.dumps(told, allow_nan=False).encode()
 
 
 def packed(job: Job, chunk: CellChunk) -> Parcel:

@@ -36,6 +36,7 @@ from clearsight.pipelines.runs.columns import RunColumns, floats
 from clearsight.pipelines.runs.folder import Row, table_to_bytes
 from clearsight.pipelines.runs.grid import Grid, OodCell
 from clearsight.pipelines.runs.ood import OodFigures, OtherImages
+from clearsight.pipelines.runs.stop_request import stop_if_asked
 from clearsight.pipelines.systems.graph import OUT
 from clearsight.pipelines.systems.system import System
 
@@ -142,6 +143,7 @@ def measure_others(plan: Plan, workers: int, backend: Backend, on_progress: Prog
         with closing(executor.map(start_scoring, job, units, partial(_packed, job))) as measured:
             for _ in measured:
                 done += 1
+                stop_if_asked(job.folder)
                 if on_progress:
                     on_progress(f"measure {other.name}", done, job.chunks)
 
@@ -156,6 +158,7 @@ def start_scoring(job: Job) -> Callable[..., None]:
     systems: dict[str, System] = {}
 
     def scored(unit: tuple[int, tuple[OodCell, ...]], sent: Sent | None = None) -> None:
+        job.refuse_other_kind()
         number, cells = unit
         samples = job.samples(job.positions(number)) if sent is None else sent.shared
         disk = LOCAL if sent is None else sent.disk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from clearsight.pipelines.evaluation.plan import Plan
     from clearsight.pipelines.runs.grid import Cell
 
+NOT_RECORDED = "not recorded"
+"""Kind of the machine of a chunk that an older version computed."""
 NAMED = 3
 """Damaged files that a warning names."""
 
@@ -79,7 +82,7 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
     figures = Summary(measured, plan.cells, plan.metrics, facts).figures()
     summary = replace(
         _summary(plan, figures, timings, damaged),
-        timing=Timing(round(seconds, 1), workers),
+        timing=Timing(round(seconds, 1), workers, _machines(timings)),
         certified=finish_certificates(plan, columns),
         ood=finish_others(plan, measured),
     )
@@ -236,6 +239,7 @@ def _timings(plan: Plan, chunks: Chunks) -> list[Row]:
                 "condition": cell.condition,
                 "attack": cell.attack,
                 "chunk": number,
+                "machine": found.get("machine", NOT_RECORDED),
             }
             for part, seconds in found["seconds"].items():
                 rows.append(place | {"part": part, "images": found["images"], "seconds": seconds})
@@ -289,6 +293,14 @@ def _said(plan: Plan, table: pa.Table, cell: int, image: int) -> Row:
     before = sum(plan.ends.images_of(other.condition) for other in plan.cells[:cell])
     row = table.slice(before + image, 1).to_pylist()[0]
     return {"prediction": row["prediction"], "confidence": row["confidence"]}
+
+
+def _machines(timings: Sequence[Row]) -> dict[str, int]:
+    """Return kind of machine -> chunks of cells that it computed."""
+    kinds = {
+        (row["system"], row["condition"], row["attack"], row["chunk"]): row["machine"] for row in timings
+    }
+    return dict(sorted(Counter(kinds.values()).items()))
 
 
 def _csv(summary: RunSummary) -> str:

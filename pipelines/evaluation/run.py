@@ -24,12 +24,15 @@ from clearsight.data.executors.choice import Backend, executor_for
 from clearsight.data.executors.ray import Resources
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.job import CellChunk, packed
+from clearsight.pipelines.evaluation.machines import pinned_kind
 from clearsight.pipelines.evaluation.ood import measure_others, missing
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.results import begun, finish
+from clearsight.pipelines.evaluation.shared_cells import take_over
 from clearsight.pipelines.evaluation.worker import start_measuring
 from clearsight.pipelines.runs.folder import write_json
 from clearsight.pipelines.runs.sealed import is_complete
+from clearsight.pipelines.runs.stop_request import stop_if_asked
 from clearsight.pipelines.runs.versions import library_versions
 
 log = logging.getLogger("clearsight")
@@ -45,6 +48,8 @@ def run(
     device: str = "auto",
     fresh: bool = False,
     backend: Backend | None = None,
+    pin_kind: bool = False,
+    others: Path | None = None,
     on_progress: Progress | None = None,
 ) -> RunFolder:
     """Run a config to its end and return its folder.
@@ -57,6 +62,8 @@ def run(
         device: ``auto``, ``cpu`` or ``cuda``.
         fresh: start over where an equal run exists.
         backend: where chunks are measured; processes of this machine where left out.
+        pin_kind: refuse to let machines of several kinds compute it.
+        others: folder of run folders whose cells are taken over where they are the same.
         on_progress: called with (stage, done, all).
 
     Raises:
@@ -69,6 +76,9 @@ def run(
         damaged = plan.discard_damaged()
         for line in damaged:
             log.warning("measured again: %s", line)
+        folder.stop.unlink(missing_ok=True)
+        if others is not None and (taken := take_over(plan, others)):
+            log.info("%d chunks taken over from other runs", taken)
         chunks = plan.missing()
         if (
             (not chunks or plan.ended())
@@ -86,6 +96,8 @@ def run(
             "%s%d of %d chunks to compute, %d images skipped", most, left, total, len(plan.intake.skipped)
         )
         backend = _with_resources(backend or Backend(), config)
+        if pin_kind:
+            plan = replace(plan, job=replace(plan.job, pinned=pinned_kind(plan, backend)))
         count = workers if backend.on == "ray" else processes(workers, plan.job.device)
         _measure_all(plan, chunks, count, backend, lambda n: on_progress and on_progress("measure", n, total))
         measure_others(plan, count, backend, on_progress)
@@ -119,6 +131,7 @@ def _measure_all(
         for chunk, _ in measured:
             finished += len(chunk.cells)
             done(finished)
+            stop_if_asked(plan.job.folder)
     if finished < total:
         done(total)
 

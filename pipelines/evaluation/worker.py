@@ -35,7 +35,7 @@ from clearsight.pipelines.evaluation.attack_batch import (
     under_attack,
 )
 from clearsight.pipelines.evaluation.certifying import certify_chunk
-from clearsight.pipelines.evaluation.job import CellChunk, Job
+from clearsight.pipelines.evaluation.job import CellChunk, Job, timing_of
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
 from clearsight.pipelines.runs.folder import Row, rows_to_bytes
 from clearsight.pipelines.runs.grid import Cell, CertifiedCell
@@ -114,8 +114,7 @@ class Bench:
             if columns.attacked:
                 facts.append(columns.attacked.facts)
                 kept |= {samples[i].id: columns.attacked.images[j] for j, i in enumerate(batch.members)}
-        timing = json.dumps({"images": len(samples), "seconds": clock.seconds}, allow_nan=False)
-        seal.write(folder.timing(key, number), timing.encode())
+        seal.write(folder.timing(key, number), timing_of(self.job, len(samples), clock.seconds))
         if facts:
             seal.write(folder.attack(key, number), json.dumps(facts, allow_nan=False).encode())
         if self.job.attacks[cell.attack].keep:
@@ -303,6 +302,7 @@ def start_measuring(job: Job) -> Callable[..., int]:
     bench = Bench(job)
 
     def measure(chunk: CellChunk, sent: Sent | None = None) -> int:
+        job.refuse_other_kind()
         with one_thread():
             return bench.measure(chunk, sent)
 

@@ -139,7 +139,8 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Timing:
-    """What the last call of the run took."""
+    """What the last call of the run took; ``machines``: kind of machine -> chunks of cells, of all calls."""
 
     seconds: float
     workers: int
+    machines: dict[str, int] = field(default_factory=dict)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import memory_format, nn
+
+
+CPU_INFO = Path("/proc/cpuinfo")
+"""Where Linux says which CPU this is."""
 
 
 def choose_device(name: str) -> str:
@@ -35,6 +41,27 @@ def machine(device: str) -> str:
     if device.startswith("cuda"):
         return f"GPU {torch.cuda.get_device_name(device)}"
     return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+@lru_cache
+def kind_of_machine(device: str) -> str:
+    """Return what float results may depend on: the GPU, or the CPU's model and vector extension, in words."""
+    import torch
+
+    if device.startswith("cuda"):
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    return f"CPU {_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _cpu_model() -> str:
+    import platform
+
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def layout(model: nn.Module, device: str) -> memory_format:

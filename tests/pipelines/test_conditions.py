@@ -95,7 +95,7 @@ def test_a_run_is_killed_and_resumed_and_names_the_steps(
     whole = run(config, root=tmp_path / "whole", workers=1)
     measure, calls = worker.Bench.measure, []
 
-    def stop(bench: worker.Bench, chunk: CellChunk) -> int:
+    def stop(bench: worker.Bench, chunk: CellChunk, sent: None) -> int:
         calls.append(chunk)
         if len(calls) == 6:
             raise KeyboardInterrupt

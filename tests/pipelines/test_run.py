@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ from pyarrow import parquet
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError, DataError, RunError
 from clearsight.data.contract.rng import Rng
+from clearsight.data.executors.choice import Backend
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation import worker as runner
 from clearsight.pipelines.evaluation.job import CellChunk
+from clearsight.pipelines.evaluation.machines import pinned_kind
 from clearsight.pipelines.evaluation.plan import Plan, prepare
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.report.markdown import markdown
+from clearsight.pipelines.systems.device import kind_of_machine
 
 Make = Callable[..., Evaluate]
 
@@ -52,6 +56,33 @@ def test_a_run_leaves_a_complete_folder(finished: Path) -> None:
     rows = parquet.read_table(finished / "results.parquet")
     assert rows.num_rows == 2 * 3 * 30
     assert "seconds" not in rows.column_names
+
+
+def test_a_run_says_which_kind_of_machine_computed_it(finished: Path) -> None:
+    kind = kind_of_machine("cpu")
+    assert kind.startswith("CPU ")
+    timing = json.loads((finished / "summary.json").read_text())["timing"]
+    assert timing["machines"] == {kind: 2 * 3 * 4}
+    assert kind in (finished / "report.html").read_text()
+    assert "machine" not in parquet.read_table(finished / "results.parquet").column_names
+
+
+def test_a_pinned_run_refuses_another_kind_of_machine(make_config: Make, tmp_path: Path) -> None:
+    config = make_config()
+    folder = run(config, root=tmp_path, workers=1, pin_kind=True)
+    missing = next(folder.cells.glob("*/seal-00000.json"))
+    for path in (folder.done, missing):
+        path.unlink()
+    assert run(config, root=tmp_path, workers=1, pin_kind=True).done.exists()
+    plan = prepare(config, root=tmp_path, device="cpu")
+    assert pinned_kind(plan, Backend()) == kind_of_machine("cpu")
+    elsewhere = replace(plan, job=replace(plan.job, pinned="CPU of another make, AVX2"))
+    with pytest.raises(RunError, match="--pin-kind: a machine of another kind would compute"):
+        runner.start_measuring(elsewhere.job)(CellChunk("clean", 0, plan.cells[:1]))
+    timing = next(folder.cells.glob("*/timing-00000.json"))
+    timing.write_text(timing.read_text().replace(kind_of_machine("cpu"), "GPU of some kind"))
+    with pytest.raises(RunError, match="machines of several kinds have computed this run: .*GPU of some"):
+        pinned_kind(plan, Backend())
 
 
 def test_summary_agrees_with_the_rows(finished: Path) -> None:
@@ -133,7 +164,7 @@ def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
     config, root = make_config(), tmp_path / "runs"
     measure, calls = runner.Bench.measure, []
 
-    def fail_later(bench: runner.Bench, chunk: CellChunk) -> int:
+    def fail_later(bench: runner.Bench, chunk: CellChunk, sent: None) -> int:
         calls.append(chunk)
         if len(calls) == 4:
             raise RunError("the machine has no more memory")

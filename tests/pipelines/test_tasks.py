@@ -15,6 +15,7 @@ from clearsight.pipelines.cli.check import command as check
 from clearsight.pipelines.cli.schema import schema_of
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.fit import Fit
+from clearsight.pipelines.config.sweep import Sweep
 from clearsight.pipelines.config.tasks import TASKS, Task
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.config.tune import Tune
@@ -37,7 +38,13 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_registry_holds_the_tasks() -> None:
-    assert TASKS.kinds == {"evaluate": Evaluate, "fit": Fit, "train": TrainConfig, "tune": Tune}
+    assert TASKS.kinds == {
+        "evaluate": Evaluate,
+        "fit": Fit,
+        "sweep": Sweep,
+        "train": TrainConfig,
+        "tune": Tune,
+    }
 
 
 def test_a_new_task_is_one_class(counting: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,7 +116,7 @@ def test_a_killed_search_goes_on_and_chooses_the_same(
     whole = Path(tune(make(), root=tmp_path / "whole", workers=1).folder)
     measure, calls = worker.Bench.measure, []
 
-    def dies(bench: worker.Bench, chunk: Any) -> int:
+    def dies(bench: worker.Bench, chunk: Any, sent: None) -> int:
         calls.append(chunk)
         if len(calls) in (2, 5):
             raise KeyboardInterrupt
