@@ -11,7 +11,8 @@ from clearsight.data.cores import usable_cores
 from clearsight.data.executors.contract import Executor
 from clearsight.data.executors.in_process import InProcess
 from clearsight.data.executors.processes import ProcessPool
-from clearsight.data.executors.ray import OnRay, Resources
+from clearsight.data.executors.ray import OnRay
+from clearsight.data.executors.resources import Resources
 
 On = Literal["local", "processes", "ray"]
 NAMES = get_args(On)

@@ -26,6 +26,8 @@ from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.cores import usable_cores
 from clearsight.data.disk import LOCAL, Change
 from clearsight.data.executors.contract import J, Parcel, R, Sent, U
+from clearsight.data.executors.resources import Resources
+from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
 
 log = logging.getLogger("clearsight")
 AHEAD = 2
@@ -36,48 +38,7 @@ PAUSE = 0.5
 """Seconds that the driver waits for a result before it looks at the mailbox."""
 LOOK = 10.0
 """Seconds between two looks at which machines there are."""
-TRIES = 3
-"""Tries of a unit whose process dies or that takes too long."""
-DEATHS = 20
-"""Machines that may die under a unit, which is not the unit's fault."""
 GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one unit needs on a Ray cluster.
-
-    Attributes:
-        cpus: cores that it is counted with; it computes on one.
-        gpus: share of a GPU, or whole ones.
-        memory: GiB that a machine must have left; None: not looked at.
-        seconds: after which a unit is stopped and tried on another machine; None: never.
-    """
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-    memory: float | None = None
-    seconds: float | None = None
-
-
-@dataclass
-class _Try:
-    """One unit on its way.
-
-    Attributes:
-        tag: number of the try.
-        node: machine that it runs on, as soon as that is known.
-        since: when it began there, by the driver's clock.
-        late: whether it was stopped because it took too long.
-    """
-
-    unit: Any
-    tag: int
-    failures: int = 0
-    deaths: int = 0
-    node: str = ""
-    since: float = inf
-    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +98,7 @@ class _Submitted:
         self.how, self.pack = how, pack
         # Its annotations do not say what a remote function or an actor is.
         self.ray: Any = ray
-        self.running: dict[Any, _Try] = {}
+        self.running: dict[Any, Try] = {}
         self.shared: OrderedDict[Hashable, Any] = OrderedDict()
         self.tags = 0
         self.looked, self.slots = -inf, 1
@@ -170,7 +131,7 @@ class _Submitted:
         """Submit units as there is room, and yield them with their results."""
         while True:
             for unit in islice(waiting, max(0, self._room() - len(self.running))):
-                self._submit(_Try(unit, 0))
+                self._submit(Try(unit, 0))
             if not self.running:
                 return
             ready = self._wait()
@@ -215,7 +176,7 @@ class _Submitted:
             log.warning("no machine of the Ray cluster has what a unit needs (%s): waiting for one", asked)
         return max(1, found)
 
-    def _submit(self, trial: _Try) -> None:
+    def _submit(self, trial: Try) -> None:
         parcel = self.pack(trial.unit)
         if parcel.key not in self.shared:
             self.shared[parcel.key] = self.ray.put(parcel.load())
@@ -226,7 +187,7 @@ class _Submitted:
             *(self.token, self.common, self.mailbox, self.tags, parcel.unit, parcel.files),
             self.shared[parcel.key],
         )
-        self.running[ref] = _Try(trial.unit, self.tags, trial.failures, trial.deaths)
+        self.running[ref] = Try(trial.unit, self.tags, trial.failures, trial.deaths)
         while len(self.shared) > KEPT:
             self.shared.popitem(last=False)
 
@@ -261,7 +222,7 @@ class _Submitted:
                 trial.late = True
                 self.ray.cancel(ref, force=True)
 
-    def _again(self, trial: _Try, error: Exception) -> None:
+    def _again(self, trial: Try, error: Exception) -> None:
         """Submit a unit once more.
 
         Raises:
@@ -269,7 +230,7 @@ class _Submitted:
         """
         dead = isinstance(error, self.ray.exceptions.NodeDiedError) and not trial.late
         trial.deaths, trial.failures = trial.deaths + dead, trial.failures + (not dead)
-        reason = _reason(error, trial, self.how.resources)
+        reason = reason_of(error, trial, self.how.resources)
         log.warning("%s: %s", trial.unit, reason)
         if trial.failures >= TRIES or trial.deaths >= DEATHS:
             tries = trial.failures + trial.deaths
@@ -279,18 +240,6 @@ class _Submitted:
                 hint=self.how.hint,
             )
         self._submit(trial)
-
-
-def _reason(error: Exception, trial: _Try, asked: Resources) -> str:
-    if trial.late:
-        return f"it was not done after {asked.seconds:g} s"
-    name = type(error).__name__
-    known = {
-        "NodeDiedError": "its machine died",
-        "OutOfMemoryError": "its machine ran out of memory",
-        "WorkerCrashedError": "its process died (out of memory, or killed)",
-    }
-    return known.get(name, f"{name}: {str(error).strip().partition(chr(10))[0]}")
 
 
 def _bare(unit: Any) -> Parcel:

@@ -44,7 +44,7 @@ def backend_of(on: str, address: str | None, seconds: float | None = None) -> Ba
         ConfigError: there is no such executor, or the address does not fit.
     """
     from clearsight.data.executors.choice import NAMES, Backend
-    from clearsight.data.executors.ray import Resources
+    from clearsight.data.executors.resources import Resources
 
     if on not in NAMES:
         raise ConfigError(f"unknown value '{on}'", where="--on", hint=near_miss(on, NAMES))

@@ -21,7 +21,7 @@ from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.cores import processes, usable_cores
 from clearsight.data.executors.choice import Backend, executor_for
-from clearsight.data.executors.ray import Resources
+from clearsight.data.executors.resources import Resources
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.job import CellChunk, packed
 from clearsight.pipelines.evaluation.machines import pinned_kind

@@ -16,7 +16,8 @@ from clearsight.data.executors.choice import Backend, On, executor_for
 from clearsight.data.executors.contract import Executor
 from clearsight.data.executors.in_process import InProcess
 from clearsight.data.executors.processes import ProcessPool
-from clearsight.data.executors.ray import OnRay, Resources
+from clearsight.data.executors.ray import OnRay
+from clearsight.data.executors.resources import Resources
 
 EXECUTORS: list[Executor] = [InProcess(), ProcessPool(2, "here")]
 

@@ -11,7 +11,7 @@ from ray_units import pack, start_adding
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.executors.choice import Backend, executor_for
-from clearsight.data.executors.ray import Resources
+from clearsight.data.executors.resources import Resources
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'clearsight[ray]'")
 

@@ -71,7 +71,8 @@ def test_runs_share_their_cells_and_stand_in_one_table(content: dict[str, Any], 
 
 
 def test_a_sweep_that_was_asked_to_stop_goes_on(content: dict[str, Any], tmp_path: Path) -> None:
-    config, asked = Sweep.model_validate(content), []
+    config = Sweep.model_validate(content)
+    asked: list[Path] = []
 
     def ask(stage: str, done: int, total: int) -> None:
         if stage == "measure" and done == 2 and not asked:
