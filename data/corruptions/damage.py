@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from clearsight.data.contract.spec import Spec
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 class Damage(Spec):
     """Base of corruptions, their sequences and mixtures, and of the files of a published benchmark."""
+
+    reads_disk: ClassVar[bool] = False
+    """Whether the damaged images are read from files, which a worker on another machine does not have."""
 
     def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
         """Hook: return the damaged image, uint8 (h, w, c) as given; ``rng`` is the sample's stream."""

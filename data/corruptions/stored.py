@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.corruptions.damage import Damage
@@ -31,6 +31,8 @@ class StoredDamage(Damage):
     by its number among the test images. It must have the size that the images of the run have after ``size``
     and ``crop``; it is not resized itself, for the published files are what the network is to see.
     """
+
+    reads_disk: ClassVar[bool] = True
 
     source: ImageNetC | CifarC
     """Where the files lie; of its selection (``take``, ``size`` ...) nothing is used."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.data.contract.column import Column
 from clearsight.data.contract.errors import DataError, RunError
+from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.disk import LOCAL, Disk, KeptFile
@@ -23,6 +24,9 @@ from clearsight.pipelines.systems.device import kind_of_machine
 from clearsight.pipelines.systems.graph import Graph
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from clearsight.pipelines.config.conditions import Corrupting
 
 CHANGED = "the data changed during the run: run again, and all images are taken in anew"
@@ -104,6 +108,11 @@ class Job:
             self.source, [self.entries[i] for i in positions], [self.digests[i] for i in positions]
         )
 
+    def damaged(self, condition: str, samples: Sequence[Sample]) -> list[NDArray[np.uint8]]:
+        """Return the images under a condition, each on the stream of its own id."""
+        root = Rng(self.seed).at("corrupt")
+        return [self.corruptions[condition].of(sample, root) for sample in samples]
+
     def seal(self, cell: AnyCell | OodCell, number: int, disk: Disk = LOCAL) -> Seal:
         """Return the seal of a chunk of a cell, to be filled (on a disk) or opened."""
         positions = self.positions(number)
@@ -149,13 +158,18 @@ def packed(job: Job, chunk: CellChunk) -> Parcel:
 
     Cells that an earlier try has finished are left out, and what an attack remembered of others goes along.
     """
-    number, folder = chunk.number, job.folder
+    number, folder, damage = chunk.number, job.folder, job.corruptions[chunk.condition]
     lacking = tuple(cell for cell in chunk.cells if not folder.seal(cell.key, number).exists())
     kept = [path for cell in lacking for path in folder.partials(cell.key, number)]
+
+    def load() -> tuple[list[Sample], list[NDArray[np.uint8]] | None]:
+        samples = job.samples(job.positions(number))
+        return samples, job.damaged(chunk.condition, samples) if damage.reads_disk else None
+
     return Parcel(
         replace(chunk, cells=lacking),
-        number,
-        lambda: job.samples(job.positions(number)),
+        (number, chunk.condition if damage.reads_disk else None),
+        load,
         {path: path.read_bytes() for path in kept},
     )
 

@@ -21,7 +21,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clearsight.data.contract.errors import DataError
-from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.disk import LOCAL, Disk, KeptFile
 from clearsight.data.executors.contract import Sent
@@ -71,10 +70,9 @@ class Bench:
     def measure(self, chunk: CellChunk, sent: Sent | None = None) -> int:
         """Compute and store a chunk for its cells; return how many cells that were."""
         self.disk = LOCAL if sent is None else sent.disk
-        samples = self._samples(chunk.number) if sent is None else sent.shared
+        samples, inputs = (self._samples(chunk.number), None) if sent is None else sent.shared
         corruption = self.job.corruptions[chunk.condition]
-        root = Rng(self.job.seed).at("corrupt")
-        inputs = [corruption.of(sample, root) for sample in samples]
+        inputs = inputs or self.job.damaged(chunk.condition, samples)
         clean, measurements = corruption.clean, self.job.measurements
         batches = by_shape(samples, inputs, clean=clean, measurements=measurements)
         shown = self._keep_inputs(chunk, corruption, inputs)

@@ -62,7 +62,12 @@ def test_every_corruption_and_severity_is_a_condition(make_config: Make, imagene
         *("gaussian_noise-2", "gaussian_noise-4", "contrast-2", "contrast-4")
     ]
     damage = stored[1].corruption
-    assert (kind_of(damage), damage.severity, damage.group, damage.clean) == ("gaussian_noise", 4, "noise", False)
+    assert (kind_of(damage), damage.severity, damage.group, damage.clean) == (
+        "gaussian_noise",
+        4,
+        "noise",
+        False,
+    )
     assert damage.all_tables == ("imagenet_c",)
     assert clean.corruption.clean
     whole = make_config(**told(*imagenet_c, corruptions=None, severity=[1, 2, 3, 4, 5]))
