@@ -45,19 +45,26 @@ def train(
     queue: Annotated[
         bool, typer.Option("--queue", help="CONFIG is a list of trainings, run one after another.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Train in so many processes of this machine; one a GPU.")
+    ] = 1,
+    as_rank: Annotated[bool, typer.Option("--as-rank", hidden=True)] = False,
     out: Out = Path("runs"),
     quiet: Quiet = False,
 ) -> None:
     """Train a network as a recipe says, or adapt one to your own images; resumes where it was stopped."""
-    from clearsight.pipelines.cli.train import Own, command, queued
+    from clearsight.pipelines.cli.train import Own, command, queued, together
 
     if queue:
-        if minutes or dark or normal or init or size or changes:
+        if minutes or dark or normal or init or size or changes or processes > 1 or as_rank:
             raise ConfigError("takes no other values", where="--queue", hint="write them into the list")
         queued(config, device=device, out=out, quiet=quiet)
         return
     own = Own(dark=dark, normal=normal, init=init, size=size, changes=tuple(changes or ()))
-    command(config, own, minutes=minutes, device=device, out=out, quiet=quiet)
+    if processes > 1:
+        together(config, own, processes, minutes=minutes, device=device, out=out, quiet=quiet)
+        return
+    command(config, own, minutes=minutes, device=device, out=out, quiet=quiet, as_rank=as_rank)
 
 
 @learning_app.command()

@@ -16,6 +16,7 @@ from clearsight.pipelines.cli.console import NAMED, console, progress, tell_pass
 if TYPE_CHECKING:
     from clearsight.pipelines.config.train import TrainConfig
     from clearsight.pipelines.training.loop import StepReport
+    from clearsight.pipelines.training.ranks import Ranks
 
 STEPS = 1000
 """Steps of the progress bar, which shows the share of the budget, in minutes or epochs."""
@@ -40,14 +41,85 @@ class Own:
     changes: tuple[str, ...] = ()
 
 
-def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Path, quiet: bool) -> None:
-    """Train as a recipe says and print the scores and where the weights are."""
+def command(
+    path: Path,
+    own: Own,
+    *,
+    minutes: float | None,
+    device: str,
+    out: Path,
+    quiet: bool,
+    as_rank: bool = False,
+) -> None:
+    """Train as a recipe says and print the scores and where the weights are.
+
+    Args:
+        path: of the recipe, or its name.
+        own: what is set instead of its values.
+        minutes: another budget.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        out: folder that holds the run folders.
+        quiet: only results.
+        as_rank: this is one of several processes, of which the first prints and writes.
+    """
     from clearsight.pipelines.config.train import TrainConfig
 
     config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
-    folder = writable_folder(out) / config.run_folder
+    folder = out / config.run_folder
+    from clearsight.pipelines.systems.device import choose_device
+    from clearsight.pipelines.training.launching import LOST, launched
+    from clearsight.pipelines.training.ranks import LostProcessError, Ranks
+
+    device = choose_device(device)
+    silent = as_rank and launched()
+    try:
+        ranks = Ranks.joined(device) if as_rank else Ranks()
+        if ranks.rank == 0:
+            writable_folder(out)
+        _trained(config, ranks, device, folder, quiet=quiet or ranks.rank > 0)
+    except LostProcessError:
+        if silent:
+            raise SystemExit(LOST) from None
+        raise
+
+
+def together(
+    path: Path,
+    own: Own,
+    processes: int,
+    *,
+    minutes: float | None,
+    device: str,
+    out: Path,
+    quiet: bool,
+) -> None:
+    """Run `command` in several processes of this machine.
+
+    Raises:
+        ConfigError: the recipe or the options cannot be used; no process was started.
+        RunError: one of the processes failed.
+    """
+    from clearsight.pipelines.config.train import TrainConfig
+
+    adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
+    from clearsight.pipelines.training.launching import launch
+
+    options: dict[str, object] = {
+        "--minutes": minutes,
+        "--dark": own.dark,
+        "--normal": own.normal,
+        "--init": own.init,
+    }
+    options |= {"--size": own.size, "--device": device, "--out": out}
+    words = [str(path)]
+    words += [f"{name}={value}" for name, value in options.items() if value is not None]
+    words += [f"--set={change}" for change in own.changes]
+    launch([*words, "--quiet"] if quiet else words, processes)
+
+
+def _trained(config: TrainConfig, ranks: Ranks, device: str, folder: Path, *, quiet: bool) -> None:
     from clearsight.pipelines.training.curve import CHART
-    from clearsight.pipelines.training.loop import PASSED_OVER, SKIPPED, train
+    from clearsight.pipelines.training.loop import PASSED_OVER, SKIPPED, train_together
 
     screen = console()
     with progress(quiet=quiet) as tell:
@@ -59,7 +131,9 @@ def command(path: Path, own: Own, *, minutes: float | None, device: str, out: Pa
                 found = state.check.text()
                 tell.note(f"epoch {state.epoch:.1f}: loss {state.loss:.4g}{cost}, validation {found}")
 
-        done = train(config, device=device, folder=folder, on_progress=show)
+        done = train_together(config, ranks, device, folder=folder, on_progress=show)
+    if done is None:
+        return
     for part, images in done.skipped.items():
         for image in images[:NAMED]:
             screen.print(f"skipped {image['id']} ({part}): {image['reason']}", markup=False, soft_wrap=True)

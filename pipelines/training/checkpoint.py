@@ -44,16 +44,41 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     replace_file(path, wrapped(content, path.name))
 
 
+def stored(path: Path) -> bytes | None:
+    """Return the bytes of a checkpoint file, None where there is none.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise _refused(path, error.strerror or str(error)) from None
+
+
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        RunError: the file cannot be read, is damaged, or was written by an older version.
+        RunError: the file is missing, cannot be read, is damaged, or was written by an older version.
     """
-    try:
-        content = unwrapped(path.read_bytes(), path.name)
-    except OSError as error:
-        raise _refused(path, error.strerror or str(error)) from None
+    written = stored(path)
+    if written is None:
+        raise _refused(path, "there is no such file")
+    return parsed(written, path)
+
+
+def parsed(written: bytes, path: Path) -> Checkpoint:
+    """Return a checkpoint from the bytes of its file.
+
+    Args:
+        written: the bytes.
+        path: of the file, for messages.
+
+    Raises:
+        RunError: it is damaged, or was written by an older version.
+    """
+    content = unwrapped(written, path.name)
     if content is None:
         raise _refused(path, "it is damaged, or was written by an older version")
     found = Checkpoint(facts=_facts(content))

@@ -21,19 +21,18 @@ from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.method import Tally, TrainBatch
 from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
-from clearsight.data.initial import initialise
-from clearsight.data.weights import state as weights_of
 from clearsight.pipelines.config.train import TrainConfig
-from clearsight.pipelines.systems.device import choose_device, layout
-from clearsight.pipelines.training.average import Average
+from clearsight.pipelines.systems.device import choose_device
+from clearsight.pipelines.training.checkpoint import parsed, stored
 from clearsight.pipelines.training.classifying import Classifying
 from clearsight.pipelines.training.curve import Check, Counts, write_curve
-from clearsight.pipelines.training.optimiser import factor, optimiser, set_rate
-from clearsight.pipelines.training.precision import Precision, arithmetic, faster, full_outputs
+from clearsight.pipelines.training.fresh import fresh_state
+from clearsight.pipelines.training.optimiser import factor, set_rate
+from clearsight.pipelines.training.precision import Precision, arithmetic, faster
 from clearsight.pipelines.training.publishing import Trained, publish
+from clearsight.pipelines.training.ranks import Ranks
 from clearsight.pipelines.training.restoring import Restoring
 from clearsight.pipelines.training.sensing import Sensing
-from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import Score, TrainingTask
 from clearsight.restore.base import RestorerSpec
 from clearsight.restore.sense_base import SenseSpec
@@ -84,7 +83,7 @@ def train(
     folder: Path | None = None,
     on_progress: Callable[[StepReport], None] | None = None,
 ) -> Trained:
-    """Train a model, or continue where the run folder stopped, and write its weights with their card.
+    """Train a model in this process, or continue where the run folder stopped, and write its weights.
 
     Args:
         config: what to train, on what, how.
@@ -98,19 +97,64 @@ def train(
         DataError: the images cannot be used.
         RunError: the checkpoint is damaged or belongs to other data, or the loss is not finite.
     """
-    config = config.within(minutes)
-    where = choose_device(device)
+    done = train_together(
+        config.within(minutes), Ranks(), choose_device(device), folder=folder, on_progress=on_progress
+    )
+    assert done is not None
+    return done
+
+
+def train_together(
+    config: TrainConfig,
+    ranks: Ranks,
+    device: str,
+    *,
+    folder: Path | None = None,
+    on_progress: Callable[[StepReport], None] | None = None,
+) -> Trained | None:
+    """Train a model in one or several processes; the first of them writes everything that is written.
+
+    Weights are those of one process with the same batch, up to rounding. A run may go on with another number
+    of processes. The images must be the same for all; the run folder need be there for the first one only.
+
+    Args:
+        config: what to train, on what, how.
+        ranks: this process among the others.
+        device: ``cpu`` or ``cuda``.
+        folder: run folder; ``runs/train_<name>_<key>`` below the working folder where left out.
+        on_progress: called after every step, in the first process.
+
+    Returns:
+        The finished run in the first process, None in the others.
+
+    Raises:
+        ConfigError: the config does not fit the data, or cannot be run by several processes.
+        DataError: the images cannot be used.
+        RunError: the checkpoint is damaged or belongs to other data, the loss is not finite, or a process is
+            lost, has other images or computes differently.
+    """
+    if config.compile and ranks.size > 1:
+        raise ConfigError("several processes do not go with it", where="compile", hint="leave it out")
     place = folder or Path("runs") / config.run_folder
+    task = _task(config, device)
+    ranks.refuse_other_data(task.fingerprint)
+    if ranks.rank == 0:
+        _note(config, task, place)
+    loop = _Loop(config, task, device, place / CHECKPOINT, ranks, on_progress)
+    loop.run()
+    ranks.leave()
+    if ranks.rank:
+        return None
+    return publish(config, task, loop.state, place, device, processes=ranks.size)
+
+
+def _note(config: TrainConfig, task: TrainingTask, place: Path) -> None:
+    """Write what is known before the first step, so that a run stopped early tells it too."""
     place.mkdir(parents=True, exist_ok=True)
     replace_file(place / "config.json", config.model_dump_json(indent=2).encode())
-    task = _task(config, where)
-    # Written before the first step, so that a run stopped early tells what it learned from too.
     passed_over = {name: [vars(file) for file in files] for name, files in task.passed_over.items()}
     for name, told in ((SKIPPED, task.skipped), (PASSED_OVER, passed_over)):
         replace_file(place / name, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False).encode())
-    loop = _Loop(config, task, where, place / CHECKPOINT, on_progress)
-    loop.run()
-    return publish(config, task, loop.state, place, where)
 
 
 def _task(config: TrainConfig, device: str) -> TrainingTask:
@@ -132,54 +176,24 @@ class _Loop:
         task: TrainingTask,
         device: str,
         path: Path,
+        ranks: Ranks,
         on_progress: Callable[[StepReport], None] | None,
     ) -> None:
         self.config, self.task, self.device, self.path = config, task, device, path
-        self.tell = on_progress
+        self.ranks, self.tell = ranks, on_progress if ranks.rank == 0 else None
         self.rng = Rng(config.seed).at("train")
         self.size = len(task.ids)
         self.batch = min(config.batch, self.size)
         self.per_epoch = self.size // self.batch
-        self.state = self._fresh()
+        self.state = fresh_state(config, task, self.rng, ranks, device)
         self.charted = 0.0
         self.order: tuple[int, torch.Tensor] = (-1, torch.empty(0, dtype=torch.int64))
-        if path.is_file():
-            self.state.resume(path, task.fingerprint)
+        content = ranks.first_bytes(stored(path) if ranks.rank == 0 else None)
+        if content is not None:
+            self.state.resume(parsed(content, path), path, task.fingerprint)
         self.state.precision = self.precision = self._chosen()
         if config.compile:
             self.state.model.compile()
-
-    def _fresh(self) -> State:
-        spec = self.task.spec
-        model: nn.Module = spec.build()
-        if spec.weights is None:
-            initialise(model.get_submodule("network"), self.rng.at("initial"))
-        if self.config.init is not None:
-            _take_over(model, self.config.init)
-        model = self.task.wrapped(model, self.rng.at("initial"))
-        networks = self.config.method.networks(model)
-        for name, network in networks.items():
-            if network is not model and not getattr(network, "pretrained", False):
-                initialise(network, self.rng.at("initial", name))
-        for network in networks.values():
-            order = layout(network, self.device)
-            network.to(device=self.device, memory_format=order).train()  # type: ignore[call-overload]
-        if self.config.compile and layout(model, self.device) is torch.contiguous_format:
-            raise ConfigError(
-                "torch crashes on a CPU when it compiles strided 1x1 convolutions",
-                where="compile",
-                hint="leave it out",
-            )
-        if self.config.precision != "fp32":
-            full_outputs(networks)
-        averaged = self.config.ema is not None or self.config.swa is not None
-        average = Average(model, self.config.ema) if averaged else None
-        optimisers = {
-            name: optimiser(network.parameters(), self.config.optimiser)
-            for name, network in networks.items()
-            if any(parameter.requires_grad for parameter in network.parameters())
-        }
-        return State(networks, optimisers, average)
 
     @property
     def share(self) -> float:
@@ -198,22 +212,30 @@ class _Loop:
         while self.share < 1.0:
             loss, rate = self._step()
             state.step += 1
-            state.elapsed = before + perf_counter() - began
+            state.elapsed = self._elapsed(before, began)
             passes, check = state.stretch.an_image(self.batch), None
             if int(self.share * self.config.checks) > state.checked:
                 check = self._check()
-                state.elapsed = before + perf_counter() - began
+                state.elapsed = self._elapsed(before, began)
             if self.tell:
                 epoch = state.step / self.per_epoch
                 self.tell(StepReport(state.step, self.share, epoch, state.elapsed, loss, rate, passes, check))
             if check is not None or perf_counter() - saved > pause:
                 start = perf_counter()
-                state.save(self.path, self.task.fingerprint)
+                self._save()
                 saved = perf_counter()
                 pause = SAVE_SECONDS * max(1.0, 5.0 * (saved - start))
         if state.best is None:
             self._check()
-        state.save(self.path, self.task.fingerprint)
+        self._save()
+
+    def _elapsed(self, before: float, began: float) -> float:
+        """Return the seconds in the loop: by the first process's clock, since a budget may depend on them."""
+        return self.ranks.first(before + perf_counter() - began)
+
+    def _save(self) -> None:
+        if self.ranks.rank == 0:
+            self.state.save(self.path, self.task.fingerprint)
 
     def _step(self) -> tuple[float, float]:
         """Do one step; return the summed loss and the learning rate."""
@@ -277,11 +299,15 @@ class _Loop:
                     # Reading a value waits for the GPU.
                     float(loss.detach())
 
-        return faster(step)[0]
+        with self.ranks.alone():
+            # Each process would time other seconds, and they must do the same steps.
+            chosen = faster(step)[0] if self.ranks.rank == 0 else "fp32"
+        return "bf16" if self.ranks.first(float(chosen == "bf16")) else "fp32"
 
     def _check(self) -> Score:
         """Measure the validation part; keep the weights if they are the best so far; record it."""
         state = self.state
+        self.ranks.refuse_drift(state.model)
         score = self.task.score(state.model, "validation", state=state.candidate())
         state.checked = int(self.share * self.config.checks)
         better = state.best_rank is None or score.rank > state.best_rank
@@ -304,22 +330,10 @@ class _Loop:
             )
         )
         state.stretch = Counts()
+        if self.ranks.rank:
+            return score
         chart = perf_counter() - self.charted > CHART_SECONDS
         write_curve(self.path.parent, self.config.name, state.curve, chart=chart)
         if chart:
             self.charted = perf_counter()
         return score
-
-
-def _take_over(model: nn.Module, weights: str) -> None:
-    """Copy the tensors that fit; the network's others stay fresh."""
-    network = model.get_submodule("network")
-    own = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in weights_of(weights).items()
-        if name in own and own[name].shape == value.shape
-    }
-    if not fitting:
-        raise ConfigError(f"no tensor of '{weights}' fits the model", where="init")
-    network.load_state_dict(own | fitting)

@@ -49,7 +49,9 @@ class Trained:
     passed_over: Mapping[str, Sequence[Skipped]] = field(default_factory=dict)
 
 
-def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, device: str) -> Trained:
+def publish(
+    config: TrainConfig, task: TrainingTask, state: State, place: Path, device: str, *, processes: int = 1
+) -> Trained:
     """Measure the weights as they will be stored (half precision) and write them with their card.
 
     Args:
@@ -58,6 +60,7 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
         state: at the end.
         place: run folder.
         device: where.
+        processes: how many trained together.
     """
     model, end = state.model, state.candidate()
     best = state.best or end
@@ -71,6 +74,8 @@ def publish(config: TrainConfig, task: TrainingTask, state: State, place: Path, 
     elif isinstance(model, Sense):
         time = speed(model, device=device)
     facts = card(config, task, scores, last=last, state=state, device=device, time=time)
+    if processes > 1:
+        facts["machine"] += f", {processes} processes"
     folder = weights_folder(config, place)
     if isinstance(model, RestoreThenClassify):
         facts["through"] = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.method import MODEL
 from clearsight.pipelines.training.average import Average
-from clearsight.pipelines.training.checkpoint import Checkpoint, flatten, read, restore, write
+from clearsight.pipelines.training.checkpoint import Checkpoint, flatten, restore, write
 from clearsight.pipelines.training.curve import Check, Counts, from_facts
 from clearsight.pipelines.training.precision import Precision
 
@@ -86,13 +86,17 @@ class State:
         }
         write(path, Checkpoint(tensors, facts))
 
-    def resume(self, path: Path, fingerprint: str) -> None:
-        """Load a checkpoint.
+    def resume(self, checkpoint: Checkpoint, path: Path, fingerprint: str) -> None:
+        """Take over a checkpoint.
+
+        Args:
+            checkpoint: what was read.
+            path: of the file, for messages.
+            fingerprint: key of what the training images hold.
 
         Raises:
-            RunError: it is damaged, does not fit the networks, or belongs to other data.
+            RunError: it does not fit the networks, or belongs to other data.
         """
-        checkpoint = read(path)
         if checkpoint.facts.get("data") != fingerprint:
             raise RunError(
                 "the training data have changed since this checkpoint",

@@ -575,14 +575,14 @@ def test_facts_of_odd_types_are_refused(make: Callable[..., TrainConfig], tmp_pa
         for odd in ODD:
             write(path, Checkpoint(whole.tensors, whole.facts | {name: odd}))
             try:
-                State(networks, optimisers, None).resume(path, whole.facts["data"])
+                State(networks, optimisers, None).resume(read(path), path, whole.facts["data"])
             except RunError:
                 refused += 1
     assert refused >= 7 * 4
     for facts in ODD:
         write(path, Checkpoint(whole.tensors, facts))
         with pytest.raises(RunError, match="data have changed|not a readable checkpoint"):
-            State(networks, optimisers, None).resume(path, whole.facts["data"])
+            State(networks, optimisers, None).resume(read(path), path, whole.facts["data"])
 
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes" / "train").glob("*.yaml"))
