@@ -21,7 +21,8 @@ def fresh(build: Callable[[], M], rng: Rng | None = None) -> M:
     """
     with torch.device("meta"):
         module = build()
-    module.to_empty(device="cpu")
+    # As ``to_empty`` does, whose ``empty_like`` imports sympy for a tensor of the meta device: half a second.
+    module._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu"))  # type: ignore[no-untyped-call]
     initialise(module, rng or Rng(0).at("initial"))
     return module
 

@@ -41,10 +41,11 @@ def normal_table() -> NDArray[np.float32]:
     distribution function differs from the normal one by less than 2**-16 everywhere.
     """
     import numpy as np
-    from scipy.special import ndtri
+
+    from clearsight.data.corruptions.normal_quantile import normal_quantile
 
     count = 1 << 16
-    edges = ndtri(np.arange(1, count) / count)
+    edges = normal_quantile(np.arange(1, count) / count)
     density = np.concatenate(([0.0], np.exp(-0.5 * edges**2) / np.sqrt(2 * np.pi), [0.0]))
     means = -np.diff(density) * count
     table = np.asarray(0.5 * (means - means[::-1]) / means.std(), np.float32)

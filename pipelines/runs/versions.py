@@ -5,7 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-MODULES = ("torch", "numpy", "cv2", "scipy", "skimage", "kornia", "PIL")
+MODULES: dict[str, str | None] = {
+    "torch": None,
+    "numpy": None,
+    "cv2": None,
+    "scipy": "scipy",
+    "skimage": "scikit-image",
+    "kornia": "kornia",
+    "PIL": None,
+}
+"""Import name -> name of the package, where that tells the same version without importing anything."""
 
 
 def clearsight_version() -> str:
@@ -18,5 +27,12 @@ def clearsight_version() -> str:
 
 def library_versions() -> dict[str, str]:
     """Return import name -> version, clearsight's own first."""
-    found = {name: str(import_module(name).__version__) for name in MODULES}
+    found = {name: _version(name, package) for name, package in MODULES.items()}
     return {"clearsight": clearsight_version()} | found
+
+
+def _version(name: str, package: str | None) -> str:
+    try:
+        return version(package) if package else str(import_module(name).__version__)
+    except PackageNotFoundError:
+        return str(import_module(name).__version__)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -62,6 +61,9 @@ def convolve(x: Tensor, taps: Tensor) -> Tensor:
         return _correlate(x, taps.flip(0, 1))
     height, width = x.shape[2:]
     rows, columns = taps.shape
+    # Imported here: scipy takes a third of a second, and most chains need no Fourier transform.
+    from scipy.fft import next_fast_len
+
     size = (next_fast_len(height, real=True), next_fast_len(width, real=True))
     spectrum = torch.fft.rfft2(x, s=size) * torch.fft.rfft2(taps, s=size)
     whole: Tensor = torch.fft.irfft2(spectrum, s=size)
