@@ -151,7 +151,11 @@ class _Submitted:
     def _wait(self) -> list[Any]:
         """Return the units that are done, after a pause at most."""
         try:
-            ready, _ = self.ray.wait(list(self.running), num_returns=1, timeout=PAUSE)
+            waiting = list(self.running)
+            ready, _ = self.ray.wait(waiting, num_returns=1, timeout=PAUSE)
+            if ready:
+                # All that are done by now, so that many machines cost the driver one look.
+                ready, _ = self.ray.wait(waiting, num_returns=len(waiting), timeout=0)
         except SystemError as error:
             # What a signal handler raises inside Ray's compiled code comes out as the cause of this.
             raise error.__cause__ or error from None
