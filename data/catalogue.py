@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clearsight.data.contract.registry import Registry
 from clearsight.data.corruptions.base import Corruption
-from clearsight.data.home import locate
+from clearsight.data.home import is_address, locate
 from clearsight.data.media.files import subfolders
 from clearsight.data.sources.base import Source
 
@@ -16,12 +16,16 @@ def images_at(path: str, size: int | None = None) -> Source:
     """Return the source that a path stands for: a parquet file, a folder of class folders, or loose images.
 
     Args:
-        path: a file or folder, see `clearsight.data.home.locate`.
+        path: a file or folder, see `clearsight.data.home.locate`; or the address of one.
         size: resize the short side to so many pixels and cut the centre square.
 
     Raises:
         DataError: there is no such file or folder.
     """
+    if is_address(path):
+        from clearsight.data.remote.folders import kind_at
+
+        return SOURCES.parse({"kind": kind_at(path), "path": path, "size": size})
     place = locate(path)
     fields = {"path": str(place), "size": size}
     if place.is_file() and place.suffix == ".parquet":

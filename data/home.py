@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from clearsight.data.contract.errors import DataError, RunError
 
+ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 LONGEST_NAME = 255
 """Longest file name that file systems allow, in bytes."""
 
@@ -28,11 +31,16 @@ def locate(path: str) -> Path:
     """Return the file or folder that a config means by ``path``.
 
     An absolute path stands for itself; a relative one is looked for below the working folder, then
-    ``$CLEARSIGHT_DATA``, then ``$CLEARSIGHT_HOME/data``.
+    ``$CLEARSIGHT_DATA``, then ``$CLEARSIGHT_HOME/data``. Of an address (``s3://...``) it is the local copy of
+    the file, as the store has it now.
 
     Raises:
         DataError: it is in none of these places; the message lists them.
     """
+    if is_address(path):
+        from clearsight.data.remote.copies import file_copy
+
+        return file_copy(path)
     given = expanded(path)
     places = [Path.cwd(), home() / "data"]
     if told := os.environ.get("CLEARSIGHT_DATA"):
@@ -44,6 +52,25 @@ def locate(path: str) -> Path:
     raise DataError(
         f"no such file or folder{looked}", where=path, hint="fix the path, or set CLEARSIGHT_DATA"
     )
+
+
+def locate_once(path: str) -> Path:
+    """Return what `locate` returned before: looking again for every row takes longer than reading the row."""
+    if is_address(path):
+        from clearsight.data.remote.copies import seen_copy
+
+        return seen_copy(path)
+    return _located(path, os.getcwd(), os.environ.get("CLEARSIGHT_DATA"), os.environ.get("CLEARSIGHT_HOME"))
+
+
+@lru_cache(maxsize=64)
+def _located(path: str, *_places: str | None) -> Path:
+    return locate(path)
+
+
+def is_address(path: object) -> bool:
+    """Return whether a path is the address of something that does not lie on this machine (``s3://...``)."""
+    return ADDRESS.match(str(path)) is not None
 
 
 def expanded(path: str | Path) -> Path:

@@ -60,15 +60,36 @@ def class_order(folder: Path) -> tuple[tuple[str, ...], dict[str, int]] | None:
         if not path.is_file():
             continue
         try:
-            config = json.loads(path.read_text(encoding="utf-8")).get("config")
-        except (OSError, ValueError, AttributeError) as error:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"cannot be read: {error}", where=str(path), hint="the order of classes"
             ) from None
-        # Other programs write files of this name too.
-        if isinstance(config, dict) and config.get("layout") in LAYOUTS and config.get("classes"):
-            classes = tuple(map(str, config["classes"]))
-            return classes, {name: label for label, name in enumerate(folder_names(classes))}
+        if (found := classes_in(text, str(path))) is not None:
+            return found
+    return None
+
+
+def classes_in(text: str, where: str) -> tuple[tuple[str, ...], dict[str, int]] | None:
+    """Return the classes of a benchmark, and class folder -> label, as the text of its manifest says.
+
+    Args:
+        text: of the manifest.
+        where: it lies.
+
+    Returns:
+        None where it is no manifest of a benchmark with classes: other programs write files of this name too.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        config = json.loads(text).get("config")
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"cannot be read: {error}", where=where, hint="the order of classes") from None
+    if isinstance(config, dict) and config.get("layout") in LAYOUTS and config.get("classes"):
+        classes = tuple(map(str, config["classes"]))
+        return classes, {name: label for label, name in enumerate(folder_names(classes))}
     return None
 
 

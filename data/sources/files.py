@@ -9,7 +9,7 @@ from pydantic import Field
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.text import printable
-from clearsight.data.home import expanded, locate
+from clearsight.data.home import expanded, is_address, locate
 from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Files(Source):
     purpose: ClassVar[str] = "unlabelled images: a file, a folder or a glob"
 
     path: Annotated[str, Field(min_length=1)]
-    """A file, a folder (searched to the bottom) or a glob such as ``photos/**/*.jpg``."""
+    """A file, a folder (searched to the bottom) or a glob such as ``photos/**/*.jpg``; or the address of one
+    (``s3://bucket/photos``)."""
 
     def scan(self) -> Index:
         """List the files, sorted by id.
@@ -37,6 +38,10 @@ class Files(Source):
         from clearsight.data.media.files import images, none_found
         from clearsight.data.media.walk import EVERYTHING, Walked
 
+        if is_address(self.path):
+            from clearsight.data.remote.folders import files_at
+
+            return files_at(self.path)
         root, pattern = _parts(self.path)
         walked = Walked([root.name]) if root.is_file() else images(root, pattern or EVERYTHING)
         if not walked.names:
@@ -45,6 +50,11 @@ class Files(Source):
         return Index(tuple(entries), (), tuple(walked.passed_over))
 
     def _file(self, entry: Entry) -> Path:
+        if is_address(self.path):
+            from clearsight.data.remote.copies import placed_copy
+            from clearsight.data.remote.folders import root_of
+
+            return placed_copy(root_of(self.path), str(entry.place))
         root, _ = _parts(self.path)
         return root if root.is_file() else root / str(entry.place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.text import printable
-from clearsight.data.home import locate
+from clearsight.data.home import is_address, locate
 from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Folder(Source):
     purpose: ClassVar[str] = "a folder of class folders"
 
     path: Annotated[str, Field(min_length=1)]
-    """The folder that holds the class folders."""
+    """The folder that holds the class folders, or its address (``s3://bucket/images``)."""
 
     def scan(self) -> Index:
         """List the files; ids and names are paths relative to ``path``.
@@ -33,19 +34,30 @@ class Folder(Source):
         Raises:
             DataError: no such folder, or one without class folders.
         """
+        if is_address(self.path):
+            from clearsight.data.remote.folders import labelled_at
+
+            return labelled_at(self.path)
         return labelled(locate(self.path))
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Decode one file."""
         from clearsight.data.media.images import decode
 
-        return decode(locate(self.path) / str(entry.place))
+        return decode(self._file(entry))
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of one file."""
         from clearsight.data.media.files import content
 
-        return content(locate(self.path) / str(entry.place))
+        return content(self._file(entry))
+
+    def _file(self, entry: Entry) -> Path:
+        if is_address(self.path):
+            from clearsight.data.remote.copies import placed_copy
+
+            return placed_copy(self.path, str(entry.place))
+        return locate(self.path) / str(entry.place)
 
 
 def labelled(root: Path, head: str = "") -> Index:
@@ -81,22 +93,36 @@ def class_folders(root: Path) -> tuple[tuple[str, ...], dict[str, int]]:
     Raises:
         DataError: no class folders, or one that the manifest does not name.
     """
-    from clearsight.data.benchmark.names import MANIFEST, class_order
+    from clearsight.data.benchmark.names import class_order
     from clearsight.data.media.files import subfolders
 
-    folders = [folder.name for folder in subfolders(root)]
+    return labelled_folders([folder.name for folder in subfolders(root)], class_order(root), str(root))
+
+
+def labelled_folders(
+    folders: Sequence[str], written: tuple[tuple[str, ...], dict[str, int]] | None, where: str
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return the classes of class folders, and class folder -> label.
+
+    Args:
+        folders: their names, sorted.
+        written: both, as the manifest of a benchmark says; None where there is none.
+        where: they lie.
+
+    Raises:
+        DataError: there are none, or one that the manifest does not name.
+    """
+    from clearsight.data.benchmark.names import MANIFEST
+
     if not folders:
-        raise DataError(
-            "holds no class folders", where=str(root), hint="for unlabelled images use kind: files"
-        )
-    written = class_order(root)
+        raise DataError("holds no class folders", where=where, hint="for unlabelled images use kind: files")
     if written is None:
         return tuple(map(printable, folders)), {name: label for label, name in enumerate(folders)}
     classes, labels = written
     if foreign := [name for name in folders if name not in labels]:
         raise DataError(
             f"the folder '{foreign[0]}' is no class of its {MANIFEST}",
-            where=str(root),
+            where=where,
             hint="take it away, or read a copy without the manifest",
         )
     return classes, {name: labels[name] for name in folders}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from bisect import bisect_right
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.errors import DataError, first_line, near_miss
-from clearsight.data.home import locate
+from clearsight.data.home import locate, locate_once
 from clearsight.data.sources.base import Entry, Index, Source
 from clearsight.data.sources.selection import MOST_CLASSES
 
@@ -31,7 +30,8 @@ class Parquet(Source):
     purpose: ClassVar[str] = "a parquet file of encoded images (Hugging Face layout)"
 
     path: Annotated[str, Field(min_length=1)]
-    """The file; `clearsight.data.home.locate` says where it may lie."""
+    """The file, or its address (``hf://datasets/...``), which is fetched whole; `clearsight.data.home.locate`
+    says where a file may lie."""
     image_column: str = "image"
     """Column that holds the encoded images."""
     label_column: str | None = "label"
@@ -66,7 +66,7 @@ class Parquet(Source):
 
     def content(self, entry: Entry) -> bytes:
         """Return the encoded bytes of one row."""
-        path, row = _located(self.path, *_places()), int(entry.place)
+        path, row = locate_once(self.path), int(entry.place)
         stamp = _stamp(path)
         starts = _starts(str(path), *stamp)
         group = bisect_right(starts, row) - 1
@@ -75,17 +75,6 @@ class Parquet(Source):
         if data is None:
             raise DataError("the row holds no image", where=entry.id)
         return bytes(data)
-
-
-def _places() -> tuple[str | None, ...]:
-    """Return all that `locate` depends on."""
-    return os.getcwd(), os.environ.get("CLEARSIGHT_DATA"), os.environ.get("CLEARSIGHT_HOME")
-
-
-@lru_cache(maxsize=64)
-def _located(path: str, *_places: str | None) -> Path:
-    """Remember where a file was found: looking again for every row takes longer than reading the row."""
-    return locate(path)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.text import printable
-from clearsight.data.home import locate
+from clearsight.data.home import locate, locate_once
 from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Tar(Source):
     purpose: ClassVar[str] = "unlabelled images inside a tar file, without unpacking it"
 
     path: Annotated[str, Field(min_length=1)]
-    """The tar file."""
+    """The tar file, or its address (``https://...``), which is fetched whole."""
     pattern: str = "*"
     """Only images whose name inside the file matches, such as ``low/*``; ``*`` also matches slashes."""
 
@@ -64,4 +64,4 @@ class Tar(Source):
         """Return the bytes of one member."""
         from clearsight.data.media.tar_members import member_bytes
 
-        return member_bytes(locate(self.path), str(entry.place))
+        return member_bytes(locate_once(self.path), str(entry.place))

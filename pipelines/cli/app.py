@@ -25,6 +25,7 @@ from clearsight.pipelines.cli.task import (
     Fresh,
     On,
     Out,
+    OutOrAddress,
     PinKind,
     Quiet,
     RayAddress,
@@ -68,7 +69,7 @@ def root(
 @app.command("run")
 def run_(
     config: Config,
-    out: Out = Path("runs"),
+    out: OutOrAddress = "runs",
     workers: Workers = 0,
     on: On = "processes",
     ray_address: RayAddress = None,
@@ -217,8 +218,12 @@ def report(
 
 @app.command()
 def corrupt(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Folder of images, or a parquet file.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the benchmark into.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="Folder of images, a parquet file, or an address.")
+    ],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="Folder to write the benchmark into, or its address (s3://).")
+    ],
     kinds: Annotated[
         str, typer.Option("--set", help="A set, or kinds separated by commas.")
     ] = "imagenet_c_15",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from clearsight.data.benchmark.names import MANIFEST
@@ -11,6 +10,7 @@ from clearsight.data.benchmark.write import expand, write_benchmark
 from clearsight.data.catalogue import images_at
 from clearsight.data.contract.errors import ConfigError, DataError, near_miss
 from clearsight.data.corruptions.base import BY_SIZE, TABLES, constants_in_words
+from clearsight.data.remote.outlet import outlet
 from clearsight.pipelines.cli.console import console, progress, tell_passed_over
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def command(
     path: str,
-    out: Path,
+    out: str,
     kinds: str,
     severity: str,
     *,
@@ -41,10 +41,10 @@ def command(
     names = [name.strip() for name in kinds.split(",")]
     corruptions = expand(names, severities=_levels(severity), table=cast("Table", table))
     source = images_at(path, size)
-    with progress(quiet=quiet) as tell:
+    with outlet(out) as folder, progress(quiet=quiet) as tell:
         written = write_benchmark(
             source,
-            out,
+            folder,
             corruptions,
             layout=cast("Layout", layout),
             seed=seed,
@@ -57,7 +57,7 @@ def command(
     for skipped in written.skipped:
         screen.print(f"skipped {skipped.id}: {skipped.reason}", markup=False, soft_wrap=True)
     say = partial(screen.print, markup=False, soft_wrap=True)
-    tell_passed_over(say, written.passed_over, str(out / MANIFEST))
+    tell_passed_over(say, written.passed_over, f"{out}/{MANIFEST}")
     screen.print(
         f"{out}: {written.images} images x {written.corruptions} corruptions, {written.made} made now"
         + (f"; {constants_in_words(written.tables)}" if written.tables else ""),

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.contract.text import shown_lines
-from clearsight.data.home import writable_folder
+from clearsight.data.home import is_address, writable_folder
+from clearsight.data.remote.outlet import outlet
+from clearsight.data.remote.store import joined
 from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.cli.console import console, progress
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def command(
     config: Path,
-    out: Path,
+    out: str,
     *,
     workers: int,
     device: str,
@@ -32,14 +34,19 @@ def command(
 ) -> None:
     """Run a config and print its table and where the report is."""
     document, evaluate = read_evaluate(config)
-    writable_folder(out)
+    if not is_address(out):
+        writable_folder(Path(out))
     from clearsight.pipelines.evaluation.run import run
 
-    with progress(quiet=quiet) as tell:
+    # Run folders are called <date>_<name>_<key>.
+    with (
+        outlet(out, lambda name: f"_{evaluate.name}_" in name.partition("/")[0]) as root,
+        progress(quiet=quiet) as tell,
+    ):
         folder = run(
             evaluate,
             text=document.text,
-            root=out,
+            root=root,
             workers=workers,
             device=device,
             fresh=fresh,
@@ -48,6 +55,8 @@ def command(
             on_progress=tell,
         )
     _print(folder.path)
+    if is_address(out):
+        console().print(f"sent to: {joined(out, folder.path.name)}", markup=False, soft_wrap=True)
 
 
 def report_command(

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from clearsight.data.contract.errors import ConfigError, near_miss
+from clearsight.data.home import is_address
 
 if TYPE_CHECKING:
     from clearsight.data.executors.choice import Backend
@@ -33,7 +34,25 @@ PinKind = Annotated[
     bool, typer.Option("--pin-kind", help="Refuse machines of several kinds (CPU model, GPU) in one run.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
-Out = Annotated[Path, typer.Option(help="Folder that holds the run folders.")]
+
+
+def local_folder(out: str) -> Path:
+    """Return a folder of this machine.
+
+    Raises:
+        ConfigError: it is the address of something elsewhere.
+    """
+    if is_address(out):
+        raise ConfigError("this command writes into folders of this machine", where=f"--out {out}")
+    return Path(out)
+
+
+Out = Annotated[
+    Path, typer.Option(help="Folder that holds the run folders.", parser=local_folder, metavar="PATH")
+]
+OutOrAddress = Annotated[
+    str, typer.Option(metavar="PATH", help="Folder that holds the run folders, or its address (s3://).")
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, beside an equal run.")]
 
 
