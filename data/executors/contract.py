@@ -43,7 +43,7 @@ class Sent:
     Attributes:
         shared: what ``Parcel.load`` returned.
         files: those of the parcel.
-        post: sends a change of a file to the driver at once.
+        post: sends a change of a file to the driver, before the unit ends.
     """
 
     shared: Any

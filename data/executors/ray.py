@@ -1,8 +1,8 @@
 """Units on a Ray cluster. The only file that imports Ray, and only when it is used.
 
 Workers see no disk of the driver: a unit travels with what it needs, and files travel back through a mailbox
-(an actor on the driver's machine) as soon as they are finished. What a unit has reported is therefore kept
-when its machine dies, and the next try begins there.
+(an actor on the driver's machine) while it goes on. What a unit has reported is therefore kept when its
+machine dies, and the next try begins there.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from uuid import uuid4
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.cores import usable_cores
-from clearsight.data.disk import LOCAL, Change
+from clearsight.data.disk import LOCAL
 from clearsight.data.executors.contract import J, Parcel, R, Sent, U
+from clearsight.data.executors.mailbox import PAUSE, Mailbox, Post
 from clearsight.data.executors.resources import Resources
 from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
 
@@ -34,8 +35,6 @@ AHEAD = 2
 """Units submitted per worker in advance."""
 KEPT = 4
 """Shared values that stay in the object store although no unit that is submitted needs them."""
-PAUSE = 0.5
-"""Seconds that the driver waits for a result before it looks at the mailbox."""
 LOOK = 10.0
 """Seconds between two looks at which machines there are."""
 GIB = 1 << 30
@@ -101,10 +100,10 @@ class _Submitted:
         self.running: dict[Any, Try] = {}
         self.shared: OrderedDict[Hashable, Any] = OrderedDict()
         self.tags = 0
-        self.looked, self.slots = -inf, 1
+        self.looked, self.slots, self.emptied = -inf, 1, monotonic()
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         # It dies with the driver, and with nothing else.
-        self.mailbox: Any = self.ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.mailbox: Any = self.ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
         self.token = uuid4().hex
         # In a list, so that it is fetched by whoever needs it, not for every unit.
         self.common = [ray.put((start, job))]
@@ -134,19 +133,28 @@ class _Submitted:
                 self._submit(Try(unit, 0))
             if not self.running:
                 return
-            ready = self._wait()
-            self._empty_mailbox()
-            for ref in ready:
-                trial = self.running.pop(ref)
-                try:
-                    result = self.ray.get(ref)
-                except self.ray.exceptions.RayTaskError as error:
-                    raise error.cause from None
-                except self.ray.exceptions.RayError as error:
-                    self._again(trial, error)
-                else:
-                    yield trial.unit, result
+            for ref in self._wait():
+                yield from self._taken(ref)
+            if monotonic() - self.emptied > PAUSE:
+                self._empty_mailbox()
             self._stop_late()
+
+    def _taken(self, ref: Any) -> Iterator[tuple[Any, Any]]:
+        """Yield a unit that is done with its result, or submit it again."""
+        try:
+            result, posted, kept = self.ray.get(ref)
+        except self.ray.exceptions.RayTaskError as error:
+            self._empty_mailbox()
+            raise error.cause from None
+        except self.ray.exceptions.RayError as error:
+            self._empty_mailbox()
+            self._again(self.running.pop(ref), error)
+        else:
+            if posted:
+                self._empty_mailbox()
+            for change in kept:
+                LOCAL.change(change)
+            yield self.running.pop(ref).unit, result
 
     def _wait(self) -> list[Any]:
         """Return the units that are done, after a pause at most."""
@@ -209,6 +217,7 @@ class _Submitted:
 
     def _empty_mailbox(self) -> None:
         """Change the files that workers posted, and note which units have begun."""
+        self.emptied = monotonic()
         current = {trial.tag: trial for trial in self.running.values()}
         for tag, message in self.ray.get(self.mailbox.take.remote()):
             # What a stopped try posts late could undo what the next one did.
@@ -217,7 +226,8 @@ class _Submitted:
             if isinstance(message, str):
                 trial.node, trial.since = message, monotonic()
             else:
-                LOCAL.change(message)
+                for change in message:
+                    LOCAL.change(change)
 
     def _stop_late(self) -> None:
         limit = self.how.resources.seconds
@@ -289,20 +299,6 @@ def _own_signals() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-class _Mailbox:
-    """What workers posted and the driver has not taken yet."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[int, str | Change]] = []
-
-    def put(self, tag: int, message: str | Change) -> None:
-        self.messages.append((tag, message))
-
-    def take(self) -> list[tuple[int, str | Change]]:
-        taken, self.messages = self.messages, []
-        return taken
-
-
 _DOING: dict[str, Callable[..., Any]] = {}
 """What does the units of the last job in this worker process, by the job's token."""
 
@@ -321,11 +317,7 @@ def _do(
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import ray
 
-    posted = [mailbox.put.remote(tag, ray.get_runtime_context().get_node_id())]
-
-    def post(change: Change) -> None:
-        posted.append(mailbox.put.remote(tag, change))
-
+    mailbox.put.remote(tag, ray.get_runtime_context().get_node_id())
     if token not in _DOING:
         import cv2
 
@@ -334,7 +326,8 @@ def _do(
         start, job = ray.get(common[0])
         _DOING.clear()
         _DOING[token] = start(job)
-    result = _DOING[token](unit, Sent(shared, files, post))
+    with Post(lambda changes: mailbox.put.remote(tag, changes)) as post:
+        result = _DOING[token](unit, Sent(shared, files, post))
     # The result must not overtake what was posted.
-    ray.get(posted)
-    return result
+    ray.get(post.posted)
+    return result, len(post.posted), post.kept
