@@ -6,9 +6,11 @@ from clearsight.data.contract.registry import Registry
 from clearsight.data.corruptions.base import Corruption
 from clearsight.data.home import is_address, locate
 from clearsight.data.media.files import subfolders
+from clearsight.data.poisons.base import Poison
 from clearsight.data.sources.base import Source
 
 CORRUPTIONS = Registry("corruption", Corruption, "clearsight.data.corruptions")
+POISONS = Registry("poison", Poison, "clearsight.data.poisons")
 SOURCES = Registry("source", Source, "clearsight.data.sources")
 
 

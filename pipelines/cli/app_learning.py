@@ -103,3 +103,17 @@ def fit(
         quiet=quiet,
         backend=backend_of(on, ray_address, unit_timeout),
     )
+
+
+@learning_app.command()
+def sift(
+    config: Config,
+    out: Out = Path("runs"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Name the training images that a trained classifier's features give away as poisoned; resumes."""
+    from clearsight.pipelines.cli.sift import command
+
+    command(config, out, workers=workers, device=device, quiet=quiet)

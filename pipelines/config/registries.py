@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearsight.data.catalogue import CORRUPTIONS, SOURCES
+from clearsight.data.catalogue import CORRUPTIONS, POISONS, SOURCES
 from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
-from clearsight.defend.catalogue import ATTACKS, CALIBRATORS, CERTIFICATES, CLASSIFIERS, DETECTORS
+from clearsight.defend.catalogue import (
+    ATTACKS,
+    CALIBRATORS,
+    CERTIFICATES,
+    CLASSIFIERS,
+    DETECTORS,
+    POISON_FILTERS,
+)
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.gates.base import GateSpec
@@ -38,6 +45,7 @@ BUILDABLE = Registry("part", PartSpec, *PARTS.packages, *SENSES.packages)
 GROUPS: dict[str, Registry[Any]] = {
     "sources": SOURCES,
     "corruptions": CORRUPTIONS,
+    "poisons": POISONS,
     "restorers": RESTORERS,
     "classifiers": CLASSIFIERS,
     "detectors": DETECTORS,
@@ -48,6 +56,7 @@ GROUPS: dict[str, Registry[Any]] = {
     "attacks": ATTACKS,
     "certificates": CERTIFICATES,
     "methods": METHODS,
+    "poison_filters": POISON_FILTERS,
     "metrics": METRICS,
 }
 """What ``clearsight list`` shows."""

@@ -207,6 +207,28 @@ def _gradient(loss: Tensor, leaf: Tensor, *, keep: bool) -> Tensor:
     return torch.zeros_like(leaf) if found is None else found
 
 
+def watched_features(system: System, images: Tensor, streams: Sequence[Rng]) -> Tensor:
+    """Return the features (n, d) that the last linear layer of a system's classifier is given.
+
+    Args:
+        system: that ends in a classifier.
+        images: (n, c, h, w).
+        streams: of each image, for random parts.
+
+    Raises:
+        AttackError: the classifier has no linear layer.
+    """
+    seen: list[Tensor] = []
+    handle = _last_linear(system, system.graph.describe()).register_forward_pre_hook(
+        lambda _, args: seen.append(args[0])
+    )
+    try:
+        system.trace(images, streams=streams)
+    finally:
+        handle.remove()
+    return seen[-1].flatten(1)
+
+
 def _last_linear(system: System, name: str) -> nn.Module:
     last = system.classifiers[-1:]
     layers = [m for part in last for m in part.modules() if isinstance(m, nn.Linear)]

@@ -134,6 +134,18 @@ def build_joined(root: Path, shade: int, broken: bool) -> dict[str, Any]:
     return {"of": [one, {"kind": "folder"} | build_folder(root / "two", shade, False)]}
 
 
+def build_poisoned(root: Path, shade: int, broken: bool) -> dict[str, Any]:
+    inner = {"kind": "folder"} | build_folder(root, shade, False)
+    return {"of": inner, "poison": {"kind": "patch"}, "target": "dog", "share": 0.25}
+
+
+def build_sifted(root: Path, shade: int, broken: bool) -> dict[str, Any]:
+    inner = {"kind": "folder"} | build_folder(root / "images", shade, False)
+    rows = ["id,label,score,removed", "fox/02.png,2,0.5,no"]
+    (root / "images.csv").write_text("\n".join(rows) + "\n")
+    return {"of": inner, "removed": str(root / "images.csv")}
+
+
 GENERATED = Case(lambda root, shade, broken: {})
 """Of kinds that make their images themselves, from the defaults of their fields."""
 CASES: dict[str, Case] = {
@@ -147,6 +159,8 @@ CASES: dict[str, Case] = {
     "tar": Case(build_tar, files=True),
     "coco": Case(build_coco, files=True),
     "joined": Case(build_joined),
+    "poisoned": Case(build_poisoned),
+    "sifted": Case(build_sifted),
     "signs": Case(lambda root, shade, broken: {"count": 40}, other={"pixels": 48}),
 }
 """A kind that is not here is treated as `GENERATED`; one that reads files needs a row."""

@@ -15,6 +15,7 @@ from clearsight.pipelines.cli.check import command as check
 from clearsight.pipelines.cli.schema import schema_of
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.fit import Fit
+from clearsight.pipelines.config.sift import Sift
 from clearsight.pipelines.config.sweep import Sweep
 from clearsight.pipelines.config.tasks import TASKS, Task
 from clearsight.pipelines.config.train import TrainConfig
@@ -41,6 +42,7 @@ def test_the_registry_holds_the_tasks() -> None:
     assert TASKS.kinds == {
         "evaluate": Evaluate,
         "fit": Fit,
+        "sift": Sift,
         "sweep": Sweep,
         "train": TrainConfig,
         "tune": Tune,
@@ -48,7 +50,7 @@ def test_the_registry_holds_the_tasks() -> None:
 
 
 def test_a_new_task_is_one_class(counting: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(TASKS.kinds) == ["count", "evaluate", "fit", "train", "tune"]
+    assert list(TASKS.kinds) == ["count", "evaluate", "fit", "sift", "sweep", "train", "tune"]
     assert set(schema_of("count")["properties"]) == {"name", "data", "task"}
     path = tmp_path / "c.yaml"
     path.write_text("task: count\nname: many\ndata: {kind: signs, count: 12}\n")
