@@ -20,7 +20,7 @@ from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample, Skipped
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.disk import LOCAL
-from clearsight.data.executors.contract import Sent
+from clearsight.data.executors.contract import Sent, shared_by
 from clearsight.data.home import replace_file, temporary_path
 from clearsight.data.seals import stored
 
@@ -39,7 +39,7 @@ def write_arrays(job: CorruptJob, unit: CorruptUnit, sent: Sent | None = None) -
 
     unit = verified(job, unit) if sent is None else unit
     disk = LOCAL if sent is None else sent.disk
-    read = job.source.read(unit.entries, unit.digests) if sent is None else sent.shared
+    read = shared_by(sent, lambda: job.source.read(unit.entries, unit.digests))
 
     report = Report()
     samples: list[Sample] = []

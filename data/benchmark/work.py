@@ -98,7 +98,9 @@ def _packed(job: CorruptJob, unit: CorruptUnit) -> Parcel:
     there = verified(job, unit)
     whole = job.layout != "cifar_c" and len(there.known) == len(unit.entries) * len(job.corruptions)
 
-    def load() -> list[Sample | Skipped]:
+    def load() -> list[Sample | Skipped] | None:
+        if job.source.everywhere:
+            return None
         return [] if whole else job.source.read(unit.entries, unit.digests)
 
     return Parcel(there, unit.number, load, {})
@@ -148,7 +150,7 @@ def _write_files(job: CorruptJob, unit: CorruptUnit, sent: Sent | None = None) -
         if not missing:
             report.sums |= sums
             continue
-        if sent is None:
+        if sent is None or sent.shared is None:
             (sample,) = job.source.read([entry], [unit.digests[number]])
         else:
             sample = sent.shared[number]

@@ -16,6 +16,7 @@ from clearsight.data.disk import Change, Disk, SentDisk
 J = TypeVar("J")
 U = TypeVar("U")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Parcel:
     Attributes:
         unit: what is to be done.
         key: of what ``load`` returns; equal keys stand for equal values.
-        load: returns what several units share, such as the images of a chunk. Called in the driver, and only
-            where the value of this key is not at hand any more.
+        load: returns what several units share, such as the images of a chunk; None: the worker reads them.
+            Called in the driver, and only where the value of this key is not at hand any more.
         files: path -> content of files that this unit reads; small.
     """
 
@@ -54,6 +55,14 @@ class Sent:
     def disk(self) -> Disk:
         """Return the driver's disk as this worker sees it."""
         return SentDisk(self.files, self.post)
+
+
+def shared_by(sent: Sent | None, read: Callable[[], T]) -> T:
+    """Return what units share: what came with this one, or what this worker reads itself."""
+    if sent is None or sent.shared is None:
+        return read()
+    shared: T = sent.shared
+    return shared
 
 
 class Do(Protocol):

@@ -45,6 +45,14 @@ class Source(Selection):
         """
         return ""
 
+    @property
+    def everywhere(self) -> bool:
+        """Return whether any machine can read the images: they lie at an address, or a program draws them.
+
+        Workers on other machines then read them there themselves; else the driver sends them.
+        """
+        return False
+
     def scan(self) -> Index:
         """Hook: list the images without decoding them."""
         raise NotImplementedError

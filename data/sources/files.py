@@ -29,6 +29,11 @@ class Files(Source):
     """A file, a folder (searched to the bottom) or a glob such as ``photos/**/*.jpg``; or the address of one
     (``s3://bucket/photos``)."""
 
+    @property
+    def everywhere(self) -> bool:
+        """Return whether the path is an address."""
+        return is_address(self.path)
+
     def scan(self) -> Index:
         """List the files, sorted by id.
 

@@ -28,6 +28,11 @@ class Folder(Source):
     path: Annotated[str, Field(min_length=1)]
     """The folder that holds the class folders, or its address (``s3://bucket/images``)."""
 
+    @property
+    def everywhere(self) -> bool:
+        """Return whether the path is an address."""
+        return is_address(self.path)
+
     def scan(self) -> Index:
         """List the files; ids and names are paths relative to ``path``.
 

@@ -50,6 +50,11 @@ class Joined(Source):
         found = {source.synthetic for source in self.of}
         return found.pop() if len(found) == 1 else "partly synthetic"
 
+    @property
+    def everywhere(self) -> bool:
+        """Return whether any machine can read the images of all sources."""
+        return all(source.everywhere for source in self.of)
+
     def scan(self) -> Index:
         """List the images of all sources.
 

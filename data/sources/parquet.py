@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from clearsight.data.contract.errors import DataError, first_line, near_miss
-from clearsight.data.home import locate, locate_once
+from clearsight.data.home import is_address, locate, locate_once
 from clearsight.data.sources.base import Entry, Index, Source
 from clearsight.data.sources.selection import MOST_CLASSES
 
@@ -36,6 +36,11 @@ class Parquet(Source):
     """Column that holds the encoded images."""
     label_column: str | None = "label"
     """Column that holds the class indices; null reads the images without labels."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Return whether the path is an address."""
+        return is_address(self.path)
 
     def scan(self) -> Index:
         """List the rows; class names come from the schema metadata, else from the labels themselves.

@@ -28,6 +28,11 @@ class Photos(Source):
     kind: Literal["photos"] = "photos"
     purpose: ClassVar[str] = "scikit-image's own photographs, unlabelled, always there"
 
+    @property
+    def everywhere(self) -> bool:
+        """Return True: every machine can make them."""
+        return True
+
     def scan(self) -> Index:
         """List the photographs that the installed scikit-image holds."""
         root = folder()

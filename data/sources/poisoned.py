@@ -73,6 +73,11 @@ class Poisoned(Source):
         """Return what the source says."""
         return self.of.synthetic
 
+    @property
+    def everywhere(self) -> bool:
+        """Return whether any machine can read the images of the source."""
+        return self.of.everywhere
+
     def scan(self) -> Index:
         """List the images with the labels that the attacker gives them.
 

@@ -46,6 +46,11 @@ class Sifted(Source):
         """Return what the source says."""
         return self.of.synthetic
 
+    @property
+    def everywhere(self) -> bool:
+        """Return whether any machine can read the images of the source."""
+        return self.of.everywhere
+
     def scan(self) -> Index:
         """List the images that are kept.
 

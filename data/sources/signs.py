@@ -61,6 +61,11 @@ class Signs(Source):
         """Return that the images are drawn."""
         return "synthetic"
 
+    @property
+    def everywhere(self) -> bool:
+        """Return True: every machine can make them."""
+        return True
+
     def scan(self) -> Index:
         """List the images; nothing is drawn."""
         names = [f"signs/{self.split}/{number:06d}" for number in range(self.count)]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from clearsight.data.contract.sample import Skipped
 from clearsight.data.contract.text import printable
-from clearsight.data.home import locate, locate_once
+from clearsight.data.home import is_address, locate, locate_once
 from clearsight.data.sources.base import Entry, Index, Source
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ class Tar(Source):
     """The tar file, or its address (``https://...``), which is fetched whole."""
     pattern: str = "*"
     """Only images whose name inside the file matches, such as ``low/*``; ``*`` also matches slashes."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Return whether the path is an address."""
+        return is_address(self.path)
 
     def scan(self) -> Index:
         """List the images, sorted by name.

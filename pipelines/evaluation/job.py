@@ -162,7 +162,9 @@ def packed(job: Job, chunk: CellChunk) -> Parcel:
     lacking = tuple(cell for cell in chunk.cells if not folder.seal(cell.key, number).exists())
     kept = [path for cell in lacking for path in folder.partials(cell.key, number)]
 
-    def load() -> tuple[list[Sample], list[NDArray[np.uint8]] | None]:
+    def load() -> tuple[list[Sample], list[NDArray[np.uint8]] | None] | None:
+        if job.source.everywhere and not damage.reads_disk:
+            return None
         samples = job.samples(job.positions(number))
         return samples, job.damaged(chunk.condition, samples) if damage.reads_disk else None
 

@@ -21,7 +21,7 @@ from clearsight.data.contract.text import cell as in_cell
 from clearsight.data.contract.text import csv_text
 from clearsight.data.disk import LOCAL
 from clearsight.data.executors.choice import Backend, executor_for
-from clearsight.data.executors.contract import Parcel, Sent
+from clearsight.data.executors.contract import Parcel, Sent, shared_by
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import replace_file
 from clearsight.defend.uncertainty import sureness
@@ -150,7 +150,8 @@ def measure_others(plan: Plan, workers: int, backend: Backend, on_progress: Prog
 
 def _packed(job: Job, unit: tuple[int, tuple[OodCell, ...]]) -> Parcel:
     number, _ = unit
-    return Parcel(unit, number, lambda: job.samples(job.positions(number)), {})
+    here = job.source.everywhere
+    return Parcel(unit, number, lambda: None if here else job.samples(job.positions(number)), {})
 
 
 def start_scoring(job: Job) -> Callable[..., None]:
@@ -160,7 +161,7 @@ def start_scoring(job: Job) -> Callable[..., None]:
     def scored(unit: tuple[int, tuple[OodCell, ...]], sent: Sent | None = None) -> None:
         job.refuse_other_kind()
         number, cells = unit
-        samples = job.samples(job.positions(number)) if sent is None else sent.shared
+        samples = shared_by(sent, lambda: job.samples(job.positions(number)))
         disk = LOCAL if sent is None else sent.disk
         with one_thread(), torch.inference_mode():
             for cell in cells:

@@ -23,7 +23,7 @@ from torch import Tensor
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.sample import Sample
 from clearsight.data.disk import LOCAL, Disk, KeptFile
-from clearsight.data.executors.contract import Sent
+from clearsight.data.executors.contract import Sent, shared_by
 from clearsight.data.finite import HINT, refuse_non_finite
 from clearsight.data.media.images import encode_png
 from clearsight.pipelines.evaluation.attack_batch import (
@@ -70,7 +70,7 @@ class Bench:
     def measure(self, chunk: CellChunk, sent: Sent | None = None) -> int:
         """Compute and store a chunk for its cells; return how many cells that were."""
         self.disk = LOCAL if sent is None else sent.disk
-        samples, inputs = (self._samples(chunk.number), None) if sent is None else sent.shared
+        samples, inputs = shared_by(sent, lambda: (self._samples(chunk.number), None))
         corruption = self.job.corruptions[chunk.condition]
         inputs = inputs or self.job.damaged(chunk.condition, samples)
         clean, measurements = corruption.clean, self.job.measurements

@@ -19,7 +19,7 @@ from clearsight.data.contract.sample import Sample
 from clearsight.data.cores import processes
 from clearsight.data.disk import LOCAL, Disk
 from clearsight.data.executors.choice import Backend, executor_for
-from clearsight.data.executors.contract import Parcel, Sent
+from clearsight.data.executors.contract import Parcel, Sent, shared_by
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.seals import Seal, images_key
 from clearsight.data.sources.base import Entry, Source
@@ -77,7 +77,8 @@ class Side:
 
     def packed(self, number: int) -> Parcel:
         """Return a chunk with its images, for a worker that does not see this disk."""
-        return Parcel(number, (self.name, number), lambda: self.samples(number), {})
+        there = self.source.everywhere
+        return Parcel(number, (self.name, number), lambda: None if there else self.samples(number), {})
 
     def seal(self, number: int, disk: Disk = LOCAL) -> Seal:
         """Return the seal of a chunk, to be filled (on a disk) or opened."""
@@ -144,7 +145,7 @@ def start_observing(side: Side) -> Callable[..., None]:
 
     def observed(number: int, sent: Sent | None = None) -> None:
         began = perf_counter()
-        samples = side.samples(number) if sent is None else sent.shared
+        samples = shared_by(sent, lambda: side.samples(number))
         values: dict[str, Tensor] = {}
         with one_thread(), torch.inference_mode():
             inputs = [side.corrupted(sample) for sample in samples]

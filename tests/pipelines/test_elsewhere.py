@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from toy_images import write_images
 
 from clearsight.data.benchmark import work
 from clearsight.data.benchmark.write import expand, write_benchmark
+from clearsight.data.catalogue import SOURCES
 from clearsight.data.disk import LOCAL, Change
 from clearsight.data.executors.contract import Parcel, Sent
 from clearsight.data.sources.folder import Folder
@@ -144,3 +145,51 @@ def test_a_fit(tmp_path: Path, elsewhere: Callable[[], None]) -> None:
     there = fit(config, root=tmp_path / "there", workers=1)
     assert there.values == here.values
     assert {*tree(there.folder)} == {*tree(here.folder)}
+
+
+def test_images_that_any_machine_can_read_are_not_sent(
+    make_config: Make,
+    images: Path,
+    tmp_path: Path,
+    elsewhere: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = make_config(ood={"other": {"kind": "folder", "path": str(images), "take": 9}})
+    here = running.run(config, root=tmp_path / "here", workers=1)
+    monkeypatch.setattr(Folder, "everywhere", True)
+    sent: list[object] = []
+    whole = Parcel.__init__
+
+    def spied(self: Parcel, unit: Any, key: Any, load: Callable[[], Any], files: Any) -> None:
+        def noted() -> Any:
+            sent.append(load())
+            return sent[-1]
+
+        whole(self, unit, key, noted, files)
+
+    monkeypatch.setattr(Parcel, "__init__", spied)
+    # Its images lie in this test's folder: here workers may read them.
+    monkeypatch.setattr("test_elsewhere.nothing_is_read", nullcontext)
+    elsewhere()
+    there = running.run(config, root=tmp_path / "there", workers=1)
+    assert sent
+    assert set(map(type, sent)) == {type(None)}
+    assert there.results.read_bytes() == here.results.read_bytes()
+
+
+def test_which_images_any_machine_can_read() -> None:
+    told = {
+        "signs": {"kind": "signs"},
+        "photos": {"kind": "photos"},
+        "bucket": {"kind": "folder", "path": "s3://bucket/images"},
+        "table": {"kind": "parquet", "path": "hf://datasets/a/b/test.parquet"},
+        "folder": {"kind": "folder", "path": "images"},
+        "table here": {"kind": "parquet", "path": "test.parquet"},
+    }
+    found = {name: SOURCES.parse(node).everywhere for name, node in told.items()}
+    assert found == dict.fromkeys(("signs", "photos", "bucket", "table"), True) | dict.fromkeys(
+        ("folder", "table here"), False
+    )
+    both = [told["signs"], told["folder"]]
+    assert SOURCES.parse({"kind": "joined", "of": [told["signs"]]}).everywhere
+    assert not SOURCES.parse({"kind": "joined", "of": both}).everywhere
