@@ -139,7 +139,7 @@ class _Sent:
         return found
 
     def _note(self, versions: dict[str, str]) -> None:
-        replace_file(self.record, json.dumps(versions).encode())
+        replace_file(self.record, json.dumps(versions, allow_nan=False).encode())
 
 
 def _vouches(name: str) -> bool:

@@ -88,7 +88,7 @@ def sweep(
 
 def in_words(value: object) -> str:
     """Return a value of an axis as a table shows it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _write_down(

@@ -363,13 +363,21 @@ def test_memory_of_large_images_is_given_back(tmp_path):
         small, large = (request(stored(image), "/v1/restore") for image in plain)
         assert asyncio.run(exchange(server.url, [small]))[0] == 200
         before = server.memory()
-        for _ in range(2):
-            assert asyncio.run(exchange(server.url, [large]))[0] == 200
-        # A busy machine lets go of the last image later.
-        kept, end = math.inf, time.monotonic() + 20
-        while kept >= 300 * 2**20 and time.monotonic() < end:
-            time.sleep(1)
-            assert asyncio.run(exchange(server.url, [small]))[0] == 200
-            kept = server.memory() - before
-        assert kept < 300 * 2**20
+
+        def kept_after(count):
+            for _ in range(count):
+                assert asyncio.run(exchange(server.url, [large]))[0] == 200
+            # A busy machine lets go of the last image later.
+            kept, end = math.inf, time.monotonic() + 10
+            while kept >= 300 * 2**20 and time.monotonic() < end:
+                time.sleep(1)
+                assert asyncio.run(exchange(server.url, [small]))[0] == 200
+                kept = server.memory() - before
+            return kept
+
+        # An image is 183 MiB in floats. onnxruntime keeps room for one, or for two where the first is still being
+        # let go of while the next is computed; never for every image that came.
+        first, later = kept_after(2), kept_after(4)
+        assert first < 450 * 2**20
+        assert later < first + 200 * 2**20
         assert server.stop() == 0

@@ -66,7 +66,7 @@ KEYS: dict[str, set[str]] = {
     "aggregates.versus": {"difference", "low", "high", "p_adjusted", "verdict"},
     "kinds": {"system", "group", "attack", "conditions", "metrics", "versus", "mce", "relative_mce"},
     "comparison": {"baseline", "confidence", "test", "correction", "comparisons", "interval"},
-    "timing": {"seconds", "workers"},
+    "timing": {"seconds", "workers", "machines"},
     "certificates": {"name", "kind", "norm", "noise", "settings"},
     "certified": {"key", "system", "condition", "certificate", "n", "shares", "average_radius", "abstained"}
     | {"steps", "upper", "told", "samples", "ms_per_image"},

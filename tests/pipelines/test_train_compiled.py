@@ -9,14 +9,14 @@ from training_toy import signs
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.weights import state
-from clearsight.pipelines.training import loop
+from clearsight.pipelines.training import fresh
 from clearsight.pipelines.training.loop import train
 
 MODEL = {"kind": "small_convnet", "width": 8, "blocks": 1}
 
 
 def test_a_network_that_would_crash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "layout", lambda *_: torch.contiguous_format)
+    monkeypatch.setattr(fresh, "layout", lambda *_: torch.contiguous_format)
     with pytest.raises(ConfigError, match=r"compile: torch crashes .* strided 1x1 convolutions"):
         train(signs(compile=True), device="cpu", folder=tmp_path)
 
