@@ -105,6 +105,24 @@ class Browser:
 def browser(folder: Path) -> Iterator[Browser]:
     """Start a browser with a profile of its own."""
     assert CHROMIUM is not None
+    # Chromium now and then ends before its first answer on a busy machine.
+    for last in (False, False, True):
+        process, into, out = _started(folder)
+        try:
+            page = Browser(into, out)
+            break
+        except AssertionError:
+            _stopped(process, into, out)
+            if last:
+                raise
+    try:
+        yield page
+    finally:
+        _stopped(process, into, out)
+
+
+def _started(folder: Path) -> tuple[subprocess.Popen[bytes], int, int]:
+    """Start Chromium; return the process and the pipes to it and from it."""
     theirs_in, into = os.pipe()
     out, theirs_out = os.pipe()
     options = [
@@ -125,10 +143,11 @@ def browser(folder: Path) -> Iterator[Browser]:
     )
     os.close(theirs_in)
     os.close(theirs_out)
-    try:
-        yield Browser(into, out)
-    finally:
-        process.terminate()
-        process.wait(20)
-        os.close(into)
-        os.close(out)
+    return process, into, out
+
+
+def _stopped(process: subprocess.Popen[bytes], into: int, out: int) -> None:
+    process.terminate()
+    process.wait(20)
+    os.close(into)
+    os.close(out)
