@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import ray_units
 from ray_units import pack, start_adding
 
 from clearsight.data.contract.errors import RunError
@@ -18,11 +20,13 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'clearsight
 
 @pytest.fixture(scope="module")
 def ray_of_one() -> Iterator[None]:
-    """Stop the cluster that the first test starts."""
+    """Let workers find the tests' modules, and stop the cluster that the first test starts."""
     import ray
 
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(ray_units.__file__).parent), prepend=os.pathsep)
+        yield
+        ray.shutdown()
 
 
 def done(folder: Path, units: list[int], seconds: float | None = None) -> dict[int, int]:
