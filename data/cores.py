@@ -1,10 +1,13 @@
-"""How many CPU cores this process may use."""
+"""The CPU of this machine, and how many of its cores this process may use."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
+CPU_INFO = Path("/proc/cpuinfo")
+"""Where Linux says which CPU this is."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """File with a container's CPU quota (cgroup v2)."""
 
@@ -19,6 +22,21 @@ def usable_cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):
         return cores
     return min(cores, allowed)
+
+
+def cpu_info() -> dict[str, str]:
+    """Return what Linux reports about the first core; nothing elsewhere."""
+    try:
+        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = [line.partition(":") for line in text.split("\n\n")[0].splitlines()]
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def cpu_model() -> str:
+    """Return what this machine's CPU is called."""
+    return cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
 def processes(workers: int, device: str) -> int:

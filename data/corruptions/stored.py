@@ -35,7 +35,7 @@ class StoredDamage(Damage):
     reads_disk: ClassVar[bool] = True
 
     source: ImageNetC | CifarC
-    """Where the files lie; of its selection (``take``, ``size`` ...) nothing is used."""
+    """Where the files lie; without any selection or resizing of its own."""
     digest: str = ""
     """What the files of the run's images hold; `bound` sets it."""
 
@@ -114,8 +114,7 @@ class StoredDamage(Damage):
         """Return it with the digest of the files of these images."""
         found = _listed(self.source)
         mine = [found[_name(self.source, entry.id)] for entry in entries]
-        whole = self.source.model_copy(update={"size": None, "crop": 1.0, "label_map": None})
-        return self.model_copy(update={"digest": whole.fingerprint(mine)})
+        return self.model_copy(update={"digest": self.source.fingerprint(mine)})
 
     def of(self, sample: Sample, rng: Rng) -> NDArray[np.uint8]:
         """Return the stored image of a sample.

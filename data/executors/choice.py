@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from clearsight.data.contract.errors import ConfigError
-from clearsight.data.cores import usable_cores
+from clearsight.data.cores import processes, usable_cores
 from clearsight.data.executors.contract import Executor
 from clearsight.data.executors.in_process import InProcess
 from clearsight.data.executors.processes import ProcessPool
@@ -48,6 +48,15 @@ class Backend:
                 where=f"--ray-address {self.address}",
                 hint="run on a machine of the cluster (--ray-address HOST:6379), or use: ray job submit",
             )
+
+    def at_once(self, workers: int, device: str) -> int:
+        """Return for `executor_for` how many units of work on a device are done at a time.
+
+        Args:
+            workers: what the user asked for; 0: what fits, which a Ray cluster itself decides.
+            device: ``cpu`` or ``cuda``.
+        """
+        return workers if self.on == "ray" else processes(workers, device)
 
 
 def executor_for(

@@ -18,6 +18,9 @@ U = TypeVar("U")
 R = TypeVar("R")
 T = TypeVar("T")
 
+AHEAD = 2
+"""Units submitted per worker in advance; a future for each of a million units would fill the memory."""
+
 
 @dataclass(frozen=True)
 class Parcel:

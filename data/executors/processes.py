@@ -16,10 +16,7 @@ from typing import Any, ClassVar
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.registering import refuse_unsendable
-from clearsight.data.executors.contract import J, Parcel, R, U
-
-AHEAD = 2
-"""Units submitted per process in advance; a future for each of a million units would fill the memory."""
+from clearsight.data.executors.contract import AHEAD, J, Parcel, R, U
 
 
 @dataclass(frozen=True)

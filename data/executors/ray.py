@@ -25,14 +25,12 @@ from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.cores import usable_cores
 from clearsight.data.disk import LOCAL
-from clearsight.data.executors.contract import J, Parcel, R, Sent, U
+from clearsight.data.executors.contract import AHEAD, J, Parcel, R, Sent, U
 from clearsight.data.executors.mailbox import PAUSE, Mailbox, Post
 from clearsight.data.executors.resources import Resources
 from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
 
 log = logging.getLogger("clearsight")
-AHEAD = 2
-"""Units submitted per worker in advance."""
 KEPT = 4
 """Shared values that stay in the object store although no unit that is submitted needs them."""
 LOOK = 10.0

@@ -1,22 +1,29 @@
-"""What one unit of work needs on a cluster."""
+"""`Resources`: what one unit of work needs where units are done on a Ray cluster."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from clearsight.data.contract.spec import Number, Spec
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What one unit needs on a Ray cluster.
+class Resources(Spec):
+    """What one unit (a chunk of images under one condition) needs on a Ray cluster; no part of any key."""
 
-    Attributes:
-        cpus: cores that it is counted with; it computes on one.
-        gpus: share of a GPU, or whole ones.
-        memory: GiB that a machine must have left; None: not looked at.
-        seconds: after which a unit is stopped and tried on another machine; None: never.
-    """
+    cpus: Annotated[Number, Field(gt=0, le=1024)] = 1.0
+    """Cores that it is counted with; it computes on one."""
+    gpus: Annotated[Number, Field(ge=0, le=64)] = 0.0
+    """Share of a GPU, or whole ones."""
+    memory: Annotated[Number, Field(gt=0, le=65536)] | None = None
+    """GiB that a machine must have left; left out: not looked at."""
+    seconds: Annotated[Number, Field(gt=0)] | None = None
+    """After which a unit is stopped and tried on another machine; left out: never."""
 
-    cpus: float = 1.0
-    gpus: float = 0.0
-    memory: float | None = None
-    seconds: float | None = None
+    def __str__(self) -> str:
+        """Return what ``check`` shows."""
+        words = [f"{self.cpus:g} CPUs", f"{self.gpus:g} GPUs"]
+        words += [] if self.memory is None else [f"{self.memory:g} GiB of memory"]
+        words += [] if self.seconds is None else [f"at most {self.seconds:g} s"]
+        return ", ".join(words)

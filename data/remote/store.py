@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -82,7 +82,10 @@ class Store:
                 f"'{self.scheme}://' is not known", where=address, hint=f"known: {', '.join(SCHEMES)}"
             )
         self.address = address.rstrip("/")
-        self.files = _file_system(self.scheme, _settings(), address)
+        try:
+            self.files = _file_system(self.scheme, _settings())
+        except ImportError as error:
+            raise _lacking(self.scheme, address, error) from None
         self.root = self.address if self.scheme.startswith("http") else self.address.partition("://")[2]
 
     def read(self, name: str = "") -> bytes:
@@ -190,30 +193,27 @@ def _lacking(scheme: str, where: str, error: ImportError) -> ConfigError:
     )
 
 
-def _settings() -> tuple[str | None, ...]:
-    """Return what the environment says of stores: another server than the provider's own."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return endpoint, os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+def _settings() -> tuple[tuple[str, str], ...]:
+    """Return what the environment says of stores: servers, regions, credentials."""
+    return tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "GOOGLE_", "HF_"))))
 
 
 @lru_cache(maxsize=16)
-def _file_system(scheme: str, settings: tuple[str | None, ...], where: str) -> Any:
-    try:
-        import fsspec
+def _file_system(scheme: str, settings: tuple[tuple[str, str], ...]) -> Any:
+    """Return the client of a scheme: one serves all addresses, as long as the environment says the same."""
+    import fsspec
 
-        if scheme == "s3":
-            return _arrow(_s3(*settings))
-        if scheme == "gs":
-            from pyarrow.fs import GcsFileSystem
+    if scheme == "s3":
+        return _arrow(_s3(dict(settings)))
+    if scheme == "gs":
+        from pyarrow.fs import GcsFileSystem
 
-            return _arrow(GcsFileSystem())
-        if scheme.startswith("http"):
-            from clearsight.data.remote.http import Http
+        return _arrow(GcsFileSystem())
+    if scheme.startswith("http"):
+        from clearsight.data.remote.http import Http
 
-            return Http()
-        return fsspec.filesystem(scheme, skip_instance_cache=True)
-    except ImportError as error:
-        raise _lacking(scheme, where, error) from None
+        return Http()
+    return fsspec.filesystem(scheme, skip_instance_cache=True)
 
 
 def _arrow(files: Any) -> Any:
@@ -222,9 +222,12 @@ def _arrow(files: Any) -> Any:
     return ArrowFSWrapper(files, skip_instance_cache=True)
 
 
-def _s3(endpoint: str | None, region: str | None) -> Any:
+def _s3(settings: Mapping[str, str]) -> Any:
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
+    # Another server than the provider's own.
+    endpoint = settings.get("AWS_ENDPOINT_URL_S3") or settings.get("AWS_ENDPOINT_URL")
+    region = settings.get("AWS_REGION") or settings.get("AWS_DEFAULT_REGION")
     told: dict[str, Any] = {"retry_strategy": AwsStandardS3RetryStrategy(max_attempts=2)}
     if endpoint:
         parts = urlsplit(endpoint)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clearsight.data.catalogue import POISONS, SOURCES
+from clearsight.data.catalogue import POISONS
 from clearsight.data.contract.errors import ConfigError, DataError, ShapeError, near_miss
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Number, kind_of
 from clearsight.data.poisons.base import Poison
-from clearsight.data.sources.base import Entry, Index, Source
-from clearsight.data.sources.selection import fit
+from clearsight.data.sources.around import Around
+from clearsight.data.sources.base import Entry, Index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BAD, GOOD = "poisoned", "clean"
 
 
-class Poisoned(Source):
+class Poisoned(Around):
     """The images of another source, some of them poisoned.
 
     ``use: train``: a share of the images, drawn by ``seed``, carries the trigger and the target's label; the
@@ -38,8 +38,6 @@ class Poisoned(Source):
     kind: Literal["poisoned"] = "poisoned"
     purpose: ClassVar[str] = "another source with some of its images poisoned"
 
-    of: Annotated[Source, Choice(SOURCES)]
-    """Where the images come from; its own selection and size are applied first, then the trigger."""
     poison: Annotated[Poison, Choice(POISONS)]
     """What is done to the images."""
     target: int | str | None = None
@@ -62,21 +60,6 @@ class Poisoned(Source):
         if not self.poison.triggered and (self.clean_label or self.use == "attack"):
             raise ValueError(f"poison: '{name}' has no trigger, so there is nothing to call up")
         return self
-
-    @property
-    def mapped(self) -> bool:
-        """Return whether a ``label_map``, of this source or of the one in it, says what the labels mean."""
-        return self.label_map is not None or self.of.mapped
-
-    @property
-    def synthetic(self) -> str:
-        """Return what the source says."""
-        return self.of.synthetic
-
-    @property
-    def everywhere(self) -> bool:
-        """Return whether any machine can read the images of the source."""
-        return self.of.everywhere
 
     def scan(self) -> Index:
         """List the images with the labels that the attacker gives them.
@@ -115,9 +98,9 @@ class Poisoned(Source):
         return frozenset(entry.id for entry in self.index().entries if _split(entry)[0] == BAD)
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Decode one image as its own source does, and put the trigger on it where it is poisoned."""
+        """Decode one image, and put the trigger on it where it is poisoned: after the source's resizing."""
         mark, own = _split(entry)
-        image = fit(self.of.load(own), self.of.size, self.of.crop)
+        image = super().load(own)
         if mark == GOOD:
             return image
         try:
@@ -128,7 +111,7 @@ class Poisoned(Source):
     def content(self, entry: Entry) -> bytes:
         """Return the encoded bytes of one image, and the poison where it is poisoned."""
         mark, own = _split(entry)
-        content = self.of.content(own)
+        content = super().content(own)
         if mark == GOOD:
             return content
         return content + json.dumps(self.poison.identity(), sort_keys=True, allow_nan=False).encode()

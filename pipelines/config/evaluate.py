@@ -10,6 +10,7 @@ from clearsight.data.catalogue import SOURCES
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
+from clearsight.data.executors.resources import Resources
 from clearsight.data.sources.base import Source
 from clearsight.defend.attacks.base import Attack
 from clearsight.defend.attacks.none import NoAttack
@@ -17,7 +18,6 @@ from clearsight.defend.catalogue import ATTACKS, CERTIFICATES
 from clearsight.defend.certify.base import Certificate
 from clearsight.pipelines.config.conditions import Condition, ConditionNode, Corrupting, expand
 from clearsight.pipelines.config.registries import METRICS, PARTS
-from clearsight.pipelines.config.resources import Resources
 from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric

@@ -19,9 +19,8 @@ from typing import Any
 
 from clearsight.data.contract.progress import Progress
 from clearsight.data.contract.run_folder import RunFolder
-from clearsight.data.cores import processes, usable_cores
+from clearsight.data.cores import usable_cores
 from clearsight.data.executors.choice import Backend, executor_for
-from clearsight.data.executors.resources import Resources
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.job import CellChunk, packed
 from clearsight.pipelines.evaluation.machines import pinned_kind
@@ -98,7 +97,7 @@ def run(
         backend = _with_resources(backend or Backend(), config)
         if pin_kind:
             plan = replace(plan, job=replace(plan.job, pinned=pinned_kind(plan, backend)))
-        count = workers if backend.on == "ray" else processes(workers, plan.job.device)
+        count = backend.at_once(workers, plan.job.device)
         _measure_all(plan, chunks, count, backend, lambda n: on_progress and on_progress("measure", n, total))
         measure_others(plan, count, backend, on_progress)
         finish(plan, seconds=perf_counter() - begin, workers=count, damaged=damaged)
@@ -111,8 +110,9 @@ def _with_resources(backend: Backend, config: Evaluate) -> Backend:
     asked = config.resources
     if asked is None or backend.on != "ray":
         return backend
-    seconds = asked.seconds if backend.resources.seconds is None else backend.resources.seconds
-    return replace(backend, resources=Resources(asked.cpus, asked.gpus, asked.memory, seconds))
+    told = backend.resources.seconds
+    resources = asked if told is None else asked.model_copy(update={"seconds": told})
+    return replace(backend, resources=resources)
 
 
 def _measure_all(

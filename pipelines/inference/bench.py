@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.contract.errors import ClearsightError, ConfigError
 from clearsight.data.contract.rng import Rng
-from clearsight.data.cores import usable_cores
+from clearsight.data.cores import cpu_info, cpu_model, usable_cores
 from clearsight.pipelines.inference.session import Session, sizes
 
 WARM_UP = 3
@@ -27,7 +27,6 @@ LEAST, MOST = 9, 2000
 RESAMPLES = 1000
 BUSY = 0.25
 """Share of the cores that other work may take before a warning is given."""
-CPU_INFO = Path("/proc/cpuinfo")
 SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
 """Instruction sets that decide the speed of matrix products; int8 gains most with VNNI."""
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "numpy")
@@ -106,27 +105,17 @@ class Row:
 
 def here() -> Machine:
     """Return the machine that this process runs on."""
-    cpu = _cpu_info()
-    name = cpu.get("model name") or platform.processor() or platform.machine()
+    cpu = cpu_info()
     words = set(cpu.get("flags", cpu.get("Features", "")).split())
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return Machine(
-        name,
+        cpu_model(),
         tuple(each for each in SETS if each in words),
         usable_cores(),
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         {library: found for library in LIBRARIES if (found := _version(library))},
         round(load, 2),
     )
-
-
-def _cpu_info() -> dict[str, str]:
-    """Return what Linux reports about the first core."""
-    if not CPU_INFO.is_file():
-        return {}
-    lines = CPU_INFO.read_text(errors="replace").split("\n\n")[0].splitlines()
-    pairs = [line.partition(":") for line in lines]
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _version(library: str) -> str:

@@ -91,7 +91,15 @@ def sift(
     if text is not None:
         replace_file(folder / "config.yaml", text.encode())
     watched = Watched(
-        *(folder, key, config.data, intake.entries, intake.digests, graph, config.chunk, device)
+        # Not in the filter's folder: another filter looks at the same features.
+        folder=root / f"features_{config.name}_{key[:10]}",
+        key=key,
+        source=config.data,
+        entries=intake.entries,
+        digests=intake.digests,
+        graph=graph,
+        chunk=config.chunk,
+        device=device,
     )
     features = features_of(watched, workers=workers, on_progress=on_progress)
     labels = np.array([entry.truth for entry in intake.entries], np.int64)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.cores import cpu_model
 
 if TYPE_CHECKING:
     from torch import memory_format, nn
-
-
-CPU_INFO = Path("/proc/cpuinfo")
-"""Where Linux says which CPU this is."""
 
 
 def choose_device(name: str) -> str:
@@ -50,18 +46,7 @@ def kind_of_machine(device: str) -> str:
 
     if device.startswith("cuda"):
         return f"GPU {torch.cuda.get_device_name(device)}"
-    return f"CPU {_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _cpu_model() -> str:
-    import platform
-
-    try:
-        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    return f"CPU {cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def layout(model: nn.Module, device: str) -> memory_format:

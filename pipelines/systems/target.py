@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -97,20 +98,14 @@ class SystemTarget:
 
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """As `gradient`, for a loss of the features that the classifier's last linear layer is given."""
-        seen: list[Tensor] = []
+        with _features_seen(self.system, self.name) as seen:
 
-        def forward(leaf: Tensor) -> tuple[Tensor, Tensor]:
-            seen.clear()
-            logits = self._forward(leaf, rows)
-            return logits, compare(seen[0].flatten(1))
+            def forward(leaf: Tensor) -> tuple[Tensor, Tensor]:
+                seen.clear()
+                logits = self._forward(leaf, rows)
+                return logits, compare(seen[0].flatten(1))
 
-        handle = _last_linear(self.system, self.name).register_forward_pre_hook(
-            lambda _, args: seen.append(args[0])
-        )
-        try:
             return self._slope(x, rows, forward)
-        finally:
-            handle.remove()
 
     def layers(self) -> Sequence[tuple[str, nn.Module]]:
         """Return the layers of the network; see `clearsight.defend.target.Target`."""
@@ -218,23 +213,24 @@ def watched_features(system: System, images: Tensor, streams: Sequence[Rng]) -> 
     Raises:
         AttackError: the classifier has no linear layer.
     """
-    seen: list[Tensor] = []
-    handle = _last_linear(system, system.graph.describe()).register_forward_pre_hook(
-        lambda _, args: seen.append(args[0])
-    )
-    try:
+    with _features_seen(system, system.graph.describe()) as seen:
         system.trace(images, streams=streams)
-    finally:
-        handle.remove()
     return seen[-1].flatten(1)
 
 
-def _last_linear(system: System, name: str) -> nn.Module:
+@contextmanager
+def _features_seen(system: System, name: str) -> Iterator[list[Tensor]]:
+    """Note what the last linear layer of a system's classifier is given, pass by pass."""
     last = system.classifiers[-1:]
     layers = [m for part in last for m in part.modules() if isinstance(m, nn.Linear)]
     if not layers:
         raise AttackError("has no linear layer whose input could serve as features", where=f"system '{name}'")
-    return layers[-1]
+    seen: list[Tensor] = []
+    handle = layers[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 def _read(memory: KeptFile | None) -> dict[str, Tensor]:

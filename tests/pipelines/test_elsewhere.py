@@ -19,9 +19,8 @@ from clearsight.data.executors.contract import Parcel, Sent
 from clearsight.data.sources.folder import Folder
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.fit import Fit
-from clearsight.pipelines.evaluation import ood
+from clearsight.pipelines.evaluation import image_chunks, ood
 from clearsight.pipelines.evaluation import run as running
-from clearsight.pipelines.fitting import observing
 from clearsight.pipelines.fitting.fit import fit
 
 Make = Callable[..., Evaluate]
@@ -65,7 +64,7 @@ def nothing_is_read() -> Iterator[None]:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def switch() -> None:
-        for module in (work, running, ood, observing):
+        for module in (work, running, ood, image_chunks):
             monkeypatch.setattr(module, "executor_for", lambda *_, **__: Elsewhere())
 
     return switch

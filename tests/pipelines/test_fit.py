@@ -30,6 +30,7 @@ from clearsight.pipelines.cli.fit import command
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.fit import Fit
 from clearsight.pipelines.config.registries import PARTS
+from clearsight.pipelines.evaluation import image_chunks
 from clearsight.pipelines.evaluation.job import read_unchanged
 from clearsight.pipelines.evaluation.run import run
 from clearsight.pipelines.export.export import Options, export
@@ -183,7 +184,7 @@ def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(
             raise KeyboardInterrupt
         return read(source, entries, digests)
 
-    monkeypatch.setattr(observing, "read_unchanged", stopped)
+    monkeypatch.setattr(image_chunks, "read_unchanged", stopped)
     with pytest.raises(KeyboardInterrupt):
         fit(config, root=tmp_path / "b", workers=1)
     (damaged,) = (tmp_path / "b").glob("*/observations/fit-00001.safetensors")

@@ -63,7 +63,8 @@ def test_the_poisoned_images_are_named(tmp_path: Path) -> None:
 def test_a_killed_sift_goes_on_and_gives_equal_bytes(tmp_path: Path) -> None:
     first = sift(make(), root=tmp_path / "a", workers=1)
     whole = sift(make(), root=tmp_path / "b", workers=1)
-    lost = sorted((whole.folder / "features").glob("*.safetensors"))
+    (kept,) = (tmp_path / "b").glob("features_toy_*")
+    lost = sorted((kept / "features").glob("*.safetensors"))
     before = lost[0].stat().st_mtime_ns
     lost[1].write_bytes(b"half")
     (whole.folder / "images.csv").unlink()
@@ -71,6 +72,14 @@ def test_a_killed_sift_goes_on_and_gives_equal_bytes(tmp_path: Path) -> None:
     assert lost[0].stat().st_mtime_ns == before
     assert load_file(lost[1])["features"].shape == (64, 2)
     assert (again.folder / "images.csv").read_bytes() == (first.folder / "images.csv").read_bytes()
+
+
+def test_another_filter_looks_at_the_same_features(tmp_path: Path) -> None:
+    first = sift(make(), root=tmp_path, workers=1)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    other = sift(make(filter={"kind": "spectre", "share": 0.01}), root=tmp_path, workers=1)
+    assert other.folder != first.folder
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == before
 
 
 def test_sources_that_are_not_known_to_be_poisoned_get_a_list_only(tmp_path: Path) -> None:
