@@ -15,6 +15,7 @@ import pytest
 
 from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.executors.choice import Backend
+from clearsight.pipelines.cli.configs import read_evaluate
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
 
@@ -101,13 +102,14 @@ def killed_in_the_middle(config: Evaluate, root: Path, ready: Callable[[RunFolde
     [
         (SIGNS, lambda folder: any(folder.cells.glob("*/seal-*.json"))),
         (ATTACKED, lambda folder: any(folder.cells.glob("*/partial-*.safetensors"))),
+        (None, lambda folder: len(list(folder.cells.glob("*/seal-*.json"))) > 20),
     ],
-    ids=["corrupted", "autoattack"],
+    ids=["corrupted", "autoattack", "quickstart"],
 )
 def test_a_killed_raylet_changes_no_byte(
-    content: dict[str, Any], ready: Callable[[RunFolder], bool], tmp_path: Path
+    content: dict[str, Any] | None, ready: Callable[[RunFolder], bool], tmp_path: Path
 ) -> None:
-    config = Evaluate.model_validate(content)
+    config = read_evaluate(Path("quickstart"))[1] if content is None else Evaluate.model_validate(content)
     whole = run(config, root=tmp_path / "local", workers=1, device="cpu")
     folder = killed_in_the_middle(config, tmp_path / "ray", ready)
     assert "its machine died" in folder.log.read_text()
