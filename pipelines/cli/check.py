@@ -13,6 +13,7 @@ from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.cli.configs import read_any
 from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.config.trust import refuse_foreign_code
+from clearsight.pipelines.evaluation.disk_use import disk_use
 from clearsight.pipelines.systems.threats import NONE, is_attack, victim_of
 
 if TYPE_CHECKING:
@@ -78,9 +79,13 @@ def _print(
     )
     if tables := {each for condition in grid.conditions.values() for each in condition.corruption.all_tables}:
         screen.print(f"{_sizes(sizes)}; {constants_in_words(tables)}", markup=False, soft_wrap=True)
+    if config.precision != "fp32":
+        screen.print(f"networks compute in {config.precision}", markup=False)
     if config.resources:
         screen.print(f"a chunk on Ray needs {config.resources}", markup=False, soft_wrap=True)
     screen.print(table)
+    used = disk_use(config, grid, images, sizes)
+    screen.print(f"about {_size(used)} on disk, and the page", markup=False)
     if config.stop:
         screen.print(
             f"at most: a condition ends where its accuracies are known to {config.stop.half_width:g} points",
@@ -91,6 +96,10 @@ def _print(
         screen.print(f"corrupting the images: {_time(corrupting)}; all: {_time(total + corrupting)}")
     else:
         screen.print("add --measure to time one chunk of each system")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
 
 
 def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.config.tasks import Task
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 (the second GPU) or mps.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core. Results do not depend on it.")]
 On = Annotated[
     str, typer.Option("--on", help="local (this process), processes (of this machine), or ray (a cluster).")

@@ -22,6 +22,7 @@ from clearsight.pipelines.config.stop import Stop
 from clearsight.pipelines.config.tasks import Name, Task
 from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.systems.graph import Graph, Node, wire
+from clearsight.pipelines.systems.precision import Precision
 from clearsight.pipelines.utility.names import FLOWS, UtilityName
 
 DIGITS = 12
@@ -116,6 +117,9 @@ class Evaluate(Task):
     """Images per condition that are kept for the report."""
     stop: Stop | None = None
     """End each condition as soon as its accuracies are known well enough; left out: never."""
+    precision: Precision = "fp32"
+    """What networks compute in: ``bf16`` is faster on GPUs and on CPUs with matrix units, and less exact.
+    Filters, attacks' steps and figures stay in fp32."""
     resources: Resources | None = None
     """What a chunk of images needs on a Ray cluster (``--on ray``); left out: one CPU."""
 
@@ -137,7 +141,8 @@ class Evaluate(Task):
         unused = ("utility", "resources")
         fields = {name: value for name, value in super().identity().items() if name not in unused}
         later = ("stop", "certify", "ood")
-        return {name: value for name, value in fields.items() if name not in later or value}
+        given = {name: value for name, value in fields.items() if name not in later or value}
+        return {name: value for name, value in given.items() if name != "precision" or value != "fp32"}
 
     def source(self) -> Source:
         """Return the images in the order in which they are measured: shuffled where ``stop`` is given."""
@@ -198,6 +203,12 @@ class Evaluate(Task):
                 hint="leave 'stop' out, or certify in a run of its own",
             )
         for name, certificate in self.certify.items():
+            if self.precision != "fp32" and certificate.sees == "layers":
+                raise ConfigError(
+                    f"bounds do not hold for networks that round to {self.precision}",
+                    where=f"certificate '{name}'",
+                    hint="leave 'precision' out",
+                )
             where = f"certify.{name}.attacked_by"
             for attack in certificate.attacks:
                 _known("attack", attack, self.attacks, where)

@@ -22,6 +22,8 @@ from clearsight.pipelines.metrics.base import Measurement
 from clearsight.pipelines.runs.grid import AnyCell, OodCell
 from clearsight.pipelines.systems.device import kind_of_machine
 from clearsight.pipelines.systems.graph import Graph
+from clearsight.pipelines.systems.precision import Precision, compute_in
+from clearsight.pipelines.systems.system import System
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +77,16 @@ class Job:
     certificates: dict[str, Certificate] = field(default_factory=dict)
     certifiable: dict[str, Graph] = field(default_factory=dict)
     """Key of a certified cell -> its system, set to the certificate's noise level."""
+    precision: Precision = "fp32"
+    """What networks compute in."""
     pinned: str = ""
     """The only kind of machine that may compute; empty: any."""
+
+    def built(self, graph: Graph) -> System:
+        """Return a system in eval mode, on the job's device and in its precision."""
+        system = graph.build().to(self.device)
+        compute_in(system, self.precision, self.device)
+        return system
 
     def refuse_other_kind(self) -> None:
         """Raise `RunError` where the run is pinned to another kind of machine than this one."""

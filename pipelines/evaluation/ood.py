@@ -166,7 +166,7 @@ def start_scoring(job: Job) -> Callable[..., None]:
         with one_thread(), torch.inference_mode():
             for cell in cells:
                 if cell.system not in systems:
-                    systems[cell.system] = job.graphs[cell.system].build().to(job.device)
+                    systems[cell.system] = job.built(job.graphs[cell.system])
                 rows: list[Row] = [{} for _ in samples]
                 batches = by_shape(samples, [s.image for s in samples], clean=True, measurements=())
                 for batch in batches:

@@ -122,7 +122,9 @@ def prepare(
     check_stop(config, grid, intake)
     metrics = metrics_of(config, grid, labelled=intake.labelled)
     data, seed, chunk = intake.fingerprint, config.seed, config.chunk
-    setting = {"device": device, **library_versions()}
+    # Left out where it is fp32, so that older keys stay valid.
+    precision = {} if config.precision == "fp32" else {"precision": config.precision}
+    setting = {"device": device, **precision, **library_versions()}
     measured = setting | {"measured": key_of(measurements)}
     cells = grid.cells(data=data, seed=seed, chunk=chunk, setting=measured)
     certified = grid.certified_cells(data=data, seed=seed, chunk=chunk, setting=setting)
@@ -144,6 +146,7 @@ def prepare(
         draws=config.draws,
         chunk=config.chunk,
         device=device,
+        precision=config.precision,
         measurements=measurements,
         shown=_shown(ends.looks[0], config.images),
         certificates=dict(grid.certificates),

@@ -153,7 +153,7 @@ def _write_down(plan: Plan, text: str | None) -> None:
         "begun": begun(plan).to_json(),
     }
     write_json(folder.resolved, told)
-    write_json(folder.environment, environment(plan.job.device))
+    write_json(folder.environment, environment(plan.job.device) | {"precision": config.precision})
     if plan.intake.skipped:
         write_json(folder.skipped, [vars(skipped) for skipped in plan.intake.skipped])
 

@@ -39,6 +39,7 @@ from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_ui
 from clearsight.pipelines.runs.folder import Row, rows_to_bytes
 from clearsight.pipelines.runs.grid import Cell, CertifiedCell
 from clearsight.pipelines.systems.conformal import sets_of
+from clearsight.pipelines.systems.device import wait_for
 from clearsight.pipelines.systems.graph import OUT, Graph
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack, victim_of
@@ -183,7 +184,7 @@ class Bench:
         """Return a system that is not one of the config's, in eval mode on the device."""
         key = graph.fingerprint()
         if key not in self.further_systems:
-            self.further_systems[key] = graph.build().to(self.job.device)
+            self.further_systems[key] = self.job.built(graph)
         return self.further_systems[key]
 
     def _samples(self, number: int) -> list[Sample]:
@@ -197,7 +198,7 @@ class Bench:
 
     def _system(self, name: str) -> System:
         if name not in self.systems:
-            self.systems[name] = self.job.graphs[name].build().to(self.job.device)
+            self.systems[name] = self.job.built(self.job.graphs[name])
         return self.systems[name]
 
     def _shown_of(self, number: int) -> list[int]:
@@ -273,8 +274,7 @@ class _Clock:
     def __call__(self, part: str, compute: Callable[[], Tensor]) -> Tensor:
         start = perf_counter()
         out = compute()
-        if self.device != "cpu":
-            torch.cuda.synchronize()
+        wait_for(self.device)
         self.seconds[part] = self.seconds.get(part, 0.0) + perf_counter() - start
         return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,20 +13,46 @@ if TYPE_CHECKING:
     from torch import memory_format, nn
 
 
+DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d{1,3}))?")
+DEVICES = "auto, cpu, cuda, cuda:1 (the second GPU), mps"
+
+
 def choose_device(name: str) -> str:
-    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+    """Return the device for torch: ``cpu``, ``cuda``, ``cuda:1`` (the second GPU) or ``mps`` (Apple's GPUs).
+
+    ``auto`` is ``cuda`` where there is one, else ``cpu``: results on ``mps`` were never compared with theirs.
 
     Raises:
-        ConfigError: another word, or CUDA where there is none.
+        ConfigError: another word, or a device that is not here.
     """
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"unknown device '{name}'", where="--device", hint="known: auto, cpu, cuda")
-    found = torch.cuda.is_available()
-    if name == "cuda" and not found:
-        raise ConfigError("there is no CUDA device here", where="--device", hint="use auto or cpu")
-    return "cuda" if found and name != "cpu" else "cpu"
+    known = DEVICE.fullmatch(name)
+    if known is None:
+        raise ConfigError(f"unknown device '{name}'", where="--device", hint=f"known: {DEVICES}")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("there is no MPS device here", where="--device", hint="use auto or cpu")
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise ConfigError("there is no CUDA device here", where="--device", hint="use auto or cpu")
+        if int(known[1] or 0) >= count:
+            raise ConfigError(
+                f"there is no CUDA device {known[1]} here",
+                where="--device",
+                hint=f"the last one is cuda:{count - 1}",
+            )
+    return name
+
+
+def wait_for(device: str) -> None:
+    """Return when the device has computed what it was given, as timings need."""
+    import torch
+
+    if device != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def machine(device: str) -> str:

@@ -11,10 +11,10 @@ from clearsight.data.initial import initialise
 from clearsight.data.weights import state as weights_of
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.systems.device import layout
+from clearsight.pipelines.systems.precision import full_outputs
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.dividing import divided
 from clearsight.pipelines.training.optimiser import optimiser
-from clearsight.pipelines.training.precision import full_outputs
 from clearsight.pipelines.training.ranks import Ranks
 from clearsight.pipelines.training.state import State
 from clearsight.pipelines.training.task import TrainingTask
@@ -54,7 +54,7 @@ def fresh_state(config: TrainConfig, task: TrainingTask, rng: Rng, ranks: Ranks,
             hint="leave it out",
         )
     if config.precision != "fp32":
-        full_outputs(networks)
+        full_outputs(networks.values())
     divided(networks, ranks)
     averaged = config.ema is not None or config.swa is not None
     average = Average(model, config.ema) if averaged else None

@@ -23,12 +23,13 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.home import replace_file
 from clearsight.pipelines.config.train import TrainConfig
 from clearsight.pipelines.systems.device import choose_device
+from clearsight.pipelines.systems.precision import Precision, arithmetic
 from clearsight.pipelines.training.checkpoint import parsed, stored
 from clearsight.pipelines.training.classifying import Classifying
 from clearsight.pipelines.training.curve import Check, Counts, write_curve
 from clearsight.pipelines.training.fresh import fresh_state
 from clearsight.pipelines.training.optimiser import factor, set_rate
-from clearsight.pipelines.training.precision import Precision, arithmetic, faster
+from clearsight.pipelines.training.precision import faster
 from clearsight.pipelines.training.publishing import Trained, publish
 from clearsight.pipelines.training.ranks import Ranks
 from clearsight.pipelines.training.restoring import Restoring

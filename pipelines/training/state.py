@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.method import MODEL
+from clearsight.pipelines.systems.precision import Precision
 from clearsight.pipelines.training.average import Average
 from clearsight.pipelines.training.checkpoint import Checkpoint, flatten, restore, write
 from clearsight.pipelines.training.curve import Check, Counts, from_facts
-from clearsight.pipelines.training.precision import Precision
 
 
 @dataclass

@@ -96,7 +96,7 @@ def killed_in_the_middle(config: Evaluate, root: Path, ready: Callable[[RunFolde
             killer.join()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     ("content", "ready"),
     [

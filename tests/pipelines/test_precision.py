@@ -11,12 +11,13 @@ import torch
 import training_toy as toy
 
 from clearsight.defend.catalogue import CLASSIFIERS
+from clearsight.pipelines.systems.precision import Precision, arithmetic, full_outputs
 from clearsight.pipelines.training import loop, precision
 from clearsight.pipelines.training.loop import train
-from clearsight.pipelines.training.precision import ROUNDS, arithmetic, faster, full_outputs
+from clearsight.pipelines.training.precision import ROUNDS, faster
 from clearsight.restore.catalogue import RESTORERS
 
-FORMATS: tuple[precision.Precision, ...] = ("fp32", "bf16")
+FORMATS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 class Clock:
@@ -28,8 +29,8 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def step(self, **seconds: float) -> Callable[[precision.Precision], None]:
-        def once(told: precision.Precision) -> None:
+    def step(self, **seconds: float) -> Callable[[Precision], None]:
+        def once(told: Precision) -> None:
             self.steps[told] += 1
             # The first step of each is slow for another reason, and must not count.
             self.now += seconds[told] + (100.0 if self.steps[told] == 1 else 0.0)
@@ -57,14 +58,14 @@ def test_the_faster_is_taken_and_the_hopeless_is_not_tried_for_long(
 
 
 @pytest.mark.parametrize("told", FORMATS)
-def test_losses_are_computed_from_fp32(told: precision.Precision) -> None:
+def test_losses_are_computed_from_fp32(told: Precision) -> None:
     classifier = CLASSIFIERS["small_convnet"].model_validate({"width": 4, "classes": 3}).build().train()
     restorer = RESTORERS["dncnn"].model_validate({"width": 8, "depth": 3}).build().train()
     images = torch.rand(2, 3, 16, 16)
     with arithmetic(told, "cpu"):
         # What the networks would give without: the test means something.
         assert classifier(images).dtype is {"fp32": torch.float32, "bf16": torch.bfloat16}[told]
-        full_outputs({"model": classifier, "restorer": restorer})
+        full_outputs([classifier, restorer])
         assert classifier(images).dtype is torch.float32
         assert restorer.network(images).dtype is torch.float32
         assert restorer.restored(images).dtype is torch.float32
@@ -73,8 +74,8 @@ def test_losses_are_computed_from_fp32(told: precision.Precision) -> None:
 def test_the_choice_leaves_no_trace_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
 
-    def chosen(expected: precision.Precision) -> Callable[..., Any]:
-        def stand_in(step: Callable[[precision.Precision], None]) -> Any:
+    def chosen(expected: Precision) -> Callable[..., Any]:
+        def stand_in(step: Callable[[Precision], None]) -> Any:
             for each in FORMATS:
                 step(each)
                 steps.append(each)
