@@ -80,4 +80,4 @@ def _places(source: Mapping[str, Any]) -> set[tuple[object, object]]:
     """Return which kind of source reads from where: images of other files may have equal ids."""
     if source.get("kind") == "joined":
         return {place for each in source["of"] for place in _places(each)}
-    return {(source.get("kind"), source.get("path"))}
+    return {(source.get("kind"), source.get("path") or source.get("repo"))}

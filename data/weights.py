@@ -1,7 +1,8 @@
 """Weights store: a folder with ``model.safetensors`` and ``card.json``, checked by sha256.
 
-Nothing is ever unpickled and nothing is downloaded. Shipped weights live in ``<room>/weights/<id>/``; a
-user's own live anywhere (give the path) or in ``$CLEARSIGHT_HOME/weights/<id>/``.
+Nothing is ever unpickled, and nothing is downloaded but what is named by its place on the hub
+(``hub:owner/name@revision``). Shipped weights live in ``<room>/weights/<id>/``; a user's own live anywhere
+(give the path) or in ``$CLEARSIGHT_HOME/weights/<id>/``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, WeightsError, first_line, near_miss
 from clearsight.data.home import home, replace_file
+from clearsight.data.hub_names import on_hub
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,11 +64,15 @@ def shipped() -> Iterator[Weights]:
 
 
 def find(name: str) -> Weights:
-    """Return the weights called ``name``: an id, or the path of a folder.
+    """Return the weights called ``name``: an id, the path of a folder, or a name on the hub.
 
     Raises:
+        ConfigError: the hub's package is missing.
+        DataError: the hub has no such repository, refuses or does not answer.
         WeightsError: there are none, or their card is damaged.
     """
+    if on_hub(name):
+        return _read(_fetched(name))
     if Path(name).is_dir():
         return _read(Path(name))
     root = Path(__file__).resolve().parent.parent
@@ -77,6 +83,21 @@ def find(name: str) -> Weights:
         f"no weights '{name}'",
         hint=near_miss(name, [w.folder.name for w in shipped()]) + "; or give the path of a weights folder",
     )
+
+
+def _fetched(name: str) -> Path:
+    """Return the local folder of weights on the hub."""
+    from clearsight.data.remote.hub import NotThereError, weights_at
+
+    repo = weights_at(name)
+    try:
+        return repo.folder((CARD, MODEL))
+    except NotThereError as error:
+        raise WeightsError(
+            "holds no weights that 'clearsight weights push' wrote",
+            where=error.where,
+            hint="for networks of others use {kind: timm}, {kind: huggingface} or {kind: onnx}",
+        ) from None
 
 
 def kind_of_weights(name: str, kinds: Container[str], *, refused: str, where: str) -> str:

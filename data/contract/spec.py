@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clearsight.data.contract.errors import near_miss
+from clearsight.data.hub_names import pinned_name
 
 if TYPE_CHECKING:
     from clearsight.data.contract.part import Part
@@ -114,6 +115,19 @@ class Spec(BaseModel):
         It is called before a run starts, and by ``clearsight check``; it imports no torch.
         """
 
+    def pinned(self) -> Self:
+        """Return the same spec with names of what may change meanwhile replaced by what it is now.
+
+        A branch of the hub becomes its commit. A run does it once, so that all its processes use the same.
+        """
+        changed = {}
+        for name in type(self).model_fields:
+            before = getattr(self, name)
+            after = _pinned(before)
+            if after is not before:
+                changed[name] = after
+        return self.model_copy(update=changed) if changed else self
+
     def identity(self) -> dict[str, Any]:
         """Return the canonical JSON-ready fields plus the revision of every nested spec."""
         return {"revision": self.revision} | {
@@ -123,6 +137,20 @@ class Spec(BaseModel):
     def key(self) -> str:
         """Return 64 hexadecimal digits that stand for everything this spec says."""
         return content_key(self.identity())
+
+
+def _pinned(value: Any) -> Any:
+    """Return a value with every spec in it pinned; itself where nothing changes."""
+    if isinstance(value, Spec):
+        return value.pinned()
+    if isinstance(value, dict):
+        items = {name: _pinned(item) for name, item in value.items()}
+        return items if any(items[name] is not value[name] for name in value) else value
+    if isinstance(value, (list, tuple)):
+        listed = [_pinned(item) for item in value]
+        same = all(new is old for new, old in zip(listed, value, strict=True))
+        return value if same else type(value)(listed)
+    return pinned_name(value) if isinstance(value, str) else value
 
 
 def _identity(value: Any) -> Any:
@@ -202,7 +230,8 @@ class PartSpec(Spec):
     """One line for ``clearsight list``."""
 
     weights: str | None = None
-    """Id of shipped weights, or the path of a folder with ``model.safetensors`` and ``card.json``."""
+    """Id of shipped weights, the path of a folder with ``model.safetensors`` and ``card.json``, or what lies
+    on the hub: ``hub:owner/name@revision`` (pip install clearsight[hub])."""
 
     def fingerprint(self) -> str:
         """Return the key of the resolved spec together with the sha256 of its weights."""
@@ -252,7 +281,8 @@ class PartSpec(Spec):
                 )
         known = type(self).model_fields
         told = {name: value for name, value in trained.items() if name in known}
-        chosen = {name: getattr(self, name) for name in self.model_fields_set}
+        mine = self.pinned()
+        chosen = {name: getattr(mine, name) for name in self.model_fields_set}
         try:
             return type(self).model_validate(told | chosen)
         except ValidationError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, WeightsError, near_miss
 from clearsight.data.contract.spec import PartSpec
+from clearsight.data.hub_names import on_hub
 from clearsight.data.sources.base import Source
 from clearsight.data.weights import find, shipped
 from clearsight.pipelines.config.registries import BUILDABLE
@@ -30,7 +31,8 @@ def load(name: str, **fields: Any) -> Part[Any]:
     (n, classes); normalisation is part of the module.
 
     Args:
-        name: id or folder of weights (``denoise-color-v2``), or a kind (``median``).
+        name: id or folder of weights (``denoise-color-v2``), their name on the hub
+            (``hub:owner/name@revision``), or a kind (``median``).
         **fields: of the kind, as in YAML (``radius=2``).
 
     Raises:
@@ -43,13 +45,17 @@ def load(name: str, **fields: Any) -> Part[Any]:
     try:
         card = find(name).card
     except WeightsError as error:
-        if Path(name).is_dir():
+        if Path(name).is_dir() or on_hub(name):
             raise
         known = [*BUILDABLE.kinds, *(weights.folder.name for weights in shipped())]
         raise ConfigError(
             f"neither weights nor a kind is called '{name}'", hint=near_miss(name, known)
         ) from error
-    return _build({"kind": card["spec"]["kind"], "weights": name} | fields)
+    kind = card["spec"]["kind"]
+    # The card chooses the kind, and on the hub anybody writes cards.
+    if on_hub(name) and kind in BUILDABLE.kinds and BUILDABLE[kind].executes:
+        raise WeightsError(f"not loaded: a part of kind '{kind}' executes code", where=name)
+    return _build({"kind": kind, "weights": name} | fields)
 
 
 def _build(node: dict[str, Any]) -> Part[Any]:

@@ -177,10 +177,15 @@ def list_(
 
 @app.command()
 def show(
-    kind: Annotated[str, typer.Argument(help="A kind, or the id of shipped weights.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="A kind ('clearsight list' names them), or weights: id, folder or hub:owner/name."
+        ),
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print a card whole, as JSON.")] = False,
 ) -> None:
-    """Show the fields, defaults and facts of a kind, or the card of shipped weights."""
+    """Show the fields, defaults and facts of a kind, or the card of weights."""
     from clearsight.pipelines.cli.catalogue import show_command
 
     show_command(kind, whole=json)

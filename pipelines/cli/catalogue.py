@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from inspect import getdoc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.spec import PartSpec, Spec
-from clearsight.data.weights import MODEL, shipped
+from clearsight.data.hub_names import on_hub
+from clearsight.data.weights import MODEL, find, shipped
 from clearsight.pipelines.cli.card import card_lines
 from clearsight.pipelines.cli.console import console
 from clearsight.pipelines.cli.weights import headline
@@ -85,6 +87,8 @@ def show_command(kind: str, *, whole: bool = False) -> None:
     """Print the fields of a kind, or the card of weights: what matters in it, or the whole as JSON."""
     found = [(name, registry[kind]) for name, registry in GROUPS.items() if kind in registry.kinds]
     cards = [weights.card for weights in shipped() if weights.folder.name == kind]
+    if not found and not cards and (on_hub(kind) or Path(kind).is_dir()):
+        cards = [find(kind).card]
     if not found and not cards:
         known = [k for registry in GROUPS.values() for k in registry.kinds] + [
             w.folder.name for w in shipped()

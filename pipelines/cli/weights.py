@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearsight.data.contract.errors import ClearsightError, WeightsError, first_line
-from clearsight.data.weights import find, shipped, verify
+from clearsight.data.weights import Weights, find, shipped, verify
 from clearsight.pipelines.cli.console import console
 
 
@@ -58,8 +58,7 @@ def verify_command(names: Sequence[str]) -> None:
     screen, bad = console(), 0
     for weights in found:
         try:
-            verify(weights)
-            _load(str(weights.folder), weights.card["spec"])
+            check(weights)
         except ClearsightError as error:
             bad += 1
             screen.print(f"BAD   {weights.folder.name}: {error}", markup=False, soft_wrap=True)
@@ -69,6 +68,12 @@ def verify_command(names: Sequence[str]) -> None:
             )
     if bad:
         raise WeightsError(f"{bad} of {len(found)} weights are not usable")
+
+
+def check(weights: Weights) -> None:
+    """Raise `WeightsError` unless the file has the checksum of its card and loads into its network."""
+    verify(weights)
+    _load(str(weights.folder), weights.card["spec"])
 
 
 def _load(folder: str, spec: dict[str, object]) -> None:

@@ -100,6 +100,7 @@ def prepare(
     Raises:
         ClearsightError: something does not fit.
     """
+    config = config.pinned()
     config.ready()
     grid = make_grid(config)
     device = choose_device(device)

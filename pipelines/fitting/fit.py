@@ -85,6 +85,7 @@ def fit(
     Raises:
         ClearsightError: the config, the images or the folder cannot be used, or nothing can be fitted.
     """
+    config = config.pinned()
     config.ready()
     graph, device = config.graph(), choose_device(device)
     system = graph.build()

@@ -73,6 +73,7 @@ def sift(
     Raises:
         ClearsightError: the config, the images or the folder cannot be used.
     """
+    config = config.pinned()
     config.ready()
     graph, device = config.graph(), choose_device(device)
     system = graph.build()

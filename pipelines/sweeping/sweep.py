@@ -54,6 +54,7 @@ def sweep(
     Raises:
         ClearsightError: a run, the images or the folder cannot be used, or it was asked to stop.
     """
+    config = config.pinned()
     folder = root / f"sweep_{config.name}_{config.key()[:10]}"
     (folder / RUNS).mkdir(parents=True, exist_ok=True)
     stop = RunFolder(folder)

@@ -136,6 +136,7 @@ def train_together(
     """
     if config.compile and ranks.size > 1:
         raise ConfigError("several processes do not go with it", where="compile", hint="leave it out")
+    config = config.pinned()
     place = folder or Path("runs") / config.run_folder
     task = _task(config, device)
     ranks.refuse_other_data(task.fingerprint)

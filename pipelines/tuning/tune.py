@@ -90,6 +90,7 @@ def tune(
     """
     from clearsight.pipelines.report.tune_page import write_tuned
 
+    config = config.pinned()
     space = candidates(config)
     for weights in config.classifier.weights_inside():
         refuse_test_images(config.data, weights)

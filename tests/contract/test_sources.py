@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -146,6 +147,20 @@ def build_sifted(root: Path, shade: int, broken: bool) -> dict[str, Any]:
     return {"of": inner, "removed": str(root / "images.csv")}
 
 
+def build_hub(root: Path, shade: int, broken: bool) -> dict[str, Any]:
+    commit = f"{shade}{int(broken)}".ljust(40, "0")
+    build_folder(
+        Path(os.environ["HF_HUB_CACHE"]) / f"datasets--me--pets/snapshots/{commit}", shade, broken, "test"
+    )
+    return {"repo": "me/pets", "split": "test", "revision": commit}
+
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 GENERATED = Case(lambda root, shade, broken: {})
 """Of kinds that make their images themselves, from the defaults of their fields."""
 CASES: dict[str, Case] = {
@@ -158,6 +173,7 @@ CASES: dict[str, Case] = {
     "cifar_c": Case(build_cifar_c),
     "tar": Case(build_tar, files=True),
     "coco": Case(build_coco, files=True),
+    "hub": Case(build_hub, files=True),
     "joined": Case(build_joined),
     "poisoned": Case(build_poisoned),
     "sifted": Case(build_sifted),
