@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import tarfile
 import threading
@@ -15,12 +13,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 from PIL import Image
+from s3_server import CREDENTIALS, s3_server
 
 from clearsight.data.catalogue import SOURCES, images_at
 from clearsight.data.contract.errors import ConfigError, DataError
@@ -35,36 +32,14 @@ from clearsight.data.sources.base import Source
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """Address of an empty bucket on a server of this machine."""
-    pytest.importorskip("moto", reason="moto[s3] is not installed")
-    pytest.importorskip("flask_cors", reason="flask-cors is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        for attempt in range(600):
-            try:
-                urlopen(Request(f"{endpoint}/bucket", method="PUT"), timeout=60).close()
-                break
-            except URLError:
-                assert attempt < 599
-                time.sleep(0.1)
+    """Address of a server of this machine with an empty bucket."""
+    with s3_server() as endpoint:
         yield endpoint
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.fixture
 def bucket(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    told = {"AWS_ENDPOINT_URL": s3, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    for name, value in told.items():
+    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": s3}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CLEARSIGHT_HOME", str(tmp_path / "home"))
     return f"s3://bucket/{request.node.name}"
