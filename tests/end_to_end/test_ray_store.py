@@ -41,8 +41,11 @@ def test_a_benchmark_goes_through_a_store_and_back(tmp_path: Path, monkeypatch: 
         try:
             corrupt(str(tmp_path / "clean"), "s3://bucket/remote", *words, "--on", "ray")
             folders = [
-                run(reading(place), root=tmp_path / where, device="cpu", backend=Backend(where))
-                for place, where in ((str(tmp_path / "local"), "local"), ("s3://bucket/remote", "ray"))
+                run(reading(place), root=tmp_path / backend.on, device="cpu", backend=backend)
+                for place, backend in (
+                    (str(tmp_path / "local"), Backend("local")),
+                    ("s3://bucket/remote", Backend("ray")),
+                )
             ]
         finally:
             ray.shutdown()
