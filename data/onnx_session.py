@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES: dict[str, Literal["float32", "uint8"]] = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+LOGITS = "logits"
+"""What `clearsight export` calls its logits."""
 RANKS = {Flow.LOGITS: 2, Flow.IMAGES: 4, Flow.BOXES: 3}
 FORMS = {
     Flow.LOGITS: "logits (n, classes)",
@@ -180,6 +182,9 @@ def _output(
         raise ConfigError(f"it has no output '{wanted}'", where=str(path), hint=f"known: {', '.join(shapes)}")
     fitting = [name for name, shape in shapes.items() if len(shape) == RANKS[gives]]
     chosen = [wanted] if wanted is not None else fitting
+    if wanted is None and gives is Flow.LOGITS and LOGITS in fitting:
+        # Files of ``clearsight export`` may give probabilities and sets beside them.
+        chosen = [LOGITS]
     if len(chosen) > 1:
         raise ConfigError(
             f"it has several outputs: {', '.join(chosen)}", where=str(path), hint="choose one: output: NAME"

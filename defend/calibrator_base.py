@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.estimator import Estimator, Observations
@@ -26,6 +26,16 @@ class CalibratorSpec(Estimator):
     takes: ClassVar[tuple[Flow, ...]] = (Flow.LOGITS,)
     gives: ClassVar[Flow] = Flow.LOGITS
     fewest: ClassVar[int] = 20
+    says: ClassVar[Literal["", "set", "abstains"]] = ""
+    """What it says beside the logits, if anything: an output of exported files."""
+
+    def aside(self, logits: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
+        """Hook: return what it says of logits (n, classes): sets (n, classes) or, to abstain, (n,), bool."""
+        raise NotImplementedError
+
+    def about(self) -> str:
+        """Hook: return what is promised of what it says, in words."""
+        return ""
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return what was fitted, float32.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ class ConformalSpec(CalibratorSpec):
     """
 
     fixed_by_weights: ClassVar[frozenset[str]] = frozenset({"alpha", "by_class"})
-    onnx: ClassVar[str] = "sets are no output of an exported file; export the system without this part"
+    says: ClassVar[Literal["", "set", "abstains"]] = "set"
 
     alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """Share of images whose set may miss the true class."""
@@ -73,6 +73,16 @@ class ConformalSpec(CalibratorSpec):
                 hint="fit it behind this classifier",
             )
         return self.scores(logits.double().softmax(1), draws) <= limit
+
+    def aside(self, logits: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
+        """Return the sets, bool (n, classes); of kinds that draw nothing."""
+        return self.sets(logits, fitted, None)
+
+    def about(self) -> str:
+        """Return what is promised."""
+        of = "in every class" if self.by_class else "on average"
+        share = f"{100 * (1 - self.alpha):.4g} %"
+        return f"holds the true class of {share} of images like those of the fit, {of}"
 
     def calibrate(self, logits: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Return the logits as they are: predictions and probabilities stay."""

@@ -92,6 +92,13 @@ class Target(Protocol):
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         """Return what `gradient` does, for a loss of the classifier's penultimate features (m, d)."""
 
+    def screened(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> GradientOutput:
+        """Return what `gradient` does, for a loss (m,) of logits and of what the system's detector says (m,).
+
+        Raises:
+            AttackError: the system has no detector, or draws random numbers.
+        """
+
     def layers(self) -> Sequence[tuple[str, nn.Module]]:
         """Return the layers of the network by name, in the order in which they compute.
 

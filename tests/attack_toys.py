@@ -68,6 +68,15 @@ class ToyTarget:
         """Take the logits for features."""
         return self.gradient(x, rows, compare)
 
+    def screened(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> GradientOutput:
+        """Take the brightness for what a detector says."""
+        bright = x.detach().clone().requires_grad_(True)
+        plain = self.gradient(x, rows, lambda logits: loss(logits, x.flatten(1).mean(1)))
+        with torch.enable_grad():
+            said = loss(plain.logits, bright.flatten(1).mean(1)).sum()
+        (further,) = torch.autograd.grad(said, bright)
+        return GradientOutput(plain.logits, plain.losses, plain.gradient + further)
+
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Return the layers of a sequential model, that `Precise` may lie around."""
         model: nn.Module = self.model

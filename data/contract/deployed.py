@@ -14,6 +14,15 @@ KEY = "clearsight"
 """Name of the metadata entry that holds all this as JSON."""
 FORMAT = 1
 """Version of the description; increased when an older reader could misread newer files."""
+Gives = Literal["logits", "image", "probabilities", "set", "abstains", "suspicion", "alarm"]
+BESIDE: Mapping[str, tuple[int, str]] = {
+    "probabilities": (2, "float32"),
+    "set": (2, "bool"),
+    "abstains": (1, "bool"),
+    "suspicion": (1, "float32"),
+    "alarm": (1, "bool"),
+}
+"""What stands beside the logits -> its number of axes and its type."""
 T = TypeVar("T")
 
 
@@ -48,18 +57,26 @@ class Output:
 
     Attributes:
         name: of the ONNX output.
-        gives: ``logits`` float32 (n, classes); ``image`` in layout and type of the input.
+        gives: ``logits`` float32 (n, classes); ``image`` in layout and type of the input; ``probabilities``
+            float32 (n, classes), of calibrated logits; ``set`` bool (n, classes), the conformal sets;
+            ``abstains`` bool (n,), whether an answer is too unsure to be given; ``suspicion`` float32 (n,),
+            what a detector says, more for images that look attacked; ``alarm`` bool (n,), whether that is
+            too much.
         scale: of an image, its size relative to the input's.
         halo: of an image, input pixels around a tile that its output depends on; None: it depends on the
             whole image, which cannot be tiled.
         multiple_of: of an image, grid that the corners of tiles must lie on.
+        threshold: what ``abstains`` and ``alarm`` compare with; None where they have several, or none.
+        about: what it promises, in words.
     """
 
     name: str
-    gives: Literal["logits", "image"]
+    gives: Gives
     scale: int = 1
     halo: int | None = None
     multiple_of: int = 1
+    threshold: float | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +88,7 @@ class Deployed:
         chain: the system in words, such as ``image -> denoise -> standard``.
         variant: numeric precision.
         input: what it takes.
-        outputs: what it gives: logits at most once.
+        outputs: what it gives: everything but images at most once.
         classes: names of the classes, in order; empty where nothing is classified.
         config_key: content key of the graph and its weights.
         weights: id -> sha256.
@@ -156,5 +173,7 @@ def _is(value: object, declared: Any) -> bool:
         return isinstance(value, dict) and all(
             _is(name, inner[0]) and _is(each, inner[1]) for name, each in value.items()
         )
+    if declared is float and isinstance(value, int) and not isinstance(value, bool):
+        return True
     # To Python True is an int, but it is not a number of pixels.
     return isinstance(value, declared) and not isinstance(value, bool)

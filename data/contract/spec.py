@@ -198,6 +198,8 @@ class Flow(StrEnum):
     """float (n, classes)."""
     DAMAGE = "damage"
     """float (n, numbers): what a sense says is wrong with each image."""
+    SCORE = "score"
+    """float (n,): how suspicious each image is. It stands beside a system's output."""
     BOXES = "boxes"
     """float (n, m, 6), the highest score first: x and y of the upper left corner, width and height in pixels
     of the image that goes in, score, class. Rows of class -1 fill up."""

@@ -42,6 +42,9 @@ class Attack(Probe):
     keep: bool = False
     """Keep the adversarial images in the run folder, without loss, to replay them on another system."""
 
+    needs_detector: ClassVar[bool] = False
+    """True where it attacks the detector beside a system's output too."""
+
     @model_validator(mode="after")
     def _threat_fits(self) -> Self:
         if (self.threat == "transfer") != (self.source is not None):

@@ -65,6 +65,9 @@ def aps(probabilities: Tensor, draws: Tensor | None) -> Tensor:
         draws: (n,) uniform in [0, 1): the part of the class's own probability that counts, with which
             coverage is exact; None: all of it counts, sets are larger and nothing is drawn.
     """
+    if torch.compiler.is_compiling():
+        before = (_likelier(probabilities) * probabilities[:, None, :]).sum(2)
+        return before + (probabilities if draws is None else probabilities * draws[:, None])
     order = _order(probabilities)
     ordered = probabilities.gather(1, order)
     before = ordered.cumsum(1) - ordered
@@ -74,9 +77,19 @@ def aps(probabilities: Tensor, draws: Tensor | None) -> Tensor:
 
 def ranks(probabilities: Tensor) -> Tensor:
     """Return the place (n, classes) of every class, 1 for the likeliest; of equally likely ones the first."""
+    if torch.compiler.is_compiling():
+        return 1 + _likelier(probabilities).sum(2)
     order = _order(probabilities)
     places = torch.arange(1, order.shape[1] + 1, device=order.device, dtype=probabilities.dtype)
     return _back(places.expand_as(order), order)
+
+
+def _likelier(probabilities: Tensor) -> Tensor:
+    """Return 1 in (n, j, i) where class i comes before class j: for exported graphs, which cannot sort."""
+    own, others = probabilities[:, :, None], probabilities[:, None, :]
+    place = torch.arange(probabilities.shape[1], device=probabilities.device)
+    first = place[None, :] < place[:, None]
+    return ((others > own) | ((others == own) & first)).to(probabilities.dtype)
 
 
 def _order(probabilities: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ def command(
     most = _batch(batch)
     if resume is not None and csv is None:
         raise ConfigError("continues a CSV file", where="--resume", hint="give --csv too")
+    from clearsight.pipelines.inference.beside import columns_beside
     from clearsight.pipelines.inference.compute import Computer
     from clearsight.pipelines.inference.infer import Inference
     from clearsight.pipelines.inference.inputs import wanted
@@ -63,7 +64,9 @@ def command(
             inputs = (model, *(item.source for item in items), *goals.values())
             protect(inputs, (table, record_of(table)), "give another --csv")
             mode = {None: "new", True: "resume", False: "fresh"}[resume]
-            sink = opened.enter_context(closing(Table(table, _key(session, size, most), top, mode=mode)))
+            said = columns_beside(session.deployed)
+            rows = Table(table, _key(session, size, most), top, mode=mode, beside=said)
+            sink = opened.enter_context(closing(rows))
         left = [item for item in items if item.name not in sink.held or _missing(goals.get(item.name))]
         began = time.perf_counter()
         with progress(quiet=quiet) as bars:

@@ -34,6 +34,10 @@ def headline(figure: Mapping[str, Any]) -> str:
     if "coverage" in figure:
         held, size = _share(figure["coverage"], "value"), figure["set_size"]["value"]
         return f"{held} of sets hold the true class, of {size:.2f} classes on average"
+    if "answered" in figure:
+        answered = f"{_share(figure['answered'], 'value')} are answered"
+        right = figure.get("selective_accuracy")
+        return f"{answered}, {_share(right, 'value')} of them right" if right else answered
     for name, entry in figure.items():
         if isinstance(entry, dict) and "agreement" in entry:
             figures.append(f"{name} {_share(entry, 'agreement')} agreement")

@@ -10,6 +10,7 @@ from clearsight.data.contract.method import Method
 from clearsight.data.contract.registry import Registry
 from clearsight.data.contract.spec import PartSpec
 from clearsight.defend.catalogue import (
+    ATTACK_DETECTORS,
     ATTACKS,
     CALIBRATORS,
     CERTIFICATES,
@@ -32,6 +33,7 @@ PARTS = Registry(
     *RESTORERS.packages,
     *CLASSIFIERS.packages,
     *DETECTORS.packages,
+    *ATTACK_DETECTORS.packages,
     *CALIBRATORS.packages,
     *FUSIONS.packages,
     *GATES.packages,
@@ -49,6 +51,7 @@ GROUPS: dict[str, Registry[Any]] = {
     "restorers": RESTORERS,
     "classifiers": CLASSIFIERS,
     "detectors": DETECTORS,
+    "attack_detectors": ATTACK_DETECTORS,
     "calibrators": CALIBRATORS,
     "senses": SENSES,
     "fusions": FUSIONS,

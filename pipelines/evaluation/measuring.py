@@ -14,7 +14,7 @@ from clearsight.pipelines.runs.grid import Grid
 from clearsight.pipelines.systems.conformal import conformal
 
 DEFAULT_METRICS = (
-    *("accuracy", "majority_accuracy", "ece", "set_coverage", "set_size"),
+    *("accuracy", "majority_accuracy", "ece", "set_coverage", "set_size", "suspicion"),
     *("ap50", "ap", "recall_at_precision"),
     *("psnr", "ssim", "psnr_in"),
 )
@@ -29,6 +29,7 @@ GIVEN_BY: dict[Need, str] = {
     "restored": "a restorer",
     "votes": "random parts",
     "sets": "a conformal part at its end",
+    "suspicion": "a detector of attacked images",
     "detections": "a detector",
     "boxes": "boxes",
 }
@@ -125,6 +126,8 @@ def _available(grid: Grid, *, labelled: bool) -> frozenset[Need]:
             have.add("votes")
         if any(conformal(graph) for graph in graphs):
             have.add("sets")
+        if any(graph.screen for graph in graphs):
+            have.add("suspicion")
     if any(graph.gives is Flow.BOXES for graph in graphs):
         have |= {"detections", "boxes"}  # A run of a detector on images without boxes is refused.
     return frozenset(have)

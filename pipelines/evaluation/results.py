@@ -16,6 +16,7 @@ from clearsight.data.contract.text import csv_text
 from clearsight.data.corruptions.base import constants_in_words
 from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
+from clearsight.pipelines.analysis.screened import screened_figures
 from clearsight.pipelines.analysis.summary import RunFigures, Summary
 from clearsight.pipelines.analysis.training_cost import training_of
 from clearsight.pipelines.checks.attack_facts import describe, load_facts
@@ -85,6 +86,7 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
         timing=Timing(round(seconds, 1), workers, _machines(timings)),
         certified=finish_certificates(plan, columns),
         ood=finish_others(plan, measured),
+        screened=screened_figures(measured),
     )
     write_json(folder.summary, summary.to_json())
     replace_file(folder.summary_csv, _csv(summary).encode())

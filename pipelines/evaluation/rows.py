@@ -115,6 +115,8 @@ def rows_of(
     if graph.gives is Flow.LOGITS:
         seen["logits"] = logits = values[graph.steps[-1].name].float().cpu()
         columns |= _scores(logits, batch.labels)
+    if graph.screen:
+        seen["suspicion"] = values[graph.screen].float().cpu()
     if graph.gives is Flow.BOXES:
         seen["detections"] = _in_pixels_of(batch.clean, graph, values)
     if graph.restored and values[graph.restored].shape == batch.clean.shape:

@@ -107,6 +107,7 @@ def _compare(
             for kept, classes in zip(cost.right, predicted, strict=True):
                 kept += (classes == labels).astype(float).tolist()
             cost.same += (predicted[0] == predicted[1]).astype(float).tolist()
+        if output.gives != "image":
             continue
         first, second = (_float(each, form) for each in (one, other))
         cost.between.setdefault(output.name, []).extend(psnr(first, second).tolist())

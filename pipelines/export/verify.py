@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clearsight.data.contract.deployed import Input
+from clearsight.data.contract.deployed import BESIDE, Input
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.spec import kind_of
 from clearsight.data.statistics import significant
@@ -24,7 +24,7 @@ from clearsight.pipelines.export.sample_images import (
     batch,
     corrupted,
 )
-from clearsight.pipelines.export.wrap import Form
+from clearsight.pipelines.export.wrap import Form, outputs_of
 from clearsight.pipelines.systems.system import System
 
 TOLERANCE = 1e-4
@@ -32,6 +32,9 @@ TOLERANCE = 1e-4
 PIXEL_TOLERANCE = 2.5e-4
 """Largest difference of a pixel, for values in [0, 1]: a sixteenth of a grey level. Networks that raise the
 contrast of pale images many times do the same to rounding errors of fp32 (`clarity-small-v2`: 1.1e-4)."""
+BESIDE_TOLERANCE = {"float32": 1e-3, "bool": 0.01}
+"""Largest difference of a probability or a suspicion; share of yes and no that may differ: where a score lies
+at its threshold, rounding decides."""
 BATCHES = (1, 3)
 SIZES = ((64, 64), (33, 47), (57, 96), (80, 41), (17, 23))
 """Heights and widths, three of them odd; raised to what the system takes."""
@@ -93,6 +96,8 @@ class Difference:
         pixels: output -> largest difference of a pixel in [0, 1], less the rounding of uint8 files.
         finite: no value of either side was infinite or NaN.
         how: how the images were made; empty for clean ones.
+        beside: what an output beside the logits gives -> differences: of numbers the largest of each batch,
+            of yes and no every one.
     """
 
     images: int = 0
@@ -102,6 +107,7 @@ class Difference:
     pixels: dict[str, float] = field(default_factory=dict)
     finite: bool = True
     how: str = ""
+    beside: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, form: Form, computed: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> None:
         """Take in one batch."""
@@ -116,14 +122,22 @@ class Difference:
                 # A distance to such a value means nothing: this output is not compared further.
                 self.finite = False
                 continue
-            distance = np.abs(values - other)
+            distance = np.abs(values - other.astype(np.float64))
             if output.gives == "logits":
                 self._add_logits(values, other, distance)
+                continue
+            if output.gives in BESIDE:
+                self._add_beside(output.gives, distance)
                 continue
             worst = float(distance.max()) if distance.size else 0.0
             if form.input.dtype == "uint8":
                 worst = max(0.0, worst - LEVEL / 2)
             self.pixels[output.name] = max(self.pixels.get(output.name, 0.0), worst)
+
+    def _add_beside(self, gives: str, distance: NDArray[np.float64]) -> None:
+        known = self.beside.setdefault(gives, [])
+        # Of numbers the largest difference, of yes and no the share that differs.
+        known += [float(distance.max())] if BESIDE[gives][1] == "float32" else distance.ravel().tolist()
 
     def _add_logits(
         self, computed: NDArray[np.float64], expected: NDArray[Any], distance: NDArray[np.float64]
@@ -137,7 +151,15 @@ class Difference:
         """Return True where everything is within the tolerance and every prediction is the same."""
         same = self.equal == self.images or all(each.gives != "logits" for each in form.outputs)
         worst = max(self.pixels.values(), default=0.0)
-        return self.finite and same and self.relative <= TOLERANCE and worst <= PIXEL_TOLERANCE
+        near = all(value <= BESIDE_TOLERANCE[BESIDE[name][1]] for name, value in self.differences().items())
+        return self.finite and same and self.relative <= TOLERANCE and worst <= PIXEL_TOLERANCE and near
+
+    def differences(self) -> dict[str, float]:
+        """Return, for each output beside the logits, the largest difference, or the share that differs."""
+        return {
+            name: max(values) if BESIDE[name][1] == "float32" else sum(values) / len(values)
+            for name, values in self.beside.items()
+        }
 
     def to_json(self, form: Form) -> dict[str, Any]:
         """Return this as plain data."""
@@ -150,6 +172,8 @@ class Difference:
             }
         if self.pixels:
             out["largest_pixel_difference"] = {name: _finite(value) for name, value in self.pixels.items()}
+        if self.beside:
+            out["beside"] = {name: _finite(value) for name, value in self.differences().items()}
         return out | ({"how": self.how} if self.how else {})
 
 
@@ -204,6 +228,11 @@ class Agreement:
             faults.append(f"{difference.images - difference.equal} of {difference.images} predictions differ")
         if difference.pixels:
             faults.append(f"a pixel is {max(difference.pixels.values()):.2g} off")
+        faults += [
+            f"{name} {'is' if BESIDE[name][1] == 'float32' else 'differs in a share of'} {value:.2g}"
+            + (" off" if BESIDE[name][1] == "float32" else "")
+            for name, value in difference.differences().items()
+        ]
         return f"on {name} images {', '.join(faults)}"
 
     @property
@@ -225,7 +254,7 @@ def compare(runner: Runner, system: System, form: Form, images: SampleImages) ->
         fed = (x * 255.0).round() / 255.0 if taken.dtype == "uint8" else x
         with torch.no_grad():
             values = system.trace(fed)
-        expected = [values[node].numpy() for node in form.nodes]
+            expected = [value.numpy() for value in outputs_of(system, form, values)]
         difference = kinds.setdefault(name, Difference(how=how))
         for count in batches:
             found = runner(fed[:count])

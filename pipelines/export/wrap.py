@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import gcd, lcm
@@ -11,11 +11,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from clearsight.data.contract.deployed import Input, Output
+from clearsight.data.contract.deployed import BESIDE, Input, Output
 from clearsight.data.contract.errors import ClearsightError, ConfigError, near_miss
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Flow, PartSpec
 from clearsight.defend.classifier import Classifier
+from clearsight.pipelines.export.beside import draws_sets, outputs_beside, value_beside
 from clearsight.pipelines.systems.graph import IMAGE, Graph, Step
 from clearsight.pipelines.systems.system import System
 from clearsight.restore.restorer import Restorer
@@ -76,6 +77,8 @@ def _hindrance(spec: PartSpec) -> str:
         return spec.onnx
     if spec.stochastic:
         return "it draws random numbers"
+    if draws_sets(spec):
+        return "it draws a random number for every set; fit it with 'randomised: false'"
     return ""
 
 
@@ -97,7 +100,9 @@ def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> For
         _check_tap(graph, tap, where)
     nodes = (last, *(tap for tap in dict.fromkeys(taps) if tap != last))
     reaches = _reaches(system)
-    outputs = tuple(_output(graph, node, reaches[node]) for node in nodes)
+    beside = outputs_beside(system, where)
+    taken = {output.name for output, _ in beside} & set(taps)
+    outputs = tuple(_output(graph, node, reaches[node], taken) for node in nodes)
     return Form(
         Input(
             INPUT,
@@ -106,8 +111,8 @@ def form(system: System, taps: Sequence[str], *, uint8: bool, where: str) -> For
             _channels(system, where),
             minimum=_minimum(system, reaches),
         ),
-        outputs,
-        nodes,
+        (*outputs, *(output for output, _ in beside)),
+        (*nodes, *(node for _, node in beside)),
         system.class_names if graph.gives is Flow.LOGITS else (),
     )
 
@@ -123,13 +128,13 @@ def _check_tap(graph: Graph, tap: str, where: str) -> None:
         )
 
 
-def _output(graph: Graph, node: str, reach: Reach) -> Output:
+def _output(graph: Graph, node: str, reach: Reach, taken: Collection[str]) -> Output:
     steps = {step.name: step for step in graph.steps}
     own = node == graph.steps[-1].name
     if steps[node].gives is Flow.LOGITS:
         return Output(LOGITS, "logits")
     name = RESTORED if own else node
-    if not own and node in (INPUT, LOGITS, RESTORED):
+    if not own and (node in (INPUT, LOGITS, RESTORED) or node in taken):
         name = f"tap_{node}"
     if reach.halo is None:
         return Output(name, "image", reach.scale)
@@ -230,7 +235,7 @@ class Deployable(nn.Module):
         raw = self.form.input.dtype == "uint8"
         images = x.permute(0, 3, 1, 2).to(torch.float32) / 255.0 if raw else x
         values = self.system.trace(images, None if self._inside is None else self._around)
-        wanted = [values[node] for node in self.form.nodes]
+        wanted = outputs_of(self.system, self.form, values)
         return tuple(
             stored(value) if raw and made.gives == "image" else value
             for value, made in zip(wanted, self.form.outputs, strict=True)
@@ -242,6 +247,20 @@ class Deployable(nn.Module):
         found = compute()
         inside.pop()
         return found
+
+
+def outputs_of(system: System, made: Form, values: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return the outputs in the order of the form, images as float32 (n, c, h, w).
+
+    Args:
+        system: built.
+        made: what a file of it gives.
+        values: what `System.trace` returned.
+    """
+    return [
+        value_beside(system, values, output, node) if output.gives in BESIDE else values[node]
+        for output, node in zip(made.outputs, made.nodes, strict=True)
+    ]
 
 
 def stored(images: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.contract.errors import ClearsightError, RunError
+from clearsight.pipelines.inference.beside import NOTHING, Beside, beside_of
 from clearsight.pipelines.inference.inputs import Arrived
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.inference.tiles import in_tiles, seams, tiled
@@ -28,11 +29,13 @@ class Computed:
         ranked: classes and probabilities, the likeliest first.
         image: the restored image (h, w, c), uint8 or uint16, of the first output that gives one.
         error: why the image has no result.
+        beside: what the file says beside the classes.
     """
 
     ranked: tuple[tuple[str, float], ...] = ()
     image: NDArray[Any] | None = None
     error: ClearsightError | None = None
+    beside: Beside = NOTHING
 
 
 class Computer:
@@ -93,8 +96,9 @@ class Computer:
         done = [Computed() for _ in images]
         if self.logits is not None:
             ranked = self.session.predictions(outputs[self.logits.name]).top(self.top)
-            for result, classes in zip(done, ranked, strict=True):
-                result.ranked = tuple(classes)
+            said = beside_of(self.session.deployed, outputs, len(images))
+            for result, classes, beside in zip(done, ranked, said, strict=True):
+                result.ranked, result.beside = tuple(classes), beside
         if self.image is not None:
             restored = _pixels(self.session.as_given(outputs[self.image.name], given))
             for result, pixels in zip(done, restored, strict=True):
@@ -133,7 +137,7 @@ class Computer:
             image = np.concatenate([part.image for part in parts if part.image is not None], axis=2)
         elif arrived.image.pixels.shape[2] == 1 and image.shape[2] > 1:
             image = np.rint(image.mean(axis=2, keepdims=True)).astype(image.dtype)
-        return Computed(parts[0].ranked, image)
+        return Computed(parts[0].ranked, image, beside=parts[0].beside)
 
 
 def _given(images: list[NDArray[Any]]) -> NDArray[Any]:

@@ -250,7 +250,7 @@ class Inference:
 
 
 def _row(image: Arrived, computed: Computed) -> Row:
-    return Row(image.name, computed.ranked, image.width, image.height, image.frame)
+    return Row(image.name, computed.ranked, image.width, image.height, image.frame, computed.beside)
 
 
 def _write(image: Arrived, pixels: NDArray[Any] | None, target: Path | None) -> tuple[str, ...]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.contract.deployed import Deployed, read
+from clearsight.data.contract.deployed import BESIDE, Deployed, read
 from clearsight.data.contract.errors import ConfigError, RunError, ShapeError
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.home import expanded
 from clearsight.data.media.images import to_float, to_uint8
 from clearsight.data.onnx_errors import plain_errors
 from clearsight.data.onnx_run import Stoppable
+from clearsight.pipelines.inference.beside import Beside, beside_of
 from clearsight.pipelines.inference.providers import CPU, open_session
 from clearsight.pipelines.inference.trial import differs, senseless
 
@@ -42,6 +43,7 @@ class Predictions:
         probabilities: float32 (n, classes), rows sum to 1.
         logits: float32 (n, classes).
         classes: names of all classes, in order.
+        beside: what the file says of each image beside that: conformal set, abstention, suspicion.
     """
 
     labels: NDArray[np.int64]
@@ -49,6 +51,7 @@ class Predictions:
     probabilities: NDArray[np.float32]
     logits: NDArray[np.float32]
     classes: tuple[str, ...]
+    beside: tuple[Beside, ...] = ()
 
     def top(self, k: int) -> list[list[tuple[str, float]]]:
         """Return the k likeliest classes of each image with their probabilities, the likeliest first."""
@@ -157,11 +160,14 @@ class Session:
             RunError: onnxruntime cannot compute them.
         """
         output = self._output("logits")
-        groups = [(at, self.run(part, batch)[output]) for at, part in _by_size(images)]
-        logits = np.empty((sum(len(at) for at, _ in groups), groups[0][1].shape[1]), np.float32)
+        groups = [(at, self.run(part, batch)) for at, part in _by_size(images)]
+        count = sum(len(at) for at, _ in groups)
+        logits = np.empty((count, groups[0][1][output].shape[1]), np.float32)
+        said: dict[int, Beside] = {}
         for at, values in groups:
-            logits[at] = values
-        return self.predictions(logits)
+            logits[at] = values[output]
+            said |= zip(at.tolist(), beside_of(self.deployed, values, len(at)), strict=True)
+        return replace(self.predictions(logits), beside=tuple(said[at] for at in range(count)))
 
     def predictions(self, logits: NDArray[np.float32]) -> Predictions:
         """Return labels and probabilities for logits (n, classes).
@@ -285,11 +291,15 @@ def _output_wrong(deployed: Deployed, outputs: Mapping[str, Any]) -> str:
         return "it names no outputs"
     if not all(name.isprintable() for name in deployed.classes):
         return "names of classes are not text"
+    once = [output.gives for output in deployed.outputs if output.gives != "image"]
+    if len(set(once)) < len(once):
+        return f"it gives {', '.join(once)}, each of which may be there once"
     for output in deployed.outputs:
         if output.name not in outputs:
             return f"it names output '{output.name}' ({output.gives}), the graph has: {', '.join(outputs)}"
         node = outputs[output.name]
-        if len(node.shape) != (2 if output.gives == "logits" else 4):
+        axes = {"logits": 2, "image": 4} | {gives: axes for gives, (axes, _) in BESIDE.items()}
+        if len(node.shape) != axes[output.gives]:
             return f"output '{output.name}' is described as {output.gives}, but has shape {node.shape}"
         count = node.shape[-1]
         if (

@@ -15,6 +15,7 @@ from typing import Protocol, TextIO
 from clearsight.data.contract.errors import ConfigError, RunError
 from clearsight.data.contract.text import cell, from_cell, shown
 from clearsight.data.home import replace_file
+from clearsight.pipelines.inference.beside import NOTHING, Beside, cells_beside, in_words
 
 BYTES = "surrogateescape"
 """File names that are not valid UTF-8 keep their bytes."""
@@ -31,6 +32,7 @@ class Row:
         width: of the upright image.
         height: likewise.
         frame: number in a video, from 0; None for images.
+        beside: what the file says beside the classes.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Row:
     width: int
     height: int
     frame: int | None = None
+    beside: Beside = NOTHING
 
 
 class Sink(Protocol):
@@ -70,6 +73,7 @@ class Lines:
         for row in rows:
             frame = "" if row.frame is None else f" frame {row.frame}"
             found = ", ".join(f"{label} {probability:.3f}" for label, probability in row.ranked)
+            found += f"; {said}" if (said := in_words(row.beside)) else ""
             if found:
                 self.out.write(f"{shown(row.name)}{frame}: {shown(found)}\n")
         self.out.flush()
@@ -94,7 +98,7 @@ class Table:
         held: names that the file holds already.
     """
 
-    def __init__(self, path: Path, key: str, top: int, *, mode: str) -> None:
+    def __init__(self, path: Path, key: str, top: int, *, mode: str, beside: tuple[str, ...] = ()) -> None:
         """Begin a file, or continue one.
 
         Args:
@@ -102,13 +106,15 @@ class Table:
             key: of all that decides the rows; a file with another key is not continued.
             top: classes per image, 0 where nothing is classified.
             mode: ``new`` (refuses an existing file), ``resume`` or ``fresh``.
+            beside: columns of what the file says beside the classes.
 
         Raises:
             ConfigError: the file exists, was made with another key, was changed, or cannot be written.
         """
         self.path, self.record = path, record_of(path)
         self.held: frozenset[str] = frozenset()
-        self.head = columns(top)
+        self.beside = beside
+        self.head = columns(top, beside)
         self.key = hashlib.sha256(json.dumps([key, self.head], allow_nan=False).encode()).hexdigest()
         try:
             size = self._kept() if mode == "resume" and path.exists() else self._begun(mode)
@@ -159,7 +165,7 @@ class Table:
         Raises:
             RunError: they cannot be written, for instance because the disk is full.
         """
-        data = memoryview(_text([_values(row) for row in rows if row.name not in self.held]))
+        data = memoryview(_text([_values(row, self.beside) for row in rows if row.name not in self.held]))
         try:
             while data:
                 written = self.file.write(data)
@@ -200,19 +206,20 @@ def record_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.clearsight")
 
 
-def columns(top: int) -> list[str]:
+def columns(top: int, beside: tuple[str, ...] = ()) -> list[str]:
     """Return the names of the columns."""
     ranked = [
         f"{name}{'' if at == 1 else f'_{at}'}"
         for at in range(1, top + 1)
         for name in ("label", "probability")
     ]
-    return ["path", *ranked, "width", "height", "frame"]
+    return ["path", *ranked, *beside, "width", "height", "frame"]
 
 
-def _values(row: Row) -> list[object]:
+def _values(row: Row, beside: tuple[str, ...]) -> list[object]:
     ranked = (part for label, p in row.ranked for part in (cell(label), f"{p:.6f}"))
-    return [cell(row.name), *ranked, row.width, row.height, "" if row.frame is None else row.frame]
+    size = (row.width, row.height, "" if row.frame is None else row.frame)
+    return [cell(row.name), *ranked, *cells_beside(row.beside, beside), *size]
 
 
 def _text(rows: Sequence[Sequence[object]]) -> bytes:

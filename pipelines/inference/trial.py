@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.contract.deployed import Deployed, Output
+from clearsight.data.contract.deployed import BESIDE, Deployed, Output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,9 +64,10 @@ def _lie(output: Output, deployed: Deployed, array: NDArray[Any], sizes: tuple[i
     taken = deployed.input
     wanted: tuple[int, ...]
     dtype: str
-    if output.gives == "logits":
+    if output.gives != "image":
+        axes, dtype = BESIDE.get(output.gives, (2, "float32"))
         classes = len(deployed.classes) or (array.shape[1] if array.ndim == 2 else 0)
-        wanted, dtype = (count, classes), "float32"
+        wanted = (count, classes)[:axes]
     else:
         high, wide, dtype = height * output.scale, width * output.scale, taken.dtype
         last = taken.layout == "NHWC"

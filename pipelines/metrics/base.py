@@ -31,6 +31,7 @@ Need = Literal[
     "labels",
     "votes",
     "sets",
+    "suspicion",
     "detections",
     "boxes",
 ]
@@ -39,6 +40,7 @@ identity. ``entered``: what enters the system, corrupted and attacked; missing w
 ``restored``: what its last restorer gives, of the size of the reference. ``logits``: float32 (n, classes).
 ``labels``: int64 (n,). ``votes``: int64 (n,), the class that most fresh draws of a random system predict.
 ``sets``: bool (n, classes), the conformal sets of a system that ends in a conformal part.
+``suspicion``: float32 (n,), what a system's detector of attacked images says.
 ``detections``: float32 (n, m, 6), as `Flow.BOXES` says, in pixels of the image before any restorer.
 ``boxes``: float64 (n, k, 6), the true ones: x, y, width, height, class, 1 for a crowd; class -1 fills up."""
 BEFORE = frozenset[Need]({"reference", "corrupted"})

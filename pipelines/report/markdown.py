@@ -13,6 +13,7 @@ from clearsight.pipelines.report.detected import by_class_lines
 from clearsight.pipelines.report.figures import DETECTION, Entry, Figures, judged_by, value, versus
 from clearsight.pipelines.report.method_table import BEST, MARKS, Cell, method_table
 from clearsight.pipelines.report.other_images import other_images
+from clearsight.pipelines.report.screened import screened_tables
 from clearsight.pipelines.report.tables import Measure
 from clearsight.pipelines.report.words import SYMBOLS, marked, quantity, radius
 from clearsight.pipelines.runs.displays import display_of
@@ -53,7 +54,7 @@ def markdown(summary: Mapping[str, Any], further: Sequence[str] = ()) -> str:
     tables += [_further(figures, metric) for metric in further]
     tables += [table for table in [_worst(figures), _methods(figures)] if table]
     tables += _certified(figures)
-    tables += [_measure(table) for table in other_images(figures)]
+    tables += [_measure(table) for table in (*other_images(figures), *screened_tables(figures))]
     return "\n".join(tables)
 
 

@@ -27,6 +27,7 @@ from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
 from clearsight.pipelines.report.other_images import other_images
 from clearsight.pipelines.report.reliability import VOID
+from clearsight.pipelines.report.screened import screened_tables
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.templates import engine
 from clearsight.pipelines.report.words import count, plain
@@ -127,7 +128,12 @@ def _context(
         "multiples": [(attack, found) for attack, found in multiples if found],
         "key": charts.key(figures),
         "heats": tables.heat(figures),
-        "measures": [*by_class_measures(figures), *tables.measures(figures), *other_images(figures)],
+        "measures": [
+            *by_class_measures(figures),
+            *tables.measures(figures),
+            *other_images(figures),
+            *screened_tables(figures),
+        ],
         "cells": tables.every_cell(figures),
         "album": album(folder, figures, seal),
         "costs": tables.costs(figures),

@@ -19,6 +19,10 @@ FIGURES = {
     "aupr_in": percent("AUPR in", "average precision of finding the known images"),
     "aupr_out": percent("AUPR out", "average precision of finding the other images"),
     "fpr95": percent("FPR at 95 % TPR", "other images accepted with 95 % of the known ones", better="lower"),
+    "alarms": percent("Alarms", "images above the detector's threshold", better="lower"),
+    "screen_auroc": percent("AUROC", "probability that a turned image is more suspicious than a clean one"),
+    "caught": percent("Caught", "images that the attack turned and the detector saw"),
+    "evades": percent("Evades", "images that were turned and give no alarm", better="lower"),
 }
 """Figures that are no metric of a cell."""
 

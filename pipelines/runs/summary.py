@@ -23,6 +23,7 @@ from clearsight.pipelines.runs.facts import (
     Timing,
 )
 from clearsight.pipelines.runs.ood import OodFigures, OtherImages
+from clearsight.pipelines.runs.screened import ScreenedFigures
 from clearsight.pipelines.runs.stored import from_plain, to_plain
 
 SCHEMA = 1
@@ -272,6 +273,8 @@ class RunSummary:
     certified: list[CertifiedFigures] = field(default_factory=list)
     others: list[OtherImages] = field(default_factory=list)
     ood: list[OodFigures] = field(default_factory=list)
+    screened: list[ScreenedFigures] = field(default_factory=list)
+    """What detectors of attacked images say, where systems have one."""
     detected: list[DetectedClass] = field(default_factory=list)
     """Average precision by class, where systems give boxes."""
 

@@ -23,6 +23,16 @@ class Predicted(BaseModel):
     width: int = Field(description="Pixels of the upright image.")
     height: int = Field(description="Pixels of the upright image.")
     notes: list[str] = Field(description="What was done to the image to make it fit.")
+    set: list[str] | None = Field(
+        default=None, description="Classes of the conformal set; only of files that give sets."
+    )
+    abstains: bool | None = Field(
+        default=None, description="The answer is too unsure to be given; only of files that may abstain."
+    )
+    suspicion: float | None = Field(
+        default=None, description="What a detector says, more for images that look attacked."
+    )
+    alarm: bool | None = Field(default=None, description="The suspicion is above the threshold.")
     restored: str | None = Field(
         default=None,
         description="PNG file in base64, where it was asked for and the file gives images.",
@@ -46,7 +56,7 @@ class Health(BaseModel):
     variant: str = Field(description="Precision: fp32, fp16 or int8.")
     providers: list[str] = Field(description="Execution providers of onnxruntime, in order of preference.")
     config_key: str = Field(description="Content key of the graph and its weights.")
-    gives: list[str] = Field(description="logits, image, or both.")
+    gives: list[str] = Field(description="What the file gives: logits, image, set, abstains ...")
     classes: int = Field(description="Number of named classes.")
     size: list[int] | None = Field(description="Height and width that images are resized and cropped to.")
     top: int = Field(description="Classes in an answer where a request names no number.")

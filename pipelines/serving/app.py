@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from clearsight.data.contract.deployed import BESIDE
 from clearsight.pipelines.runs.versions import clearsight_version
 from clearsight.pipelines.serving.answers import Failure, Health, LimitsTold, Predicted, Prediction
 from clearsight.pipelines.serving.bodies import body, left
@@ -100,6 +101,10 @@ def _work(app: FastAPI, service: InferenceService, top: int) -> None:
             width=served.width,
             height=served.height,
             notes=list(served.notes),
+            set=None if served.beside.set is None else list(served.beside.set),
+            abstains=served.beside.abstains,
+            suspicion=served.beside.suspicion,
+            alarm=served.beside.alarm,
             restored=png,
         )
 
@@ -142,7 +147,7 @@ def _state(app: FastAPI, service: InferenceService, top: int) -> None:
             variant=deployed.variant,
             providers=list(service.session.providers),
             config_key=deployed.config_key,
-            gives=[each for each in ("logits", "image") if deployed.output(each) is not None],
+            gives=[each for each in ("logits", "image", *BESIDE) if deployed.output(each) is not None],
             classes=len(deployed.classes),
             size=None if service.want.size is None else list(service.want.size),
             top=top,

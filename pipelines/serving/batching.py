@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clearsight.pipelines.inference.compute import Computed, Computer
 from clearsight.pipelines.inference.inputs import Arrived
@@ -94,7 +94,8 @@ class Batching:
             raise
         for request, computed in zip(batch, results, strict=True):
             image = computed.image if request.wants_image else None
-            request.done.set_result(Computed(computed.ranked[: request.top], image, computed.error))
+            ranked = computed.ranked[: request.top]
+            request.done.set_result(replace(computed, ranked=ranked, image=image))
 
     def _batch(self) -> list[Waiting]:
         """Take the oldest image and those that can be computed with it; a cancelled one is dropped."""

@@ -17,6 +17,7 @@ from clearsight.data.cores import usable_cores
 from clearsight.data.media.images import opened
 from clearsight.data.media.lossless import encode, restored
 from clearsight.data.onnx_run import STOP_SECONDS
+from clearsight.pipelines.inference.beside import Beside
 from clearsight.pipelines.inference.inputs import GIVE_SIZE, Arrived, Want, read_bytes, wanted
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving.batching import Batching
@@ -48,6 +49,7 @@ class Served:
         height: likewise.
         notes: what was done to it.
         png: the restored image as a PNG file, where it was asked for; else None.
+        beside: what the file says beside the classes.
     """
 
     ranked: tuple[tuple[str, float], ...]
@@ -55,6 +57,7 @@ class Served:
     height: int
     notes: tuple[str, ...]
     png: bytes | None
+    beside: Beside
 
 
 class InferenceService:
@@ -139,7 +142,7 @@ class InferenceService:
             png = None
             if computed.image is not None:
                 png = await self._coded(_png, image, computed.image)
-        return Served(computed.ranked, image.width, image.height, image.notes, png)
+        return Served(computed.ranked, image.width, image.height, image.notes, png, computed.beside)
 
     async def _coded(self, work: Callable[..., Result], *given: object) -> Result:
         return await _finished(self.coders.submit(work, *given))

@@ -49,14 +49,21 @@ class Graph:
 
     Attributes:
         steps: in computing order; the last one is the output.
+        beside: computed after them: the detector of attacked images, if there is one.
     """
 
     steps: tuple[Step, ...]
+    beside: tuple[Step, ...] = ()
 
     @property
     def gives(self) -> Flow:
         """Return what the system puts out: logits, or images where it has no classifier."""
         return self.steps[-1].gives
+
+    @property
+    def screen(self) -> str | None:
+        """Return the name of the node that says how suspicious an image is, None where there is none."""
+        return self.beside[0].name if self.beside else None
 
     @property
     def restored(self) -> str | None:
@@ -75,14 +82,14 @@ class Graph:
     @property
     def parts(self) -> dict[str, PartSpec]:
         """Return the parts in use by name."""
-        return {step.part_name: step.spec for step in self.steps}
+        return {step.part_name: step.spec for step in (*self.steps, *self.beside)}
 
     def fingerprint(self) -> str:
         """Return a key of everything that decides the output: parts, weights and wiring, not the names."""
-        number = {IMAGE: 0} | {step.name: i for i, step in enumerate(self.steps, 1)}
-        return content_key(
-            [[step.spec.fingerprint(), [number[name] for name in step.inputs]] for step in self.steps]
-        )
+        steps = (*self.steps, *self.beside)
+        number = {IMAGE: 0} | {step.name: i for i, step in enumerate(steps, 1)}
+        wired = [[step.spec.fingerprint(), [number[name] for name in step.inputs]] for step in steps]
+        return content_key([*wired, "beside"] if self.beside else wired)
 
     def behind(self, name: str) -> frozenset[str]:
         """Return keys of the classifiers whose output reaches the node called ``name``; see `network_key`."""
@@ -126,9 +133,12 @@ class Graph:
         """Return a line such as ``image → denoise → classify``."""
         if all(len(s.inputs) == 1 for s in self.steps) and self._is_chain():
             return " → ".join([IMAGE, *(step.part_name for step in self.steps)])
-        return "; ".join(f"{s.name} = {s.part_name}({', '.join(s.inputs)})" for s in self.steps)
+        steps = (*self.steps, *self.beside)
+        return "; ".join(f"{s.name} = {s.part_name}({', '.join(s.inputs)})" for s in steps)
 
     def _is_chain(self) -> bool:
+        if self.beside:
+            return False
         before = [IMAGE, *(step.name for step in self.steps)]
         return all(step.inputs[0] == previous for step, previous in zip(self.steps, before, strict=False))
 
@@ -207,9 +217,9 @@ def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec
                 raise ConfigError(
                     f"node '{name}' is fed by '{source}', which is not there", hint=near_miss(source, named)
                 )
-    order = _order(named)
+    order = _order(named, parts)
     flows: dict[str, Flow] = {IMAGE: Flow.IMAGES}
-    steps = []
+    steps: list[Step] = []
     for name in order:
         node = named[name]
         spec = parts[node.use]
@@ -222,7 +232,20 @@ def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec
                 where=f"node '{name}'",
                 hint="put it at the end of the system",
             )
-    return Graph(tuple(steps))
+    return _divided(steps)
+
+
+def _divided(steps: Sequence[Step]) -> Graph:
+    """Return the graph of steps in computing order, whose last one may stand beside the output."""
+    *before, last = steps
+    if last.gives is not Flow.SCORE:
+        return Graph(tuple(steps))
+    if last.name == OUT:
+        raise ConfigError(
+            f"part '{last.part_name}' says how suspicious an image is, which is no output of its own",
+            hint="write the system as a graph: 'out' is the classifier, the detector a node beside it",
+        )
+    return Graph(tuple(before), (last,))
 
 
 def _unroll(names: Sequence[str]) -> dict[str, Node]:
@@ -235,7 +258,7 @@ def _unroll(names: Sequence[str]) -> dict[str, Node]:
     return out
 
 
-def _order(named: Mapping[str, Node]) -> list[str]:
+def _order(named: Mapping[str, Node], parts: Mapping[str, PartSpec]) -> list[str]:
     if OUT not in named:
         raise ConfigError(f"no node is called '{OUT}': that one is the system's output")
     try:
@@ -243,14 +266,20 @@ def _order(named: Mapping[str, Node]) -> list[str]:
         order = list(sorter.static_order())
     except CycleError as error:
         raise ConfigError(f"the graph runs in a circle: {' → '.join(error.args[1])}") from None
-    needed = {OUT}
+    screens = [name for name in order if parts[named[name].use].gives is Flow.SCORE]
+    if len(screens) > 1:
+        raise ConfigError(
+            f"nodes '{screens[0]}' and '{screens[1]}' both say how suspicious an image is",
+            hint="a system has one detector; make two systems",
+        )
+    needed = {OUT, *screens}
     for name in reversed(order):
         if name in needed:
             needed |= set(named[name].inputs)
     if idle := [name for name in named if name not in needed]:
         raise ConfigError(f"nothing uses node '{idle[0]}'", hint=f"feed it to '{OUT}', or take it out")
-    # The output comes last even where other nodes are free to follow it.
-    return [*(name for name in order if name != OUT), OUT]
+    # The output comes last even where other nodes are free to follow it, and then what stands beside it.
+    return [*(name for name in order if name not in (OUT, *screens)), OUT, *(s for s in screens if s != OUT)]
 
 
 def _check_inputs(name: str, spec: PartSpec, inputs: Sequence[Flow]) -> None:

@@ -107,6 +107,19 @@ class SystemTarget:
 
             return self._slope(x, rows, forward)
 
+    def screened(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> GradientOutput:
+        """As `gradient`, for a loss of the logits and of what the detector beside them says."""
+        node = self.system.graph.screen
+        if node is None:
+            raise AttackError("has no detector of attacked images", where=f"system '{self.name}'")
+
+        def forward(leaf: Tensor) -> tuple[Tensor, Tensor]:
+            values = self._values(leaf, rows)
+            logits = values[self.system.graph.steps[-1].name].float()
+            return logits, loss(logits, values[node].float())
+
+        return self._slope(x, rows, forward)
+
     def layers(self) -> Sequence[tuple[str, nn.Module]]:
         """Return the layers of the network; see `clearsight.defend.target.Target`."""
         return layers_of_system(self.system)
@@ -143,6 +156,11 @@ class SystemTarget:
         return self.eot if self.stochastic else 1
 
     def _forward(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Return the logits."""
+        return self._values(x, rows)[self.system.graph.steps[-1].name].float()
+
+    def _values(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return what every node gives, and count the pass."""
         at = rows.cpu()
         self.queries[at] += 1
         streams = None
@@ -154,7 +172,7 @@ class SystemTarget:
         logits = values[self.system.graph.steps[-1].name].float()
         names = [self.ids[i] for i in at.tolist()]
         refuse_non_finite(logits, "gives logits that are", names, where=f"system '{self.name}'")
-        return logits
+        return values
 
     def _with_logits(self, leaf: Tensor, rows: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         logits = self._forward(leaf, rows)

@@ -50,6 +50,12 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
         )
     if graph.gives is not Flow.LOGITS:
         raise ConfigError(f"system '{called}' gives images, not logits: nothing to attack", where=where)
+    if attack.needs_detector and graph.screen is None:
+        raise ConfigError(
+            f"system '{called}' has no detector for {kind_of(attack)} to mislead",
+            where=where,
+            hint="name the systems with a detector in 'measure'",
+        )
     if attack.sees == "gradient":
         refuse(graph, through=attack.through, system=called, attack=name)
     return graph

@@ -22,8 +22,9 @@ from clearsight.data.seals import chunk_seal
 from clearsight.defend.attacks.base import Attack, BallAttack
 from clearsight.defend.catalogue import ATTACKS, CLASSIFIERS
 from clearsight.defend.target import AttackBatch, GradientOutput
+from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.evaluation.worker import images_to_bytes
-from clearsight.pipelines.systems.graph import chain
+from clearsight.pipelines.systems.graph import Node, chain, wire
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.target import SystemTarget, View
 
@@ -51,6 +52,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "python": [{"call": "own_toys:one_step"}],
     "replay": [{"system": "plain", "attack": "pgd"}],
     "apgd": [{"steps": 6}, {"steps": 6, "loss": "dlr_targeted", "targets": 2}],
+    "detector_aware": [{"steps": 4}, {"steps": 4, "weights": [0.1]}],
     "fab": [{"steps": 4, "targets": 2}],
     "square": [{"queries": 12}],
     "autoattack": [{"queries": 8}],
@@ -117,10 +119,21 @@ def images(n: int, channels: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
 
 
 @cache
-def system(classes: int = CLASSES) -> System:
-    """Return a small network whose logits are spread evenly over the classes."""
+def system(classes: int = CLASSES, *, screened: bool = False) -> System:
+    """Return a small network whose logits are spread evenly over the classes, with a detector beside it or not."""
     spec = CLASSIFIERS.parse({"kind": "small_convnet", "classes": classes, "width": 4, "blocks": 1})
-    made = System(chain(spec))
+    graph = chain(spec)
+    if screened:
+        nodes = {
+            "out": Node(use="classify"),
+            "soft": Node(use="median"),
+            "again": Node(use="classify", of="soft"),
+            "screen": Node(use="screen", of=("out", "again")),
+        }
+        beside = {kind: PARTS.parse({"kind": kind}) for kind in ("median", "feature_squeezing")}
+        parts = {"classify": spec, "median": beside["median"], "screen": beside["feature_squeezing"]}
+        graph = wire(nodes, parts)
+    made = System(graph)
     (last,) = (m for m in made.modules() if isinstance(m, nn.Linear))
     with torch.no_grad():
         logits = made(images(200))
@@ -141,6 +154,10 @@ class Watched(SystemTarget):
     def gradient(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor], Tensor]) -> GradientOutput:
         self.check("gradient", x, rows)
         return super().gradient(x, rows, loss)
+
+    def screened(self, x: Tensor, rows: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> GradientOutput:
+        self.check("gradient", x, rows)
+        return super().screened(x, rows, loss)
 
     def features(self, x: Tensor, rows: Tensor, compare: Callable[[Tensor], Tensor]) -> GradientOutput:
         self.check("features", x, rows)
@@ -173,7 +190,7 @@ def attack_batch_of(images: Tensor, *, classes: int = CLASSES, wrong: int = 0) -
 
 
 def attacked(attack: Attack, batch: AttackBatch, *, view: View = "gradient", classes: int = CLASSES) -> Done:
-    target = Watched(system(classes), batch.ids, Rng(0).at("draw"), view=view)
+    target = Watched(system(classes, screened=attack.needs_detector), batch.ids, Rng(0).at("draw"), view=view)
     target.asked = set()
     return Done(batch, attack(target, batch, Rng(0).at("attack")), target)
 

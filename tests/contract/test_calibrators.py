@@ -77,6 +77,8 @@ def test_a_fit_is_finite_repeatable_and_no_worse(kind: str, no_global_rng: None)
         assert found["coverage"]["low"] <= found["coverage"]["value"] <= found["coverage"]["high"]
         return
     assert found["images"] == COUNT
+    if spec.says:
+        return
     assert found["after"]["nll"]["value"] <= found["before"]["nll"]["value"] + 1e-6
     assert found["nll_difference"]["low"] <= found["nll_difference"]["value"] <= 1e-6
     for name in ("before", "after"):

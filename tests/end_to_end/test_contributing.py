@@ -23,6 +23,7 @@ TESTED = {
     "test_restorers.py": ("box_mean", "opening", "two_convolutions"),
     "test_classifiers.py": ("pooled_convolution",),
     "test_calibrators.py": ("prior_shift",),
+    "test_attack_detectors.py": ("low_confidence",),
     "test_senses.py": ("pooled_sense",),
     "test_attacks.py": ("random_corner",),
     "test_certificates.py": ("uniform_smoothing",),
@@ -46,6 +47,7 @@ parts:
   gate: {kind: contrast_gate}
   sensed: {kind: damage_gate, sense: {kind: pooled_sense}}
   calibrate: {kind: prior_shift, weights: WEIGHTS}
+  watch: {kind: low_confidence}
 systems:
   plain: [classify]
   restored: [smooth, open, restore, classify]
@@ -63,6 +65,7 @@ systems:
     chosen: {use: sensed, of: [image, clean]}
     answer: {use: classify, of: chosen}
     out: {use: calibrate, of: answer}
+    watched: {use: watch, of: answer}
 conditions:
   clean: {kind: identity}
   dark: {kind: vignette, severity: 4}
@@ -134,8 +137,8 @@ def test_the_guide_has_an_example_for_every_row() -> None:
     rows = re.findall(r"^\| \[[^\]]+\]\(#([\w-]+)\) \|", GUIDE, re.MULTILINE)
     headings = re.findall(r"^### (.+)$", GUIDE, re.MULTILINE)
     assert rows == [heading.lower().replace(" ", "-") for heading in headings]
-    assert len(rows) == 19
-    assert len(EXAMPLES) == 18
+    assert len(rows) == 20
+    assert len(EXAMPLES) == 19
     for name, code in EXAMPLES.items():
         assert (f'task: Literal["{name}"]' if name == TASK else f'kind: Literal["{name}"] = "{name}"') in code
 
@@ -146,7 +149,7 @@ def test_every_folder_that_the_guide_names_is_scanned() -> None:
     scanned = {package for registry in GROUPS.values() for package in registry.packages}
     table = GUIDE.partition("| to add a")[2].partition("\n\n")[0]
     folders = re.findall(r"`([\w/]+)/`", table)
-    assert len(folders) == 18
+    assert len(folders) == 19
     # Executors are named where they are chosen: they are no kinds of a registry.
     named = {f"clearsight.{folder.replace('/', '.')}" for folder in folders}
     assert named - scanned == {"clearsight.data.executors"}

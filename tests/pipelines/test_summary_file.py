@@ -33,7 +33,18 @@ KEYS: dict[str, set[str]] = {
         "pairs",
         "aggregates",
     }
-    | {"kinds", "comparison", "timing", "stop", "certificates", "certified", "others", "ood", "detected"},
+    | {
+        "kinds",
+        "comparison",
+        "timing",
+        "stop",
+        "certificates",
+        "certified",
+        "others",
+        "ood",
+        "screened",
+        "detected",
+    },
     "data": {
         "kind",
         "description",
