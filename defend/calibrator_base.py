@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clearsight.data.contract.errors import DataError
 from clearsight.data.contract.estimator import Estimator, Observations
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import Flow
+from clearsight.data.contract.spec import Flow, PartSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,10 @@ class CalibratorSpec(Estimator):
 
     def about(self) -> str:
         """Hook: return what is promised of what it says, in words."""
+        return ""
+
+    def misplaced(self, before: Sequence[PartSpec]) -> str:
+        """Hook: return what is wrong with the parts between the image and this one; empty: nothing."""
         return ""
 
     def tensors(self) -> Mapping[str, Tensor]:

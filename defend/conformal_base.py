@@ -41,6 +41,11 @@ class ConformalSpec(CalibratorSpec):
     """Fewest images of the fit that every class must have; 0: classes without images are allowed, and what is
     promised on average says nothing of them."""
 
+    @property
+    def kept(self) -> float:
+        """Hook: return the alpha of the threshold, where a part of ``alpha`` is spent on something else."""
+        return self.alpha
+
     def drawn(self) -> bool:
         """Hook: return whether sets need a random number for each image."""
         return False
@@ -65,6 +70,11 @@ class ConformalSpec(CalibratorSpec):
         Raises:
             ShapeError: it was fitted for another number of classes.
         """
+        self.check_classes(logits, fitted)
+        return self.scores(logits.double().softmax(1), draws) <= fitted["threshold"]
+
+    def check_classes(self, logits: Tensor, fitted: Mapping[str, Tensor]) -> None:
+        """Raise `ShapeError` where it was fitted for another number of classes."""
         limit = fitted["threshold"]
         if limit.ndim and limit.shape[0] != logits.shape[1]:
             raise ShapeError(
@@ -72,7 +82,6 @@ class ConformalSpec(CalibratorSpec):
                 where=self.name,
                 hint="fit it behind this classifier",
             )
-        return self.scores(logits.double().softmax(1), draws) <= limit
 
     def aside(self, logits: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Return the sets, bool (n, classes); of kinds that draw nothing."""
@@ -101,7 +110,7 @@ class ConformalSpec(CalibratorSpec):
         logits, truths = gathered(rows)
         classes = logits.shape[1]
         counts = truths.bincount(minlength=classes)
-        needed = max(self.each, fewest(self.alpha) if self.by_class else 0)
+        needed = max(self.each, fewest(self.kept) if self.by_class else 0)
         if (poor := (counts < needed).nonzero()[:, 0].tolist()) != []:
             named = ", ".join(map(str, poor[:SHOWN])) + (", ..." if len(poor) > SHOWN else "")
             least = f"fewer than {needed} calibration images" if needed > 1 else "no calibration image"
@@ -116,8 +125,8 @@ class ConformalSpec(CalibratorSpec):
         table = self.scores(logits.softmax(1), self.draws(len(truths), rng))
         own = table.gather(1, truths[:, None])[:, 0]
         if not self.by_class:
-            return {"threshold": threshold(own, self.alpha)}
-        limits = [threshold(own[truths == label], self.alpha) for label in range(classes)]
+            return {"threshold": threshold(own, self.kept)}
+        limits = [threshold(own[truths == label], self.kept) for label in range(classes)]
         return {"threshold": torch.stack(limits)}
 
     def draws(self, count: int, rng: Rng) -> Tensor | None:

@@ -24,19 +24,12 @@ AS_IT_IS, BY_ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 class AroundAnother(ClassifierSpec):
-    """Base of classifiers that adapt another one to a batch. A subclass adds ``kind`` and `around`.
-
-    Outputs depend on the batch: on ``chunk`` of a run, and on the order of its images.
-    """
+    """Base of classifiers that ask another one. A subclass adds ``kind`` and `network`."""
 
     trainable: ClassVar[bool] = False
-    onnx: ClassVar[str] = "its outputs depend on the batch, which a deployed file must not"
-    batch_dependent: ClassVar[bool] = True
 
     classifier: Annotated[ClassifierSpec, Choice(INNER)]
-    """The classifier that is adapted."""
-    prior: Annotated[Number, Field(ge=0)] = 16.0
-    """Strength of the stored statistics, in images; 0 takes the batch's alone."""
+    """The classifier that is asked."""
     mean: Triple = AS_IT_IS
     std: Triple = BY_ONE
 
@@ -64,6 +57,19 @@ class AroundAnother(ClassifierSpec):
         classifier.minimum = self.classifier.minimum
         return classifier
 
+
+class AdaptedAnother(AroundAnother):
+    """Base of classifiers that adapt another one to a batch. A subclass adds ``kind`` and `around`.
+
+    Outputs depend on the batch: on ``chunk`` of a run, and on the order of its images.
+    """
+
+    onnx: ClassVar[str] = "its outputs depend on the batch, which a deployed file must not"
+    batch_dependent: ClassVar[bool] = True
+
+    prior: Annotated[Number, Field(ge=0)] = 16.0
+    """Strength of the stored statistics, in images; 0 takes the batch's alone."""
+
     def network(self) -> nn.Module:
         """Return the inner classifier with its normalisation replaced, in what `around` makes of it.
 
@@ -86,7 +92,7 @@ class AroundAnother(ClassifierSpec):
         return classifier
 
 
-class Adapted(AroundAnother):
+class Adapted(AdaptedAnother):
     """Test-time batch normalisation: the cheapest rival of restoration (Schneider et al. 2020).
 
     The statistics of the batch at hand, weighed against ``prior`` images' worth of the stored ones, take the

@@ -12,7 +12,7 @@ from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.sample import Sample
 from clearsight.data.contract.spec import Gradient, Number, content_key
 from clearsight.data.sources.base import Source
-from clearsight.defend.classifiers.adapted import AroundAnother
+from clearsight.defend.classifiers.adapted import AdaptedAnother
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clearsight.defend.classifier import Classifier
 
 
-class Tent(AroundAnother):
+class Tent(AdaptedAnother):
     """Test-time entropy minimisation (TENT, Wang et al. 2021) with the guards of EATA (Niu et al. 2022).
 
     Scales and shifts of the batch normalisation take a gradient step on the entropy of the answers after

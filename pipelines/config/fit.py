@@ -12,6 +12,7 @@ from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.registry import Choice
 from clearsight.data.contract.spec import PartSpec, kind_of
 from clearsight.data.sources.base import HoldOut, Source
+from clearsight.defend.calibrator_base import CalibratorSpec
 from clearsight.pipelines.config.conditions import Condition, ConditionNode, StoredSet, expand
 from clearsight.pipelines.config.registries import ESTIMATORS, PARTS
 from clearsight.pipelines.config.tasks import Name, Task
@@ -62,6 +63,10 @@ class Fit(Task):
             )
         if self.estimator.told:
             raise ValueError(f"estimator: '{kind_of(self.estimator)}' says already what would be fitted")
+        if isinstance(self.estimator, CalibratorSpec) and (
+            wrong := self.estimator.misplaced([step.spec for step in graph.steps])
+        ):
+            raise ValueError(f"estimator: '{kind_of(self.estimator)}' is at the wrong place: {wrong}")
         if self.estimator.takes != (graph.gives,):
             wanted = " and ".join(self.estimator.takes)
             raise ValueError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.data.contract.errors import ConfigError, near_miss
 from clearsight.data.contract.estimator import Estimator
 from clearsight.data.contract.spec import Flow, PartSpec, Spec, content_key
+from clearsight.defend.calibrator_base import CalibratorSpec
 from clearsight.defend.conformal_base import ConformalSpec
 
 if TYPE_CHECKING:
@@ -226,13 +227,22 @@ def wire(nodes: Sequence[str] | Mapping[str, Node], parts: Mapping[str, PartSpec
         _check_inputs(name, spec, [flows[source] for source in node.inputs])
         flows[name] = spec.gives
         steps.append(Step(name, node.use, spec, node.inputs, flows[name]))
-        if isinstance(spec, ConformalSpec) and name != OUT:
-            raise ConfigError(
-                f"part '{node.use}' gives sets beside its logits, which nothing behind it passes on",
-                where=f"node '{name}'",
-                hint="put it at the end of the system",
-            )
+        _check_place(steps)
     return _divided(steps)
+
+
+def _check_place(steps: Sequence[Step]) -> None:
+    """Refuse a last step that is fitted for another place."""
+    *before, step = steps
+    where = f"node '{step.name}'"
+    if isinstance(step.spec, ConformalSpec) and step.name != OUT:
+        raise ConfigError(
+            f"part '{step.part_name}' gives sets beside its logits, which nothing behind it passes on",
+            where=where,
+            hint="put it at the end of the system",
+        )
+    if isinstance(step.spec, CalibratorSpec) and (wrong := step.spec.misplaced([s.spec for s in before])):
+        raise ConfigError(f"part '{step.part_name}' is at the wrong place: {wrong}", where=where)
 
 
 def _divided(steps: Sequence[Step]) -> Graph:

@@ -24,7 +24,8 @@ from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.classifier import Classifier
 
-KINDS = list(CLASSIFIERS.kinds)
+KINDS = [kind for kind, entry in CLASSIFIERS.kinds.items() if not entry.stochastic]
+"""All but ``smoothed``, which draws noise: `tests/defend/test_smoothed.py`."""
 FIELDS: dict[str, dict[str, Any]] = {
     "small_convnet": {"classes": 5, "width": 4, "blocks": 1},
     "preact_resnet": {"classes": 5, "depth": 10, "width": 4},
