@@ -37,8 +37,9 @@ class DetectorAware(IterativeAttack):
 
     weights: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], Field(min_length=1)] = (1.0, 10.0)
     """What the detector's suspicion weighs beside the logits, a start each."""
-    kappa: Annotated[Number, Field(ge=0)] = 1.0
-    """Lead of a wrong class, in logits, that is enough."""
+    kappa: Annotated[Number, Field(ge=0)] = 10.0
+    """Lead of a wrong class, in logits, that is enough: an answer that is as sure as a clean one's. Detectors
+    suspect unsure answers, so a small lead is found out."""
     random_start: bool = True
     """Begin at a random point of the ball; false: at the image."""
 

@@ -16,6 +16,7 @@ from clearsight.data.contract.text import csv_text
 from clearsight.data.corruptions.base import constants_in_words
 from clearsight.data.corruptions.sequence import CorruptionSequence
 from clearsight.data.home import replace_file
+from clearsight.pipelines.analysis.risk_coverage import risk_curves
 from clearsight.pipelines.analysis.screened import screened_figures
 from clearsight.pipelines.analysis.summary import RunFigures, Summary
 from clearsight.pipelines.analysis.training_cost import training_of
@@ -87,6 +88,7 @@ def finish(plan: Plan, *, seconds: float, workers: int, damaged: Sequence[str] =
         certified=finish_certificates(plan, columns),
         ood=finish_others(plan, measured),
         screened=screened_figures(measured),
+        risk_curves=risk_curves(measured, plan.metrics),
     )
     write_json(folder.summary, summary.to_json())
     replace_file(folder.summary_csv, _csv(summary).encode())

@@ -27,6 +27,7 @@ from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
 from clearsight.pipelines.report.other_images import other_images
 from clearsight.pipelines.report.reliability import VOID
+from clearsight.pipelines.report.risk_coverage import risk_charts
 from clearsight.pipelines.report.screened import screened_tables
 from clearsight.pipelines.report.strips import album
 from clearsight.pipelines.report.templates import engine
@@ -145,6 +146,8 @@ def _context(
         "ending": ending(run),
         "environment": _flat(environment),
         "config": config,
+        "risk_charts": risk_charts(figures),
+        "risk_key": charts.key(figures, "u") if run.risk_curves else [],
         "certified": certified_tables(figures),
         "certified_key": charts.key(figures, "w") if run.certified else [],
         **_attacks(folder, figures, seal),

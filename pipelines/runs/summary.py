@@ -23,6 +23,7 @@ from clearsight.pipelines.runs.facts import (
     Timing,
 )
 from clearsight.pipelines.runs.ood import OodFigures, OtherImages
+from clearsight.pipelines.runs.risk_coverage import RiskCurve
 from clearsight.pipelines.runs.screened import ScreenedFigures
 from clearsight.pipelines.runs.stored import from_plain, to_plain
 
@@ -275,6 +276,8 @@ class RunSummary:
     ood: list[OodFigures] = field(default_factory=list)
     screened: list[ScreenedFigures] = field(default_factory=list)
     """What detectors of attacked images say, where systems have one."""
+    risk_curves: list[RiskCurve] = field(default_factory=list)
+    """Error by the share of answers that are given, where the run asks for it."""
     detected: list[DetectedClass] = field(default_factory=list)
     """Average precision by class, where systems give boxes."""
 

@@ -119,6 +119,8 @@ def test_declared_columns_are_those_of_the_table() -> None:
     assert every.names[: len(usual.names)] == usual.names
     found = sorted(f"found_{name}" for name in ("boxes", "scores", "labels", "matched", "ignored"))
     assert every.names[len(usual.names) :] == [
+        "class_of_truth",
+        "class_probabilities",
         "covered",
         "energy",
         "entropy",
@@ -126,6 +128,7 @@ def test_declared_columns_are_those_of_the_table() -> None:
         "gmsd_out",
         "logit_margin",
         "set_size",
+        "suspicion",
         "true_labels",
     ]
     types = {"float32": "float", "bool": "bool", "int32": "int32", "int64": "int64"}
@@ -156,6 +159,7 @@ def test_a_measurement_gives_what_it_declares(entry: type[Measurement]) -> None:
         "labels": labels,
         "votes": labels.flip(0),
         "sets": noise(9, (3, 5)) > 0.5,
+        "suspicion": noise(10, (3,)),
         "detections": torch.tensor([[[1.0, 2, 3, 4, 0.5, 1], [0, 0, 0, 0, 0, -1]]]).expand(3, -1, -1),
         "boxes": torch.tensor([[[1.0, 2, 3, 4, 1, 0]]], dtype=torch.float64).expand(3, -1, -1),
     }

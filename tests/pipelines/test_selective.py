@@ -9,6 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.defend.calibration_error import calibration_error
 from clearsight.defend.uncertainty.risk_coverage import aurc_parts
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.run import run
@@ -28,6 +29,7 @@ ASKED = [
     {"kind": "selective_accuracy", "coverage": 0.8, "score": "logit_margin"},
     "ece",
     {"kind": "ece", "adaptive": True},
+    "classwise_ece",
 ]
 
 
@@ -45,7 +47,7 @@ def test_a_run_reports_every_variant(make_config: Make, tmp_path: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     rows = parquet.read_table(folder / "results.parquet").to_pylist()
     figures = ["aurc", "aurc:energy", "excess_aurc", "selective_accuracy"]
-    figures += ["selective_accuracy:0.8,logit_margin", "ece", "ece:equal mass"]
+    figures += ["selective_accuracy:0.8,logit_margin", "ece", "ece:equal mass", "classwise_ece"]
     assert summary["metrics"] == ["accuracy", *figures]
     for cell in summary["cells"]:
         mine = [r for r in rows if (r["system"], r["condition"]) == (cell["system"], cell["condition"])]
@@ -55,6 +57,21 @@ def test_a_run_reports_every_variant(make_config: Make, tmp_path: Path) -> None:
             found = cell["metrics"][name]
             assert found["value"] == pytest.approx(expected, rel=1e-6)
             assert found["low"] <= found["value"] <= found["high"]
+        table = np.array([row["class_probabilities"] for row in mine])
+        truths = np.array([row["label"] for row in mine])
+        errors = [calibration_error(table[:, k], truths == k) for k in range(table.shape[1])]
+        found = cell["metrics"]["classwise_ece"]
+        assert [found[end] for end in ("value", "low", "high")] == pytest.approx(
+            np.mean(errors, axis=0), abs=1e-9
+        )
+        (curve,) = (
+            each
+            for each in summary["risk_curves"]
+            if (each["system"], each["condition"]) == (cell["system"], cell["condition"])
+        )
+        assert curve["coverages"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+        assert curve["risks"][-1]["value"] == pytest.approx(wrong.mean())
+        assert all(risk["low"] <= risk["value"] <= risk["high"] for risk in curve["risks"])
     # A mean over conditions is one of areas, not the area of all images together.
     group = next(each for each in summary["aggregates"] if each["system"] == "plain")
     cells = {
@@ -65,6 +82,7 @@ def test_a_run_reports_every_variant(make_config: Make, tmp_path: Path) -> None:
     assert group["metrics"]["aurc"]["value"] == pytest.approx(np.mean(corrupted), rel=1e-6)
     page = (folder / "report.html").read_text()
     assert "AURC (energy)" in page
+    assert '<section id="risk">' in page
     assert "Selective accuracy (0.8, logit margin)" in page
     assert "AURC (energy), %; lower is better" in markdown(summary, ["aurc:energy"])
 

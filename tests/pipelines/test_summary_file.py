@@ -43,6 +43,7 @@ KEYS: dict[str, set[str]] = {
         "others",
         "ood",
         "screened",
+        "risk_curves",
         "detected",
     },
     "data": {
