@@ -23,6 +23,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "index.md": front((ROOT / "README.md").read_text(encoding="utf-8")),
         "contributing.md": front((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")),
+        "security.md": front((ROOT / "SECURITY.md").read_text(encoding="utf-8")),
         "changes.md": front((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")),
         "cli.md": command_line(),
     }
@@ -40,7 +41,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def front(text: str) -> str:
     """Return a page of the repository's top as one of `docs`."""
-    return text.replace("](docs/", "](").replace("](CONTRIBUTING.md", "](contributing.md")
+    inside = text.replace("](docs/", "](")
+    return inside.replace("](CONTRIBUTING.md", "](contributing.md").replace("](SECURITY.md", "](security.md")
 
 
 def command_line() -> str:

@@ -34,6 +34,14 @@ from clearsight.pipelines.cli.task import (
     backend_of,
 )
 
+FULL = frozenset(
+    {
+        *("albumentations", "cv2", "jaxtyping", "jinja2", "kornia", "matplotlib", "onnx", "onnxruntime"),
+        *("onnxscript", "pyarrow", "safetensors", "scipy", "skimage", "tifffile", "torch"),
+    }
+)
+"""What ``pip install clearsight`` alone leaves out, by import name."""
+
 app = typer.Typer(
     name="clearsight",
     cls=Commands,
@@ -318,6 +326,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ClearsightError as error:
         sys.stderr.write(f"error: {shown_lines(str(error))}\n")
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in FULL:
+            raise
+        wanted = "opencv-python-headless" if package == "cv2" else "'clearsight[full]'"
+        sys.stderr.write(f"error: this command needs {package}; pip install {wanted}\n")
+        raise SystemExit(2) from None
     except OSError as error:
         # A disk that fills up, a folder that is deleted: what no command could know before it began.
         where = f"{error.filename}: " if error.filename else ""
