@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,6 +29,7 @@ def tiny(
     halo: int | None = 1,
     scale: int = 1,
     metadata: dict[str, str] | None = None,
+    **described: Any,
 ) -> Path:
     """Write a blur of the image, enlarged by ``scale``, (image) and ten times the mean of every channel of it (logits)."""
     nodes, constants = [], []
@@ -83,7 +85,6 @@ def tiny(
     told = Deployed(
         name="tiny",
         chain="image -> blur -> means",
-        variant="fp32",
         input=Input("images", layout, dtype, channels, batch, height, width, minimum),  # type: ignore[arg-type]
         outputs=tuple(
             Output("logits", "logits")
@@ -92,6 +93,7 @@ def tiny(
             for each in gives
         ),
         classes=CLASSES[:channels] if "logits" in gives else (),
+        **({"variant": "fp32"} | described),
     )
     for key, value in ({KEY: told.to_json()} if metadata is None else metadata).items():
         entry = model.metadata_props.add()

@@ -12,7 +12,7 @@ from clearsight.data.contract.errors import ConfigError, first_line
 
 KEY = "clearsight"
 """Name of the metadata entry that holds all this as JSON."""
-FORMAT = 1
+FORMAT = 2
 """Version of the description; increased when an older reader could misread newer files."""
 Gives = Literal["logits", "image", "probabilities", "set", "abstains", "suspicion", "alarm"]
 BESIDE: Mapping[str, tuple[int, str]] = {
@@ -91,6 +91,9 @@ class Deployed:
         outputs: what it gives: everything but images at most once.
         classes: names of the classes, in order; empty where nothing is classified.
         config_key: content key of the graph and its weights.
+        unrestored_key: ``config_key`` of what is left without its restorers, the classifier alone; empty where
+            nothing is restored before a classifier. A file that has this key says what this one would say of
+            the image as it came.
         weights: id -> sha256.
         versions: package -> version, of the machine that exported.
     """
@@ -102,6 +105,7 @@ class Deployed:
     outputs: tuple[Output, ...]
     classes: tuple[str, ...] = ()
     config_key: str = ""
+    unrestored_key: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 

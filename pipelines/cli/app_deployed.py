@@ -25,6 +25,10 @@ def export(
     variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
     taps: Annotated[str, typer.Option(help="Nodes whose images become outputs too: a,b.")] = "",
     uint8: Annotated[bool, typer.Option("--uint8", help="Take and give images as uint8 NHWC.")] = False,
+    unrestored: Annotated[
+        bool,
+        typer.Option("--unrestored", help="Write the classifier alone too: 'serve' compares."),
+    ] = False,
     opset: Annotated[int | None, typer.Option(help="ONNX operator set, 18 to 25; default: 20.")] = None,
     measured: Annotated[int | None, typer.Option(min=1, help="Most images to measure on.")] = None,
     quiet: Quiet = False,
@@ -32,7 +36,7 @@ def export(
     """Write systems of a config as verified ONNX files: what was measured is what is deployed."""
     from clearsight.pipelines.cli.export import Wanted, command
 
-    wanted = Wanted(tuple(system or ()), variant, taps, uint8, opset, measured)
+    wanted = Wanted(tuple(system or ()), variant, taps, uint8, opset, measured, unrestored)
     command(config, out, wanted, quiet=quiet)
 
 
@@ -77,7 +81,9 @@ def infer(
 
 @deployed_app.command()
 def serve(
-    model: Model,
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="Exported files; the first answers by default.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     top: Annotated[int, typer.Option(min=1, help="Classes per image where a request names no number.")] = 5,
@@ -85,7 +91,9 @@ def serve(
     provider: Provider = "auto",
     threads: Threads = None,
     max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest body of a request, in MiB.")] = 16,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image, in megapixels.")] = 16,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, help="Largest image, or batch of images, in megapixels.")
+    ] = 16,
     waiting: Annotated[int, typer.Option(min=1, help="Requests at a time; more are answered with 503.")] = 64,
     quiet: Quiet = False,
 ) -> None:
@@ -93,7 +101,7 @@ def serve(
     from clearsight.pipelines.cli.serve import Limits, command
 
     limits = Limits(int(max_megabytes * 2**20), int(max_megapixels * 10**6), waiting)
-    command(model, host, port, limits, top=top, size=size, provider=provider, threads=threads, quiet=quiet)
+    command(models, host, port, limits, top=top, size=size, provider=provider, threads=threads, quiet=quiet)
 
 
 @deployed_app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,7 @@ class Wanted:
         uint8: whether images go in and come out as uint8 NHWC.
         opset: of the ONNX operators; None: the default.
         measured: most images that fp16 and int8 are measured on; None: the default.
+        unrestored: whether the classifier alone is written too, beside each system that restores.
     """
 
     systems: Sequence[str] = ()
@@ -40,6 +41,7 @@ class Wanted:
     uint8: bool = False
     opset: int | None = None
     measured: int | None = None
+    unrestored: bool = False
 
 
 def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
@@ -48,6 +50,7 @@ def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
         raise ConfigError(f"unknown variant '{wanted.variant}'", hint=near_miss(wanted.variant, VARIANTS))
     _, config = read_evaluate(path)
     graphs = _chosen(config, wanted.systems)
+    alone = _alone(graphs) if wanted.unrestored else {}
     # All systems are checked before the first is written.
     for name, graph in graphs.items():
         _ready(name, graph)
@@ -59,13 +62,14 @@ def command(path: Path, out: Path, wanted: Wanted, *, quiet: bool) -> None:
     writable_folder(out)
     screen = console()
     options = _options(wanted)
-    for name, graph in graphs.items():
+    for name, graph in (graphs | alone).items():
+        how = replace(options, taps=()) if name in alone else options
 
         def say(line: str, name: str = name) -> None:
             if not quiet:
                 screen.print(f"{name}: {line}", markup=False)
 
-        done = export(graph, out, name=name, source=config.data, options=options, say=say)
+        done = export(graph, out, name=name, source=config.data, options=how, say=say)
         for line in told(done.manifest, wanted.variant):
             screen.print(f"{name}: {line}", markup=False)
         screen.print(f"{done.path}", markup=False, soft_wrap=True)
@@ -77,6 +81,32 @@ def _chosen(config: Evaluate, names: Sequence[str]) -> dict[str, Graph]:
         if name not in graphs:
             raise ConfigError(f"no system '{name}'", where="--system", hint=near_miss(name, graphs))
     return {name: graphs[name] for name in names or graphs}
+
+
+def _alone(graphs: Mapping[str, Graph]) -> dict[str, Graph]:
+    """Return the classifiers behind the restorers, those left out that are exported anyway.
+
+    Raises:
+        ConfigError: no system restores anything, or the name of one is taken.
+    """
+    found = {name: alone for name, graph in graphs.items() if (alone := graph.unrestored) is not None}
+    if not found:
+        raise ConfigError(
+            "no system restores images before it classifies them",
+            where="--unrestored",
+            hint="choose others with --system",
+        )
+    written = {graph.fingerprint() for graph in graphs.values()}
+    alone: dict[str, Graph] = {}
+    for name, graph in found.items():
+        if (key := graph.fingerprint()) not in written:
+            written.add(key)
+            alone[f"{name}-unrestored"] = graph
+    for name in alone.keys() & graphs.keys():
+        raise ConfigError(
+            f"system '{name}' has the name of a file that would be written", where="--unrestored"
+        )
+    return alone
 
 
 def _ready(name: str, graph: Graph) -> None:

@@ -1,10 +1,11 @@
-"""``clearsight serve``: a deployed file that answers over HTTP."""
+"""``clearsight serve``: deployed files that answer over HTTP."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ EXTRA = ("fastapi", "starlette", "uvicorn", "h11", "prometheus_client", "pydanti
 
 
 def command(
-    model: Path,
+    files: Sequence[Path],
     host: str,
     port: int,
     limits: Limits,
@@ -33,10 +34,10 @@ def command(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Serve a deployed file until a signal stops it.
+    """Serve deployed files until a signal stops it.
 
     Raises:
-        ConfigError: the extra is not installed, the address cannot be used, or the file cannot.
+        ConfigError: the extra is not installed, the address cannot be used, or one of the files cannot.
     """
     check_provider(provider)
     try:
@@ -52,11 +53,13 @@ def command(
 
     from clearsight.pipelines.inference.session import Session
     from clearsight.pipelines.serving.middleware import LOCAL
+    from clearsight.pipelines.serving.models import models
     from clearsight.pipelines.serving.service import InferenceService
 
     # The server limits pixels itself before anything is decoded.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    service = InferenceService(Session(model, provider, threads), limits, size)
+    served = models([Session(file, provider, threads) for file in files], size)
+    service = InferenceService(served, limits)
     try:
         with listening(host, port) as made:
             local = is_local(made)
@@ -64,8 +67,9 @@ def command(
                 sys.stderr.write(
                     "warning: other machines reach this server, and it does not ask who they are\n"
                 )
-            name = shown(service.session.deployed.name)
-            sys.stderr.write(f"serving {name} ({_place(service.session, provider)}) on {url(made)}\n")
+            names = ", ".join(shown(each.name) for each in served)
+            place = _place(service.default.session, provider)
+            sys.stderr.write(f"serving {names} ({place}) on {url(made)}\n")
             sys.stderr.flush()
             running = server(create_app(service, top, LOCAL if local else ()), limits.waiting)
             running.run(sockets=[made])

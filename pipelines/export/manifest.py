@@ -29,6 +29,7 @@ RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 
 def described(graph: Graph, name: str, form: Form, variant: Variant) -> Deployed:
     """Return the description of a file."""
+    alone = graph.unrestored
     ids = sorted({weights for spec in graph.parts.values() for weights in spec.weights_inside()})
     return Deployed(
         name=name,
@@ -38,6 +39,7 @@ def described(graph: Graph, name: str, form: Form, variant: Variant) -> Deployed
         outputs=form.outputs,
         classes=form.classes,
         config_key=graph.fingerprint(),
+        unrestored_key="" if alone is None else alone.fingerprint(),
         weights={weights: find(weights).sha256 for weights in ids},
         versions=versions(),
     )

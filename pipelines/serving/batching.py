@@ -1,4 +1,4 @@
-"""Computes waiting images of one size together, in one thread."""
+"""Computes waiting images of one model and size together, in one thread."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ class Waiting:
     """One image in the queue, and what is asked for.
 
     Attributes:
+        session: the deployed file that computes it.
         image: the image, ready to be computed.
         top: number of classes that are wanted.
         wants_image: whether the restored image is wanted.
         done: future of the result.
     """
 
+    session: Session
     image: Arrived
     top: int
     wants_image: bool
@@ -32,32 +34,32 @@ class Waiting:
     @property
     def form(self) -> tuple[object, ...]:
         """Return what images must share to be computed in one call."""
-        return tuple((each.shape, each.dtype) for each in self.image.inputs)
+        return (id(self.session), *((each.shape, each.dtype) for each in self.image.inputs))
 
 
 class Batching:
     """The queue of images and the thread that computes them.
 
     No image waits for a batch to fill: while one batch is computed, the next one gathers. The oldest image
-    is always in the next batch, with those of its size that came since.
+    is always in the next batch, with those of its model and size that came since. All models share
+    the thread: two that compute at once would only take the cores from each other.
     """
 
-    def __init__(self, session: Session, on_batch: Callable[[int], None] = lambda count: None) -> None:
+    def __init__(self, on_batch: Callable[[int], None] = lambda count: None) -> None:
         """Start the thread.
 
         Args:
-            session: the deployed file.
             on_batch: called with the number of images of each batch.
         """
-        self.session, self.on_batch = session, on_batch
+        self.on_batch = on_batch
         self.queue: deque[Waiting] = deque()
         self.lock = threading.Lock()
         self.worker = ThreadPoolExecutor(1, "compute")
         self.last: Future[None] | None = None
 
-    def submit(self, image: Arrived, *, top: int, wants_image: bool) -> Future[Computed]:
-        """Queue an image; its future can be cancelled until it is computed."""
-        waiting = Waiting(image, top, wants_image)
+    def submit(self, session: Session, image: Arrived, *, top: int, wants_image: bool) -> Future[Computed]:
+        """Queue an image for a deployed file; its future can be cancelled until it is computed."""
+        waiting = Waiting(session, image, top, wants_image)
         with self.lock:
             self.queue.append(waiting)
         self.worker.submit(self._next)
@@ -82,7 +84,7 @@ class Batching:
         self.on_batch(len(batch))
         try:
             computer = Computer(
-                self.session,
+                batch[0].session,
                 top=max(request.top for request in batch),
                 batch=None,
                 images=any(request.wants_image for request in batch),
@@ -109,7 +111,7 @@ class Batching:
                 elif request.done.set_running_or_notify_cancel():
                     if not batch:
                         height, width = request.image.inputs[0].shape[:2]
-                        most = self.session.batch(height, width)
+                        most = request.session.batch(height, width)
                     batch.append(request)
             self.queue = rest
         return batch

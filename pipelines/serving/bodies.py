@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive
 
+from clearsight.pipelines.serving.forms import AS_FORM
 from clearsight.pipelines.serving.limits import RefusedError, busy
 from clearsight.pipelines.serving.service import InferenceService
 
@@ -20,8 +21,13 @@ ALONE = "send the bytes of an image as the body: curl --data-binary @image.jpg"
 
 
 @asynccontextmanager
-async def body(request: Request, service: InferenceService) -> AsyncIterator[bytes]:
+async def body(request: Request, service: InferenceService, *, form: bool = False) -> AsyncIterator[bytes]:
     """Yield the whole body; its bytes are counted until the request is answered.
+
+    Args:
+        request: whose body it is.
+        service: holds the limits.
+        form: whether a form is expected, not the bytes of an image.
 
     Raises:
         RefusedError: too large, too slow, empty, a form, a client that left, or too many bytes held already.
@@ -30,9 +36,9 @@ async def body(request: Request, service: InferenceService) -> AsyncIterator[byt
     try:
         await _collect(request, service, data)
         if not data:
-            raise RefusedError(422, "the body is empty", hint=ALONE)
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            raise RefusedError(422, "the body is a form", hint=ALONE)
+            raise RefusedError(422, "the body is empty", hint=AS_FORM if form else ALONE)
+        if not form and request.headers.get("content-type", "").startswith("multipart/"):
+            raise RefusedError(422, "the body is a form", hint=f"{ALONE}; forms go to /v1/batch")
         yield bytes(data)
     finally:
         service.bytes.remove(len(data))

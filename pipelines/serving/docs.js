@@ -27,6 +27,7 @@ function command(method, path, told) {
   if (method === "get") return "curl " + base + path;
   const kinds = Object.keys(told.responses["200"].content ?? {});
   const out = kinds.includes("image/png") ? " -o restored.png" : "";
+  if (told.requestBody.content["multipart/form-data"]) return "curl -F image=@a.jpg -F image=@b.jpg " + base + path;
   return "curl --data-binary @image.jpg " + base + path + out;
 }
 
@@ -46,7 +47,7 @@ function way(path, method, told, components) {
   const made = element("section", "", title, element("p", told.description));
   made.className = "way";
   made.append(element("h3", "Example"), element("pre", command(method, path, told)));
-  if (told.requestBody) made.append(...list("Body", [["bytes", told.requestBody.description]]));
+  if (told.requestBody) made.append(...list("Body", [[told.requestBody.content["multipart/form-data"] ? "form" : "bytes", told.requestBody.description]]));
   made.append(...list("Parameters", (told.parameters ?? []).map(parameter)));
   made.append(...list("Answer", fields(told, components)));
   const failures = Object.entries(told.responses).filter(([status]) => status !== "200");

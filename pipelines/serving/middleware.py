@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -24,8 +24,8 @@ CHUNK = 2**16
 RETRY_SECONDS = 1
 PLACE = "clearsight.place"
 """Key of the request's `Place` in its scope."""
-WORK = ("/v1/predict", "/v1/restore")
-"""Paths whose requests take a place."""
+WORK = ("predict", "restore", "batch")
+"""What is done with images: `/v1/predict`, and so on; requests to these paths take a place."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Host names under which a server on this machine serves its own pages."""
 HEADERS = {
@@ -41,6 +41,12 @@ HEADERS = {
 
 class SlowReaderError(Exception):
     """A client that does not read its answer."""
+
+
+def work_paths(models: Iterable[str]) -> frozenset[str]:
+    """Return the paths whose requests take a place: of the default model, and of each by its name."""
+    stems = ["/v1", *(f"/v1/models/{name}" for name in models)]
+    return frozenset(f"{stem}/{work}" for stem in stems for work in WORK)
 
 
 def refusal(refused: RefusedError) -> JSONResponse:
@@ -76,9 +82,12 @@ class Middleware:
             service: holds the limits, the places and the metrics.
             hosts: host names that requests may use for the server; empty: any. This prevents DNS rebinding:
                 a foreign page whose name resolves to this machine could read the answers otherwise.
-            known: paths that are counted by name; all others are counted together.
+            known: paths that are counted by name, beside those that work on images; all others are counted
+                together.
         """
-        self.app, self.service, self.hosts, self.known = app, service, hosts, known
+        self.app, self.service, self.hosts = app, service, hosts
+        self.work = work_paths(service.models)
+        self.known = {*known, *self.work}
         self.crowded = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +117,7 @@ class Middleware:
         refused = crowd() if self.crowded() else self._stranger(Headers(scope=scope), scope["method"])
         if refused is not None:
             await refusal(refused)(scope, receive, send)
-        elif scope["path"] not in WORK or scope["method"] != "POST":
+        elif scope["path"] not in self.work or scope["method"] != "POST":
             await self.app(scope, receive, send)
         elif self.service.places.full:
             await discard(Headers(scope=scope), receive, self.service)

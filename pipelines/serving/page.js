@@ -3,6 +3,8 @@
 const at = (id) => document.getElementById(id);
 const SAMPLE = 64; // side of the sample in pixels
 let health = null;
+let model = null; // what is loaded and chosen
+let last = null; // the image on the page, and its name
 let running = null;
 let shown = [];
 
@@ -12,16 +14,24 @@ const percent = (p) => (100 * p).toFixed(1) + " %";
 
 async function begin() {
   health = await (await fetch("health")).json();
-  document.title = health.name + " · clearsight";
+  at("models").hidden = health.models.length < 2;
+  at("model").replaceChildren(...health.models.map((each) => element("option", each.model)));
+  choose(0);
   at("version").textContent = health.version;
-  at("name").textContent = health.name;
-  const facts = [health.chain.replaceAll("->", "→"), health.variant];
-  if (health.classes) facts.push(health.classes + " classes");
-  if (health.size) facts.push("images become " + health.size[1] + "×" + health.size[0]);
-  facts.push(health.providers[0].replace("ExecutionProvider", ""));
-  at("facts").replaceChildren(...facts.map((text) => element("span", text)));
   at("limits").textContent =
     "up to " + megabytes(health.limits.body_bytes) + " MB and " + million(health.limits.pixels) + " million pixels";
+}
+
+function choose(number) {
+  model = health.models[number];
+  document.title = model.name + " · clearsight";
+  at("name").textContent = model.name;
+  const facts = [model.chain.replaceAll("->", "→"), model.variant];
+  if (model.classes) facts.push(model.classes + " classes");
+  if (model.size) facts.push("images become " + model.size[1] + "×" + model.size[0]);
+  facts.push(model.providers[0].replace("ExecutionProvider", ""));
+  if (model.unrestored) facts.push("compared with " + model.unrestored);
+  at("facts").replaceChildren(...facts.map((text) => element("span", text)));
 }
 
 const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
@@ -41,8 +51,12 @@ function fail(what, hint) {
   at("failure").hidden = false;
 }
 
+const address = () =>
+  (model ? "v1/models/" + encodeURIComponent(model.model) : "v1") + "/predict?restored=true&unrestored=true";
+
 async function send(blob, name) {
   running?.abort();
+  last = { blob, name };
   const mine = (running = new AbortController());
   at("failure").hidden = true;
   at("main").setAttribute("aria-busy", "true");
@@ -54,7 +68,7 @@ async function send(blob, name) {
       return;
     }
     const way = { method: "POST", body: blob, signal: mine.signal, headers: { "Content-Type": "application/octet-stream" } };
-    const answer = await fetch("v1/predict?restored=true", way);
+    const answer = await fetch(address(), way);
     // What stands between here and the server may answer in its own way.
     const found = await answer.json().catch(() => null);
     if (mine !== running) return;
@@ -89,9 +103,20 @@ async function show(blob, found) {
     at("save").href = shown[1];
   }
   at("said").hidden = !found.predictions.length;
+  at("said-title").textContent = found.unrestored ? "Predictions with restoration" : "Predictions";
   at("predictions").replaceChildren(...found.predictions.map(bar));
+  at("alone").hidden = !found.unrestored;
+  at("unrestored").replaceChildren(...(found.unrestored ?? []).map(bar));
+  at("verdict").textContent = found.unrestored ? verdict(found.unrestored[0], found.predictions[0]) : "";
   at("notes").replaceChildren(...found.notes.map((note) => element("li", sentence(note))));
   at("result").hidden = false;
+}
+
+function verdict(before, after) {
+  if (before.label !== after.label) return "Restoration changes the answer from " + before.label + " to " + after.label + ".";
+  const points = 100 * (after.probability - before.probability);
+  const sure = Math.abs(points) < 0.05 ? "just as sure" : Math.abs(points).toFixed(1) + " points " + (points > 0 ? "surer" : "less sure");
+  return "The answer is the same with and without restoration; with it the model is " + sure + ".";
 }
 
 async function image(image, url) {
@@ -153,6 +178,10 @@ function chosen(files) {
 at("file").addEventListener("change", (event) => {
   chosen(event.target.files);
   event.target.value = ""; // the same file can be chosen again
+});
+at("model").addEventListener("change", (event) => {
+  choose(event.target.selectedIndex);
+  if (last) send(last.blob, last.name);
 });
 at("try").addEventListener("click", sample);
 document.addEventListener("paste", (event) => chosen(event.clipboardData.files));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,23 @@ class Graph:
     def restored(self) -> str | None:
         """Return the name of the last image on the way to the output, None where nothing is restored."""
         return next((step.name for step in reversed(self.steps) if step.gives is Flow.IMAGES), None)
+
+    @property
+    def unrestored(self) -> Graph | None:
+        """Return what is left where every image on the way is the one that enters: the classifier alone.
+
+        None where nothing is classified, or nothing is restored before it.
+        """
+        if self.gives is not Flow.LOGITS or self.restored is None:
+            return None
+        images = {step.name for step in self.steps if step.gives is Flow.IMAGES}
+        needed, kept = {self.steps[-1].name}, list[Step]()
+        for step in reversed(self.steps):
+            if step.name in needed:
+                inputs = tuple(IMAGE if name in images else name for name in step.inputs)
+                kept.append(replace(step, inputs=inputs))
+                needed.update(inputs)
+        return Graph(tuple(reversed(kept)))
 
     @property
     def classifiers(self) -> tuple[PartSpec, ...]:

@@ -469,19 +469,20 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
                     "of": step.inputs[0] if len(step.inputs) == 1 else list(step.inputs),
                 }
                 for step in graph.steps
-            }
+            },
+            "plain": ["classify"],
         },
         "conditions": {"clean": {"kind": "identity"}},
     }
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(config))
     out = tmp_path / "deploy"
-    app(["export", str(path), "-o", str(out), "--taps", "both"], standalone_mode=False)
+    app(["export", str(path), "-o", str(out), "--system", "twice", "--taps", "both"], standalone_mode=False)
     said = capsys.readouterr().out
     assert "twice.onnx" in said
     assert "any size" in said
     assert (out / "twice.onnx").is_file()
-    small = ["--variant", "int8", "--taps", "both", "--measured", "20"]
+    small = ["--system", "twice", "--variant", "int8", "--taps", "both", "--measured", "20"]
     app(["export", str(path), "-o", str(out), *small], standalone_mode=False)
     said = " ".join(capsys.readouterr().out.split())
     assert (out / "twice-int8.onnx").is_file()
@@ -496,6 +497,10 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     for arguments, error in (
         (["--system", "once"], "no system 'once'"),
         (["--variant", "int4"], "unknown variant 'int4'"),
+        (
+            ["--system", "plain", "--unrestored"],
+            "--unrestored: no system restores images before it classifies",
+        ),
     ):
         with pytest.raises(ConfigError, match=error):
             app(["export", str(path), "-o", str(tmp_path / "no"), *arguments], standalone_mode=False)

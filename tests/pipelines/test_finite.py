@@ -39,6 +39,7 @@ from clearsight.pipelines.metrics.base import Metric
 from clearsight.pipelines.serving.app import create_app
 from clearsight.pipelines.serving.limits import Limits
 from clearsight.pipelines.serving.middleware import LOCAL
+from clearsight.pipelines.serving.models import models
 from clearsight.pipelines.serving.service import InferenceService
 from clearsight.pipelines.training.loop import train
 from clearsight.pipelines.training.scoring import score
@@ -169,7 +170,7 @@ def test_a_session_names_the_image(tmp_path: Path, gives: str) -> None:
 
 @pytest.mark.parametrize("gives", ["logits nan", "logits inf"])
 def test_serve_answers_422(tmp_path: Path, gives: str) -> None:
-    service = InferenceService(Session(dividing(tmp_path / "m.onnx", gives)), Limits(), None)
+    service = InferenceService(models([Session(dividing(tmp_path / "m.onnx", gives))]), Limits())
     server = create_app(service, 2, LOCAL)
     try:
         black, bright = (encode_png(np.full((16, 16, 3), level, np.uint8)) for level in (0, 200))

@@ -89,6 +89,33 @@ def test_a_graph_with_branches(images: torch.Tensor) -> None:
     assert system.part("classify") is system.part("classify")
 
 
+def test_without_its_restorers_a_system_is_its_classifier_alone(images: torch.Tensor) -> None:
+    alone = wire(["classify"], PARTS)
+    for parts in (["bright", "classify"], ["bright", "dark", "classify"]):
+        found = wire(parts, PARTS).unrestored
+        assert found is not None
+        assert found.fingerprint() == alone.fingerprint()
+    # A vote of a restored and an unrestored branch becomes a vote of two equal ones.
+    branches = nodes(
+        lit={"use": "bright"},
+        mixed={"use": "mix", "of": ["lit", "image"]},
+        a={"use": "classify", "of": "image"},
+        b={"use": "classify", "of": "mixed"},
+        out={"use": "vote", "of": ["a", "b"]},
+    )
+    found = wire(branches, PARTS).unrestored
+    assert found is not None
+    assert {step.name: step.inputs for step in found.steps} == {
+        "a": ("image",),
+        "b": ("image",),
+        "out": ("a", "b"),
+    }
+    torch.testing.assert_close(found.build()(images), alone.build()(images).log_softmax(1))
+    # Nothing restored, nothing classified.
+    assert alone.unrestored is None
+    assert wire(["bright", "dark"], PARTS).unrestored is None
+
+
 def test_gradients_flow_through_the_whole_system(images: torch.Tensor) -> None:
     system = wire(["bright", "classify"], PARTS).build()
     x = images.clone().requires_grad_()

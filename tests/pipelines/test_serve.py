@@ -28,6 +28,7 @@ from clearsight.pipelines.serving import service as service_module
 from clearsight.pipelines.serving.app import create_app
 from clearsight.pipelines.serving.limits import Limits
 from clearsight.pipelines.serving.middleware import LOCAL
+from clearsight.pipelines.serving.models import models
 from clearsight.pipelines.serving.service import InferenceService
 
 PICTURE = png("a", 10, 12, 3)
@@ -40,7 +41,7 @@ def serving(tmp_path) -> Iterator[Callable[..., Any]]:
     def make(limits: Limits | None = None, size: int | None = None, **form: Any) -> Any:
         form = {"gives": ("logits", "image")} | form
         session = Session(tiny(tmp_path / "secret-place.onnx", **form), "cpu", 1)
-        made.append(InferenceService(session, limits or Limits(), size))
+        made.append(InferenceService(models([session], size), limits or Limits()))
         return create_app(made[-1], 2, LOCAL)
 
     yield make
@@ -79,7 +80,7 @@ def bomb(width: int, height: int) -> bytes:
 
 def test_an_image_is_classified_and_restored(serving):
     app = serving()
-    session = app.service.session
+    session = app.service.default.session
     expected = session.classify([decode(PICTURE)])
     plain = post(app, "/v1/predict", PICTURE)
     assert plain.status == 200
@@ -129,13 +130,24 @@ def test_sizes_and_notes(serving):
 def test_health_says_what_is_loaded(serving):
     app = serving(Limits(1000, 2000, 3))
     told = get(app, "/health").json
-    deployed = app.service.session.deployed
-    assert (told["status"], told["name"], told["chain"]) == ("ok", deployed.name, deployed.chain)
-    assert told["variant"] == "fp32"
-    assert told["providers"] == ["CPUExecutionProvider"]
-    assert told["config_key"] == deployed.config_key
-    assert told["gives"] == ["logits", "image"]
-    assert told["limits"] == {"body_bytes": 1000, "pixels": 2000, "waiting": 3}
+    deployed = app.service.default.session.deployed
+    assert told["status"] == "ok"
+    assert told["models"] == [
+        {
+            "model": "secret-place",
+            "name": deployed.name,
+            "chain": deployed.chain,
+            "variant": "fp32",
+            "providers": ["CPUExecutionProvider"],
+            "config_key": deployed.config_key,
+            "gives": ["logits", "image"],
+            "classes": 3,
+            "size": None,
+            "unrestored": None,
+        }
+    ]
+    assert told["limits"] == {"body_bytes": 1000, "pixels": 2000, "images": 64, "waiting": 3}
+    assert get(app, "/v1/models").json == {"models": told["models"]}
 
 
 def test_metrics_count(serving):
@@ -539,9 +551,12 @@ def test_an_origin_from_elsewhere_is_refused_without_fetch_metadata(serving, hea
 def test_the_schema_describes_what_is_answered(serving):
     app = serving()
     told = get(app, "/openapi.json").json
-    assert set(told["paths"]) == {"/v1/predict", "/v1/restore", "/health", "/metrics"}
+    works = {
+        f"{stem}/{work}" for stem in ("/v1", "/v1/models/{model}") for work in ("predict", "batch", "restore")
+    }
+    assert set(told["paths"]) == works | {"/v1/models", "/health", "/metrics"}
     predict = told["paths"]["/v1/predict"]["post"]
-    assert {each["name"] for each in predict["parameters"]} == {"top", "restored"}
+    assert {each["name"] for each in predict["parameters"]} == {"model", "top", "restored", "unrestored"}
     assert predict["requestBody"]["content"]["application/octet-stream"]["schema"]["format"] == "binary"
     assert {"200", "408", "413", "422", "500", "503"} <= set(predict["responses"])
     for status in ("413", "422"):
@@ -549,7 +564,7 @@ def test_the_schema_describes_what_is_answered(serving):
         assert schema == {"$ref": "#/components/schemas/Failure"}
     assert list(told["paths"]["/v1/restore"]["post"]["responses"]["200"]["content"]) == ["image/png"]
     fields = told["components"]["schemas"]["Predicted"]["properties"]
-    assert set(fields) == {"predictions", "width", "height", "notes", "restored"}
+    assert set(fields) == {"predictions", "width", "height", "notes", "restored", "unrestored"}
     undescribed = [
         (name, field)
         for name, schema in told["components"]["schemas"].items()
@@ -583,7 +598,7 @@ def test_the_file_is_shown_by_no_path(serving, tmp_path):
     app = serving()
     for target in ("/health", "/openapi.json", "/metrics", "/"):
         assert str(tmp_path) not in get(app, target).body.decode()
-    assert Path(app.service.session.path).name == "secret-place.onnx"
+    assert Path(app.service.default.session.path).name == "secret-place.onnx"
 
 
 async def answers(url: tuple[str, int], path: str, count: int) -> list[tuple[bytes, bytes]]:

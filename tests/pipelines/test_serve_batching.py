@@ -32,8 +32,8 @@ def sizes() -> list[int]:
 
 
 @pytest.fixture
-def batching(session, sizes) -> Iterator[Batching]:
-    made = Batching(session, sizes.append)
+def batching(sizes) -> Iterator[Batching]:
+    made = Batching(sizes.append)
     yield made
     made.close(10)
 
@@ -63,7 +63,8 @@ def test_answers_go_to_those_who_asked_and_equal_the_sessions(session, batching,
     restored = session.restore([each.image.pixels for each in given_])
     with Held(batching):
         asked = [
-            batching.submit(each, top=1 + at % 3, wants_image=at % 2 == 0) for at, each in enumerate(given_)
+            batching.submit(session, each, top=1 + at % 3, wants_image=at % 2 == 0)
+            for at, each in enumerate(given_)
         ]
     for at, future in enumerate(asked):
         found = future.result(20)
@@ -81,7 +82,8 @@ def test_batches_are_as_large_as_the_session_says(session, batching, sizes, monk
     monkeypatch.setattr(Session, "batch", lambda self, height, width: 4)
     with Held(batching):
         asked = [
-            batching.submit(image(session, str(at), 8, 8, 3), top=1, wants_image=False) for at in range(10)
+            batching.submit(session, image(session, str(at), 8, 8, 3), top=1, wants_image=False)
+            for at in range(10)
         ]
     assert {each.result(20).ranked[0][0] for each in asked} <= set(CLASSES)
     assert sizes == [4, 4, 2]
@@ -99,7 +101,8 @@ def test_a_poisoned_image_spoils_only_itself(session, batching, monkeypatch):
     monkeypatch.setattr(compute.Computer, "_outputs", picky)
     with Held(batching):
         asked = [
-            batching.submit(image(session, str(at), 8, 8, 3), top=1, wants_image=True) for at in range(5)
+            batching.submit(session, image(session, str(at), 8, 8, 3), top=1, wants_image=True)
+            for at in range(5)
         ]
     found = [each.result(20) for each in asked]
     assert [each.error is not None for each in found] == [False, False, True, False, False]
@@ -109,22 +112,23 @@ def test_what_nobody_foresaw_reaches_those_who_asked_and_the_thread_lives_on(ses
     inner = compute.Computer.__call__
     monkeypatch.setattr(compute.Computer, "__call__", lambda self, block: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        batching.submit(image(session, "a", 8, 8, 3), top=1, wants_image=False).result(20)
+        batching.submit(session, image(session, "a", 8, 8, 3), top=1, wants_image=False).result(20)
     monkeypatch.setattr(compute.Computer, "__call__", inner)
-    assert batching.submit(image(session, "a", 8, 8, 3), top=1, wants_image=False).result(20).ranked
+    assert batching.submit(session, image(session, "a", 8, 8, 3), top=1, wants_image=False).result(20).ranked
 
 
 def test_cancelled_images_are_never_computed(session, batching, sizes):
     with Held(batching):
         asked = [
-            batching.submit(image(session, str(at), 8, 8, 3), top=1, wants_image=False) for at in range(6)
+            batching.submit(session, image(session, str(at), 8, 8, 3), top=1, wants_image=False)
+            for at in range(6)
         ]
         for each in asked[::2]:
             assert each.cancel()
     assert all(each.result(20).ranked for each in asked[1::2])
     assert sizes == [3]
     held = Held(batching)
-    last = batching.submit(image(session, "x", 8, 8, 3), top=1, wants_image=False)
+    last = batching.submit(session, image(session, "x", 8, 8, 3), top=1, wants_image=False)
     threading.Timer(0.1, held.event.set).start()
     batching.close(10)
     with pytest.raises(CancelledError):

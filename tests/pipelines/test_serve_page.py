@@ -187,7 +187,7 @@ def contrast(one: list[int], other: list[int]) -> float:
 
 def test_the_documentation_works_without_the_internet(page, server):
     page.open(server.url + "/docs")
-    page.until("document.querySelectorAll('.way').length === 4")
+    page.until("document.querySelectorAll('.way').length === 9")
     text = page.value("document.body.innerText")
     assert f"curl --data-binary @image.jpg {server.url}/v1/predict" in text
     for word in ("top", "restored", "413", "Retry-After", "image/png", "config_key"):
