@@ -31,7 +31,7 @@ def files(data: bytes, content_type: str) -> list[tuple[str, bytes]]:
     boundary = declared.get_boundary()
     if declared.get_content_type() != FORM or not boundary:
         raise RefusedError(422, "the body is not a form", hint=AS_FORM)
-    found = []
+    found: list[tuple[str, bytes]] = []
     for part in _parts(data, boundary):
         if len(found) == MOST_FILES:
             raise RefusedError(
