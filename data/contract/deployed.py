@@ -91,9 +91,9 @@ class Deployed:
         outputs: what it gives: everything but images at most once.
         classes: names of the classes, in order; empty where nothing is classified.
         config_key: content key of the graph and its weights.
-        unrestored_key: ``config_key`` of what is left without its restorers, the classifier alone; empty where
-            nothing is restored before a classifier. A file that has this key says what this one would say of
-            the image as it came.
+        unrestored_key: ``config_key`` of what is left without its restorers, the classifier alone; empty
+            where nothing is restored before a classifier. A file that has this key says what this one would
+            say of the image as it came.
         weights: id -> sha256.
         versions: package -> version, of the machine that exported.
     """

@@ -89,7 +89,7 @@ def _alone(graphs: Mapping[str, Graph]) -> dict[str, Graph]:
     Raises:
         ConfigError: no system restores anything, or the name of one is taken.
     """
-    found = {name: alone for name, graph in graphs.items() if (alone := graph.unrestored) is not None}
+    found = {name: bare for name, graph in graphs.items() if (bare := graph.unrestored) is not None}
     if not found:
         raise ConfigError(
             "no system restores images before it classifies them",

@@ -119,7 +119,7 @@ Unrestored = Annotated[
 
 def _work(app: FastAPI, service: InferenceService, top: int) -> None:
     first = service.default.name
-    told = {"responses": FAILURES, "response_model_exclude_none": True}
+    told: dict[str, Any] = {"responses": FAILURES, "response_model_exclude_none": True}
 
     # What is no part of the path stands in the query: the shorter paths take ?model= as well.
     @app.post("/v1/predict", openapi_extra=IMAGE_BODY, **told)

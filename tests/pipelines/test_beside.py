@@ -33,6 +33,7 @@ from clearsight.pipelines.inference.beside import COLUMNS
 from clearsight.pipelines.inference.session import Session
 from clearsight.pipelines.serving.app import create_app
 from clearsight.pipelines.serving.limits import Limits
+from clearsight.pipelines.serving.models import models
 from clearsight.pipelines.serving.service import InferenceService
 from clearsight.pipelines.systems.graph import Graph, Node, wire
 
@@ -140,14 +141,14 @@ def test_infer_and_serve_say_it_too(exported: Path, tmp_path: Path) -> None:
     lines = CliRunner().invoke(app, [*call[:3], "--top", "1", "-q"]).stdout
     assert "; {" in lines
     assert "abstains" in lines
-    service = InferenceService(Session(exported, "cpu"), Limits(), None)
+    service = InferenceService(models([Session(exported, "cpu")]), Limits())
     served = create_app(service, 1)
     answer = asyncio.run(ask(served, "/v1/predict", (tmp_path / "0.png").read_bytes())).json
     assert answer["set"] == list(found.beside[0].set or ())
     assert answer["abstains"] is found.beside[0].abstains
     assert answer["suspicion"] == pytest.approx(found.beside[0].suspicion)
     health = asyncio.run(ask(served, "/health", method="GET")).json
-    assert health["gives"] == ["logits", *BESIDE]
+    assert health["models"][0]["gives"] == ["logits", *BESIDE]
     service.close()
 
 

@@ -564,7 +564,8 @@ def test_the_schema_describes_what_is_answered(serving):
         assert schema == {"$ref": "#/components/schemas/Failure"}
     assert list(told["paths"]["/v1/restore"]["post"]["responses"]["200"]["content"]) == ["image/png"]
     fields = told["components"]["schemas"]["Predicted"]["properties"]
-    assert set(fields) == {"predictions", "width", "height", "notes", "restored", "unrestored"}
+    sure = {"set", "abstains", "suspicion", "alarm"}
+    assert set(fields) == {"predictions", "width", "height", "notes", "restored", "unrestored"} | sure
     undescribed = [
         (name, field)
         for name, schema in told["components"]["schemas"].items()

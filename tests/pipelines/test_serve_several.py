@@ -194,14 +194,12 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 
 
 def test_of_several_classifiers_alone_that_of_equal_precision_answers(tmp_path):
-    made = [
-        Session(tiny(tmp_path / f"{name}.onnx", **told), "cpu", 1)
-        for name, told in {
-            "whole": {"unrestored_key": "k", "variant": "int8"},
-            "plain": {"config_key": "k"},
-            "plain-int8": {"config_key": "k", "variant": "int8"},
-        }.items()
-    ]
+    files: dict[str, dict[str, Any]] = {
+        "whole": {"unrestored_key": "k", "variant": "int8"},
+        "plain": {"config_key": "k"},
+        "plain-int8": {"config_key": "k", "variant": "int8"},
+    }
+    made = [Session(tiny(tmp_path / f"{name}.onnx", **told), "cpu", 1) for name, told in files.items()]
     for order, name in ((made, "plain-int8"), (made[:2], "plain"), (made[:1], None)):
         found = models(order)[0].unrestored
         assert (found and found.name) == name
