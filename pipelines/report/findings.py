@@ -94,11 +94,11 @@ def _accounts(figures: Figures, start: str, attack: str) -> list[str]:
 
 def _account(figures: Figures, name: str, attack: str, *, whole: bool) -> str:
     """Return one system's gains and costs: clean images, all corruptions, then the groups that are clear."""
-    overall = _overall(figures, attack)
+    whole_run = overall(figures, attack)
     places = [(_column(figures, "clean", attack), _untouched(figures))]
-    if overall:
+    if whole_run:
         places.append(
-            (overall, "over all corruptions" if overall.conditions > 1 else "under the one corruption")
+            (whole_run, "over all corruptions" if whole_run.conditions > 1 else "under the one corruption")
         )
     phrases, hurt = [], []
     for column, place in places:
@@ -142,7 +142,7 @@ def _groups(
     return [(group, number(size)) for size, group in sorted(found, reverse=True)]
 
 
-def _overall(figures: Figures, attack: str) -> Column | None:
+def overall(figures: Figures, attack: str) -> Column | None:
     """Return the column that stands for everything that corrupts: of one group alone it is that group's."""
     if column := _column(figures, ALL, attack):
         return column
@@ -188,7 +188,7 @@ def _extremes(figures: Figures, name: str, attack: str) -> str:
 
 def _images(figures: Figures, name: str, attack: str) -> str:
     """Return whether images came nearer to the clean ones, which need not help the classifier."""
-    column = _overall(figures, attack)
+    column = overall(figures, attack)
     entry = figures.entry(name, column) if column else None
     before, after = value(entry, "psnr_in"), value(entry, "psnr")
     if not before or not after:
@@ -205,7 +205,7 @@ def _levels(figures: Figures, start: str, attack: str) -> list[str]:
     name = known.get(metric, f"mean {metric.replace('_', ' ').upper()}")
     sentences: list[str] = []
     places = [(_column(figures, "clean", attack), _untouched(figures))]
-    places.append((_overall(figures, attack), "over all corruptions"))
+    places.append((overall(figures, attack), "over all corruptions"))
     for column, place in places:
         levels = {n: v for n in figures.names if column and (v := value(figures.entry(n, column), metric))}
         if not levels:

@@ -13,16 +13,20 @@ from clearsight.data.contract.run_folder import RunFolder
 from clearsight.data.home import replace_file
 from clearsight.data.seals import Seal
 from clearsight.pipelines.report import attack_tables, charts, tables
+from clearsight.pipelines.report.answer import answer
 from clearsight.pipelines.report.attack_strips import attack_album
 from clearsight.pipelines.report.audit import audit_of
 from clearsight.pipelines.report.certified import certified_tables
 from clearsight.pipelines.report.class_tables import by_class
 from clearsight.pipelines.report.detected import by_class_measures
+from clearsight.pipelines.report.downloads import downloads
 from clearsight.pipelines.report.ending import ending, images_of
 from clearsight.pipelines.report.eps_chart import MOST, curves
+from clearsight.pipelines.report.every_measure import every_measure
 from clearsight.pipelines.report.figures import Figures, groups_of, value, versus
-from clearsight.pipelines.report.findings import findings, tallies
+from clearsight.pipelines.report.findings import FEW, findings, tallies
 from clearsight.pipelines.report.flags import flags
+from clearsight.pipelines.report.gallery import gallery
 from clearsight.pipelines.report.gradient_images import gradient_album
 from clearsight.pipelines.report.method_table import MARKS, method_table
 from clearsight.pipelines.report.other_images import other_images
@@ -109,7 +113,7 @@ def _context(
     folder: RunFolder, figures: Figures, config: str, environment: Mapping[str, Any], seal: Seal | None
 ) -> dict[str, Any]:
     """Return everything that the templates name."""
-    run = figures.run
+    run, sentences = figures.run, findings(figures)
     multiples = [(attack, charts.families(figures, attack)) for attack in figures.attacks]
     return {
         "summary": run,
@@ -117,7 +121,11 @@ def _context(
         "data": run.data,
         "figures": figures,
         "metric": display_of(figures.primary or "accuracy"),
-        "sentences": findings(figures),
+        "sentences": sentences,
+        "short": answer(figures) if len(figures.others) > FEW else "",
+        "downloads": downloads(figures),
+        "pairs": gallery(folder, figures, seal),
+        "detail": every_measure(figures),
         "tallies": tallies(figures),
         "facts": _facts(figures),
         "chains": [(system, _chain(system)) for system in figures.systems],

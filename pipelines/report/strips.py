@@ -89,21 +89,31 @@ def album(run: RunFolder, figures: Figures, seal: Seal | None = None) -> Album:
     Raises:
         RunError: ``images/images.json`` is there and cannot be read.
     """
-    shots: dict[tuple[str, str], dict[str | None, Entry]] = {}
-    for entry in listing(run.images_index):
-        if entry.get("attack") is None or entry["attack"] in figures.unattacked:
-            shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
+    shots = shots_of(run, figures)
     made = Album([], seal)
     spent = 0
-    order = _order(figures, shots)
-    for place in order[:STRIPS]:
+    places = order(figures, shots)
+    for place in places[:STRIPS]:
         strip, size = _strip(run.images, figures, shots, place, made)
         if spent + size > BUDGET:
             break
         made.strips.append(strip)
         spent += size
-    made.left_out = len(order) - len(made.strips)
+    made.left_out = len(places) - len(made.strips)
     return made
+
+
+def shots_of(run: RunFolder, figures: Figures) -> dict[tuple[str, str], dict[str | None, Entry]]:
+    """Return what was kept without attacks: (condition, sample) -> system (None: its input) -> entry.
+
+    Raises:
+        RunError: ``images/images.json`` is there and cannot be read.
+    """
+    shots: dict[tuple[str, str], dict[str | None, Entry]] = {}
+    for entry in listing(run.images_index):
+        if entry.get("attack") is None or entry["attack"] in figures.unattacked:
+            shots.setdefault((entry["condition"], entry["sample"]), {})[entry["system"]] = entry
+    return shots
 
 
 def listing(path: Path) -> list[Entry]:
@@ -121,7 +131,7 @@ def listing(path: Path) -> list[Entry]:
     return entries
 
 
-def _order(
+def order(
     figures: Figures, shots: Mapping[tuple[str, str], Mapping[str | None, Entry]]
 ) -> list[tuple[str, str]]:
     """Return (condition, sample) pairs: corruptions in turn, the middle severity first, samples in turn."""
