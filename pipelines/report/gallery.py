@@ -27,7 +27,7 @@ MOST = 8
 """Most images of each fate in the gallery."""
 OPENING = 3
 """Images on the first screen."""
-BUDGET = 800_000
+BUDGET = 400_000
 """Bytes of all these images, at most (base64 adds a third)."""
 FATES = {(False, True): "saved", (True, False): "broken"}
 """What became of a prediction, by whether it was right before and after; all else stayed as it was."""
