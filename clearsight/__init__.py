@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clearsight.pipelines.api.models import export as export
     from clearsight.pipelines.api.models import load as load
     from clearsight.pipelines.api.models import train as train
+    from clearsight.pipelines.api.show import show_parts as show_parts
     from clearsight.pipelines.api.trust import check as check
     from clearsight.pipelines.evaluation.api import evaluate as evaluate
     from clearsight.pipelines.evaluation.api import open_run as open_run
@@ -49,6 +50,7 @@ _HOME = {
     "register": "clearsight.pipelines.api.kinds",
     "restore_images": "clearsight.pipelines.api.images",
     "sense_images": "clearsight.pipelines.advice.api",
+    "show_parts": "clearsight.pipelines.api.show",
     "train": "clearsight.pipelines.api.models",
 }
 
@@ -67,6 +69,7 @@ __all__ = [
     "register",
     "restore_images",
     "sense_images",
+    "show_parts",
     "train",
 ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import click
@@ -27,6 +28,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "changes.md": front((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")),
         "cli.md": command_line(),
     }
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        pages[f"notebooks/{path.stem}.md"] = notebook(path.read_text(encoding="utf-8"))
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
@@ -36,6 +39,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Let folds hold tables, and turn links to files of the repository into their names."""
     folds = markdown.replace("<details>", '<details markdown="1">')
     inside = folds.replace("](../CONTRIBUTING.md", "](contributing.md")
+    inside = re.sub(r"\]\((notebooks/\w+)\.ipynb\)", r"](\1.md)", inside)
+    if page.file.src_uri.startswith("notebooks/"):
+        return inside
     return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2`)", inside)
 
 
@@ -77,3 +83,28 @@ def _plain(text: str) -> str:
 def _cell(text: str) -> str:
     """Return a text as one cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def notebook(text: str) -> str:
+    """Return an executed notebook as a page: its text, its code, and what the code gave."""
+    blocks = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            blocks.append(source)
+            continue
+        blocks.append(f"```python\n{source}\n```")
+        blocks.extend(map(_shown, cell["outputs"]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """Return what one cell gave as HTML, an image or text, whichever says most."""
+    data = output.get("data", {"text/plain": output.get("text", "")})
+    if "text/html" in data:
+        return "".join(data["text/html"])
+    if "image/png" in data:
+        content = "".join(data["image/png"]).replace("\n", "")
+        return f'<img alt="what the cell above shows" src="data:image/png;base64,{content}">'
+    plain = "".join(data["text/plain"]).rstrip()
+    return f"```text\n{plain}\n```"

@@ -72,7 +72,7 @@ class Report:
 
         from clearsight.pipelines.report.terminal import certificates, headline
 
-        console = Console(width=160, highlight=False)
+        console = Console(width=160, highlight=False, force_jupyter=False)
         with console.capture() as capture:
             console.print(headline(dict(self.summary)), *certificates(dict(self.summary)))
         return capture.get()

@@ -23,7 +23,8 @@ def to_html(summary: Mapping[str, Any]) -> str:
 
     from rich.console import Console
 
-    console = Console(width=160, record=True, file=io.StringIO(), highlight=False)
+    # In a notebook rich would show the tables itself, beside the HTML that is asked for here.
+    console = Console(width=160, record=True, file=io.StringIO(), highlight=False, force_jupyter=False)
     console.print(headline(dict(summary)), *certificates(dict(summary)))
     frame = '<pre style="font-family: monospace; line-height: 1.25; overflow-x: auto">{code}</pre>'
     return console.export_html(inline_styles=True, code_format=frame)
@@ -40,7 +41,8 @@ def chart(results: Results, metric: str) -> Figure:
         ConfigError: it was not measured.
     """
     import numpy as np
-    from matplotlib.figure import Figure
+
+    from clearsight.pipelines.report.figure import ShownFigure
 
     chosen = [row for row in results if row["metric"] == metric]
     if not chosen:
@@ -49,7 +51,7 @@ def chart(results: Results, metric: str) -> Figure:
     places = list(dict.fromkeys(_place(row) for row in chosen))
     systems = list(dict.fromkeys(str(row["system"]) for row in chosen))
     display = display_of(metric)
-    canvas = Figure(figsize=(max(4.0, min(1.2 + 0.7 * len(places), 14.0)), 3.4), layout="constrained")
+    canvas = ShownFigure(figsize=(max(4.0, min(1.2 + 0.7 * len(places), 14.0)), 3.4), layout="constrained")
     axes = canvas.add_subplot()
     for number, system in enumerate(systems):
         rows = [row for row in chosen if row["system"] == system]
