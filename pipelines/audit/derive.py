@@ -101,14 +101,15 @@ def without_restorers(graph: Graph) -> dict[str, Node] | None:
     """
     passes = {IMAGE: IMAGE}
     kept: dict[str, Node] = {}
-    for step in graph.steps:
+    steps = graph.unscreened().steps
+    for step in steps:
         inputs = tuple(passes[name] for name in step.inputs)
         if step.gives is Flow.IMAGES and len(set(inputs)) == 1:
             passes[step.name] = inputs[0]
             continue
         passes[step.name] = step.name
         kept[step.name] = Node(use=step.part_name, of=inputs if len(inputs) > 1 else inputs[0])
-    return kept if len(kept) < len(graph.steps) and OUT in kept else None
+    return kept if len(kept) < len(steps) and OUT in kept else None
 
 
 def _name_of(bare: Mapping[str, Node], nodes: Mapping[str, Any], config: Evaluate) -> str:
@@ -154,7 +155,7 @@ def derive(
         can = {n: a for n, a in wanted.items() if _can(a, name, subjects, passable)}
         measure[name] = list(can)
         attacks |= can
-    used = {step.part_name for graph in subjects.graphs.values() for step in graph.steps}
+    used = {part for graph in subjects.graphs.values() for part in graph.parts}
     bare_names = set(subjects.undefended.values()) - {None}
     condition = subjects.condition
     document: dict[str, Any] = {

@@ -193,7 +193,8 @@ def evaluate(
     for label, graph in graphs.items():
         own = {part: f"{label}.{part}" for part in graph.parts}
         parts |= {own[part]: spec for part, spec in graph.parts.items()}
-        wiring[label] = {step.name: {"use": own[step.part_name], "of": step.inputs} for step in graph.steps}
+        steps = (*graph.steps, *graph.beside)
+        wiring[label] = {step.name: {"use": own[step.part_name], "of": step.inputs} for step in steps}
     document: dict[str, Any] = {
         "task": "evaluate",
         "name": name,

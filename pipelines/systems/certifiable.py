@@ -52,6 +52,7 @@ def certifiable(graph: Graph, certificate: Certificate, *, system: str, name: st
             where=where,
             hint="certify the system by smoothing",
         )
+    graph = graph.unscreened()
     sigma = certificate.noise
     if sigma is None:
         return graph

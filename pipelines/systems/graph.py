@@ -66,6 +66,14 @@ class Graph:
         """Return the name of the node that says how suspicious an image is, None where there is none."""
         return self.beside[0].name if self.beside else None
 
+    def unscreened(self) -> Graph:
+        """Return the graph without its detector and the nodes that lead to it alone."""
+        needed = {self.steps[-1].name}
+        for step in reversed(self.steps):
+            if step.name in needed:
+                needed |= set(step.inputs)
+        return Graph(tuple(step for step in self.steps if step.name in needed)) if self.beside else self
+
     @property
     def restored(self) -> str | None:
         """Return the name of the last image on the way to the output, None where nothing is restored."""

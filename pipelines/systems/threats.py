@@ -50,7 +50,10 @@ def victim_of(attack: Attack, name: str, graphs: Mapping[str, Graph], system: st
         )
     if graph.gives is not Flow.LOGITS:
         raise ConfigError(f"system '{called}' gives images, not logits: nothing to attack", where=where)
-    if attack.needs_detector and graph.screen is None:
+    if not attack.needs_detector:
+        # A detector that the attack does not look at would be computed at every step.
+        graph = graph.unscreened()
+    elif graph.screen is None:
         raise ConfigError(
             f"system '{called}' has no detector for {kind_of(attack)} to mislead",
             where=where,

@@ -85,6 +85,7 @@ def test_a_system_has_one_detector_beside_its_output() -> None:
     out, screen = Node(use="classify"), Node(use="screen")
     graph = wire({"out": out, "watch": screen}, parts)
     assert (graph.screen, graph.steps[-1].name) == ("watch", "out")
+    assert [step.name for step in graph.unscreened().steps] == ["out"]
     assert graph.fingerprint() != wire({"out": out}, parts).fingerprint()
     with pytest.raises(ConfigError, match="'watch' and 'too' both say how suspicious.*one detector"):
         wire({"out": out, "watch": screen, "too": screen}, parts)
