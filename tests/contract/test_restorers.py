@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "amplified_unet": {"width": 4, "gain": 4},
     "auto_exposure": {"gain": 4},
     "bilateral": {"reach": 1.0},
+    "blind_wiener": {"kernel": {"kind": "disk", "radius": 1}, "sigma": 0.02},
     "bm3d": {"search": 3, "sigma": 0.05},
     "clarity": {"width": 4, "deep": 1, "hidden": 8},
     "dark_channel": {"patch": 3, "radius": 2, "light": (0.9,)},

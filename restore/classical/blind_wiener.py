@@ -1,0 +1,132 @@
+"""Wiener deconvolution of a blur that is found in the image itself."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from clearsight.data.contract.spec import Gradient, Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.ops.psf import Kernel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from clearsight.data.contract.types import Images
+
+LEVELS = (
+    2 / 255,
+    3 / 255,
+    4 / 255,
+    6 / 255,
+    8 / 255,
+    12 / 255,
+    16 / 255,
+    24 / 255,
+    32 / 255,
+    48 / 255,
+    64 / 255,
+)
+"""Noise levels that filters are designed for. The least stands for rounding to 256 levels and a blur that is
+only nearly the one found."""
+LEAST_SIGMA = 0.65
+"""Width of a Gaussian, in radii of the disk that blurs as much."""
+
+
+class BlindWiener(RestorerSpec):
+    """Finds defocus or Gaussian blur in each image's spectrum and undoes it; sharp images stay as they are.
+
+    A disk of defocus leaves rings of zeros in the spectrum, whose distance tells its radius (Cannon 1976), a
+    Gaussian a fall steeper than that of any photograph (see `clearsight.restore.ops.spectral_blur`). Where
+    one of them explains the spectrum much better than no blur, a Wiener filter for it and for the noise of
+    the image follows (`wiener`). Nothing is learned, so no kind of photograph is strange to it. Motion blur,
+    and blur that changes over the image, are not looked for; images below 64 pixels stay as they are.
+
+    Which blur is found has no gradient: the surrogate is the filter that was chosen.
+    """
+
+    kind: Literal["blind_wiener"] = "blind_wiener"
+    purpose: ClassVar[str] = "undoes defocus and Gaussian blur that it finds; leaves sharp images alone"
+    gradient: ClassVar[Gradient] = Gradient.SURROGATE
+    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel", "noise_level"})
+    onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
+
+    kernel: Kernel | Literal["auto", "none"] = "auto"
+    """The blur; ``auto`` looks for that of each image."""
+    sigma: Annotated[Number, Field(gt=0, le=1)] | Literal["auto"] = "auto"
+    """Standard deviation of the noise, for values in [0, 1]; ``auto`` estimates that of each image."""
+    evidence: Annotated[Number, Field(ge=1)] = 2.5
+    """How many times better than no blur the one that is found must explain the spectrum."""
+    narrowest: Annotated[Number, Field(ge=1)] = 1.75
+    """Radius in pixels of the narrowest disk that is undone (and of the Gaussian that blurs as much)."""
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return the facts: the reach of the filter, the blur being known beforehand."""
+        from clearsight.restore.classical.wiener import Wiener
+        from clearsight.restore.ops.psf import DiskKernel
+        from clearsight.restore.ops.spectral_blur import RADII
+
+        if self.kernel == "none":
+            return RestorerFacts(receptive_field=1)
+        kernel = DiskKernel(radius=RADII[-1]) if self.kernel == "auto" else self.kernel
+        return RestorerFacts(receptive_field=Wiener(kernel=kernel).facts.receptive_field)
+
+    def prepared(self, x: Images) -> Self:
+        """Return this restorer with the blur and the noise of the whole image, for its tiles."""
+        return self.model_copy(update={"kernel": self._found(x) or "none", "sigma": self._noise(x)})
+
+    def restore(self, x: Images, network: nn.Module | None) -> Images:
+        """Return the images without the blur that was found in each; the gradient ends here."""
+        return self._sharpened(x.detach())
+
+    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
+        """Return the same images, with the gradient of the filters."""
+        return self._sharpened(x)
+
+    def _sharpened(self, x: Images) -> Images:
+        import torch
+
+        restored = []
+        for image in x.split(1):
+            kernel = self._found(image)
+            restored.append(
+                image if kernel is None else _filter(kernel, self._noise(image)).to(x.device)(image)
+            )
+        return torch.cat(restored)
+
+    def _found(self, image: Images) -> Kernel | None:
+        """Return the blur of one image (1, c, h, w), None where it is left alone."""
+        from clearsight.restore.ops.psf import DiskKernel
+        from clearsight.restore.ops.spectral_blur import spectral_blur
+        from clearsight.restore.ops.tone import luma
+
+        if self.kernel != "auto":
+            return None if self.kernel == "none" else self.kernel
+        found = spectral_blur(luma(image.detach())[0, 0].cpu().numpy())
+        if found.kernel is None or found.evidence < self.evidence:
+            return None
+        width = (
+            found.kernel.radius if isinstance(found.kernel, DiskKernel) else found.kernel.sigma / LEAST_SIGMA
+        )
+        return found.kernel if width >= self.narrowest else None
+
+    def _noise(self, image: Images) -> float:
+        from clearsight.restore.ops.noise_level import estimate_sigma
+
+        if self.sigma != "auto":
+            return self.sigma
+        estimate = estimate_sigma(image.detach()).item()
+        return next((level for level in LEVELS if estimate <= level), LEVELS[-1])
+
+
+@lru_cache(maxsize=128)
+def _filter(kernel: Kernel, sigma: float) -> nn.Module:
+    """Return the Wiener filter of a blur; its design takes longer than its use."""
+    from clearsight.restore.classical.wiener import Wiener
+
+    module = Wiener(kernel=kernel, sigma=sigma).network()
+    module.requires_grad_(requires_grad=False)
+    return module

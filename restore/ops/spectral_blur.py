@@ -1,0 +1,129 @@
+"""Reads the blur of an image off its spectrum: a disk or a Gaussian, or that there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from clearsight.restore.ops.psf import DiskKernel, GaussianKernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEAST_SIDE, LARGEST_SIDE = 64, 1024
+"""Smaller images have too few frequencies; of larger ones the middle is looked at. In pixels."""
+EDGES = np.arange(0.02, 0.5, 1 / 160)
+"""Rings of frequencies, in cycles per pixel. Below them, a photograph's spectrum is that of its subject."""
+GRID = 256
+"""Side of the grid of frequencies on which kernels are known."""
+RADII = tuple(float(radius) for radius in np.arange(1.5, 15.01, 0.25))
+SIGMAS = tuple(float(sigma) for sigma in np.geomspace(0.8, 7.0, 23))
+"""Disks and Gaussians that are looked for, in pixels."""
+SLOPES = (1.5, 2.0, 2.5, 3.0, 3.5)
+"""Powers of the frequency with which a sharp photograph's spectrum may fall; 2 is usual (Field 1987)."""
+FLOORS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+"""Power of the noise, in that of the sharp photograph at a tenth of a cycle per pixel."""
+FLAT = 1e-4
+"""Standard deviation of the luma below which an image shows nothing."""
+
+
+class FoundBlur(NamedTuple):
+    """The blur that explains a spectrum best.
+
+    Attributes:
+        kernel: None: none does better than no blur.
+        evidence: how many times the squared misfit without a blur is that with it; 1 for None.
+    """
+
+    kernel: DiskKernel | GaussianKernel | None
+    evidence: float
+
+
+def spectral_blur(luma: NDArray[np.floating]) -> FoundBlur:
+    """Look for the disk or Gaussian whose response shows in the spectrum of an image.
+
+    The power spectrum, averaged over rings as logarithms, is compared with ``|H(f)|^2 / f^b + n`` for every
+    kernel's response H, falling powers b and noise n. A disk's rings of zeros (Cannon 1976) survive noise and
+    JPEG compression; a Gaussian shows as a fall that no photograph has.
+
+    Args:
+        luma: (h, w) in [0, 1].
+    """
+    h, w = luma.shape
+    if min(h, w) < LEAST_SIDE:
+        return FoundBlur(None, 1.0)
+    high, wide = min(h, LARGEST_SIDE), min(w, LARGEST_SIDE)
+    top, left = (h - high) // 2, (w - wide) // 2
+    seen = np.asarray(luma[top : top + high, left : left + wide], dtype=np.float64)
+    if seen.std() < FLAT:
+        return FoundBlur(None, 1.0)
+    rings = _rings(high, wide)
+    # Without a window, the jump from one border to the opposite one hides everything.
+    window = np.outer(np.hanning(high), np.hanning(wide))
+    power = np.abs(np.fft.rfft2((seen - seen.mean()) * window)) ** 2
+    found = rings.mean(np.log(power + 1e-12 * power.max()))
+    share = rings.counts / rings.counts.sum()
+    models = _models()
+    away = found[None] - models.logs
+    misfit = (share * away**2).sum(1) - (share * away).sum(1) ** 2
+    least = misfit.reshape(len(models.kernels), -1).min(axis=1)
+    best = int(least.argmin())
+    return FoundBlur(models.kernels[best], float(least[0] / max(least[best], 1e-12)))
+
+
+@dataclass(frozen=True)
+class _Rings:
+    """Which ring each frequency of an image's half spectrum lies in, and how many lie in each."""
+
+    inside: NDArray[np.bool_]
+    number: NDArray[np.int64]
+    counts: NDArray[np.float64]
+
+    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean over each ring; 0 for empty ones, whose count is 0."""
+        total = np.bincount(self.number, weights=values[self.inside], minlength=len(self.counts))
+        return total / np.maximum(self.counts, 1.0)
+
+
+@lru_cache(maxsize=16)
+def _rings(high: int, wide: int) -> _Rings:
+    radius = np.hypot(np.fft.fftfreq(high)[:, None], np.fft.rfftfreq(wide)[None])
+    number = np.digitize(radius, EDGES) - 1
+    inside = (number >= 0) & (number < len(EDGES) - 1)
+    counts = np.bincount(number[inside], minlength=len(EDGES) - 1).astype(np.float64)
+    return _Rings(inside, number[inside], counts)
+
+
+@dataclass(frozen=True)
+class _Models:
+    """Spectra (kernels * slopes * floors, rings) as logarithms; the first kernel is none."""
+
+    kernels: tuple[DiskKernel | GaussianKernel | None, ...]
+    logs: NDArray[np.float64]
+
+
+@cache
+def _models() -> _Models:
+    kernels = (
+        None,
+        *(DiskKernel(radius=radius) for radius in RADII),
+        *(GaussianKernel(sigma=sigma) for sigma in SIGMAS),
+    )
+    middle = (EDGES[:-1] + EDGES[1:]) / 2
+    sharp = np.stack([(middle / 0.1) ** -slope for slope in SLOPES])[:, None]
+    floors = np.asarray(FLOORS)[None, :, None]
+    logs = [np.log(_passed(kernel) * sharp + floors).reshape(-1, len(middle)) for kernel in kernels]
+    return _Models(kernels, np.concatenate(logs))
+
+
+def _passed(kernel: DiskKernel | GaussianKernel | None) -> NDArray[np.float64]:
+    """Return the share of the power that a kernel lets pass in each ring."""
+    if kernel is None:
+        return np.ones(len(EDGES) - 1)
+    taps = kernel.taps()
+    placed = np.zeros((GRID, GRID))
+    placed[: taps.shape[0], : taps.shape[1]] = taps
+    return _rings(GRID, GRID).mean(np.abs(np.fft.rfft2(placed)) ** 2)
