@@ -187,7 +187,7 @@ def deconvolvers(kernel: str) -> list[Contestant]:
     """Return every non-blind deblurring method, with the kernel in the .npy file ``kernel``."""
     found = []
     for kind, spec in RESTORERS.kinds.items():
-        if "kernel" in spec.model_fields:
+        if "kernel" in spec.model_fields and spec.model_fields["kernel"].default != "auto":
             node = {"kind": kind, "kernel": {"kind": "file", "path": kernel}, **DECONVOLVERS.get(kind, {})}
             if _is_ready(RESTORERS.parse(node)):
                 found.append(Contestant(f"{kind} (kernel told)", (node,)))
