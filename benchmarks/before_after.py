@@ -76,7 +76,7 @@ def cases() -> list[Case]:
         return blurred(x, motion_kernel(Rng(4), 21, 14.0), 2 / 255, Rng(5))
 
     def unfocused(x: Tensor) -> Tensor:
-        return blurred(x, defocus_kernel(2.5, 21), 2 / 255, Rng(5))
+        return blurred(x, defocus_kernel(6.0, 21), 1 / 255, Rng(5))
 
     def dark(x: Tensor) -> Tensor:
         told = (x.new_full((1, 1, 1, 1), value) for value in (16.0, 4000.0, 3.0))
@@ -87,12 +87,13 @@ def cases() -> list[Case]:
         return to_8_bit(resize_bicubic(x, 0.25))
 
     wavelet = ("wavelet", {"kind": "wavelet", "sigma": 25 / 255})
+    sharper = ("unsharp_mask", {"kind": "unsharp_mask"})
     light = [("gamma", {"kind": "gamma", "gamma": 0.45}), ("clahe", {"kind": "clahe"})]
     light += [trained(name) for name in ("zero-dce-v1", "enlighten-v1", "low-light-v2")]
     return [
         ("denoise", noisy, [wavelet, trained("denoise-color-v1")]),
-        ("motion", shaken, [("unsharp_mask", {"kind": "unsharp_mask"}), trained("deblur-v1")]),
-        ("defocus", unfocused, [("unsharp_mask", {"kind": "unsharp_mask"}), trained("deblur-v1")]),
+        ("motion", shaken, [sharper, trained("deblur-v1")]),
+        ("defocus", unfocused, [sharper, trained("deblur-v1"), ("blind_wiener", {"kind": "blind_wiener"})]),
         ("super-resolution", small, [("bicubic", {"kind": "bicubic", "scale": 4}), trained("sr-x4-v1")]),
         ("low-light", dark, light),
     ]

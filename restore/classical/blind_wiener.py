@@ -90,7 +90,7 @@ class BlindWiener(RestorerSpec):
         import torch
 
         restored = []
-        for image in x.split(1):
+        for image in torch.split(x, 1):
             kernel = self._found(image)
             restored.append(
                 image if kernel is None else _filter(kernel, self._noise(image)).to(x.device)(image)

@@ -87,7 +87,8 @@ def test_a_gradient_of_light_that_passes_for_blur_is_hardly_changed() -> None:
 
 def test_blur_is_undone_image_by_image() -> None:
     sharp = photographs()
-    kernels = (DiskKernel(radius=4.0), GaussianKernel(sigma=2.0), None, DiskKernel(radius=9.0))
+    kernels: list[DiskKernel | GaussianKernel | None]
+    kernels = [DiskKernel(radius=4.0), GaussianKernel(sigma=2.0), None, DiskKernel(radius=9.0)]
     seen = [image if k is None else blurred(image, k) for image, k in zip(sharp, kernels, strict=True)]
     part, x, clean = BlindWiener().build(), batch(seen), batch(sharp)
     restored = part(x)
