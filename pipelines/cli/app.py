@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Annotated
 
 import typer
 
-from clearsight.data.contract.errors import ClearsightError, ConfigError
-from clearsight.data.contract.text import shown, shown_lines
 from clearsight.pipelines.cli.app_advice import advice_app
 from clearsight.pipelines.cli.app_deployed import deployed_app
 from clearsight.pipelines.cli.app_learning import learning_app
 from clearsight.pipelines.cli.app_shipped import data_app, weights_app
 from clearsight.pipelines.cli.app_start import start_app
+from clearsight.pipelines.cli.endings import told_in_one_line
 from clearsight.pipelines.cli.task import (
     Commands,
     Config,
@@ -33,14 +31,6 @@ from clearsight.pipelines.cli.task import (
     Workers,
     backend_of,
 )
-
-FULL = frozenset(
-    {
-        *("albumentations", "cv2", "jaxtyping", "jinja2", "kornia", "matplotlib", "onnx", "onnxruntime"),
-        *("onnxscript", "pyarrow", "safetensors", "scipy", "skimage", "tifffile", "torch"),
-    }
-)
-"""What ``pip install clearsight`` alone leaves out, by import name."""
 
 app = typer.Typer(
     name="clearsight",
@@ -301,14 +291,6 @@ def restore(
     command(source, out, words, sigma=sigma, tile=tile, device=device, fresh=fresh, quiet=quiet)
 
 
-class _Stopped(BaseException):
-    """Ctrl-C or SIGTERM. Not KeyboardInterrupt, for which typer would exit by itself."""
-
-
-def _stop(number: int, frame: object) -> None:
-    raise _Stopped
-
-
 def _expanded(word: str) -> str:
     """Return a word of the command line with its ``~`` expanded: shells do not expand it after ``=``."""
     option, is_option, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -319,36 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; one clear line and a non-zero exit for everything that a user can fix."""
     # albumentations looks for a newer version on the network at import unless switched off.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    try:
+    with told_in_one_line():
         app(args=[_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)])
-    except ClearsightError as error:
-        sys.stderr.write(f"error: {shown_lines(str(error))}\n")
-        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in FULL:
-            raise
-        wanted = "opencv-python-headless" if package == "cv2" else "'clearsight[full]'"
-        sys.stderr.write(f"error: this command needs {package}; pip install {wanted}\n")
-        raise SystemExit(2) from None
-    except OSError as error:
-        # A disk that fills up, a folder that is deleted: what no command could know before it began.
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"error: {shown(where)}{error.strerror or shown(str(error))}\n")
-        raise SystemExit(1) from None
-    except _Stopped:
-        sys.stderr.write("stopped; run the same command again to go on\n")
-        if "clearsight.data.onnx_run" in sys.modules:
-            from clearsight.data.onnx_run import stuck
-
-            if stuck():
-                # An operator is still running: a normal exit would tear down memory that it uses.
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(130)
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

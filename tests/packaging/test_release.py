@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clearsight.pipelines.cli.app import FULL
+from clearsight.pipelines.cli.endings import FULL
 
 HOUSE = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
