@@ -31,13 +31,20 @@ function command(method, path, told) {
   return "curl --data-binary @image.jpg " + base + path + out;
 }
 
+// The fields of an answer; those of the objects in a list stand below the list, as "models[].name".
+function inside(schema, components, before) {
+  const made = components[schema?.$ref?.split("/").pop()]?.properties ?? {};
+  return Object.entries(made).flatMap(([key, value]) => [
+    [before + key, value.description ?? ""],
+    ...(value.items?.$ref ? inside(value.items, components, before + key + "[].") : []),
+  ]);
+}
+
 function fields(told, components) {
   const schema = told.responses["200"].content?.["application/json"]?.schema;
-  const name = schema?.$ref?.split("/").pop();
-  const made = components[name]?.properties ?? {};
   const kinds = Object.keys(told.responses["200"].content ?? {}).filter((kind) => kind !== "application/json");
   return [
-    ...Object.entries(made).map(([key, value]) => [key, value.description ?? ""]),
+    ...inside(schema, components, ""),
     ...kinds.map((kind) => [kind, told.responses["200"].description]),
   ];
 }

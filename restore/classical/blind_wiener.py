@@ -57,7 +57,7 @@ class BlindWiener(RestorerSpec):
     """The blur; ``auto`` looks for that of each image."""
     sigma: Annotated[Number, Field(gt=0, le=1)] | Literal["auto"] = "auto"
     """Standard deviation of the noise, for values in [0, 1]; ``auto`` estimates that of each image."""
-    evidence: Annotated[Number, Field(ge=1)] = 2.5
+    misfit_ratio: Annotated[Number, Field(ge=1)] = 2.5
     """How many times better than no blur the one that is found must explain the spectrum."""
     narrowest: Annotated[Number, Field(ge=1)] = 1.75
     """Radius in pixels of the narrowest disk that is undone (and of the Gaussian that blurs as much)."""
@@ -106,7 +106,7 @@ class BlindWiener(RestorerSpec):
         if self.kernel != "auto":
             return None if self.kernel == "none" else self.kernel
         found = spectral_blur(luma(image.detach())[0, 0].cpu().numpy())
-        if found.kernel is None or found.evidence < self.evidence:
+        if found.kernel is None or found.misfit_ratio < self.misfit_ratio:
             return None
         width = (
             found.kernel.radius if isinstance(found.kernel, DiskKernel) else found.kernel.sigma / LEAST_SIGMA

@@ -35,11 +35,11 @@ class FoundBlur(NamedTuple):
 
     Attributes:
         kernel: None: none does better than no blur.
-        evidence: how many times the squared misfit without a blur is that with it; 1 for None.
+        misfit_ratio: how many times the squared misfit without a blur is that with it; 1 for None.
     """
 
     kernel: DiskKernel | GaussianKernel | None
-    evidence: float
+    misfit_ratio: float
 
 
 def spectral_blur(luma: NDArray[np.floating]) -> FoundBlur:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from clearsight.data.contract.errors import ConfigError, ShapeError
+from clearsight.data.contract.field_docs import describe_fields
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Flow
 from clearsight.defend.attack_detector import AttackDetector
+from clearsight.defend.attack_detector_base import AttackDetectorSpec
 from clearsight.defend.catalogue import ATTACK_DETECTORS
 from clearsight.pipelines.config.registries import PARTS
 from clearsight.pipelines.systems.graph import Node, wire
@@ -39,15 +41,39 @@ def fed(part: AttackDetector) -> list[Tensor]:
 
 
 @every
-def test_suspicion_is_one_number_an_image_whatever_the_batch(kind: str, no_global_rng: None) -> None:
+def test_a_kind_says_what_it_is_for(kind: str) -> None:
+    spec = made(kind).spec
+    assert spec.gives is Flow.SCORE
+    assert spec.purpose
+    assert "\n" not in spec.purpose
+    describe_fields(AttackDetectorSpec)
+    own = {name: field for name, field in type(spec).model_fields.items() if name not in ("kind", "weights")}
+    assert all(field.description for field in own.values())
+
+
+@every
+def test_a_spec_is_read_back_as_it_was_written(kind: str) -> None:
+    spec = ATTACK_DETECTORS.parse({"kind": kind, **FIELDS.get(kind, {})})
+    again = ATTACK_DETECTORS.parse(spec.model_dump(mode="json", exclude_unset=True))
+    assert again == spec
+    assert again.fingerprint() == spec.fingerprint()
+
+
+@every
+def test_suspicion_is_one_number_an_image(kind: str, no_global_rng: None) -> None:
     part = made(kind)
-    assert part.spec.gives is Flow.SCORE
-    assert part.spec.purpose
     inputs = fed(part)
     whole = part(*inputs)
     assert whole.shape == (4,)
     assert whole.isfinite().all()
     assert torch.equal(whole, part(*inputs))
+
+
+@every
+def test_an_image_has_the_same_suspicion_in_every_batch(kind: str) -> None:
+    part = made(kind)
+    inputs = fed(part)
+    whole = part(*inputs)
     alone = torch.cat([part(*(each[i : i + 1] for each in inputs)) for i in range(4)])
     assert torch.allclose(whole, alone, atol=1e-5)
 

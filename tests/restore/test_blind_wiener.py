@@ -37,10 +37,10 @@ def batch(images: list[np.ndarray]) -> Tensor:
 @pytest.mark.parametrize("radius", [2.0, 3.0, 5.25, 8.0, 12.0])
 def test_a_disk_is_found_to_a_quarter_of_a_pixel(radius: float) -> None:
     for image in photographs():
-        kernel, evidence = spectral_blur(blurred(image, DiskKernel(radius=radius)).mean(2) / 255)
+        kernel, misfit_ratio = spectral_blur(blurred(image, DiskKernel(radius=radius)).mean(2) / 255)
         assert isinstance(kernel, DiskKernel)
         assert kernel.radius == pytest.approx(radius, abs=0.25)
-        assert evidence > 2.5
+        assert misfit_ratio > 2.5
 
 
 @pytest.mark.parametrize("worse", ["noise", "jpeg"])
@@ -60,10 +60,10 @@ def test_a_disk_is_found_under_noise_and_compression(worse: str) -> None:
 
 def test_a_gaussian_is_found() -> None:
     for image in photographs():
-        kernel, evidence = spectral_blur(blurred(image, GaussianKernel(sigma=3.0)).mean(2) / 255)
+        kernel, misfit_ratio = spectral_blur(blurred(image, GaussianKernel(sigma=3.0)).mean(2) / 255)
         assert isinstance(kernel, GaussianKernel)
         assert kernel.sigma == pytest.approx(3.0, rel=0.25)
-        assert evidence > 2.5
+        assert misfit_ratio > 2.5
 
 
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (150, 211), (63, 300)])
