@@ -1,6 +1,6 @@
-"""Megabytes and seconds of an installation: the wheel with each set of extras in an environment of its own.
+"""Megabytes and seconds of an installation in an empty environment: all of it, or what runs exported files.
 
-The size is what pip adds to an empty environment, bytecode included; the time depends on the network.
+The size is what pip adds to the environment, bytecode included; the time depends on the network.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
 HOUSE = Path(__file__).resolve().parents[1]
-SETS = ("", "infer", "infer,serve", "full")
+EXPORTED = ("onnxruntime", "numpy", "pillow", "typer", "rich")
+SETS: dict[str, Sequence[str]] = {
+    "exported files": EXPORTED,
+    "exported files, resizing and videos": (*EXPORTED, "opencv-python-headless"),
+    "all": (),
+}
+"""What it is for -> the packages in place of the dependencies; none: all dependencies."""
 
 
 def size(folder: Path) -> float:
@@ -23,9 +30,9 @@ def size(folder: Path) -> float:
 
 
 def main() -> None:
-    """Build the wheel, install it, and print a row a set of extras."""
+    """Build the wheel, install it, and print a row a set of packages."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(SETS), help="extras, such as infer or infer,serve")
+    parser.add_argument("sets", nargs="*", default=list(SETS), help=f"of {', '.join(SETS)}")
     chosen = parser.parse_args().sets
     with tempfile.TemporaryDirectory() as scratch:
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -33,17 +40,19 @@ def main() -> None:
             [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", scratch, str(HOUSE)], check=True
         )
         (wheel,) = Path(scratch).glob("clearsight-*.whl")
-        print("| installed | MB | seconds |\n| --- | ---: | ---: |")
-        for number, extras in enumerate(chosen):
+        print("| installed for | MB | seconds |\n| --- | ---: | ---: |")
+        for number, name in enumerate(chosen):
             folder = Path(scratch) / f"venv{number}"
             venv.create(folder, with_pip=True)
             before, start = size(folder), perf_counter()
-            python = next(folder.glob("*/python*"))
-            told = f"{wheel}[{extras}]" if extras else str(wheel)
-            with_versions = ["-c", str(HOUSE / "constraints.txt")]
-            subprocess.run([str(python), *pip[1:], "install", *with_versions, told], check=True)
-            name = f"clearsight[{extras}]" if extras else "clearsight"
-            print(f"| `{name}` | {size(folder) - before:.0f} | {perf_counter() - start:.0f} |", flush=True)
+            python = str(next(folder.glob("*/python*")))
+            install = [python, *pip[1:], "install", "-c", str(HOUSE / "constraints.txt")]
+            if SETS[name]:
+                subprocess.run([*install, *SETS[name]], check=True)
+                subprocess.run([*install, "--no-deps", str(wheel)], check=True)
+            else:
+                subprocess.run([*install, str(wheel)], check=True)
+            print(f"| {name} | {size(folder) - before:.0f} | {perf_counter() - start:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

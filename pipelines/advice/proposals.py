@@ -30,7 +30,11 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
 }
 """Kind of damage -> shipped restorers made for it, the likelier first. The order of kinds is that of a
 chain: light first, noise before sharpness. Nothing that ships is made for snow and frost alone."""
-GENERAL: Mapping[float, str] = {48.0: "clarity-32px", 96.0: "clarity-small", inf: "clarity"}
+SMALL = 96.0
+"""Greatest shorter side in pixels of small images."""
+OF_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {**REMEDIES, "blur": ("blind_wiener", "deblur")}
+"""The same for larger ones, whose spectrum tells one blur from another."""
+GENERAL: Mapping[float, str] = {48.0: "clarity-32px", SMALL: "clarity-small", inf: "clarity"}
 """Greatest shorter side in pixels -> restorer for any damage up to it; that for 64 harms at 32 and at 224."""
 
 
@@ -91,7 +95,8 @@ def candidates(
     if chosen is not None:
         words = list(chosen)
     else:
-        known = {kind: REMEDIES[kind] for kind in REMEDIES if kind in damage}
+        of_size = OF_PHOTOGRAPHS if side > SMALL else REMEDIES
+        known = {kind: remedies for kind, remedies in of_size.items() if kind in damage}
         words = [word for remedies in known.values() for word in remedies]
         first = list(dict.fromkeys(remedies[0] for remedies in known.values() if remedies))
         if len(first) > 1:

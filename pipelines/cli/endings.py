@@ -17,7 +17,7 @@ FULL = frozenset(
         *("onnxscript", "pyarrow", "safetensors", "scipy", "skimage", "tifffile", "torch"),
     }
 )
-"""What ``pip install clearsight`` alone leaves out, by import name."""
+"""What a machine that only runs exported files lacks, by import name (docs/deploy.md)."""
 
 
 class _Stopped(BaseException):
@@ -42,7 +42,7 @@ def told_in_one_line() -> Iterator[None]:
         package = str(error.name).partition(".")[0]
         if package not in FULL:
             raise
-        wanted = "opencv-python-headless" if package == "cv2" else "'clearsight[full]'"
+        wanted = "opencv-python-headless" if package == "cv2" else "clearsight, with its dependencies"
         sys.stderr.write(f"error: this command needs {package}; pip install {wanted}\n")
         raise SystemExit(2) from None
     except OSError as error:

@@ -252,8 +252,16 @@ def test_gradient_of_an_image_does_not_depend_on_its_company(
     assert torch.allclose(together[1:2], alone, atol=1e-5 * float(alone.abs().max()) + 1e-9, rtol=1e-3)
 
 
+LONG = {f"efficientnet_lite{size}": [pytest.mark.slow, pytest.mark.long] for size in (1, 2)}
+"""Half a minute each, and built of the same blocks as lite0."""
+
+
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind == FAST_EXPORT else [pytest.mark.slow]) for kind in KINDS]
+    "kind",
+    [
+        pytest.param(kind, marks=LONG.get(kind, [] if kind == FAST_EXPORT else [pytest.mark.slow]))
+        for kind in KINDS
+    ],
 )
 def test_onnx_claim(
     kind: str, make: Callable[[str], ClassifierSpec], request: pytest.FixtureRequest, tmp_path: Path

@@ -80,8 +80,16 @@ def exported(graph: Graph, folder, **options):
     return told
 
 
+LONG = ("clarity-32px-v1", "clarity-v1", "denoise-gray-v1")
+"""Twenty seconds and more each, of networks that are exported with other weights too."""
+
+
 def marked(names, fast) -> list[object]:
-    return [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in names]
+    marks = {name: [pytest.mark.slow, pytest.mark.long] for name in LONG}
+    return [
+        pytest.param(name, marks=[] if name in fast else marks.get(name, [pytest.mark.slow]))
+        for name in names
+    ]
 
 
 def test_every_shipped_network_is_exported() -> None:

@@ -172,7 +172,9 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
 
     assert set(REMEDIES) == set(DAMAGE)
     large = [each.words for each in candidates(["blur", "noise"], 224.0, None, sense=None)]
-    assert large == ["denoise", "median", "deblur", "denoise,deblur", "clarity"]
+    assert large == ["denoise", "median", "blind_wiener", "deblur", "denoise,blind_wiener", "clarity"]
+    small = [each.words for each in candidates(["blur"], 64.0, None, sense=None)]
+    assert small == ["deblur", "clarity-small"]
     general = {
         side: [each.words for each in candidates(["weather"], side, None, sense=None)]
         for side in (32.0, 64.0, 224.0)

@@ -93,8 +93,11 @@ WHOLE: dict[str, Any] = {
 }
 
 
+MARKS = {"exact": [pytest.mark.slow, pytest.mark.long]}
+
+
 @pytest.mark.parametrize(
-    "name", [*COMPOSITIONS, *(pytest.param(name, marks=pytest.mark.slow) for name in WHOLE)]
+    "name", [*COMPOSITIONS, *(pytest.param(name, marks=MARKS.get(name, pytest.mark.slow)) for name in WHOLE)]
 )
 def test_members_see_survivors_only_and_their_costs_add_up(system: System, name: str) -> None:
     attack: BallAttack = (COMPOSITIONS | WHOLE)[name](radius(system, 0.5))

@@ -251,13 +251,13 @@ def test_calls_that_cannot_work_are_refused(model, tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
     fixed = tiny(tmp_path / "fixed.onnx", height=8, width=8)
     for given, text in (
-        ({"model": tmp_path / "none.onnx"}, "no such file"),
-        ({"model": tmp_path / "text.onnx"}, "onnxruntime cannot open it"),
+        ({"files": [tmp_path / "none.onnx"]}, "no such file"),
+        ({"files": [tmp_path / "text.onnx"]}, "onnxruntime cannot open it"),
         ({"provider": "tpu"}, "unknown provider 'tpu'"),
         ({"host": "no.such.host.invalid"}, "cannot listen"),
-        ({"model": fixed, "size": 9}, "takes images of 8x8 pixels only"),
+        ({"files": [fixed], "size": 9}, "takes images of 8x8 pixels only"),
     ):
-        usual = {"model": model, "host": "127.0.0.1", "port": 0, "limits": Limits(1, 1, 1), "top": 1}
+        usual = {"files": [model], "host": "127.0.0.1", "port": 0, "limits": Limits(1, 1, 1), "top": 1}
         rest = {"size": None, "provider": "cpu", "threads": 1, "quiet": True}
         with pytest.raises(ClearsightError, match=text):
             command(**(usual | rest | given))
@@ -357,6 +357,8 @@ def test_a_server_ends_in_time_whatever_its_graph_does(tmp_path):
         assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_memory_of_large_images_is_given_back(tmp_path):
     with served(tiny(tmp_path / "m.onnx", gives=("image",), halo=None), "--max-megapixels", 40) as server:
         plain = (np.zeros((side, side, 3), np.uint8) for side in (64, 4000))

@@ -22,6 +22,7 @@ def test_a_network_that_would_crash_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
     method = {"kind": "fat", "steps": 2, "tau": [0], "tau_until": []}
@@ -39,6 +40,7 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_a_compiled_network_learns_in_half_precision(tmp_path: Path) -> None:
     told = train(signs(model=MODEL, epochs=1, compile=True, precision="bf16"), device="cpu", folder=tmp_path)

@@ -156,6 +156,7 @@ def test_order_of_a_level_is_convolution_relu_norm() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_export_with_weights_that_matter() -> None:
     import onnxruntime
 
