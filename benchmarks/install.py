@@ -6,6 +6,7 @@ The size is what pip adds to the environment, bytecode included; the time depend
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,7 @@ def main() -> None:
             folder = Path(scratch) / f"venv{number}"
             venv.create(folder, with_pip=True)
             before, start = size(folder), perf_counter()
-            python = str(next(folder.glob("*/python*")))
+            python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
             install = [python, *pip[1:], "install", "-c", str(HOUSE / "constraints.txt")]
             if SETS[name]:
                 subprocess.run([*install, *SETS[name]], check=True)

@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -257,10 +258,10 @@ def test_calls_that_cannot_work_are_refused(model, tmp_path):
         ({"host": "no.such.host.invalid"}, "cannot listen"),
         ({"files": [fixed], "size": 9}, "takes images of 8x8 pixels only"),
     ):
-        usual = {"files": [model], "host": "127.0.0.1", "port": 0, "limits": Limits(1, 1, 1), "top": 1}
-        rest = {"size": None, "provider": "cpu", "threads": 1, "quiet": True}
+        usual: dict[str, Any] = {"files": [model], "host": "127.0.0.1", "port": 0, "limits": Limits(1, 1, 1)}
+        usual |= {"top": 1, "size": None, "provider": "cpu", "threads": 1, "quiet": True}
         with pytest.raises(ClearsightError, match=text):
-            command(**(usual | rest | given))
+            command(**(usual | given))
 
 
 def test_addresses_of_the_sixth_version(model):
