@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clearsight.data.contract.errors import ConfigError, first_line
 from clearsight.data.contract.part import Part, check_images
@@ -84,3 +84,8 @@ class Classifier(Part[ClassifierSpec]):
             where=self.place,
             hint="fix 'classes', or what the network returns",
         )
+
+
+def features_layer(network: nn.Module) -> nn.Linear | None:
+    """Return the last linear layer, whose input are a classifier's features; None where there is none."""
+    return next((m for m in reversed([*network.modules()]) if isinstance(m, nn.Linear)), None)

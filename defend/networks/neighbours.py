@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearsight.data.contract.errors import ConfigError
+from clearsight.data.corruptions.pixels import GREY
+from clearsight.defend.classifier import features_layer
 
 SHIFT = 8
 """Shifts are an eighth of the shorter side."""
-GREY = (0.299, 0.587, 0.114)
 
 
 def _shifted(x: Tensor, down: int, right: int) -> Tensor:
@@ -71,8 +72,8 @@ class Neighbours(nn.Module):
             ConfigError: the classifier has no linear layer, whose input would be the features.
         """
         super().__init__()
-        layers = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
-        if not layers:
+        layer = features_layer(classifier)
+        if layer is None:
             raise ConfigError(
                 "the classifier has no linear layer whose input could serve as features",
                 where="neighbourhood_consistency",
@@ -80,7 +81,7 @@ class Neighbours(nn.Module):
         self.classifier, self.label_weight = classifier, label_weight
         self.place = ceil(rank * len(VIEWS))
         self.seen: list[Tensor] = []
-        layers[-1].register_forward_pre_hook(lambda _, given: self.seen.append(given[0].flatten(1)))
+        layer.register_forward_pre_hook(lambda _, given: self.seen.append(given[0].flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return 1 less the likeness (n,) that enough neighbours reach, of images (n, c, h, w)."""

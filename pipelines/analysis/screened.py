@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.contract.estimate import Estimate
-from clearsight.data.statistics import wilson
 from clearsight.defend.uncertainty.separation import auroc, auroc_interval
+from clearsight.pipelines.metrics.base import share
 from clearsight.pipelines.runs.columns import Columns, RunColumns
 from clearsight.pipelines.runs.screened import FALSE_ALARMS, ScreenedFigures
 from clearsight.pipelines.systems.threats import is_attack
@@ -43,7 +43,7 @@ def _of_system(
         said = _suspicion(columns)
         if said is None:
             continue
-        alarms = _share(said > limit)
+        alarms = share(said > limit).rounded()
         threshold = float(f"{limit:.6g}")
         if not is_attack(measured.grid.attacks[attack]):
             yield ScreenedFigures(system, condition, attack, threshold, alarms)
@@ -64,8 +64,8 @@ def _of_system(
             alarms,
             int(turned.sum()),
             area,
-            _share(hit > limit) if len(hit) else None,
-            _share(turned & (said <= limit)),
+            share(hit > limit).rounded() if len(hit) else None,
+            share(turned & (said <= limit)).rounded(),
         )
 
 
@@ -83,8 +83,3 @@ def _turned(measured: RunColumns, system: str, condition: str, columns: Columns)
             right = before["prediction"][:n] == before["label"][:n]
             wrong = wrong & np.concatenate([right, np.ones(len(wrong) - n, np.bool_)])
     return np.asarray(wrong, np.bool_)
-
-
-def _share(values: NDArray[np.bool_]) -> Estimate:
-    ones, n = int(values.sum()), len(values)
-    return Estimate(ones / n, *wilson(ones, n), "wilson").rounded()

@@ -13,7 +13,7 @@ from clearsight.defend.attacks.cw import CarliniWagner
 from clearsight.pipelines.config.conditions import Condition
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.report.words import radius
-from clearsight.pipelines.systems.graph import IMAGE, OUT, Graph, Node, wire
+from clearsight.pipelines.systems.graph import OUT, Graph, Node, wire
 
 SURE = {"linf": 128 / 255, "l2": 8.0, "l1": 200.0}
 """Radii at which no image survives: half the range of pixels can turn every image into plain grey."""
@@ -97,19 +97,15 @@ def subjects_of(config: Evaluate, chosen: Sequence[str]) -> Subjects:
 def without_restorers(graph: Graph) -> dict[str, Node] | None:
     """Return the wiring of a system with its restorers replaced by the identity; None where it has none.
 
-    Fusions of images whose inputs are then all the same are dropped too.
+    Fusions of images, whose inputs are then all the same, are dropped too.
     """
-    passes = {IMAGE: IMAGE}
-    kept: dict[str, Node] = {}
-    steps = graph.unscreened().steps
-    for step in steps:
-        inputs = tuple(passes[name] for name in step.inputs)
-        if step.gives is Flow.IMAGES and len(set(inputs)) == 1:
-            passes[step.name] = inputs[0]
-            continue
-        passes[step.name] = step.name
-        kept[step.name] = Node(use=step.part_name, of=inputs if len(inputs) > 1 else inputs[0])
-    return kept if len(kept) < len(steps) and OUT in kept else None
+    bare = graph.unrestored
+    if bare is None:
+        return None
+    return {
+        step.name: Node(use=step.part_name, of=step.inputs if len(step.inputs) > 1 else step.inputs[0])
+        for step in bare.steps
+    }
 
 
 def _name_of(bare: Mapping[str, Node], nodes: Mapping[str, Any], config: Evaluate) -> str:

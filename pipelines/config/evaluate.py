@@ -141,8 +141,9 @@ class Evaluate(Task):
         unused = ("utility", "resources")
         fields = {name: value for name, value in super().identity().items() if name not in unused}
         later = ("stop", "certify", "ood")
-        given = {name: value for name, value in fields.items() if name not in later or value}
-        return {name: value for name, value in given.items() if name != "precision" or value != "fp32"}
+        if self.precision == "fp32":
+            del fields["precision"]
+        return {name: value for name, value in fields.items() if name not in later or value}
 
     def source(self) -> Source:
         """Return the images in the order in which they are measured: shuffled where ``stop`` is given."""

@@ -193,8 +193,9 @@ def evaluate(
     for label, graph in graphs.items():
         own = {part: f"{label}.{part}" for part in graph.parts}
         parts |= {own[part]: spec for part, spec in graph.parts.items()}
-        steps = (*graph.steps, *graph.beside)
-        wiring[label] = {step.name: {"use": own[step.part_name], "of": step.inputs} for step in steps}
+        wiring[label] = {
+            step.name: {"use": own[step.part_name], "of": step.inputs} for step in graph.every_step
+        }
     document: dict[str, Any] = {
         "task": "evaluate",
         "name": name,

@@ -232,7 +232,7 @@ def _refuse_non_finite(graph: Graph, values: Mapping[str, Tensor], ids: Sequence
     Raises:
         DataError: with the image, the part, the system and the condition.
     """
-    for step in (*graph.steps, *graph.beside):
+    for step in graph.every_step:
         what = f"part '{step.part_name}' gives values that are"
         refuse_non_finite(values[step.name], what, ids, where=_place(cell))
 

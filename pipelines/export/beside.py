@@ -87,5 +87,4 @@ def value_beside(system: System, values: Mapping[str, Tensor], output: Output, n
 
 
 def _part(system: System, node: str) -> Part[Any]:
-    steps = (*system.graph.steps, *system.graph.beside)
-    return system.part(next(step for step in steps if step.name == node).part_name)
+    return system.part(next(step for step in system.graph.every_step if step.name == node).part_name)

@@ -217,7 +217,7 @@ def _shape(column: Tensor | Sequence[Tensor]) -> tuple[int, ...]:
     return tuple(column.shape)
 
 
-def share(values: NDArray[np.float64]) -> Estimate:
+def share(values: NDArray[np.float64] | NDArray[np.bool_]) -> Estimate:
     """Return the share of ones, with a Wilson score interval."""
     from clearsight.data.statistics import wilson
 

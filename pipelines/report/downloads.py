@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from clearsight.data.contract.text import csv_text
 from clearsight.pipelines.report.figures import Entry, Figures, value, versus
 from clearsight.pipelines.runs.summary import Comparison
 
@@ -61,9 +60,5 @@ def _figures(entry: Entry, metrics: Iterable[str]) -> list[object]:
 
 
 def _file(name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Download:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    encoded = base64.b64encode(out.getvalue().encode()).decode("ascii")
+    encoded = base64.b64encode(csv_text([head, *rows]).encode()).decode("ascii")
     return Download(name, len(rows), f"data:text/csv;charset=utf-8;base64,{encoded}")

@@ -66,13 +66,14 @@ class Graph:
         """Return the name of the node that says how suspicious an image is, None where there is none."""
         return self.beside[0].name if self.beside else None
 
+    @property
+    def every_step(self) -> tuple[Step, ...]:
+        """Return all steps in computing order, the detector's among them."""
+        return (*self.steps, *self.beside)
+
     def unscreened(self) -> Graph:
         """Return the graph without its detector and the nodes that lead to it alone."""
-        needed = {self.steps[-1].name}
-        for step in reversed(self.steps):
-            if step.name in needed:
-                needed |= set(step.inputs)
-        return Graph(tuple(step for step in self.steps if step.name in needed)) if self.beside else self
+        return _on_the_way(self.steps) if self.beside else self
 
     @property
     def restored(self) -> str | None:
@@ -88,13 +89,12 @@ class Graph:
         if self.gives is not Flow.LOGITS or self.restored is None:
             return None
         images = {step.name for step in self.steps if step.gives is Flow.IMAGES}
-        needed, kept = {self.steps[-1].name}, list[Step]()
-        for step in reversed(self.steps):
-            if step.name in needed:
-                inputs = tuple(IMAGE if name in images else name for name in step.inputs)
-                kept.append(replace(step, inputs=inputs))
-                needed.update(inputs)
-        return Graph(tuple(reversed(kept)))
+        return _on_the_way(
+            [
+                replace(step, inputs=tuple(IMAGE if name in images else name for name in step.inputs))
+                for step in self.steps
+            ]
+        )
 
     @property
     def classifiers(self) -> tuple[PartSpec, ...]:
@@ -108,13 +108,14 @@ class Graph:
     @property
     def parts(self) -> dict[str, PartSpec]:
         """Return the parts in use by name."""
-        return {step.part_name: step.spec for step in (*self.steps, *self.beside)}
+        return {step.part_name: step.spec for step in self.every_step}
 
     def fingerprint(self) -> str:
         """Return a key of everything that decides the output: parts, weights and wiring, not the names."""
-        steps = (*self.steps, *self.beside)
-        number = {IMAGE: 0} | {step.name: i for i, step in enumerate(steps, 1)}
-        wired = [[step.spec.fingerprint(), [number[name] for name in step.inputs]] for step in steps]
+        number = {IMAGE: 0} | {step.name: i for i, step in enumerate(self.every_step, 1)}
+        wired = [
+            [step.spec.fingerprint(), [number[name] for name in step.inputs]] for step in self.every_step
+        ]
         return content_key([*wired, "beside"] if self.beside else wired)
 
     def behind(self, name: str) -> frozenset[str]:
@@ -159,8 +160,7 @@ class Graph:
         """Return a line such as ``image → denoise → classify``."""
         if all(len(s.inputs) == 1 for s in self.steps) and self._is_chain():
             return " → ".join([IMAGE, *(step.part_name for step in self.steps)])
-        steps = (*self.steps, *self.beside)
-        return "; ".join(f"{s.name} = {s.part_name}({', '.join(s.inputs)})" for s in steps)
+        return "; ".join(f"{s.name} = {s.part_name}({', '.join(s.inputs)})" for s in self.every_step)
 
     def _is_chain(self) -> bool:
         if self.beside:
@@ -268,6 +268,15 @@ def _check_place(steps: Sequence[Step]) -> None:
         )
     if isinstance(step.spec, CalibratorSpec) and (wrong := step.spec.misplaced([s.spec for s in before])):
         raise ConfigError(f"part '{step.part_name}' is at the wrong place: {wrong}", where=where)
+
+
+def _on_the_way(steps: Sequence[Step]) -> Graph:
+    """Return the graph of the steps that the last one needs."""
+    needed = {steps[-1].name}
+    for step in reversed(steps):
+        if step.name in needed:
+            needed |= set(step.inputs)
+    return Graph(tuple(step for step in steps if step.name in needed))
 
 
 def _divided(steps: Sequence[Step]) -> Graph:

@@ -117,7 +117,7 @@ class System(nn.Module):
                 The values stay those of the part itself (BPDA, Athalye et al. 2018).
         """
         values = {IMAGE: x}
-        for step in (*self.graph.steps, *self.graph.beside):
+        for step in self.graph.every_step:
             module, inputs = self.part(step.part_name), [values[name] for name in step.inputs]
             stand_in = (stand_ins or {}).get(step.part_name)
 

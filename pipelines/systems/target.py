@@ -18,6 +18,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.disk import KeptFile
 from clearsight.data.finite import refuse_non_finite
 from clearsight.data.seals import unwrapped, wrapped
+from clearsight.defend.classifier import features_layer
 from clearsight.defend.target import GradientOutput, Loss
 from clearsight.pipelines.systems.layers import layers_of_system
 from clearsight.pipelines.systems.system import StandIn, System
@@ -239,12 +240,11 @@ def watched_features(system: System, images: Tensor, streams: Sequence[Rng]) -> 
 @contextmanager
 def _features_seen(system: System, name: str) -> Iterator[list[Tensor]]:
     """Note what the last linear layer of a system's classifier is given, pass by pass."""
-    last = system.classifiers[-1:]
-    layers = [m for part in last for m in part.modules() if isinstance(m, nn.Linear)]
-    if not layers:
+    layer = features_layer(system.classifiers[-1]) if system.classifiers else None
+    if layer is None:
         raise AttackError("has no linear layer whose input could serve as features", where=f"system '{name}'")
     seen: list[Tensor] = []
-    handle = layers[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:
         yield seen
     finally:

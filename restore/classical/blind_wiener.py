@@ -16,22 +16,10 @@ if TYPE_CHECKING:
 
     from clearsight.data.contract.types import Images
 
-LEVELS = (
-    2 / 255,
-    3 / 255,
-    4 / 255,
-    6 / 255,
-    8 / 255,
-    12 / 255,
-    16 / 255,
-    24 / 255,
-    32 / 255,
-    48 / 255,
-    64 / 255,
-)
+LEVELS = tuple(level / 255 for level in (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64))
 """Noise levels that filters are designed for. The least stands for rounding to 256 levels and a blur that is
 only nearly the one found."""
-LEAST_SIGMA = 0.65
+SIGMA_OF_RADIUS = 0.65
 """Width of a Gaussian, in radii of the disk that blurs as much."""
 
 
@@ -109,7 +97,9 @@ class BlindWiener(RestorerSpec):
         if found.kernel is None or found.misfit_ratio < self.misfit_ratio:
             return None
         width = (
-            found.kernel.radius if isinstance(found.kernel, DiskKernel) else found.kernel.sigma / LEAST_SIGMA
+            found.kernel.radius
+            if isinstance(found.kernel, DiskKernel)
+            else found.kernel.sigma / SIGMA_OF_RADIUS
         )
         return found.kernel if width >= self.narrowest else None
 
