@@ -60,6 +60,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         clearsight.evaluat  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_run_is_made_and_opened_again(tmp_path: Path) -> None:
     classifier = SmallConvNet(weights="signs-standard-v1")
     report = clearsight.evaluate(
@@ -129,6 +130,7 @@ def test_a_system_is_exported_and_run_without_torch(tmp_path: Path) -> None:
     assert lines
 
 
+@pytest.mark.slow
 def test_training_takes_a_mapping_or_a_recipe(tmp_path: Path) -> None:
     config = {
         "name": "toy",

@@ -75,6 +75,7 @@ def test_the_code_under_test_is_that_of_this_checkout() -> None:
     assert Path(clearsight.data.__file__ or "").resolve().is_relative_to(HOUSE)
 
 
+@pytest.mark.slow
 def test_registries_import_nothing_heavy() -> None:
     done = run(SCAN, HOUSE, str(HOUSE))
     assert done.returncode == 0, done.stderr
@@ -82,6 +83,7 @@ def test_registries_import_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
+@pytest.mark.slow
 def test_arrows_point_down(tmp_path: Path) -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     if not lint.is_file():
@@ -102,6 +104,7 @@ def test_arrows_point_down(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_rooms_below_do_not_name_rooms_above() -> None:
     # The linter sees imports at the top and inside functions alike; this also reads names given as text.
     for room, above in (("data", ("restore", "defend")), ("restore", ("defend",)), ("defend", ("restore",))):
@@ -185,6 +188,7 @@ def faults(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, fault
 
 
+@pytest.mark.slow
 def test_nothing_forbidden_is_called() -> None:
     found = [
         f"{path.relative_to(HOUSE)}:{line}: {what}"
@@ -305,6 +309,7 @@ def old_words(text: str, *, code: bool) -> Iterator[tuple[int, str]]:
                 yield token.start[0], token.string
 
 
+@pytest.mark.slow
 def test_old_words_are_gone() -> None:
     paths = [path for room in (*ROOMS, "clearsight", "docs") for path in (HOUSE / room).rglob("*")]
     used = [

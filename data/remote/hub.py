@@ -204,7 +204,9 @@ def push(repo: str, files: Mapping[str, bytes | Path], *, message: str, branch: 
 
     def put(hub: Any) -> str:
         api = hub.HfApi(endpoint=_settings().endpoint)
-        api.create_repo(repo, repo_type="model", private=private, exist_ok=True)
+        # Not `exist_ok`: huggingface_hub 2.4 then forgets the endpoint where the hub answers 401 (create_repo).
+        if not api.repo_exists(repo, repo_type="model"):
+            api.create_repo(repo, repo_type="model", private=private)
         if branch != MAIN:
             api.create_branch(repo, branch=branch, repo_type="model", exist_ok=True)
         adding = [

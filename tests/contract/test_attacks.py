@@ -363,6 +363,7 @@ def test_a_ball_of_no_size_holds_the_image(case: Case) -> None:
     ids=["one", "grey", "odd"],
 )
 @each_kind
+@pytest.mark.slow
 def test_shapes(case: Case, n: int, channels: int, size: tuple[int, int], make: Make) -> None:
     batch = attack_batch_of(images(n, channels, size))
     done = attacked(make(case, batch), batch)

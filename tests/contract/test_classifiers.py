@@ -203,6 +203,7 @@ def test_input_and_state_are_left_alone(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_gradient_claim(kind: str, make: Callable[[str], ClassifierSpec]) -> None:
     spec = make(kind)
     model = spec.build()
@@ -323,6 +324,7 @@ def test_facts_are_told(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_flow_claim(kind: str, make: Callable[[str], ClassifierSpec]) -> None:
     model = make(kind).build()
     assert (model.spec.takes, model.spec.gives, model.spec.variadic) == ((Flow.IMAGES,), Flow.LOGITS, False)

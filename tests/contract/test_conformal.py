@@ -92,6 +92,7 @@ def test_sets_are_those_of_the_definition(kind: str, fields: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(("kind", "fields"), cases())
+@pytest.mark.slow
 def test_the_promise_is_kept_over_many_fits(kind: str, fields: dict[str, Any]) -> None:
     """Over fits and new images coverage is between 1 - alpha and 1 - alpha + 1 / (n + 1), but for ties."""
     spec, n, fits, new = made(kind, **fields), 49, 150, 40

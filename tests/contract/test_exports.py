@@ -98,6 +98,7 @@ def test_every_shipped_network_is_exported() -> None:
 
 
 @pytest.mark.parametrize("name", marked(ALONE, FAST))
+@pytest.mark.slow
 def test_shipped_weights(name, tmp_path):
     graph = chain(part(SHIPPED[name]))
     told = exported(graph, tmp_path)
@@ -151,6 +152,7 @@ def fused(name: str) -> Graph:
         {"logits meet", "a gate"},
     ),
 )
+@pytest.mark.slow
 def test_fused_systems(name, tmp_path):
     graph = fused(name)
     taps = (graph.restored,)

@@ -248,6 +248,7 @@ def exports() -> list[object]:
 
 
 @pytest.mark.parametrize("kind", exports())
+@pytest.mark.slow
 def test_onnx_claim(kind):
     spec = small(kind)
     if spec.onnx != "ok":
@@ -385,6 +386,7 @@ def test_conditioning_claim(kind, fact, field, one, other):
         assert (part(x) - changed(x)).abs().max() > 1e-4, "it is told, and does not use it"
 
 
+@pytest.mark.slow
 def test_specs_load_without_heavy_imports():
     code = (
         "import sys; from clearsight.restore.catalogue import RESTORERS; RESTORERS.kinds;"

@@ -59,6 +59,7 @@ def write(photos, out, layout, **options):
     return write_benchmark(Folder(path=str(photos)), out, expand(KINDS), layout=layout, seed=3, **options)
 
 
+@pytest.mark.slow
 def test_files_hold_what_an_evaluation_would_see(photos, tmp_path):
     steps = []
     done = write(
@@ -83,6 +84,7 @@ def test_files_hold_what_an_evaluation_would_see(photos, tmp_path):
     assert len(back.entries) == 39
 
 
+@pytest.mark.slow
 def test_arrays_hold_what_an_evaluation_would_see(photos, tmp_path):
     done = write(photos, tmp_path / "c", "cifar_c", workers=1)
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
@@ -110,6 +112,7 @@ def test_arrays_hold_what_an_evaluation_would_see(photos, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(photos, tmp_path, layout):
     write(photos, tmp_path / "one", layout, workers=1)
     write(photos, tmp_path / "two", layout, workers=2)
@@ -123,6 +126,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_equal_bytes(photos, tmp_path, layout):
     write(photos, tmp_path / "whole", layout, workers=1)
 
@@ -156,6 +160,7 @@ def of_another(path: Path, other: Path) -> None:
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("damage", [cut_off, one_bit, of_another])
+@pytest.mark.slow
 def test_damaged_files_are_made_again(photos, tmp_path, layout, finished, damage):
     whole = tmp_path / "c"
     write(photos, whole, layout, workers=1)
@@ -181,6 +186,7 @@ def lines(folder):
     return (folder / "checksums.sha256").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_a_damaged_part_of_an_array_is_made_again(photos, tmp_path):
     write(photos, tmp_path / "whole", "cifar_c", workers=1)
 
@@ -195,6 +201,7 @@ def test_a_damaged_part_of_an_array_is_made_again(photos, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
+@pytest.mark.slow
 def test_an_image_that_changes_under_way_is_left_out(photos, tmp_path, layout):
     last = photos / "coffee" / "019.png"
 
@@ -209,6 +216,7 @@ def test_an_image_that_changes_under_way_is_left_out(photos, tmp_path, layout):
 
 
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
+@pytest.mark.slow
 def test_lost_files_are_made_again(photos, tmp_path, layout):
     write(photos, tmp_path / "c", layout, workers=1)
     before = tree(tmp_path / "c")
@@ -221,6 +229,7 @@ def test_lost_files_are_made_again(photos, tmp_path, layout):
     assert write(photos, tmp_path / "c", layout, workers=1).made == 0
 
 
+@pytest.mark.slow
 def test_another_configuration_is_refused(photos, tmp_path):
     write(photos, tmp_path / "c", "imagenet_c", workers=1)
     source = Folder(path=str(photos))
@@ -237,6 +246,7 @@ def test_another_configuration_is_refused(photos, tmp_path):
         write(photos, tmp_path / "d", "imagenet_c", workers=1)
 
 
+@pytest.mark.slow
 def test_the_manifest_says_what_was_made(photos, tmp_path):
     write(photos, tmp_path / "c", "imagenet_c", workers=1)
     manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
@@ -267,6 +277,7 @@ def test_layouts_refuse_what_they_cannot_hold(photos, tmp_path):
         write_benchmark(source, tmp_path / "c", expand(["fog"]), layout="cifar_c", workers=1)
 
 
+@pytest.mark.slow
 def test_images_that_are_too_small_are_listed(photos, tmp_path):
     (photos / "astronaut" / "004.png").write_bytes(encode_png(np.zeros((15, 40, 3), np.uint8)))
     done = write(photos, tmp_path / "c", "imagenet_c", workers=1)

@@ -105,6 +105,7 @@ def test_errors_are_one_line_with_place_and_advice() -> None:
     assert near_miss("zzz", ["fog"]) == "known: fog"
 
 
+@pytest.mark.slow
 def test_a_package_of_the_users_joins_by_entry_point(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from typing import Literal\nfrom clearsight.data.corruptions.base import Corruption\n"

@@ -42,6 +42,7 @@ def test_every_unit_comes_back_with_its_result(executor: Executor) -> None:
     assert found == {unit: unit + 10 for unit in range(9)}
 
 
+@pytest.mark.slow
 def test_a_pool_works_elsewhere_and_in_process_here() -> None:
     assert {pid for _, (_, pid) in InProcess().map(start_adding, 0, range(3))} == {os.getpid()}
     assert os.getpid() not in {pid for _, (_, pid) in ProcessPool(2, "here").map(start_adding, 0, range(3))}

@@ -30,8 +30,9 @@ from clearsight.pipelines.cli.publish import push_command
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.evaluation.plan import prepare
 
+# Its constants, which read the environment once: before the endpoint is named, as in a long session.
 pytest.importorskip(
-    "huggingface_hub", reason="huggingface_hub is not installed (pip install clearsight[hub])"
+    "huggingface_hub.constants", reason="huggingface_hub is not installed (pip install clearsight[hub])"
 )
 WEIGHTS = Path(__file__).parents[2] / "defend/weights/signs-standard-v1"
 FILES = {path.name: path.read_bytes() for path in WEIGHTS.iterdir()}
@@ -210,6 +211,7 @@ def _read(files: Mapping[str, bytes], layout: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_images_and_commit_are_in_the_key(hub: HubServer) -> None:
     first = hub.put("datasets/me/pets", folder("test"))
     second = hub.put("datasets/me/pets", {"README.md": b"words"})

@@ -163,6 +163,7 @@ SEEDS = [
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=12),
 )
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_damage_gives_an_image_or_a_data_error(
     seed: bytes, cut: float, changes: list[tuple[float, int]]
 ) -> None:

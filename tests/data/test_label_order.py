@@ -58,6 +58,7 @@ def levels(source: Source) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("layout", ["imagenet_c", "cifar_c"])
 @pytest.mark.parametrize("naming", sorted(NAMINGS))
 @pytest.mark.parametrize("named", [True, False])
+@pytest.mark.slow
 def test_classes_come_back(naming: str, layout: Layout, named: bool, tmp_path: Path) -> None:
     names = NAMINGS[naming]
     source = parquet(tmp_path / "set.parquet", names, named=named)
@@ -100,6 +101,7 @@ def test_a_manifest_of_something_else_is_no_matter(tmp_path: Path) -> None:
 @given(
     names=st.lists(st.text(st.characters(codec="utf-8"), max_size=6), min_size=1, max_size=24, unique=True)
 )
+@pytest.mark.slow
 def test_any_number_and_naming_of_classes_comes_back(
     names: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

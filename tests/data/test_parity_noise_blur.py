@@ -145,6 +145,7 @@ def test_glass_blur_with_equal_displacements(severity, name, monkeypatch):
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.slow
 def test_glass_blur_does_as_much_damage(severity):
     image, corruption = photo("astronaut"), CORRUPTIONS["glass_blur"](severity=severity, table="imagenet_c")
     ours, theirs = [], []

@@ -47,6 +47,7 @@ def test_types_without_chance_agree(kind, worst, severity, size):
         assert difference(kind, severity, photo(name, size)).max() <= worst
 
 
+@pytest.mark.slow
 def test_every_colour_agrees():
     steps = np.arange(0, 256, 5, dtype=np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(52, -1, 3)
@@ -156,6 +157,7 @@ def _published_frost(image, severity, table, generator):
     return np.clip(keep * image.astype(float) + weight * cut, 0, 255).astype(np.uint8).astype(float)
 
 
+@pytest.mark.slow
 def test_drawn_frost_is_as_bright_and_rough_as_the_photographs():
     drawn = [procedural(number).astype(float) for number in STAND_INS]
     taken = [photograph(name).astype(float) for name in PHOTOGRAPHS]

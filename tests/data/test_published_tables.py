@@ -69,6 +69,7 @@ def test_types_without_chance_agree_with_the_script(scripts: ModuleType, kind: s
         *("fog", "frost", "snow", "spatter", "elastic_transform"),
     ],
 )
+@pytest.mark.slow
 def test_random_types_change_an_image_as_far_as_the_script(
     scripts: ModuleType, kind: str, table: str
 ) -> None:

@@ -59,6 +59,7 @@ def config(*nodes: object) -> Evaluate:
     )
 
 
+@pytest.mark.slow
 def test_a_kind_is_there_at_once_in_configs_that_were_built_before() -> None:
     with pytest.raises(ValidationError, match="halved"):
         config({"kind": "halved"})
@@ -75,6 +76,7 @@ def test_a_kind_is_there_at_once_in_configs_that_were_built_before() -> None:
         config({"kind": "halved", "by": "x"})
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_executed_again_replaces_its_class() -> None:
     def cell(default: int) -> type[Corruption]:
         class Cell(Corruption):
@@ -128,6 +130,7 @@ class Job:
     conditions: dict[str, tuple[Corruption, ...]]
 
 
+@pytest.mark.slow
 def test_only_what_another_process_can_import_is_sent() -> None:
     class Hidden(Corruption):
         kind: Literal["hidden"] = "hidden"

@@ -79,6 +79,7 @@ def same(one: Source, other: Source) -> None:
         assert np.array_equal(a.image, b.image)
 
 
+@pytest.mark.slow
 def test_a_folder_in_a_bucket_is_the_folder(bucket: str, images: Path) -> None:
     put(images, bucket)
     local, there = (SOURCES.parse({"kind": "folder", "path": str(path)}) for path in (images, bucket))
@@ -94,6 +95,7 @@ def test_loose_files_in_a_bucket(bucket: str, images: Path, pattern: str) -> Non
     same(*(SOURCES.parse({"kind": "files", "path": f"{path}{pattern}"}) for path in (images, address)))
 
 
+@pytest.mark.slow
 def test_every_image_is_fetched_once(bucket: str, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(images, bucket)
     asked: Counter[str] = Counter()
@@ -127,6 +129,7 @@ def parquet(images: Path, path: Path) -> None:
     pq.write_table(pa.table({"image": rows, "label": [number % 2 for number in range(len(rows))]}), path)
 
 
+@pytest.mark.slow
 def test_tar_and_parquet_from_a_bucket_and_a_web_server(bucket: str, images: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "images.tar", "w") as archive:
         archive.add(images, "images")
@@ -218,6 +221,7 @@ class StoppedError(Exception):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 def test_results_go_to_an_address_and_go_on_elsewhere(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def test_whoever_stops_when_the_truth_is_left_out_fails_too() -> None:
     assert ever(1) > 0.12
 
 
+@pytest.mark.slow
 def test_differences_hold_at_every_look() -> None:
     """Two equal systems, looked at again and again: rarely does even one interval leave out 0."""
     looks, wrong = (40, 60, 90, 135, 200), 0

@@ -169,6 +169,7 @@ GOOD = batch({b"labels": numbers(LABELS), b"data": array(PIXELS[:1])})
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(1, len(GOOD)), changes=st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255))))
+@pytest.mark.slow
 def test_damaged_batches_raise_data_errors_only(
     cut: int, changes: list[tuple[int, int]], tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from clearsight.data.statistics import (
 
 
 @given(st.integers(1, 5000), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
+@pytest.mark.slow
 def test_wilson_is_scipys(n: int, share: float, confidence: float) -> None:
     successes = round(share * n)
     wanted = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
@@ -83,6 +84,7 @@ def test_holm_by_hand() -> None:
         holm([0.5, math.nan])
 
 
+@pytest.mark.slow
 def test_bootstrap_covers_the_mean_of_a_skewed_sample() -> None:
     rounds, n = 400, 200
     samples = Rng(1).at("coverage").numpy().exponential(1.0, (rounds, n))

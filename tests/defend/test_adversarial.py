@@ -100,6 +100,7 @@ every = pytest.mark.parametrize("fields", EVERY.values(), ids=EVERY.keys())
     share=st.floats(0.0, 1.0),
 )
 @settings(max_examples=40, deadline=None)
+@pytest.mark.slow
 def test_stays_in_the_ball_and_in_range(
     norm: Any, eps: float, steps: int, reach: float, share: float
 ) -> None:

@@ -60,6 +60,7 @@ def gaps(layer: nn.Linear, batch: AttackBatch, model: nn.Module) -> tuple[Tensor
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.slow
 def test_exact_distance_to_a_linear_boundary(norm: Norm, no_global_rng: None) -> None:
     layer, model, batch = centred(0.02)
     values, slopes = gaps(layer, batch, model)
@@ -72,6 +73,7 @@ def test_exact_distance_to_a_linear_boundary(norm: Norm, no_global_rng: None) ->
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.slow
 def test_near_the_optimum_where_the_cube_cuts(norm: Norm) -> None:
     layer, model, batch = centred(0.5, 6)
     values, slopes = gaps(layer, batch, model)
@@ -85,6 +87,7 @@ def test_near_the_optimum_where_the_cube_cuts(norm: Norm) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.slow
 def test_success_is_within_eps(norm: Norm) -> None:
     model, batch = curved(6)
     _, distance = nearest(ToyTarget(model, 6, 6), batch, Rng(0), norm=norm, pace=Pace(steps=15))
@@ -126,6 +129,7 @@ def test_budget_of_survivors() -> None:
     assert torch.equal(found, batch.images)
 
 
+@pytest.mark.slow
 def test_budget_never_exceeds_two_queries_a_step() -> None:
     model, batch = curved(4)
     target = ToyTarget(model, 6, 4)
@@ -135,6 +139,7 @@ def test_budget_never_exceeds_two_queries_a_step() -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.slow
 def test_alone_or_together(norm: Norm) -> None:
     model, batch = curved(4)
     setting: dict[str, Any] = {"norm": norm, "targets": 2, "restarts": 2, "pace": Pace(steps=12)}

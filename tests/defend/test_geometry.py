@@ -59,6 +59,7 @@ def test_sigmoid_and_discrete_weights_by_hand() -> None:
     faithful=st.sampled_from(["paper", "repo"]),
 )
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_weights_have_mean_one_and_fall_with_kappa(
     kappa: list[int], steps: int, offset: float, assign: Any, faithful: Any
 ) -> None:
@@ -95,6 +96,7 @@ def test_lower_offset_gives_more_to_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("kind", [GAIRAT, GAIRFAT])
+@pytest.mark.slow
 def test_objective_before_and_after_the_burn_in(kind: Any) -> None:
     method = kind(eps=EPS, step_size=SIZE)
     # Half of the budget, 60 of 120 epochs: the middle of the 59th and of the 61st.
@@ -127,6 +129,7 @@ def test_passes_and_modes() -> None:
     toys.assert_same_weights(model, other, atol=0.0)
 
 
+@pytest.mark.slow
 def test_trace_of_three_steps() -> None:
     """GAIRAT against a loop of plain torch: PGD with counting, weighted cross-entropy, SGD."""
     method = GAIRAT(eps=EPS, step_size=SIZE, steps=6, after=0.4)

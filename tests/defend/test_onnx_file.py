@@ -57,6 +57,7 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path
     }
 
 
+@pytest.mark.slow
 def test_onnx_gives_the_logits_of_the_network(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
     path, module = onnx_files["free"]
     model = OnnxFile(path=str(path)).build()
@@ -67,6 +68,7 @@ def test_onnx_gives_the_logits_of_the_network(onnx_files: dict[str, tuple[Path, 
         assert not model(x.requires_grad_()).requires_grad
 
 
+@pytest.mark.slow
 def test_onnx_normalises_when_told(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
     path, module = onnx_files["free"]
     x = images(2, 3, 8, 9)
@@ -75,6 +77,7 @@ def test_onnx_normalises_when_told(onnx_files: dict[str, tuple[Path, nn.Module]]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.slow
 def test_onnx_of_fixed_size_takes_any_number_of_images(
     onnx_files: dict[str, tuple[Path, nn.Module]], n: int
 ) -> None:
@@ -114,6 +117,7 @@ def test_damaged_description_is_refused(tmp_path: Path) -> None:
         OnnxFile(path=str(path)).build()
 
 
+@pytest.mark.slow
 def test_onnx_output_must_be_chosen(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
     path, module = onnx_files["two"]
     with pytest.raises(ConfigError, match="several outputs"):
@@ -128,6 +132,7 @@ def test_onnx_output_must_be_chosen(onnx_files: dict[str, tuple[Path, nn.Module]
         torch.testing.assert_close(OnnxFile(path=str(path), output=name).build()(x), wanted.detach())
 
 
+@pytest.mark.slow
 def test_onnx_refuses_damaged_files(onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path) -> None:
     whole = onnx_files["free"][0].read_bytes()
     damaged = {
@@ -146,6 +151,7 @@ def test_onnx_refuses_damaged_files(onnx_files: dict[str, tuple[Path, nn.Module]
         OnnxFile(path=str(tmp_path / "none.onnx")).fingerprint()
 
 
+@pytest.mark.slow
 def test_onnx_refuses_other_ranks_and_class_counts(
     onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
 ) -> None:
@@ -161,6 +167,7 @@ def test_onnx_refuses_other_ranks_and_class_counts(
         OnnxFile(path="x.onnx", weights="y")
 
 
+@pytest.mark.slow
 def test_onnx_fingerprint_follows_content_not_place(
     onnx_files: dict[str, tuple[Path, nn.Module]], tmp_path: Path
 ) -> None:
@@ -173,6 +180,7 @@ def test_onnx_fingerprint_follows_content_not_place(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.slow
 def test_onnx_says_that_the_device_is_not_there(onnx_files: dict[str, tuple[Path, nn.Module]]) -> None:
     with pytest.raises(ConfigError, match="CPUExecutionProvider, not CUDAExecutionProvider"):
         OnnxFile(path=str(onnx_files["free"][0]), device="cuda").build()

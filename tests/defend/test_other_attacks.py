@@ -168,6 +168,7 @@ def test_early_stop_falls_back_on_the_point_that_was_wrong() -> None:
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.05])
+@pytest.mark.slow
 def test_minimal_cw_finds_the_distance_to_a_hyperplane(kappa: float) -> None:
     weight = drawn(1, 4, 4, name="w") - 0.5
     images = 0.4 + 0.2 * drawn(5, 1, 4, 4)
@@ -181,6 +182,7 @@ def test_minimal_cw_finds_the_distance_to_a_hyperplane(kappa: float) -> None:
     assert (target.forward(got.images).argmax(1) != found.labels).all()
 
 
+@pytest.mark.slow
 def test_minimal_cw_succeeds_where_the_distance_is_within_eps() -> None:
     weight = torch.full((1, 4, 4), 0.25)
     images = torch.full((3, 1, 4, 4), 0.5) + torch.tensor([0.01, 0.05, 0.09]).reshape(3, 1, 1, 1)
@@ -193,6 +195,7 @@ def test_minimal_cw_succeeds_where_the_distance_is_within_eps() -> None:
     assert size(out - images, "l2").tolist() == pytest.approx([0.04, 0.2, 0.25], rel=0.03)
 
 
+@pytest.mark.slow
 def test_minimal_cw_moves_pixels_off_their_bounds() -> None:
     images = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2).clone()
     target = Plain(linear(torch.ones(4), -2.0))

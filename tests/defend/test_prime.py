@@ -98,6 +98,7 @@ def test_every_family_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("jsd", [0, 12])
+@pytest.mark.slow
 def test_a_toy_learns_from_it(jsd: float) -> None:
     """Colours of flat images are told apart after some steps: what is taught survives the versions."""
     from clearsight.data.contract.method import MODEL, TrainBatch

@@ -93,6 +93,7 @@ def kept(folder: Path) -> dict[str, Tensor]:
     return out
 
 
+@pytest.mark.slow
 def test_replayed_on_other_systems_and_an_onnx_file(first: Path, images: Path, tmp_path: Path) -> None:
     attacks = {
         "none": {"kind": "none"},

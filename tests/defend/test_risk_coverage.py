@@ -64,6 +64,7 @@ def test_equally_sure_images_count_as_in_random_order() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_the_excess_is_above_the_best_of_all_orders(seed: int) -> None:
     sure, wrong = sample(seed, 7, levels=4)
     best = min(np.mean(curve(order, wrong)) for order in permutations(range(7)))

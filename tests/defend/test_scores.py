@@ -75,6 +75,7 @@ def test_adaptive_ece_has_bins_of_equal_mass() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.9, 1.0]), st.booleans()), min_size=1), st.randoms())
+@pytest.mark.slow
 def test_ece_does_not_depend_on_the_order(samples: list[tuple[float, bool]], random: Random) -> None:
     for adaptive in (False, True):
         confidence, correct = zip(*samples, strict=True)

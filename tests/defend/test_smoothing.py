@@ -93,6 +93,7 @@ def test_the_least_number_of_votes_is_exact() -> None:
 # Radii
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_is_certified_up_to_its_boundary() -> None:
     # The smoothed linear classifier is itself, so its radius is the distance to the boundary: Cohen et al., 3.2.3.
     layer = linear(2, SHAPE)
@@ -109,6 +110,7 @@ def test_a_linear_classifier_is_certified_up_to_its_boundary() -> None:
     assert (found[:, 1] > distance - 0.25 * 0.15)[reachable & proved].all()
 
 
+@pytest.mark.slow
 def test_a_slab_is_certified_to_its_exact_radius_and_no_further() -> None:
     # p(x) = Phi((high - x) / s) - Phi((low - x) / s); the vote changes where it falls to one half, which is nearer
     # than the edge of the slab. A radius of Cohen's form is smaller still, by the second edge that noise may cross.
@@ -139,6 +141,7 @@ def test_it_abstains_where_the_vote_is_even() -> None:
     assert found[0, :2].tolist() == [-1.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_wanted_radius_ends_images_early_and_stays_sound() -> None:
     layer = linear(2, SHAPE)
     model, images = flattened(layer), random_images(24, SHAPE)

@@ -51,6 +51,7 @@ def stubborn() -> nn.Module:
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.slow
 def test_breaks_within_ball_and_box(norm: Norm, no_global_rng: None) -> None:
     model, batch = toy()
     target = Watched(model, batch)
@@ -66,6 +67,7 @@ def test_breaks_within_ball_and_box(norm: Norm, no_global_rng: None) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.slow
 def test_every_query_is_counted(norm: Norm) -> None:
     model = stubborn()
     batch = attack_batch_of(model, random_images(3, SHAPE))

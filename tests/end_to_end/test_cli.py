@@ -112,6 +112,7 @@ for arguments in {commands}:
 """
 
 
+@pytest.mark.slow
 def test_quick_commands_load_neither_torch_nor_opencv(config: Path) -> None:
     commands = [
         ["--help"],
@@ -164,6 +165,7 @@ def test_mistakes_are_one_line_and_a_bad_exit(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_the_process(config: Path) -> None:
     change(config, "path: images", "path: pictuers")
     done = process("run", "config.yaml", "--quiet", "--workers", "1", cwd=config.parent)

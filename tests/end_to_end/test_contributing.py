@@ -155,12 +155,14 @@ def test_every_folder_that_the_guide_names_is_scanned() -> None:
     assert named - scanned == {"clearsight.data.executors"}
 
 
+@pytest.mark.slow
 def test_every_example_is_listed(plugin: dict[str, str], tmp_path: Path) -> None:
     shown = run(["-m", "clearsight", "list"], plugin, tmp_path)
     missing = [name for name in EXAMPLES if not re.search(rf"^{name}\s", shown, re.MULTILINE)]
     assert missing == [TASK]
 
 
+@pytest.mark.slow
 def test_a_task_has_its_command(plugin: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("task: class_counts\nname: mine\ndata: {kind: stripes, count: 5}\n")
     assert run(["-m", "clearsight", "count", "mine.yaml", "-q"], plugin, tmp_path).split() == [

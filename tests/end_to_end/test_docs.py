@@ -130,6 +130,7 @@ def test_the_page_on_rows_names_every_column_with_its_type() -> None:
 
 
 @pytest.mark.parametrize("weights", list(shipped()), ids=lambda weights: weights.folder.name)
+@pytest.mark.slow
 def test_every_shipped_card_names_the_recipe_that_ships(weights: Weights) -> None:
     told = weights.card["recipe"]
     documents = [load(path) for path in RECIPES if path.parent.name in ("train", "fit")]

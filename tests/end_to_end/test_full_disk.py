@@ -155,6 +155,7 @@ def refused(name: str, limit: int, home: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.slow
 def test_nothing_fits(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(name, 0, home, capsys)
     refused(name, PROBE - 1, home, capsys)

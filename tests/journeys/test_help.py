@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from clearsight.pipelines.cli.app import app
 
 
+@pytest.mark.slow
 def test_every_command_says_what_it_does_and_what_every_option_means() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     top = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout

@@ -15,6 +15,7 @@ NOTEBOOKS = sorted((HOUSE / "docs" / "notebooks").glob("*.ipynb"))
 
 @pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_a_notebook_gives_what_is_stored(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ipykernel", reason="ipykernel is not installed (pip install clearsight[dev])")
     nbformat = pytest.importorskip(

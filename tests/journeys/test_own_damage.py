@@ -10,6 +10,7 @@ from pages import follow
 import clearsight
 
 
+@pytest.mark.slow
 def test_own_corruptions_and_attacks_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     follow("own.md", "A corruption, an attack")

@@ -86,6 +86,7 @@ def test_what_is_left_is_told_at_the_pace_so_far(tmp_path: Path) -> None:
     assert [duration(s) for s in (12, 200, 7500)] == ["12 s", "3 min 20 s", "2 h 5 min"]
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_image_by_image(
     make_config: Callable[..., Evaluate], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

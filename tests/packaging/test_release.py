@@ -64,6 +64,7 @@ def test_what_runs_exported_files_has_no_heavy_package() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["run", "quickstart"], ["export", "quickstart", "-o", "x"]])
+@pytest.mark.slow
 def test_a_command_that_needs_torch_says_so_in_one_line(arguments: list[str], tmp_path: Path) -> None:
     code = WITHOUT_TORCH.format(names=sorted(FULL - {"onnxruntime"}), arguments=arguments)
     done = subprocess.run(

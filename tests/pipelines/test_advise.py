@@ -126,6 +126,7 @@ def test_noise_that_does_not_matter_is_left_alone(tmp_path: Path, sense: str) ->
     assert found.measured
 
 
+@pytest.mark.slow
 def test_without_labels_the_undamaged_images_stand_in(
     tmp_path: Path, classifier: PythonClassifier, sense: str
 ) -> None:

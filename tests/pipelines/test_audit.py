@@ -240,6 +240,7 @@ def leave(*arguments: str) -> int:
     return int(left.value.code or 0)
 
 
+@pytest.mark.slow
 def test_the_command(make_config: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = written(make_config(images=0), tmp_path)
     common = ("--out", str(tmp_path / "runs"), "--workers", "1", "-q", "--take", "6")
@@ -260,6 +261,7 @@ def test_the_command(make_config: Make, tmp_path: Path, capsys: pytest.CaptureFi
     assert leave("audit", str(tmp_path / "missing.yaml"), *common) == 2
 
 
+@pytest.mark.slow
 def test_the_command_condemns(make_config: Make, tmp_path: Path) -> None:
     parts = {
         "squeeze": {"kind": "bit_depth"},

@@ -87,6 +87,7 @@ def test_figures_by_hand() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1000.0), min_size=9, max_size=40), st.floats(0.1, 10.0))
+@pytest.mark.slow
 def test_the_interval_holds_the_ratio_of_the_extremes(values: list[float], factor: float) -> None:
     times = np.array(values)
     found = speed(times, 1, times[::-1] * factor, rng=Rng(1))
@@ -166,6 +167,7 @@ def test_without_the_first_there_is_no_ratio(tmp_path: Path) -> None:
     assert bench.measure(sessions, 9, 9, batch=1, seconds=0.0, note=notes.append) == []
 
 
+@pytest.mark.slow
 def test_calls_that_make_no_sense(tmp_path: Path) -> None:
     fixed = tiny(tmp_path / "fixed.onnx", height=16, width=16)
     with pytest.raises(ConfigError, match=r"no file takes any.*16x16 pixels only"):
@@ -181,6 +183,7 @@ def test_calls_that_make_no_sense(tmp_path: Path) -> None:
         clearsight(tmp_path / "broken.onnx", "--sizes", "16")
 
 
+@pytest.mark.slow
 def test_no_torch(tmp_path: Path) -> None:
     model = tiny(tmp_path / "model.onnx")
     code = (

@@ -120,6 +120,7 @@ def test_the_chosen_images_are_spread_over_the_set(finished: Path) -> None:
     assert len({name.split("/")[0] for name in some}) == 3
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_equal(config: Evaluate, finished: Path, tmp_path: Path) -> None:
     before = (finished / "certificates.parquet").read_bytes()
     cells = [cell["key"] for cell in json.loads((finished / "resolved.json").read_text())["certified"]]
@@ -137,6 +138,7 @@ def test_a_stopped_run_goes_on_and_ends_equal(config: Evaluate, finished: Path, 
     assert kept.stat().st_mtime_ns == when
 
 
+@pytest.mark.slow
 def test_order_and_processes_change_nothing(
     config: Evaluate, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +199,7 @@ def test_radii_of_a_table_are_round(norm: str, largest: float, wanted: list[floa
     assert radii_of(norm, largest) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 def test_python_certifies_too(shared: tuple[Evaluate, Path], tmp_path: Path) -> None:
     certificate = RandomizedSmoothing(**{k: v for k, v in RS.items() if k != "kind"}, images=3)
     report = evaluate(
@@ -333,6 +336,7 @@ def test_unlabelled_images_are_refused(make_config: Make, tmp_path: Path, images
         run(config, root=tmp_path / "runs", workers=1)
 
 
+@pytest.mark.slow
 def test_attack_and_certificate_meet_on_a_linear_classifier(make_config: Make, tmp_path: Path) -> None:
     # The attacked smoothed system is never right less often than what is certified, image by image.
     attacks = {f"l2-{eps}": L2 | {"eps": eps, "steps": 4} for eps in (0.5, 4.0)}
@@ -370,6 +374,7 @@ BOUNDS = {
 }
 
 
+@pytest.mark.slow
 def test_bounds_of_layers_are_an_axis_too(make_config: Make, tmp_path: Path) -> None:
     config = make_config(
         **CLEAN,

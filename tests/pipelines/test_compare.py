@@ -123,6 +123,7 @@ def test_other_images_are_refused(first: Path, tmp_path: Path) -> None:
         across(first, second)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_named(first: Path, make_config: Make, tmp_path: Path) -> None:
     config = make_config(
         conditions={

@@ -118,11 +118,13 @@ def test_members_see_survivors_only_and_their_costs_add_up(system: System, name:
 
 
 @pytest.mark.parametrize("last", ["apgd-ce", "apgd-t", "fab-t"])
+@pytest.mark.slow
 def test_a_composition_goes_on_after_a_kill(system: System, tmp_path: Path, last: str) -> None:
     _goes_on(system, tmp_path, Small(eps=radius(system, 0.2)), last)
 
 
 @pytest.mark.parametrize("last", ["sieve", "class 1", "class 2"])
+@pytest.mark.slow
 def test_swift_goes_on_after_a_kill(system: System, tmp_path: Path, last: str) -> None:
     _goes_on(system, tmp_path, Swift(eps=radius(system, 0.2), queries=10, sieve=4, steps=5), last)
 

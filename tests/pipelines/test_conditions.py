@@ -88,6 +88,7 @@ def test_mistakes_name_the_place(node: str, message: str) -> None:
         parse(text, Path("c.yaml")).parse(Evaluate)
 
 
+@pytest.mark.slow
 def test_a_run_is_killed_and_resumed_and_names_the_steps(
     make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,7 @@ def test_mistakes_name_line_field_and_near_miss(changes: dict[str, Any], place: 
     assert message.startswith(f"x.yaml:{document.lines[steps]}: {place}"), message
 
 
+@pytest.mark.slow
 def test_the_shipped_schemas_are_fresh(tmp_path: Path) -> None:
     # In a process of its own: descriptions are filled in before anything is built.
     subprocess.run(

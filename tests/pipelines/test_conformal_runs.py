@@ -84,6 +84,7 @@ def test_the_card_says_what_was_promised_and_what_was_found(done: Fitted) -> Non
     assert "of sets hold the true class, of" in headline(figures)
 
 
+@pytest.mark.slow
 def test_coverage_and_size_are_figures_of_a_run(done: Fitted, tmp_path: Path) -> None:
     first = run(measured(tmp_path, done), root=tmp_path / "one", workers=1).path
     summary = json.loads((first / "summary.json").read_text())
@@ -110,6 +111,7 @@ def test_coverage_and_size_are_figures_of_a_run(done: Fitted, tmp_path: Path) ->
     assert (again / "results.parquet").read_bytes() == (first / "results.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_promise_that_is_void_is_told(done: Fitted, tmp_path: Path) -> None:
     systems = {"moved": ["median", "classify", "sets"]}
     clean = {"clean": {"kind": "identity"}}

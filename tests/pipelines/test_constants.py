@@ -133,6 +133,7 @@ def test_images_of_several_sizes_get_the_table_of_the_median(tmp_path: Path) -> 
     assert plan.grid.conditions["one"].corruption.all_tables == ("tiny_imagenet_c",)
 
 
+@pytest.mark.slow
 def test_table_and_size_stand_in_check_summary_and_report(tmp_path: Path) -> None:
     path = folder(tmp_path / "in", [32])
     made = run(

@@ -91,6 +91,7 @@ def from_boxes(folder: Path, system: str, condition: str, annotations: Path) -> 
     return float(over_classes(average_precision(together, together.once(), [0]))[0])
 
 
+@pytest.mark.slow
 def test_figures_agree_with_the_boxes_in_the_rows(finished: Path, tmp_path: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["metrics"][:3] == ["ap50", "ap", "recall_at_precision"]
@@ -111,6 +112,7 @@ def test_figures_agree_with_the_boxes_in_the_rows(finished: Path, tmp_path: Path
     assert levels["dark", "clean"] <= levels["plain", "clean"]
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_the_figures_and_classes_are_told(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     levels = {(c["system"], c["condition"]): c["metrics"]["ap50"]["value"] for c in summary["cells"]}
@@ -142,6 +144,7 @@ def test_differences_are_those_of_the_figures_and_classes_are_told(finished: Pat
         )
 
 
+@pytest.mark.slow
 def test_the_report_is_about_average_precision(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     text = markdown(summary)
@@ -178,6 +181,7 @@ def test_results_do_not_depend_on_workers_chunks_resume(make: Make, tmp_path: Pa
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_enlarging_restorers_give_boxes_in_pixels_of_the_image(make: Make, tmp_path: Path) -> None:
     parts = make().model_dump(mode="json", exclude_none=True)["parts"] | {
         "enlarge": {"kind": "bicubic", "scale": 2}
@@ -193,6 +197,7 @@ def test_enlarging_restorers_give_boxes_in_pixels_of_the_image(make: Make, tmp_p
     assert levels["large"] == pytest.approx(levels["plain"], abs=0.05)
 
 
+@pytest.mark.slow
 def test_images_without_boxes_and_classes_of_another_detector_are_refused(make: Make, tmp_path: Path) -> None:
     plain = make(data={"kind": "files", "path": str(tmp_path / "set" / "images")})
     with pytest.raises(ConfigError, match="gives boxes, but the images come without any"):
@@ -281,6 +286,7 @@ def test_ends_of_known_resamples() -> None:
     assert np.isnan(ends(np.array([np.nan]))).all()
 
 
+@pytest.mark.slow
 def test_columns_of_lists_come_back_as_arrays(finished: Path) -> None:
     table = parquet.read_table(finished / "results.parquet").slice(0, COUNT)
     first = json.loads((finished / "summary.json").read_text())["cells"][0]

@@ -79,6 +79,7 @@ def test_networks_compute_in_bf16_and_give_fp32() -> None:
     assert gradient.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_a_run_says_its_precision_and_shares_no_cell_with_another(tmp_path: Path) -> None:
     exact = Evaluate.model_validate(CONFIG)
     coarse = Evaluate.model_validate(CONFIG | {"precision": "bf16"})
@@ -98,6 +99,7 @@ def test_bounds_are_refused_for_rounded_networks() -> None:
         Evaluate.model_validate(content)
 
 
+@pytest.mark.slow
 def test_the_disk_that_a_run_takes_is_told_before_it(tmp_path: Path) -> None:
     config = Evaluate.model_validate(CONFIG | {"chunk": 8})
     told = disk_use(config, make_grid(config), 24, {(32, 32): 24})

@@ -120,6 +120,7 @@ def test_a_comment_is_read_as_it_was_written() -> None:
     assert [source for _, source in sources(text)] == told
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_block_and_touches_nothing_else(tmp_path: Path) -> None:
     made = fixture.summary(kinds=["fog", "snow"], severities=(1, 3))
     run = fixture.write_run(tmp_path / "run", made)
@@ -163,6 +164,7 @@ def test_every_shipped_recipe_with_a_digest_is_one() -> None:
     assert names <= {path.stem for path in RECIPES.glob("*.yaml")}
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_has_a_test_file_that_names_it() -> None:
     """The table of docs/reliability.md: files that are there, say what they are about, and hold three cases or more."""
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")

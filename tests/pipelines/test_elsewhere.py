@@ -78,6 +78,7 @@ def tree(folder: Path, but: tuple[str, ...] = ()) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_run(make_config: Make, images: Path, tmp_path: Path, elsewhere: Callable[[], None]) -> None:
     write_benchmark(
         Folder(path=str(images)),
@@ -146,6 +147,7 @@ def test_a_fit(tmp_path: Path, elsewhere: Callable[[], None]) -> None:
     assert {*tree(there.folder)} == {*tree(here.folder)}
 
 
+@pytest.mark.slow
 def test_images_that_any_machine_can_read_are_not_sent(
     make_config: Make,
     images: Path,

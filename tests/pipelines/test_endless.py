@@ -94,6 +94,7 @@ def signalled(number: int) -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_infer_ends_on_a_signal_whatever_the_graph_does(
     number: int, at_once: bool, handlers: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_config_that_unfolds_is_refused_in_one_line(text: str, said: str) -> N
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
+@pytest.mark.slow
 def test_any_text_is_yaml_or_refused(text: str) -> None:
     with suppress(ClearsightError):
         assert parse(text, Path("c.yaml")).text == text

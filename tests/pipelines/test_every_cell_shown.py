@@ -44,6 +44,7 @@ GRIDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("grid", sorted(GRIDS))
+@pytest.mark.slow
 def test_every_measured_cell_has_a_place(grid: str, tmp_path: Path) -> None:
     conditions, attacks = GRIDS[grid]
     check(config_of(conditions, attacks), tmp_path)

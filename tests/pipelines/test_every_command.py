@@ -158,6 +158,7 @@ def results(home: Path, ending: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
 def test_faults_are_named_and_the_rest_is_done(
     name: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -138,6 +138,7 @@ def ready(monkeypatch, traced):
 OPTIONS = Options(taps=("both",), measured=20, calibration=12)
 
 
+@pytest.mark.slow
 def test_a_file_its_metadata_and_its_manifest(ready, traced, graph, coloured, tmp_path):
     done = export(graph, tmp_path / "deploy", name="twice", source=coloured, options=OPTIONS)
     assert done.path == tmp_path / "deploy" / "twice.onnx"
@@ -165,6 +166,7 @@ def test_a_file_its_metadata_and_its_manifest(ready, traced, graph, coloured, tm
     assert np.abs(session.run(None, {"input": x.numpy()})[0] - expected).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_file_keeps_no_path_of_the_machine(ready, graph, coloured, tmp_path, code):
     done = export(graph, tmp_path, source=coloured, options=OPTIONS)
     content = done.path.read_bytes()
@@ -172,6 +174,7 @@ def test_a_file_keeps_no_path_of_the_machine(ready, graph, coloured, tmp_path, c
         assert told.encode() not in content
 
 
+@pytest.mark.slow
 def test_a_second_system_joins_the_manifest(ready, graph, coloured, tmp_path):
     for name in ("one", "two"):
         export(graph, tmp_path, name=name, source=coloured, options=OPTIONS)
@@ -188,6 +191,7 @@ def weakened(model: bytes) -> bytes:
     return proto.SerializeToString()
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_written(ready, traced, graph, coloured, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "traced", lambda *_: weakened(traced[0]))
     with pytest.raises(RunError, match="differs from the system"):
@@ -195,6 +199,7 @@ def test_a_file_that_differs_is_not_written(ready, traced, graph, coloured, tmp_
     assert not (tmp_path / "deploy").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_what_was_there(ready, traced, graph, coloured, tmp_path, monkeypatch):
     done = export(graph, tmp_path, source=coloured, options=OPTIONS)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -205,6 +210,7 @@ def test_a_failed_export_leaves_what_was_there(ready, traced, graph, coloured, t
     assert done.path.exists()
 
 
+@pytest.mark.slow
 def test_fp16_is_measured_against_fp32(ready, graph, coloured, tmp_path):
     done = export(graph, tmp_path, source=coloured, options=replace(OPTIONS, variant="fp16"))
     assert done.path.name == "system-fp16.onnx"
@@ -221,6 +227,7 @@ def test_fp16_is_measured_against_fp32(ready, graph, coloured, tmp_path):
     assert done.manifest["verification"]["fp16"]["kinds"]["clean"]["largest_pixel_difference"]["both"] < 1e-6
 
 
+@pytest.mark.slow
 def test_fp16_that_overflows_is_refused(ready, traced, graph, coloured, tmp_path, monkeypatch):
     proto = onnx.load_from_string(traced[0])
     for weight in proto.graph.initializer:
@@ -233,6 +240,7 @@ def test_fp16_that_overflows_is_refused(ready, traced, graph, coloured, tmp_path
     assert not (tmp_path / "deploy").exists()
 
 
+@pytest.mark.slow
 def test_int8_says_what_it_costs(ready, graph, coloured, tmp_path):
     done = export(graph, tmp_path, source=coloured, options=replace(OPTIONS, variant="int8"))
     assert done.path.name == "system-int8.onnx"
@@ -244,6 +252,7 @@ def test_int8_says_what_it_costs(ready, graph, coloured, tmp_path):
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
 
 
+@pytest.mark.slow
 def test_int8_needs_the_systems_own_images(ready, graph, tmp_path):
     options = replace(OPTIONS, variant="int8")
     missing = Folder(path=str(tmp_path / "nowhere"))
@@ -253,6 +262,7 @@ def test_int8_needs_the_systems_own_images(ready, graph, tmp_path):
     assert not (tmp_path / "deploy").exists()
 
 
+@pytest.mark.slow
 def test_filters_alone_have_no_variant(traced, coloured):
     _, _system, made = traced
     proto = onnx.load_from_string(traced[0])
@@ -412,6 +422,7 @@ def test_rounding_to_levels_is_no_difference(graph):
         assert difference.agrees(made) is agrees
 
 
+@pytest.mark.slow
 def test_half_keeps_what_is_around_the_networks(traced):
     model, _, made = traced
     inside = networks(onnx.load_from_string(model))
@@ -427,6 +438,7 @@ def test_half_keeps_what_is_around_the_networks(traced):
     assert 0 < np.abs(before[0] - after[0]).max() < 0.01
 
 
+@pytest.mark.slow
 def test_int8_is_near_and_measured_in_pairs(traced, coloured):
     model, _, made = traced
     images = gather(coloured, calibration=10, measured=16)
@@ -442,6 +454,7 @@ def test_int8_is_near_and_measured_in_pairs(traced, coloured):
     assert same["conditions"]["clean"]["dB between both"] == 100.0
 
 
+@pytest.mark.slow
 def test_metadata_of_the_exporter_is_taken_out(traced, graph):
     from clearsight.pipelines.export.manifest import described
 
@@ -456,6 +469,7 @@ def test_options_are_checked(graph, tmp_path):
         export(graph, tmp_path, options=Options(opset=9))
 
 
+@pytest.mark.slow
 def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     config = {
         "task": "evaluate",

@@ -268,6 +268,7 @@ def test_validation_in_training_names_the_image(numerator: float) -> None:
         score(Dividing(numerator), part, "cpu", batch=2)
 
 
+@pytest.mark.slow
 def test_training_ends_at_an_infinite_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "clearsight.defend.training.standard.Standard.cross_entropy",

@@ -88,6 +88,7 @@ def drawn(factor: float, offset: tuple[float, ...], count: int) -> Callable[[], 
 
 
 @pytest.mark.parametrize("factor", [0.25, 1.0, 2.0])
+@pytest.mark.slow
 def test_the_temperature_that_drew_the_labels_is_found(factor: float) -> None:
     found = Temperature().fit(drawn(factor, (0.0,) * 5, 20_000), Rng(0))
     assert float(found["temperature"]) == pytest.approx(1 / factor, rel=0.04)
@@ -113,6 +114,7 @@ def test_it_is_that_of_an_independent_optimiser() -> None:
     assert float(found) == pytest.approx(1 / scale.item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_factors_and_offsets_that_drew_the_labels_are_found() -> None:
     found = VectorScaling(decay=0).fit(drawn(0.5, (0.0, 1.0, -1.0), 20_000), Rng(0))
     assert found["factor"].tolist() == pytest.approx([0.5] * 3, abs=0.05)
@@ -137,6 +139,7 @@ def test_what_cannot_be_fitted_is_told() -> None:
         VectorScaling().fit(few, Rng(0))
 
 
+@pytest.mark.slow
 def test_a_fit_is_written_used_and_measured(make: Make, tmp_path: Path) -> None:
     config = make()
     done = fit(config, root=tmp_path / "runs", workers=1)
@@ -169,6 +172,7 @@ def test_a_fit_is_written_used_and_measured(make: Make, tmp_path: Path) -> None:
     assert cells["calibrated", "pgd"]["accuracy"]["value"] < ours["accuracy"]["value"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +201,7 @@ def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(
     assert again.figures == whole.figures
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(make: Make, tmp_path: Path) -> None:
     config = make(system=["median", "classify"])
     one = fit(config, root=tmp_path / "a", workers=1)
@@ -205,6 +210,7 @@ def test_processes_change_nothing(make: Make, tmp_path: Path) -> None:
     assert one.figures == two.figures
 
 
+@pytest.mark.slow
 def test_it_stands_only_behind_what_it_was_fitted_behind(make: Make, tmp_path: Path) -> None:
     done = fit(make(), root=tmp_path, workers=1)
     calibrate = PARTS.parse({"kind": "temperature", "weights": str(done.weights.folder)})
@@ -241,6 +247,7 @@ def test_weights_may_be_called_by_name_or_by_place() -> None:
         chain(classify, PARTS.parse({"kind": "temperature", "weights": str(find(name).folder)})).ready()
 
 
+@pytest.mark.slow
 def test_a_calibrated_system_is_exported(tmp_path: Path) -> None:
     classify = PARTS.parse({"kind": "small_convnet", "classes": 3, "width": 8})
     graph = chain(classify, PARTS.parse({"kind": "temperature", "value": 2.5}))
@@ -330,6 +337,7 @@ def test_a_system_that_gives_probabilities_is_warned_of(make: Make, tmp_path: Pa
     assert any("probabilities" in warning for warning in done.warnings)
 
 
+@pytest.mark.slow
 def test_conditions_are_drawn_for_each_image_with_one_table(make: Make, tmp_path: Path) -> None:
     each = {"kind": "gaussian_noise", "each": {"severity": [1, 5]}}
     config = make(conditions={"clean": {"kind": "identity"}, "noise": each})

@@ -55,6 +55,7 @@ FOREIGN = st.text() | st.builds(
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(FOREIGN, FOREIGN), max_size=4))
+@pytest.mark.slow
 def test_a_name_stays_one_cell_of_one_row(names: list[tuple[str, str]]) -> None:
     """Every reader takes a bare carriage return for the end of a row, unless it is quoted."""
     made = _text([[cell(first), cell(second)] for first, second in names])

@@ -80,6 +80,7 @@ def test_a_folder_gives_a_table_and_restored_images_and_names_what_is_broken(mod
     assert failed[0].startswith("failed broken.jpg: ")
 
 
+@pytest.mark.slow
 def test_a_table_is_gone_on_with_and_ends_the_same(model, folder, tmp_path, monkeypatch):
     (folder / "broken.jpg").unlink()
     monkeypatch.setattr(infer, "BLOCK", 3)
@@ -127,6 +128,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("line", ODD)
+@pytest.mark.slow
 def test_a_record_of_odd_lines_is_refused_or_passed_over(model, folder, tmp_path, line):
     (folder / "broken.jpg").unlink()
     table, record = tmp_path / "o.csv", tmp_path / ".o.csv.clearsight"
@@ -141,6 +143,7 @@ def test_a_record_of_odd_lines_is_refused_or_passed_over(model, folder, tmp_path
             clearsight(model, folder, "--csv", table, "--resume")
 
 
+@pytest.mark.slow
 def test_rows_that_changed_are_refused(model, folder, tmp_path):
     (folder / "broken.jpg").unlink()
     table = tmp_path / "o.csv"
@@ -174,6 +177,7 @@ def test_a_mended_and_a_new_image_are_added(model, folder, tmp_path):
     assert (tmp_path / "out" / "3.png").is_file()
 
 
+@pytest.mark.slow
 def test_tables_of_something_else_are_left_alone(model, folder, tmp_path):
     (folder / "broken.jpg").unlink()
     table = tmp_path / "o.csv"
@@ -282,6 +286,7 @@ def test_kinds_of_images_are_read_as_they_were_measured(tmp_path, model):
     assert read(tmp_path / "a.gif", "a.gif", want).notes == ("only the first of its images is used",)
 
 
+@pytest.mark.slow
 def test_files_that_only_restore_keep_depth_grey_and_transparency(tmp_path):
     file = tiny(tmp_path / "img.onnx", gives=("image",))
     write(tmp_path / "in" / "deep.png", noise("deep", 8, 9, deep=True))
@@ -332,6 +337,7 @@ def test_large_images_are_restored_in_tiles_that_equal_the_whole(scale, tmp_path
     assert not tiles.tiled(global_.deployed, 5000, 5000)
 
 
+@pytest.mark.slow
 def test_sizes_are_fitted_as_data_sources_do_or_refused_by_name(tmp_path, folder, capsys):
     want = wanted(Session(tiny(tmp_path / "free.onnx"), "cpu", 1).deployed, 20)
     for shape in ((40, 30, 3), (9, 14, 3), (20, 20, 3), (33, 20, 3)):
@@ -354,6 +360,7 @@ def test_sizes_are_fitted_as_data_sources_do_or_refused_by_name(tmp_path, folder
         clearsight(fixed, folder, "--size", 9)
 
 
+@pytest.mark.slow
 def test_calls_that_cannot_work_are_refused(tmp_path, folder):
     classify, restore = tiny(tmp_path / "c.onnx"), tiny(tmp_path / "r.onnx", gives=("image",))
     with pytest.raises(ConfigError, match="gives no images"):

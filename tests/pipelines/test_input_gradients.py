@@ -106,6 +106,7 @@ def entries_of(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_with_attacks_keeps_them_and_shows_them(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_run_with_attacks_keeps_them_and_shows_them(
         assert (again / "images" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_a_damaged_index_is_written_again(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:

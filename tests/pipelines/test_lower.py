@@ -153,6 +153,7 @@ class Unshuffled(nn.Module):
 
 
 @pytest.mark.parametrize("channels", [pytest.param(3, id="few"), pytest.param(9, id="many")])
+@pytest.mark.slow
 def test_pixels_of_blocks_become_channels(channels: int) -> None:
     free = torch.export.Dim.DYNAMIC
     program = torch.onnx.export(

@@ -185,6 +185,7 @@ def test_cards_of_odd_types(field: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", ["spandrel", "onnx_restorer", "plug_and_play", "python", "adapted", "no_such_kind"]
 )
+@pytest.mark.slow
 def test_a_card_whose_kind_needs_more_than_weights(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_gmsd_is_symmetric() -> None:
     assert gmsd(first, second) == pytest.approx(gmsd(second, first))
 
 
+@pytest.mark.slow
 def test_a_metric_with_a_new_column_is_one_file(make_config: Make, tmp_path: Path) -> None:
     named = [
         str(path.relative_to(HOUSE))

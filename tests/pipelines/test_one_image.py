@@ -64,6 +64,7 @@ def test_sides_that_a_format_cannot_hold(
 
 
 @pytest.mark.parametrize("words", ["sr-x4,sr-x4,sr-x4", "sr-x4,median,sr-x4,sr-x4,median"])
+@pytest.mark.slow
 def test_enlargers_in_a_row_are_bounded_before_the_work(
     words: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

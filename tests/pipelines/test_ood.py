@@ -35,6 +35,7 @@ def grey(tmp_path: Path) -> dict[str, str]:
     return {"kind": "files", "path": str(tmp_path / "grey")}
 
 
+@pytest.mark.slow
 def test_scores_tell_other_images(make_config: Make, grey: dict[str, str], tmp_path: Path) -> None:
     plain = make_config()
     assert "ood" not in plain.identity()
@@ -67,6 +68,7 @@ def test_scores_tell_other_images(make_config: Make, grey: dict[str, str], tmp_p
     assert "AUROC of energy against grey" in text
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_measured_again(make_config: Make, grey: dict[str, str], tmp_path: Path) -> None:
     config = make_config(ood={"grey": grey})
     first = run(config, root=tmp_path / "runs", workers=1)

@@ -88,6 +88,7 @@ def ran(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("place", ["file", "folder", "pipe", "below a file", "not allowed", "input"])
 @pytest.mark.parametrize("command", ["sense", "advise", "bench", "compare"])
+@pytest.mark.slow
 def test_a_file_of_results_is_seen_to_before_the_work(
     command: str,
     place: str,
@@ -169,6 +170,7 @@ def test_the_home_folder_is_understood_by_every_option(
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_the_home_folder_is_found_behind_an_option(images: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "clearsight", "schema", "train", "--out=~/schemas"],

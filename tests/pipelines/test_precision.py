@@ -71,6 +71,7 @@ def test_losses_are_computed_from_fp32(told: Precision) -> None:
         assert restorer.restored(images).dtype is torch.float32
 
 
+@pytest.mark.slow
 def test_the_choice_leaves_no_trace_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
 

@@ -214,6 +214,7 @@ def test_findings_say_of_each_system_what_it_gains_and_costs() -> None:
     assert "makes no clear difference on clean images (0.0 points)" in told[3]
 
 
+@pytest.mark.slow
 def test_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     made = fixture.summary(kinds=["fog", "frost"], severities=(1, 5))
     run = fixture.write_run(tmp_path / "run", made)
@@ -223,6 +224,7 @@ def test_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("attacks", [("none",), ("none", "pgd-linf")])
+@pytest.mark.slow
 def test_names_are_escaped(tmp_path: Path, attacks: tuple[str, ...]) -> None:
     evil = '<img src=x onerror=alert(1)> & "quoted" {{ 7 * 7 }}'
     made = fixture.summary(("plain", evil), kinds=["fog"], severities=(1, 3), attacks=attacks)
@@ -291,6 +293,7 @@ def test_bare_run_folder(tmp_path: Path) -> None:
     assert "images" not in page.attributes("id")
 
 
+@pytest.mark.slow
 def test_big_run_stays_small(tmp_path: Path) -> None:
     made = fixture.summary(("plain", *(f"system-{i}" for i in range(5))))
     source, page = report(tmp_path / "run", made, samples=3, size=224)
@@ -380,6 +383,7 @@ def test_drawings_are_called_so_beside_every_table(
     )
 
 
+@pytest.mark.slow
 def test_report_needs_no_torch() -> None:
     code = "import sys, clearsight.pipelines.report.page, clearsight.pipelines.report.terminal; "
     code += "assert not {'torch', 'matplotlib'} & set(sys.modules)"

@@ -253,6 +253,7 @@ def test_members_of_a_composition(made: dict[str, Any]) -> None:
     assert row.moved == "L2\xa01.70"
 
 
+@pytest.mark.slow
 def test_an_audit_comes_first_in_plain_words(tmp_path: Path, made: dict[str, Any]) -> None:
     folder = fixture.write_run(tmp_path / "run", made)
     (folder / "audit.json").write_text(json.dumps(AUDIT))
@@ -274,6 +275,7 @@ def test_an_audit_comes_first_in_plain_words(tmp_path: Path, made: dict[str, Any
     assert "leaves 50.0 %, that of ‘classifier alone’ 0.0 %" in text
 
 
+@pytest.mark.slow
 def test_no_audit_no_section_and_a_foreign_one_is_refused(tmp_path: Path, made: dict[str, Any]) -> None:
     folder = fixture.write_run(tmp_path / "run", made)
     assert 'id="audit"' not in write_report(folder).read_text()
@@ -282,6 +284,7 @@ def test_no_audit_no_section_and_a_foreign_one_is_refused(tmp_path: Path, made: 
         write_report(folder)
 
 
+@pytest.mark.slow
 def test_attacked_images_have_strips_of_their_own(tmp_path: Path, made: dict[str, Any]) -> None:
     folder = fixture.write_run(tmp_path / "run", made)
     add_attacked_images(folder, made)
@@ -337,6 +340,7 @@ def test_size(norm: str | None, eps: float | None, text: str) -> None:
     assert size(norm, eps) == text
 
 
+@pytest.mark.slow
 def test_the_index_of_images_knows_attacked_cells(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def cells(folder: RunFolder) -> list[Path]:
     return sorted(folder.cells.iterdir())
 
 
+@pytest.mark.slow
 def test_every_number_of_finished_cells_is_shown(
     finished: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_every_number_of_finished_cells_is_shown(
     assert not finished.summary.exists()
 
 
+@pytest.mark.slow
 def test_chunks_of_unfinished_cells_and_damage_count_for_nothing(finished: RunFolder) -> None:
     finished.done.unlink()
     one, two, *_ = cells(finished)
@@ -72,6 +74,7 @@ def test_chunks_of_unfinished_cells_and_damage_count_for_nothing(finished: RunFo
 @pytest.mark.parametrize(
     "content", ["", "7", "[]", "{}", '{"cells": 3}', '{"cells": [], "chunks": "x", "config": 1}']
 )
+@pytest.mark.slow
 def test_what_is_no_run_is_refused(finished: RunFolder, content: str) -> None:
     finished.done.unlink()
     finished.resolved.write_text(content)

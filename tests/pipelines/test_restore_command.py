@@ -95,6 +95,7 @@ def test_the_program_ends_with_one_line_and_one(folder, tmp_path, capsys):
     assert said.splitlines()[-1] == f"error: {folder}: 1 of 4 files could not be used"
 
 
+@pytest.mark.slow
 def test_the_help_needs_no_torch():
     code = (
         "import sys\nfrom clearsight.pipelines.cli.app import main\ntry:\n    main(['restore', '--help'])\n"
@@ -107,6 +108,7 @@ def test_the_help_needs_no_torch():
     assert "--with" in done.stdout
 
 
+@pytest.mark.slow
 def test_orientation_is_applied_and_the_rest_of_the_metadata_kept(tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION], exif[MAKE] = 6, "Maker"
@@ -149,6 +151,7 @@ def test_transparency_passes_through_and_grows_along(tmp_path, mode, ending):
         assert (np.diff(np.asarray(large)[7, :, -1].astype(int)) >= 0).all()
 
 
+@pytest.mark.slow
 def test_sixteen_bits_stay(tmp_path):
     import cv2
 
@@ -192,6 +195,7 @@ def test_of_an_animation_the_first_image_is_restored(tmp_path, capsys):
     assert read_image(tmp_path / "out" / "x.png").pixels.shape[:2] == (9, 9)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_kept_and_what_changed_is_made_again(folder, tmp_path, capsys):
     out = tmp_path / "out"
     clearsight(folder, out, "--with", "median")
@@ -235,6 +239,7 @@ def test_a_result_that_is_not_what_was_written_is_restored_again_and_named(folde
     }
 
 
+@pytest.mark.slow
 def test_an_input_that_changed_is_restored_again_whatever_its_size_and_time(folder, tmp_path, capsys):
     out, source = tmp_path / "out", write(folder / "d.bmp", noise("d", 12, 12, 3))
     clearsight(folder, out, "--with", "median")
@@ -255,6 +260,7 @@ ODD += ['{"name": "a.png", "input": 1, "result": []}', "\x00", '{"name": "a.png"
 
 
 @pytest.mark.parametrize("line", ODD)
+@pytest.mark.slow
 def test_lines_of_odd_types_in_the_journal_are_passed_over(folder, tmp_path, capsys, line):
     out = tmp_path / "out"
     clearsight(folder, out, "--with", "median")
@@ -267,6 +273,7 @@ def test_lines_of_odd_types_in_the_journal_are_passed_over(folder, tmp_path, cap
         clearsight(folder, out, "--with", "median")
 
 
+@pytest.mark.slow
 def test_two_chains_do_not_mix(folder, tmp_path):
     out = tmp_path / "out"
     clearsight(folder, out, "--with", "median")
@@ -278,6 +285,7 @@ def test_two_chains_do_not_mix(folder, tmp_path):
     assert (out / "a.png").read_bytes() != content
 
 
+@pytest.mark.slow
 def test_files_of_others_are_not_replaced_unasked(folder, tmp_path):
     out = tmp_path / "out"
     mine = write(out / "a.png", noise("mine", 5, 5, 3)).read_bytes()
@@ -289,6 +297,7 @@ def test_files_of_others_are_not_replaced_unasked(folder, tmp_path):
     assert np.array_equal(decode(out / "a.png"), median(noise("a", 30, 40, 3)))
 
 
+@pytest.mark.slow
 def test_inputs_are_never_overwritten(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(folder)
@@ -329,6 +338,7 @@ def test_plans(folder, tmp_path):
             read_plan(str(given), tmp_path / out)
 
 
+@pytest.mark.slow
 def test_a_killed_call_leaves_whole_files_and_goes_on(tmp_path):
     for i in range(20):
         write(tmp_path / "in" / f"{i:02}.png", noise(str(i), 48, 48, 3))
@@ -488,6 +498,7 @@ def test_the_noise_level_is_told_to_those_that_take_it(weights):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.slow
 def test_weights_restore_in_tiles_as_in_one(weights, channels):
     pixels = noise("w", 150, 170, channels)
     chain = read_chain("denoise,denoise-real,wavelet", "auto")

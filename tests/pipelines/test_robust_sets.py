@@ -57,6 +57,7 @@ def spec(fields: Mapping[str, Any]) -> ConformalSpec:
     return made
 
 
+@pytest.mark.slow
 def test_the_promise_is_kept_under_the_attack_that_breaks_plain_sets() -> None:
     images, truths = drawn(1)
     rows = [Observation(value, int(truth)) for value, truth in zip(said(images, 1), truths, strict=True)]

@@ -95,6 +95,7 @@ def config(folder: Path) -> TrainConfig:
     return TrainConfig.model_validate(fields)
 
 
+@pytest.mark.slow
 def test_training_keeps_the_most_robust_weights(tmp_path: Path) -> None:
     run, seen = config(tmp_path), []
 

@@ -67,6 +67,7 @@ def test_a_run_says_which_kind_of_machine_computed_it(finished: Path) -> None:
     assert "machine" not in parquet.read_table(finished / "results.parquet").column_names
 
 
+@pytest.mark.slow
 def test_a_pinned_run_refuses_another_kind_of_machine(make_config: Make, tmp_path: Path) -> None:
     config = make_config()
     folder = run(config, root=tmp_path, workers=1, pin_kind=True)
@@ -118,6 +119,7 @@ def test_summary_agrees_with_the_rows(finished: Path) -> None:
     assert group["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(each))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_equal(make_config: Make, finished: Path, tmp_path: Path) -> None:
     before, summary = bytes_of(finished), (finished / "summary.csv").read_bytes()
     chunks = sorted(finished.glob("cells/*/chunk-*.parquet"))
@@ -136,6 +138,7 @@ def test_a_stopped_run_goes_on_and_ends_equal(make_config: Make, finished: Path,
     )
 
 
+@pytest.mark.slow
 def test_order_and_processes_change_nothing(
     make_config: Make, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +150,7 @@ def test_order_and_processes_change_nothing(
     assert bytes_of(backward) == bytes_of(finished)
 
 
+@pytest.mark.slow
 def test_an_equal_run_is_found_again_and_fresh_begins_anew(
     make_config: Make, finished: Path, tmp_path: Path
 ) -> None:
@@ -158,6 +162,7 @@ def test_an_equal_run_is_found_again_and_fresh_begins_anew(
     assert bytes_of(anew) == bytes_of(finished)
 
 
+@pytest.mark.slow
 def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
     make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +188,7 @@ def test_a_failing_worker_stops_the_run_and_keeps_what_is_done(
     )
 
 
+@pytest.mark.slow
 def test_odd_images_are_used_or_listed(make_config: Make, images: Path, tmp_path: Path) -> None:
     red = images / "red"
     rng = Rng(0).at("odd").numpy()
@@ -223,6 +229,7 @@ def test_a_label_outside_the_classes_is_an_error(make_config: Make, tmp_path: Pa
         prepare(config.model_copy(update={"data": data}), root=tmp_path, device="cpu")
 
 
+@pytest.mark.slow
 def test_shuffled_labels_score_at_chance(make_config: Make, images: Path, tmp_path: Path) -> None:
     files = sorted(images.rglob("*.png"))
     order = Rng(3).at("shuffle").numpy().permutation(len(files))
@@ -236,6 +243,7 @@ def test_shuffled_labels_score_at_chance(make_config: Make, images: Path, tmp_pa
     assert cell["low"] < 1 / 3 < cell["high"]
 
 
+@pytest.mark.slow
 def test_metrics_that_cannot_be_had_are_refused(make_config: Make, images: Path, tmp_path: Path) -> None:
     unlabelled = {"kind": "files", "path": str(images)}
     with pytest.raises(ConfigError, match="metric 'accuracy' needs correct, but nothing here has labels"):
@@ -244,6 +252,7 @@ def test_metrics_that_cannot_be_had_are_refused(make_config: Make, images: Path,
     assert json.loads((folder / "summary.json").read_text())["metrics"] == ["psnr", "ssim", "psnr_in"]
 
 
+@pytest.mark.slow
 def test_luminance_and_niqe_are_measured_on_demand(make_config: Make, images: Path, tmp_path: Path) -> None:
     for path in images.rglob("*.png"):
         with Image.open(path) as small:

@@ -142,6 +142,7 @@ def damaged_file(folder: Path, kind: str, damage: Damage) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "damage"), damages())
+@pytest.mark.slow
 def test_a_damaged_chunk_is_measured_again_and_named(
     kind: str, damage: Damage, finished: Path, copy: Path, images: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_run_without_its_pictures_ends(finished: Path, copy: Path, images: Pat
 
 @pytest.mark.parametrize("name", [*WHOLE, "DONE", "images/images.json", "images/gradients.json"])
 @pytest.mark.parametrize("damage", [gone, cut_off, one_bit, odd_types], ids=lambda damage: damage.__name__)
+@pytest.mark.slow
 def test_done_is_believed_with_its_files_alone(
     name: str, damage: Damage, finished: Path, copy: Path, images: Path
 ) -> None:
@@ -236,6 +238,7 @@ def test_readers_refuse_changed_figures(
         read(copy)
 
 
+@pytest.mark.slow
 def test_folders_of_older_versions_are_refused_or_measured_again(
     finished: Path, copy: Path, images: Path
 ) -> None:
@@ -274,6 +277,7 @@ def over(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [over, Path.unlink, lambda path: path.write_bytes(b"")], ids="oge")
+@pytest.mark.slow
 def test_an_image_that_changes_after_intake_is_refused(
     change: Callable[[Path], object], images: Path, tmp_path: Path
 ) -> None:

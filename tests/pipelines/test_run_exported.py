@@ -68,6 +68,7 @@ def figures(folder: Path) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.mark.slow
 def test_file_gives_the_figures_of_its_system(images: Path, file: Path, tmp_path: Path) -> None:
     found = figures(run(config(images, file), root=tmp_path, workers=1).path)
     for condition in ("clean", "noise"):

@@ -42,6 +42,7 @@ def test_names_of_variants() -> None:
     assert display_of("aurc:logit_margin").unit == display_of("aurc").unit
 
 
+@pytest.mark.slow
 def test_a_run_reports_every_variant(make_config: Make, tmp_path: Path) -> None:
     folder = run(make_config(metrics=ASKED), root=tmp_path, workers=1).path
     summary = json.loads((folder / "summary.json").read_text())

@@ -229,6 +229,7 @@ def test_the_port_is_told_and_one_in_use_is_one_clear_error(model):
         )
 
 
+@pytest.mark.slow
 def test_other_machines_are_warned_of_and_any_name_is_taken(model):
     with served(model, "--host", "0.0.0.0") as server:
         assert server.lines[0].startswith("warning: other machines reach this server")
@@ -318,6 +319,7 @@ def _failing(
     return subprocess.run(call, cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_what_is_no_http_is_answered_like_every_failure(model):
     post = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
     with served(model) as server:
@@ -341,6 +343,7 @@ def test_what_is_no_http_is_answered_like_every_failure(model):
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_server_ends_in_time_whatever_its_graph_does(tmp_path):
     with served(looping(tmp_path / "m.onnx", at_once=False)) as server:
         white = request(stored(np.full((8, 8, 3), 255, np.uint8)))

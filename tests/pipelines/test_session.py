@@ -219,6 +219,7 @@ def test_cores_respect_the_quota_of_a_container(tmp_path, monkeypatch, text, cor
     assert cores_module.usable_cores() == (cores or 5)
 
 
+@pytest.mark.slow
 def test_neither_session_nor_command_imports_torch(tmp_path):
     file = tiny(tmp_path / "a.onnx", gives=("logits", "image"))
     from PIL import Image

@@ -43,6 +43,7 @@ def make(**changes: Any) -> Sift:
     return Sift.model_validate(told(**changes))
 
 
+@pytest.mark.slow
 def test_the_poisoned_images_are_named(tmp_path: Path) -> None:
     config = make()
     done = sift(config, root=tmp_path, workers=1)
@@ -60,6 +61,7 @@ def test_the_poisoned_images_are_named(tmp_path: Path) -> None:
     assert {entry.id for entry in kept.index().entries} == {row["id"] for row in rows} - removed
 
 
+@pytest.mark.slow
 def test_a_killed_sift_goes_on_and_gives_equal_bytes(tmp_path: Path) -> None:
     first = sift(make(), root=tmp_path / "a", workers=1)
     whole = sift(make(), root=tmp_path / "b", workers=1)
@@ -74,6 +76,7 @@ def test_a_killed_sift_goes_on_and_gives_equal_bytes(tmp_path: Path) -> None:
     assert (again.folder / "images.csv").read_bytes() == (first.folder / "images.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_another_filter_looks_at_the_same_features(tmp_path: Path) -> None:
     first = sift(make(), root=tmp_path, workers=1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
@@ -87,6 +90,7 @@ def test_sources_that_are_not_known_to_be_poisoned_get_a_list_only(tmp_path: Pat
     assert set(json.loads((done.folder / "sift.json").read_text())) == {"images", "removed", "skipped"}
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_was_found(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(json.dumps(told()))
     done = CliRunner().invoke(app, ["sift", str(tmp_path / "s.yaml"), "--out", str(tmp_path), "-q"])
@@ -95,6 +99,7 @@ def test_the_command_prints_what_was_found(tmp_path: Path) -> None:
     assert "5 of 5 (100.0 %, 56.6 % to 100.0 %) are among them" in done.output
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sifted_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="a classifier has to be at its end"):
         make(parts={"median": {"kind": "median"}}, system=["median"])

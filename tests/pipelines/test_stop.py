@@ -40,6 +40,7 @@ def cells_of(folder: Path) -> list[dict[str, Any]]:
     return summary
 
 
+@pytest.mark.slow
 def test_a_condition_ends_where_every_accuracy_is_known_and_says_so(many: Make, tmp_path: Path) -> None:
     folder = run(many(), root=tmp_path / "runs", workers=1).path
     summary = json.loads((folder / "summary.json").read_text())
@@ -66,6 +67,7 @@ def test_a_condition_ends_where_every_accuracy_is_known_and_says_so(many: Make, 
     assert chunks == sum(-(-cell["n"] // 8) for cell in summary["cells"]), "more was measured than was needed"
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_where_an_undisturbed_one_does(many: Make, tmp_path: Path) -> None:
     folder = run(many(), root=tmp_path / "runs", workers=1).path
     before = {name: (folder / name).read_bytes() for name in ("results.parquet", "summary.csv")}
@@ -82,6 +84,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(many: Make, tmp_path: P
     assert (folder / "DONE").stat().st_mtime_ns == done, "a complete run was finished again"
 
 
+@pytest.mark.slow
 def test_chunks_beyond_the_end_change_nothing(many: Make, tmp_path: Path) -> None:
     """Processes that would have to wait measure ahead; what they made is not read."""
     first = run(many(), root=tmp_path / "first", workers=1).path
@@ -111,6 +114,7 @@ def test_without_a_classifier_or_labels_it_is_refused(many: Make, tmp_path: Path
         run(many(systems={"median": ["median"]}, compare=None), root=tmp_path / "runs", workers=1)
 
 
+@pytest.mark.slow
 def test_two_runs_that_ended_at_other_places_are_compared_on_what_both_saw(
     many: Make, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_every_corruption_and_severity_is_a_condition(make_config: Make, imagene
     assert len(whole.expanded()["stored"]) == 75
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_computing_them(make_config: Make, imagenet_c: Any, tmp_path: Path) -> None:
     config = make_config(**told(*imagenet_c))
     found = run(config, root=tmp_path / "runs", workers=1)
@@ -104,6 +105,7 @@ def test_what_the_files_hold_is_in_the_key(imagenet_c: Any) -> None:
     assert damage.bound(entries).identity() != before
 
 
+@pytest.mark.slow
 def test_an_image_without_its_file_is_left_out_everywhere_and_named(
     make_config: Make, imagenet_c: Any, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_verdict_does_not_depend_on_unrelated_systems() -> None:
     }
 
 
+@pytest.mark.slow
 def test_means_over_severities_and_groups_are_in_the_family() -> None:
     alarms = 0
     for seed in range(12):

@@ -41,6 +41,7 @@ def content(make_config: Make) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_runs_share_their_cells_and_stand_in_one_table(content: dict[str, Any], tmp_path: Path) -> None:
     config = Sweep.model_validate(content)
     found = sweep(config, root=tmp_path, workers=1)
@@ -70,6 +71,7 @@ def test_runs_share_their_cells_and_stand_in_one_table(content: dict[str, Any], 
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("chunk-*")}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_asked_to_stop_goes_on(content: dict[str, Any], tmp_path: Path) -> None:
     config = Sweep.model_validate(content)
     asked: list[Path] = []

@@ -239,6 +239,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_measures_threat_models_side_by_side(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:
@@ -256,6 +257,7 @@ def test_a_run_measures_threat_models_side_by_side(
     assert {"linf", "l2", "l1", "queries", "backwards", "zero_gradients", "loss_before"} <= set(rows)
 
 
+@pytest.mark.slow
 def test_kept_images_are_the_attacked_ones(make_config: Callable[..., Evaluate], tmp_path: Path) -> None:
     from safetensors.torch import load_file
 

@@ -49,6 +49,7 @@ def test_the_registry_holds_the_tasks() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_new_task_is_one_class(counting: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(TASKS.kinds) == ["count", "evaluate", "fit", "sift", "sweep", "train", "tune"]
     assert set(schema_of("count")["properties"]) == {"name", "data", "task"}

@@ -101,6 +101,7 @@ def stop_after(step: int) -> Callable[[StepReport], None]:
     return tell
 
 
+@pytest.mark.slow
 def test_learns_and_writes_usable_weights(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     seen: list[StepReport] = []
     done = train(make(epochs=6), folder=tmp_path, device="cpu", on_progress=seen.append)
@@ -118,6 +119,7 @@ def test_learns_and_writes_usable_weights(make: Callable[..., TrainConfig], tmp_
     assert score(model, part, "cpu") == done.scores["test"]
 
 
+@pytest.mark.slow
 def test_labels_that_mean_nothing_are_not_learned(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_labels_that_mean_nothing_are_not_learned(
 
 @pytest.mark.parametrize("method", ["standard", "augmix"])
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.slow
 def test_resume_is_exact(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, method: str
 ) -> None:
@@ -188,6 +191,7 @@ def test_resume_after_a_real_kill_is_exact(make: Callable[..., TrainConfig], tmp
     assert equal(tensors(whole), tensors(parts))
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     first = train(make(), folder=tmp_path, device="cpu")
     seen: list[StepReport] = []
@@ -196,6 +200,7 @@ def test_a_finished_run_is_not_trained_again(make: Callable[..., TrainConfig], t
     assert first.weights.card == again.weights.card
 
 
+@pytest.mark.slow
 def test_seed_decides_and_nothing_global_does(
     make: Callable[..., TrainConfig], tmp_path: Path, no_global_rng: None
 ) -> None:
@@ -207,6 +212,7 @@ def test_seed_decides_and_nothing_global_does(
 SEEDS = ((0, "a"), (0, "b"), (1, "c"))
 
 
+@pytest.mark.slow
 def test_budget_in_minutes_is_kept(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     seen: list[StepReport] = []
     done = train(make(), minutes=0.03, folder=tmp_path, device="cpu", on_progress=seen.append)
@@ -239,6 +245,7 @@ def test_card_says_everything(make: Callable[..., TrainConfig], tmp_path: Path) 
     assert find(str(tmp_path / "out")).sha256 == card["sha256"]
 
 
+@pytest.mark.slow
 def test_weights_are_a_place_to_start_from(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     first = train(make(epochs=6), folder=tmp_path / "one", device="cpu")
     model = {"kind": "small_convnet", "width": 4, "blocks": 1, "weights": str(first.weights.folder)}
@@ -290,6 +297,7 @@ def test_no_readable_image_is_an_error(tmp_path: Path) -> None:
         decode(source, source.index().entries)
 
 
+@pytest.mark.slow
 def test_changed_data_do_not_resume(make: Callable[..., TrainConfig], tmp_path: Path, colours: Path) -> None:
     train(make(epochs=1), folder=tmp_path, device="cpu")
     fewer = {"kind": "folder", "path": str(colours), "hold_out": {"per_class": 9}, "subset": "train"}
@@ -297,6 +305,7 @@ def test_changed_data_do_not_resume(make: Callable[..., TrainConfig], tmp_path: 
         train(make(epochs=1, data=fewer, test=None), folder=tmp_path, device="cpu")
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_checkpoints_are_named(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     train(make(epochs=1), folder=tmp_path, device="cpu")
     wider = {"kind": "small_convnet", "width": 5, "blocks": 1}
@@ -315,6 +324,7 @@ def test_a_loss_that_is_no_number_stops_the_run(make: Callable[..., TrainConfig]
 @pytest.mark.parametrize(
     "method", [{"kind": "standard"}, {"kind": "adversarial", "eps": "2/255", "steps": 2}]
 )
+@pytest.mark.slow
 def test_half_precision_reaches_the_same_accuracy(
     make: Callable[..., TrainConfig], method: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -370,6 +380,7 @@ class TwoPlayers(Method):
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.slow
 def test_networks_have_optimisers_of_their_own_and_resume(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -563,6 +574,7 @@ def test_a_checkpoint_with_one_wrong_byte_is_refused(tmp_path: Path) -> None:
 ODD: list[Any] = ["x", {}, [1], [[]], {"x": 1}, [None, None]]
 
 
+@pytest.mark.slow
 def test_facts_of_odd_types_are_refused(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     train(make(epochs=1), folder=tmp_path, device="cpu")
     path = tmp_path / CHECKPOINT

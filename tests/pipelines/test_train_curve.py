@@ -33,6 +33,7 @@ def curve(folder: Path) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.slow
 def test_every_check_is_recorded_and_handed_on(tmp_path: Path) -> None:
     toy.SEEN.clear()
     seen: list[StepReport] = []
@@ -59,6 +60,7 @@ def test_every_check_is_recorded_and_handed_on(tmp_path: Path) -> None:
     assert [firsts[: step // 2] for step in range(8)] == toy.SEEN
 
 
+@pytest.mark.slow
 def test_the_command_tells_the_cost_and_where_the_curve_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,12 +76,14 @@ def test_the_command_tells_the_cost_and_where_the_curve_is(
     assert Path(found.out.split("curve: ")[1].split("\n")[0]).is_file()
 
 
+@pytest.mark.slow
 def test_a_method_without_an_attack_has_no_passes(tmp_path: Path) -> None:
     done = train(toy.signs(epochs=1), folder=tmp_path)
     assert "back_propagations" not in done.weights.card
     assert all(each["back_propagations"] == 0 for each in curve(tmp_path)["checks"])
 
 
+@pytest.mark.slow
 def test_curve_and_counts_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     whole = train(counted(), folder=tmp_path / "whole")
@@ -114,6 +118,7 @@ def test_a_checkpoint_without_a_curve_goes_on_with_an_empty_one(
     assert done.weights.card["back_propagations"] == round(24 / 17, 3)
 
 
+@pytest.mark.slow
 def test_best_and_last_are_both_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # At this rate from halfway on, what was learned is lost again.
     def risen(schedule: Any, share: float) -> float:

@@ -70,6 +70,7 @@ def test_mixtures_that_mean_nothing_are_refused(fields: dict[str, Any], message:
         CorruptionMixture.model_validate(fields)
 
 
+@pytest.mark.slow
 def test_training_on_corruptions_is_repeatable(tmp_path: Path, no_global_rng: None) -> None:
     mixture = {"share": 0.5, "severities": [1, 3]}
     config = toy.signs(epochs=1, augment={"crop": 1, "flip": False, "corruptions": mixture})
@@ -121,6 +122,7 @@ def test_plain_mean_is_the_mean() -> None:
     assert int(average.state["1.num_batches_tracked"]) == 7
 
 
+@pytest.mark.slow
 def test_swa_begins_at_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     update = Average.update
@@ -140,6 +142,7 @@ def test_swa_begins_at_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_swa_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearsight.pipelines.training.loop.SAVE_SECONDS", 0.0)
     config = toy.signs(ema=..., swa=0.4)

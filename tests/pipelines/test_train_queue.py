@@ -42,6 +42,7 @@ def told(status: Path) -> list[dict[str, Any]]:
     return trainings
 
 
+@pytest.mark.slow
 def test_a_stopped_queue_goes_on_where_it_was(tmp_path: Path) -> None:
     todo, status = jobs(tmp_path), tmp_path / "queue_q"
     steps: list[tuple[str, int]] = []

@@ -52,6 +52,7 @@ def config(*recognisers: dict[str, Any], **changes: Any) -> TrainConfig:
     return toy.signs(**(fields | changes))
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_classifier_needs(classifier: dict[str, Any], tmp_path: Path) -> None:
     done = train(config(classifier, epochs=20), folder=tmp_path / "run", device="cpu")
     card = done.weights.card
@@ -91,6 +92,7 @@ class Seventeen(nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_labels_reach_the_step_where_they_count(tmp_path: Path) -> None:
     (tmp_path / "seventeen.py").write_text(SEVENTEEN)
     told = {"kind": "python", "call": f"{tmp_path}/seventeen.py:Seventeen", "classes": 17}

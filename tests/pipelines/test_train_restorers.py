@@ -84,6 +84,7 @@ def tensors(done: Trained) -> dict[str, Tensor]:
     return state(str(done.weights.folder))
 
 
+@pytest.mark.slow
 def test_a_denoiser_learns_and_its_card_says_how(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     done = train(make(epochs=40, optimiser={"kind": "adamw", "rate": 1e-2}), folder=tmp_path, device="cpu")
     card = done.weights.card
@@ -100,6 +101,7 @@ def test_a_denoiser_learns_and_its_card_says_how(make: Callable[..., TrainConfig
     assert figure["n"] == 5
 
 
+@pytest.mark.slow
 def test_the_stored_weights_are_those_that_were_measured(
     make: Callable[..., TrainConfig], tmp_path: Path, photographs: Path
 ) -> None:
@@ -119,6 +121,7 @@ def _held_out(config: TrainConfig) -> set[str]:
     return {entry.id for entry in split(config.data, config.validation).validation}
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(
     make: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_killed_run_ends_with_the_same_weights(
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
+@pytest.mark.slow
 def test_init_takes_over_what_fits(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     first = train(make(), folder=tmp_path / "first", device="cpu").weights.folder
     # No step at all would be no run: a rate of nearly nothing leaves the weights where they began.
@@ -172,6 +176,7 @@ def test_patches_must_fit_the_network_and_the_images(
         train(make(patch=64), folder=tmp_path, device="cpu")
 
 
+@pytest.mark.slow
 def test_unpaired_methods_see_both_and_are_judged_on_the_reference(
     make: Callable[..., TrainConfig], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +250,7 @@ def test_adaptation_starts_from_weights_and_takes_folders(tmp_path: Path) -> Non
         train(mine, folder=tmp_path, device="cpu")
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_the_form_of_the_weights(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     first = train(make(), folder=tmp_path / "first", device="cpu").weights.folder
     mine = adapted(make(model={"kind": "unet_denoiser", "width": 8}), Own(init=str(first)))

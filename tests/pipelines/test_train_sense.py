@@ -30,6 +30,7 @@ def config(**changes: Any) -> TrainConfig:
     return toy.signs(**(fields | changes))
 
 
+@pytest.mark.slow
 def test_it_is_trained_judged_and_continued(tmp_path: Path) -> None:
     done = train(config(), folder=tmp_path / "whole", device="cpu")
     with pytest.raises(toy.KilledError):

@@ -93,6 +93,7 @@ def test_trained_restorers_are_part_of_the_model(tiny: dict[str, Any]) -> None:
     assert own.keys() == model.classifier.network.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_frozen_weights_stay_and_the_card_says_through_what(tiny: dict[str, Any], tmp_path: Path) -> None:
     method = {"kind": "adversarial", "steps": 2, "eps": "4/255"}
     before = state(tiny["weights"])
@@ -127,6 +128,7 @@ def test_frozen_weights_stay_and_the_card_says_through_what(tiny: dict[str, Any]
 
 
 @pytest.mark.parametrize("average", [{"ema": 0.9}, {"ema": ..., "swa": 0.5}])
+@pytest.mark.slow
 def test_trained_restorers_learn_and_are_published(
     tiny: dict[str, Any], tmp_path: Path, average: dict[str, Any]
 ) -> None:
@@ -152,6 +154,7 @@ def test_trained_restorers_learn_and_are_published(
 
 
 @pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.slow
 def test_resume_is_exact(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: bool
 ) -> None:
@@ -168,6 +171,7 @@ def test_resume_is_exact(
         assert equal(state(beside[0]), state(beside[1]))
 
 
+@pytest.mark.slow
 def test_init_names_the_classifier(tiny: dict[str, Any], tmp_path: Path) -> None:
     first = train(toy.signs(epochs=1), folder=tmp_path / "one")
     still = {"kind": "sgd", "rate": 1e-12}
@@ -188,6 +192,7 @@ def test_fresh_restorers_are_drawn_from_the_seed(tmp_path: Path) -> None:
     assert not all(torch.equal(a, b) for a, b in zip(built.values(), drawn, strict=True))
 
 
+@pytest.mark.slow
 def test_a_restorer_that_enlarges_is_allowed(tmp_path: Path) -> None:
     larger = {"kind": "span", "scale": 2, "width": 8, "blocks": 1}
     done = train(toy.signs(epochs=1, through=[larger], train_through=True), folder=tmp_path)
@@ -196,6 +201,7 @@ def test_a_restorer_that_enlarges_is_allowed(tmp_path: Path) -> None:
     assert done.weights.folder.with_name("toy-through1").is_dir()
 
 
+@pytest.mark.slow
 def test_a_classical_restorer_has_nothing_to_publish(tmp_path: Path) -> None:
     done = train(toy.signs(epochs=1, through=[{"kind": "unsharp_mask"}]), folder=tmp_path)
     assert [path.name for path in done.weights.folder.parent.iterdir()] == ["toy"]
@@ -241,6 +247,7 @@ def test_a_hidden_block_is_named(tiny: dict[str, Any], monkeypatch: pytest.Monke
         behind(tiny)
 
 
+@pytest.mark.slow
 def test_networks_that_bring_their_weights_are_not_trained() -> None:
     nested = {"kind": "plug_and_play", "iterations": 1}
     assert behind(nested)(random_images()).shape == (4, 3)

@@ -83,6 +83,7 @@ def with_method(kind: str, **changes: Any) -> TrainConfig:
 
 
 @pytest.mark.parametrize("kind", CLASSIFYING)
+@pytest.mark.slow
 def test_every_method_for_classifiers_learns_the_same(kind: str, tmp_path: Path) -> None:
     config = with_method(kind)
     # 17 images among three: 5, 6 and 6.
@@ -111,12 +112,14 @@ def test_every_method_for_classifiers_learns_the_same(kind: str, tmp_path: Path)
     ],
     ids=["awp", "second order", "restorer", "gan", "not through the network's call"],
 )
+@pytest.mark.slow
 def test_gradients_of_every_form_are_whole(changes: dict[str, Any], tmp_path: Path) -> None:
     config = toy.signs(**({"epochs": 0.5, "checks": 1} | changes))
     one = losses(config, tmp_path / "one", 1)
     assert losses(config, tmp_path / "two", 2) == pytest.approx(one, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_more_processes_than_images(tmp_path: Path) -> None:
     config = with_method("adversarial", batch=2, epochs=0.1)
     one = losses(config, tmp_path / "one", 1)
@@ -237,6 +240,7 @@ ema: 0.9
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_job_and_one_process_goes_on(tmp_path: Path) -> None:
     """Real processes: `--processes 2`, of which the second is killed; one process resumes to the same loss."""
     recipe = tmp_path / "recipe.yaml"
@@ -334,6 +338,7 @@ def in_float64(config: TrainConfig, size: int, folder: Path) -> list[float]:
     return seen
 
 
+@pytest.mark.slow
 def test_only_rounding_differs(tmp_path: Path) -> None:
     """In float32 the last bit of a sum decides which way some ReLUs and signs go; in float64 hardly any."""
     config = toy.signs(method={"kind": "adversarial", "steps": 2}, epochs=1.25, checks=1, ema=None)

@@ -64,6 +64,7 @@ def told(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_it_finds_what_helps_and_writes_a_recipe_that_runs(make: Make, tmp_path: Path) -> None:
     config = make(beside={"mine": ("sharpen", "median")})
     found = tune(config, root=tmp_path / "runs", workers=1)
@@ -96,6 +97,7 @@ def test_it_finds_what_helps_and_writes_a_recipe_that_runs(make: Make, tmp_path:
     assert score == pytest.approx(judged["median"].score)
 
 
+@pytest.mark.slow
 def test_search_and_judgement_share_no_image(make: Make, tmp_path: Path) -> None:
     from pyarrow import parquet
 
@@ -110,6 +112,7 @@ def test_search_and_judgement_share_no_image(make: Make, tmp_path: Path) -> None
     assert seen["round-1"] <= seen["round-2"] if "round-2" in seen else True
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_chooses_the_same(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_killed_search_goes_on_and_chooses_the_same(
     assert len(calls) == count, "a finished search was measured again"
 
 
+@pytest.mark.slow
 def test_nothing_in_front_is_the_answer_where_nothing_helps(make: Make, tmp_path: Path) -> None:
     config = make(conditions={"clean": {"kind": "identity"}}, restorers={"sharpen": {"kind": "unsharp_mask"}})
     found = tune(config, root=tmp_path / "runs", workers=1)
@@ -215,6 +219,7 @@ def test_a_test_part_is_not_searched_on(make: Make, tmp_path: Path) -> None:
         tune(config, root=tmp_path / "runs", workers=1)
 
 
+@pytest.mark.slow
 def test_the_command(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(json.dumps(make(restorers={"median": {"kind": "median"}}).model_dump(mode="json")))

@@ -113,6 +113,7 @@ def test_it_is_never_better_than_any_of_them(fates: list[tuple[bool, bool, bool]
     assert right.sum() == sum(all(fate) for fate in fates)
 
 
+@pytest.mark.slow
 def test_a_run_reports_it(make_config: Callable[..., Evaluate], tmp_path: Path) -> None:
     config = make_config(
         attacks={

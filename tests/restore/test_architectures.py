@@ -65,6 +65,7 @@ def test_fused_kernel_of_the_export_is_never_out_of_date():
     assert "fused" not in conv.state_dict()
 
 
+@pytest.mark.slow
 def test_span_exports_single_convolutions():
     onnxruntime = pytest.importorskip("onnxruntime")
     part = Span(scale=2, width=8, blocks=2).build()

@@ -101,6 +101,7 @@ def test_blur_is_undone_image_by_image() -> None:
         assert torch.equal(part(x[i : i + 1])[0], restored[i])
 
 
+@pytest.mark.slow
 def test_tiles_and_gradients_have_the_blur_of_the_whole_image() -> None:
     x = batch([blurred(photographs(300)[0], DiskKernel(radius=3.0))])
     part = BlindWiener().build()

@@ -103,6 +103,7 @@ def test_median_removes_salt_and_pepper():
     assert float(psnr(run("median", speckled), clean) - psnr(speckled, clean)) > 9
 
 
+@pytest.mark.slow
 def test_total_variation_is_the_minimiser_that_scikit_image_finds():
     x = noise(photo("camera", 64), 0.1)
     exact = x[0, 0].double().numpy()
@@ -146,6 +147,7 @@ def blurred(clean: torch.Tensor, kernel) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.kind)
 @pytest.mark.parametrize("kind", ["tikhonov", "wiener", "richardson_lucy"])
 @pytest.mark.parametrize("name", ["astronaut", "camera"])
+@pytest.mark.slow
 def test_deconvolution_gains_decibels_up_to_the_border(kind, kernel, name):
     recorded, truth = blurred(photo(name, 220, 60), kernel)
     restored = run(kind, recorded, kernel=kernel)
@@ -178,6 +180,7 @@ def test_richardson_lucy_is_scikit_image_inside_and_better_at_the_border():
     assert float(psnr(found, truth)) > float(psnr(reference, truth)) + 1
 
 
+@pytest.mark.slow
 def test_deconvolution_keeps_the_brightness():
     for kernel in KERNELS:
         x = torch.full((1, 1, 40, 50), 0.3)

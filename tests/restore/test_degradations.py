@@ -81,6 +81,7 @@ def assert_kernel(kernel, side):
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 15), st.floats(0, 90))
+@pytest.mark.slow
 def test_motion_kernels_are_kernels(seed, radius, length):
     assert_kernel(motion_kernel(Rng(seed), 2 * radius + 1, length), 2 * radius + 1)
 

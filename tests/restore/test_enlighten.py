@@ -307,6 +307,7 @@ def test_features_are_compared_with_the_undarkened_image() -> None:
     assert loss.item() < 0.02
 
 
+@pytest.mark.slow
 def test_some_steps_fool_the_judges_better() -> None:
     networks, given = tiny_players(), batch()
     optimiser = torch.optim.Adam(networks["model"].parameters(), lr=2e-2)
@@ -321,6 +322,7 @@ def test_some_steps_fool_the_judges_better() -> None:
 
 
 @pytest.mark.usefixtures("no_global_rng")
+@pytest.mark.slow
 def test_equal_streams_give_equal_losses() -> None:
     runs = [
         [float(loss.detach()) for _, loss in TINY.step(tiny_players(), batch(), Rng(seed))]
@@ -375,6 +377,7 @@ def test_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
+@pytest.mark.slow
 def test_imagenet_features_are_those_of_the_classifier() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="pip install clearsight[imagenet]")
     from clearsight.data.lite import lite

@@ -86,6 +86,7 @@ def test_shapes_of_known_noise_are_found():
     assert torch.allclose(sharpness, torch.full_like(sharpness, 0.09), atol=0.02)
 
 
+@pytest.mark.slow
 def test_fit_gives_a_mean_and_a_covariance():
     photos = [photo(name) for name in PHOTOS]
     parameters = fit([view for x in photos for view in (x, x.flip(2), x.transpose(2, 3))] * 2)

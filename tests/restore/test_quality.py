@@ -97,6 +97,7 @@ def test_luminance_is_studio_range():
 
 
 @given(st.integers(0, 10_000), st.floats(0.001, 0.5))
+@pytest.mark.slow
 def test_symmetric_and_bounded(seed, sigma):
     generator = Rng(seed).torch()
     a = torch.rand(1, 1, 12, 13, generator=generator)

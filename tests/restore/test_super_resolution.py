@@ -57,6 +57,7 @@ def slow_line(line: np.ndarray, scale: Fraction) -> np.ndarray:
         [Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(2), Fraction(4), Fraction(5, 7)]
     ),
 )
+@pytest.mark.slow
 def test_resizing_is_what_its_definition_says(height, width, scale):
     x = images(2, 3, height, width).double()
     found = resize_bicubic(x, scale).numpy()
@@ -168,6 +169,7 @@ def test_method_refuses_what_cannot_be_trained():
         SuperResolution().degrade(Span(scale=3, width=4, blocks=1).build(), images(1, 3, 8, 8), Rng(0))
 
 
+@pytest.mark.slow
 def test_a_few_steps_beat_cubic_convolution(no_global_rng):
     model = Span(scale=2, width=8, blocks=1).build().train()
     # Discs: sharp edges, which cubic convolution blurs.
