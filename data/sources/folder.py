@@ -75,13 +75,14 @@ def labelled(root: Path, head: str = "") -> Index:
     Raises:
         DataError: as of `class_folders`.
     """
-    from clearsight.data.media.files import beside, images
+    from clearsight.data.media.files import beside, endings, images
 
     classes, labels = class_folders(root)
+    known = endings()
     entries: list[Entry] = []
     passed_over = beside(root)
     for folder, label in labels.items():
-        walked = images(root / folder)
+        walked = images(root / folder, known=known)
         for place in (f"{folder}/{inside}" for inside in walked.names):
             name = printable(place)
             entries.append(Entry(f"{head}{name}", label, name, place))

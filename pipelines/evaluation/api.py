@@ -66,6 +66,25 @@ class Report:
             for row in csv.DictReader(io.StringIO(text, newline=""))
         ]
 
+    def means(self) -> list[dict[str, str | int | float]]:
+        """Return one mapping a (system, group of conditions, attack, metric): means over the group.
+
+        Keys: ``system``, ``group`` (as named below ``conditions``, or ``all corruptions``),
+        ``attack``, ``conditions`` (how many), ``metric``, ``value``, ``low`` and ``high`` (95 % interval),
+        ``interval`` (its method). The metrics ``mce`` and ``relative_mce`` are mean corruption errors, as
+        shares; ``source``, empty for other metrics, says by whose errors they are divided.
+        """
+        found: list[dict[str, str | int | float]] = []
+        for entry in self.summary["aggregates"]:
+            place = {name: entry[name] for name in ("system", "group", "attack", "conditions")}
+            ratios = {name: entry[name] for name in ("mce", "relative_mce")}
+            for metric, figure in (entry["metrics"] | ratios).items():
+                if figure is not None:
+                    told = {"value": figure["value"], "low": figure["low"], "high": figure["high"]}
+                    how = {"interval": figure["method"], "source": figure.get("source", "")}
+                    found.append({**place, "metric": metric, **told, **how})
+        return found
+
     def table(self) -> str:
         """Return the headline table, and those of certificates, as text."""
         from rich.console import Console

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from clearsight.data.benchmark.sets import ALEXNET_SOURCE
 from clearsight.data.contract.estimate import Estimate
 from clearsight.pipelines.report.figures import DETECTION, Column, Entry, Figures, Row, value, versus
 from clearsight.pipelines.report.words import (
@@ -51,12 +52,20 @@ class Gap:
 
 @dataclass(frozen=True)
 class Box:
-    """One cell of the headline table; ``flag`` is ``unreliable``, ``suspect`` or nothing."""
+    """One cell of the headline table.
+
+    Attributes:
+        value: the figure by which systems are compared; ``interval`` is its interval.
+        gap: the difference from the baseline.
+        flag: ``unreliable``, ``suspect`` or nothing.
+        beside: the mean corruption error as published, of the whole of ImageNet-C; else nothing.
+    """
 
     value: str
     interval: str
     gap: Gap | None
     flag: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,10 @@ def _box(figures: Figures, name: str, column: Column, reach: float) -> Box | Non
     if estimate is None:
         return None
     interval = span(estimate.low, estimate.high, metric)
-    return Box(quantity(estimate.value, metric), interval, gap(entry, reach), figures.flag(entry))
+    ratio = value(entry, "mce")
+    published = isinstance(ratio, Ratio) and ratio.source == ALEXNET_SOURCE
+    beside = f"mCE {quantity(ratio.value, 'mce')}" if ratio and published else ""
+    return Box(quantity(estimate.value, metric), interval, gap(entry, reach), figures.flag(entry), beside)
 
 
 def gap(entry: Entry | WorstCase | None, reach: float = 1.0) -> Gap | None:

@@ -120,7 +120,7 @@ def _caption(figures: Figures) -> str:
 
 
 def _text(cell: Box | None) -> Text:
-    """Return a cell: the value, its interval, and the difference with its verdict, on three lines."""
+    """Return a cell: the value, its interval, the difference with its verdict, a published mCE, by line."""
     from rich.text import Text
 
     if cell is None:
@@ -133,4 +133,6 @@ def _text(cell: Box | None) -> Text:
             f"\n{cell.gap.symbol} {cell.gap.text} {cell.gap.word}",
             style=f"not bold {COLOURS[cell.gap.verdict]}",
         )
+    if cell.beside:
+        text.append(f"\n{cell.beside}".replace("\u00a0", " "), style="not bold")
     return text
