@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Dozens of processes of the tests import the same modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test test-all check format schema site clean fuzz
 
 quickstart: $(READY)

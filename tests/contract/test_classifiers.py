@@ -24,8 +24,10 @@ from clearsight.defend.base import ClassifierSpec
 from clearsight.defend.catalogue import CLASSIFIERS
 from clearsight.defend.classifier import Classifier
 
-KINDS = [kind for kind, entry in CLASSIFIERS.kinds.items() if not entry.stochastic]
+NAMES = [kind for kind, entry in CLASSIFIERS.kinds.items() if not entry.stochastic]
 """All but ``smoothed``, which draws noise: `tests/defend/test_smoothed.py`."""
+KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind == "onnx" else ()) for kind in NAMES]
+"""A file has to be exported first."""
 FIELDS: dict[str, dict[str, Any]] = {
     "small_convnet": {"classes": 5, "width": 4, "blocks": 1},
     "preact_resnet": {"classes": 5, "depth": 10, "width": 4},
@@ -261,7 +263,7 @@ LONG = {f"efficientnet_lite{size}": [pytest.mark.slow, pytest.mark.long] for siz
     "kind",
     [
         pytest.param(kind, marks=LONG.get(kind, [] if kind == FAST_EXPORT else [pytest.mark.slow]))
-        for kind in KINDS
+        for kind in NAMES
     ],
 )
 def test_onnx_claim(

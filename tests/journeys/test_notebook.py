@@ -33,6 +33,7 @@ def executed() -> Iterator[dict[str, Any]]:
     registering._rebuild()
 
 
+@pytest.mark.slow
 def test_a_class_of_a_cell_is_measured_and_shown(cells: dict[str, Any]) -> None:
     report = cells["report"]
     figures = {

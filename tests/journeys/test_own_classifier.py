@@ -67,6 +67,7 @@ def figures(net: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
     return accuracy, report.rows().to_pylist()
 
 
+@pytest.mark.slow
 def test_own_classifier_with_own_preprocessing_on_photographs_of_many_sizes(photos: Path) -> None:
     (photos.parent / "net.py").write_text(NET)
     told = (

@@ -27,6 +27,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_own_restorers_are_measured_attacked_used_and_exported(
     written: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ def probed(*parts: dict[str, Any], way: str | None = None) -> dict[str, Any]:
     return worst
 
 
+@pytest.mark.slow
 def test_probes_find_nothing_in_an_honest_system() -> None:
     for parts in ([], [{"kind": "gamma"}], [{"kind": "random_resize"}], [{"kind": "bit_depth", "bits": 5}]):
         found = probed(*parts)

@@ -77,6 +77,7 @@ def told(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "summary.json").read_text()))
 
 
+@pytest.mark.slow
 def test_the_rows_and_the_summary_agree(finished: Path) -> None:
     rows = parquet.read_table(finished / "certificates.parquet").to_pylist()
     summary = told(finished)

@@ -68,6 +68,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     return fitted(tmp_path_factory.mktemp("conformal"))
 
 
+@pytest.mark.slow
 def test_the_card_says_what_was_promised_and_what_was_found(done: Fitted) -> None:
     card = json.loads((done.weights.folder / "card.json").read_text())
     assert card["spec"] == {

@@ -46,6 +46,7 @@ def folder(path: Path, sides: list[int]) -> Path:
 
 
 @given(st.integers(16, 4000))
+@pytest.mark.slow
 def test_the_table_of_the_nearest_size(side: int) -> None:
     expected = "cifar_c" if side <= 45 else "tiny_imagenet_c" if side <= 119 else "imagenet_c"
     assert fitting(side) == expected

@@ -144,6 +144,7 @@ def test_the_command_writes_a_block_and_touches_nothing_else(tmp_path: Path) -> 
     assert document.read_text() == text, "twice is once"
 
 
+@pytest.mark.slow
 def test_a_document_without_a_place_is_refused(tmp_path: Path) -> None:
     run = fixture.write_run(tmp_path / "run", fixture.summary(kinds=["fog"], severities=(1,)))
     RunFolder(run).resolved.write_text(json.dumps({"digest": "0123456789ab", "config": {}, "cells": []}))

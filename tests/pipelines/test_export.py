@@ -521,6 +521,7 @@ def test_the_command(ready, graph, coloured, code, tmp_path, capsys):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_the_part_that_cannot_be_traced_is_named(code, tmp_path):
     graph = chain(part(kind="gamma"), part(kind="python", call=f"{code}:reading", classes=3))
     with pytest.raises(RunError, match=r"system 'x', part '.*python.*': torch cannot export it") as error:

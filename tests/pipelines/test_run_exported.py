@@ -82,6 +82,7 @@ def test_file_gives_the_figures_of_its_system(images: Path, file: Path, tmp_path
             assert found[condition, attack, "nll", "file"] > found[condition, "none", "nll", "file"] + 0.01
 
 
+@pytest.mark.slow
 def test_attack_that_needs_gradients_is_refused(images: Path, file: Path, tmp_path: Path) -> None:
     asked = config(
         images,
@@ -94,12 +95,14 @@ def test_attack_that_needs_gradients_is_refused(images: Path, file: Path, tmp_pa
     assert "file" in str(error.value)
 
 
+@pytest.mark.slow
 def test_another_number_of_classes_is_refused(images: Path, file: Path, tmp_path: Path) -> None:
     parts = PARTS | {"file": {"kind": "onnx", "path": str(file), "classes": 4}, "restore": PARTS["sharpen"]}
     with pytest.raises(ConfigError, match="gives 3 classes, not 4"):
         run(config(images, file, parts=parts), root=tmp_path, workers=1)
 
 
+@pytest.mark.slow
 def test_exported_file_is_not_exported_again(file: Path, tmp_path: Path, images: Path) -> None:
     graph = config(images, file).graphs()["half"]
     with pytest.raises(ConfigError, match="it already is an ONNX file"):

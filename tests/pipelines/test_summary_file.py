@@ -121,6 +121,7 @@ def at(content: Any, place: str) -> list[dict[str, Any]]:
     return here
 
 
+@pytest.mark.slow
 def test_it_has_the_documented_keys_and_is_read_as_it_was_written(content: dict[str, Any]) -> None:
     for place, keys in KEYS.items():
         objects = at(content, place)
@@ -130,6 +131,7 @@ def test_it_has_the_documented_keys_and_is_read_as_it_was_written(content: dict[
     assert set(asdict(Ratio(1.0, 0.9, 1.1, "bootstrap", "AlexNet"))) == ESTIMATE | {"source"}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_a_summary_is_told(content: dict[str, Any]) -> None:
     with pytest.raises(RunError, match="schema 7"):
         parse_summary(content | {"schema": 7})

@@ -224,6 +224,7 @@ def test_budget_in_minutes_is_kept(make: Callable[..., TrainConfig], tmp_path: P
     assert all(one.share <= other.share for one, other in pairwise(seen))
 
 
+@pytest.mark.slow
 def test_card_says_everything(make: Callable[..., TrainConfig], tmp_path: Path) -> None:
     told = {"id": "toy-v1", "about": "colours", "licence": "CC0-1.0", "limits": "a toy"}
     config = make(publish=told | {"folder": str(tmp_path / "out")})

@@ -37,6 +37,7 @@ def batches() -> list[tuple[Tensor, Tensor]]:
     ]
 
 
+@pytest.mark.slow
 def test_passes_modes_and_table(benchmark: Any) -> None:
     start = benchmark.network(width=8)
     before = {name: value.clone() for name, value in start.state_dict().items()}

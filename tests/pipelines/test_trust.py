@@ -132,6 +132,7 @@ def test_a_card_of_weights_executes_nothing(mark: Path, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_reading_a_run_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run folder names the code that was measured; reports and comparisons do not import it."""
     made = "\n".join(
