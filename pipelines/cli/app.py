@@ -112,7 +112,8 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run before the change.")],
     second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the run after it.")],
     pair: Annotated[
-        list[str] | None, typer.Option(help="before=after: systems that were renamed; may be repeated.")
+        list[str] | None,
+        typer.Option(help="before=after: systems of the runs' configs that were renamed; may be repeated."),
     ] = None,
     fail_if: Annotated[
         list[str] | None,
@@ -137,7 +138,7 @@ def compare(
 def audit(
     config: Config,
     system: Annotated[
-        list[str] | None, typer.Option(help="A system to audit; may be repeated. Default: all.")
+        list[str] | None, typer.Option(help="A system of the config; may be repeated. Default: all.")
     ] = None,
     take: Annotated[int, typer.Option(min=1, help="Images at most.")] = 64,
     eps: Annotated[str, typer.Option(help="Radius of the attacks, for pixels in [0, 1].")] = "8/255",
@@ -165,7 +166,10 @@ def audit(
 
 @app.command("list")
 def list_(
-    group: Annotated[str | None, typer.Argument(help="One group: corruptions, restorers, ...")] = None,
+    group: Annotated[
+        str | None,
+        typer.Argument(help="One group, such as restorers or recipes; 'clearsight list' shows all."),
+    ] = None,
 ) -> None:
     """List every kind that a config can use."""
     from clearsight.pipelines.cli.catalogue import list_command
@@ -178,7 +182,7 @@ def show(
     kind: Annotated[
         str,
         typer.Argument(
-            help="A kind ('clearsight list' names them), or weights: id, folder or hub:owner/name."
+            help="A kind (clearsight list), or weights: id (clearsight weights list), folder, hub:owner/name."
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print a card whole, as JSON.")] = False,
@@ -191,7 +195,9 @@ def show(
 
 @app.command()
 def schema(
-    task: Annotated[str | None, typer.Argument(help="A task, such as train; default: all.")] = None,
+    task: Annotated[
+        str | None, typer.Argument(help="evaluate, fit, sift, sweep, train or tune; default: all.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write <task>.json into.")] = None,
 ) -> None:
     """Print (or write) the JSON schema of the configs, for editors."""
@@ -210,7 +216,9 @@ def report(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="With --markdown: a table of this metric too; may be repeated."),
+        typer.Option(
+            help="With --markdown: a table of this metric too (clearsight list metrics); may be repeated."
+        ),
     ] = None,
 ) -> None:
     """Print the table of a finished run and write its report.html again."""
@@ -228,7 +236,12 @@ def corrupt(
         str, typer.Argument(metavar="OUT", help="Folder to write the benchmark into, or its address (s3://).")
     ],
     kinds: Annotated[
-        str, typer.Option("--set", help="A set, or kinds separated by commas.")
+        str,
+        typer.Option(
+            "--set",
+            help="imagenet_c_15, imagenet_c_extra_4, imagenet_c_19, or kinds separated by commas"
+            " (clearsight list corruptions).",
+        ),
     ] = "imagenet_c_15",
     severity: Annotated[str, typer.Option(help="3, or 1-5, or 1,3,5.")] = "1-5",
     layout: Annotated[str, typer.Option(help="imagenet_c or cifar_c.")] = "imagenet_c",
@@ -275,7 +288,10 @@ def restore(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File for one file, else folder.")],
     words: Annotated[
         str,
-        typer.Option("--with", help="Tasks (denoise, ...), weights, kinds or part.yaml, comma-separated."),
+        typer.Option(
+            "--with",
+            help="Tasks (denoise), weights, kinds (clearsight list restorers) or part.yaml, comma-separated.",
+        ),
     ],
     sigma: Annotated[str | None, typer.Option(help="Noise level such as 25/255, or auto.")] = None,
     tile: Annotated[str, typer.Option(help="auto, none, or the side of tiles in pixels.")] = "auto",

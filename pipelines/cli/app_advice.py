@@ -16,7 +16,7 @@ Images = Annotated[
     str,
     typer.Argument(metavar="IMAGES", help="File, folder (of class folders: the labels), or parquet file."),
 ]
-Sense = Annotated[str, typer.Option(help="Weights of a sense of degradation.")]
+Sense = Annotated[str, typer.Option(help="Weights of a sense of degradation (clearsight weights list).")]
 Take = Annotated[int, typer.Option(min=1, help="Images at most, drawn evenly over the classes.")]
 
 
@@ -39,11 +39,14 @@ def sense(
 def advise(
     images: Images,
     classifier: Annotated[
-        str, typer.Option(help="Weights (id or folder), an ONNX file, or a kind of classifier.")
+        str,
+        typer.Option(
+            help="Weights (clearsight weights list), their folder, an ONNX file, or a kind of classifier."
+        ),
     ],
     restorers: Annotated[
         list[str] | None,
-        typer.Option(help="A chain to try (denoise,deblur); may be repeated. Default: those that fit."),
+        typer.Option(help="A chain to try (clearsight list restorers): denoise,deblur; may be repeated."),
     ] = None,
     weights: Sense = SENSE,
     take: Take = 300,

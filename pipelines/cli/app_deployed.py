@@ -7,23 +7,26 @@ from typing import Annotated
 
 import typer
 
+from clearsight.pipelines.cli.task import Config, Quiet
+
 deployed_app = typer.Typer()
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that 'clearsight export' wrote.")]
 Provider = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Default: one per core.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
 
 
 @deployed_app.command()
 def export(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or a shipped recipe's name.")],
+    config: Config,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and manifest.json.")],
     system: Annotated[
-        list[str] | None, typer.Option(help="A system to export; may be repeated. Default: all.")
+        list[str] | None, typer.Option(help="A system of the config; may be repeated. Default: all.")
     ] = None,
     variant: Annotated[str, typer.Option(help="fp32, fp16, or int8 (calibrated on the data).")] = "fp32",
-    taps: Annotated[str, typer.Option(help="Nodes whose images become outputs too: a,b.")] = "",
+    taps: Annotated[
+        str, typer.Option(help="Nodes of the config's systems whose images become outputs too: a,b.")
+    ] = "",
     uint8: Annotated[bool, typer.Option("--uint8", help="Take and give images as uint8 NHWC.")] = False,
     unrestored: Annotated[
         bool,

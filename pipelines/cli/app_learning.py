@@ -33,7 +33,7 @@ def train(
     ] = None,
     normal: Annotated[str | None, typer.Option(help="Folder of well-lit images, of other scenes.")] = None,
     init: Annotated[
-        str | None, typer.Option(help="Weights to start from; they decide the architecture.")
+        str | None, typer.Option(help="Weights to start from (clearsight weights list), or their folder.")
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=16, help="Resize --dark and --normal to this square first.")

@@ -28,7 +28,9 @@ def weights_list() -> None:
 def weights_verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids, folders, or names on the hub (hub:owner/name); default: all shipped."),
+        typer.Argument(
+            help="Ids (clearsight weights list), folders, or hub:owner/name; default: all shipped."
+        ),
     ] = None,
 ) -> None:
     """Check the sha256 of weights, and that they load into the network that their card names."""

@@ -29,7 +29,8 @@ def init(
         str | None, typer.Option(help="Folder with one sub-folder a class, or a parquet file.")
     ] = None,
     classifier: Annotated[
-        str | None, typer.Option(help="Weights (clearsight list), model.onnx or file.py:name.")
+        str | None,
+        typer.Option(help="Weights (clearsight weights list) or their folder, model.onnx or file.py:name."),
     ] = None,
     restorer: Annotated[
         list[str] | None,

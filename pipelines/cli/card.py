@@ -13,13 +13,17 @@ NAMED = 12
 APART = {"kind", "weights", "classes", "class_names"}
 
 
-def card_lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def card_lines(card: Mapping[str, Any], weights: str) -> Iterator[tuple[str, str]]:
     """Yield (heading, text) of what a card says: use, network, classes, figures, data, training, limits.
 
     What a card leaves out is left out.
+
+    Args:
+        card: of the weights.
+        weights: what names them: an id of shipped ones, a folder, or a name on the hub.
     """
     spec = dict(card["spec"])
-    yield "use", f"{{kind: {spec['kind']}, weights: {card['id']}}}"
+    yield "use", f"{{kind: {spec['kind']}, weights: {weights}}}"
     fields = ", ".join(f"{name} {_short(value)}" for name, value in spec.items() if name not in APART)
     yield "network", f"{spec['kind']}{': ' if fields else ''}{fields}"
     if names := spec.get("class_names"):
@@ -30,11 +34,13 @@ def card_lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if text := headline(figure) if isinstance(figure, dict) else str(figure):
             yield "figures", f"{part}: {text}" if part else text
     data = card["data"]
-    yield "data", str(data.get("about", data)) if isinstance(data, dict) else str(data)
+    if about := str(data.get("about", data)) if isinstance(data, dict) else str(data):
+        yield "data", about
     if isinstance(data, dict) and isinstance(data.get("images"), dict):
         yield "images", ", ".join(f"{part} {count}" for part, count in data["images"].items())
     yield "training", ", ".join(_training(card))
-    yield "limits", str(card["limits"])
+    if card["limits"]:
+        yield "limits", str(card["limits"])
     yield "licence", str(card["licence"])
     yield "sha256", str(card["sha256"])
 

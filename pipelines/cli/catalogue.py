@@ -19,11 +19,15 @@ from clearsight.pipelines.config.registries import GROUPS
 if TYPE_CHECKING:
     from rich.table import Table
 
+RECIPES = "recipes"
+"""Group of the shipped recipes, which are no kinds."""
+
 
 def list_command(group: str | None) -> None:
-    """Print the kinds of one group, or of all."""
-    if group is not None and group not in GROUPS:
-        raise ConfigError(f"no group '{group}'", hint=near_miss(group, GROUPS))
+    """Print the kinds of one group, the shipped recipes, or all."""
+    known = (*GROUPS, RECIPES)
+    if group is not None and group not in known:
+        raise ConfigError(f"no group '{group}'", hint=near_miss(group, known))
     from rich.markup import escape
     from rich.table import Table
 
@@ -43,6 +47,23 @@ def list_command(group: str | None) -> None:
         if name == "restorers":
             screen.print(_trained_restorers())
             screen.print()
+    if group in (None, RECIPES):
+        screen.print(_recipes())
+
+
+def _recipes() -> Table:
+    """Return the shipped recipes with the command that takes them."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from clearsight.pipelines.cli.recipes import listed
+
+    table = Table(title=RECIPES, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("recipe", "command", "purpose"):
+        table.add_column(heading)
+    for cells in listed():
+        table.add_row(*map(escape, cells))
+    return table
 
 
 def _trained_restorers() -> Table:
@@ -101,10 +122,10 @@ def show_command(kind: str, *, whole: bool = False) -> None:
         if whole:
             console().print_json(data=card)
         else:
-            _show_card(card)
+            _show_card(card, kind)
 
 
-def _show_card(card: dict[str, Any]) -> None:
+def _show_card(card: dict[str, Any], weights: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -114,11 +135,11 @@ def _show_card(card: dict[str, Any]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     before = ""
-    for heading, text in card_lines(card):
+    for heading, text in card_lines(card, weights):
         table.add_row("" if heading == before else heading, Text(text))
         before = heading
     screen.print(table)
-    screen.print(f"everything: clearsight show {card['id']} --json", markup=False)
+    screen.print(f"everything: clearsight show {weights} --json", markup=False, soft_wrap=True)
 
 
 def _show_kind(group: str, entry: type[Spec]) -> None:

@@ -104,7 +104,9 @@ def _metric(name: str, value: float, beside: Mapping[str, Any], place: tuple[str
 def _body(card: Mapping[str, Any], repo: str) -> str:
     kind = card["spec"]["kind"]
     rows = "\n".join(
-        f"| {heading} | {_cell(text)} |" for heading, text in card_lines(card) if heading != "use"
+        f"| {heading} | {_cell(text)} |"
+        for heading, text in card_lines(card, f"hub:{repo}")
+        if heading != "use"
     )
     return f"""# {card["id"]}
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from clearsight.data.executors.choice import On as On_
     from clearsight.pipelines.config.tasks import Task
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a shipped recipe.")]
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="YAML file, or a shipped recipe (clearsight list recipes).")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 (the second GPU) or mps.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core. Results do not depend on it.")]
 On = Annotated[

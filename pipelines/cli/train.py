@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,7 +65,7 @@ def command(
     """
     from clearsight.pipelines.config.train import TrainConfig
 
-    config = adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
+    config = adapted(read_task(path, TrainConfig, of_own_data(own.changes))[1], own).within(minutes)
     folder = out / config.run_folder
     from clearsight.pipelines.systems.device import choose_device
     from clearsight.pipelines.training.launching import LOST, launched
@@ -101,7 +102,7 @@ def together(
     """
     from clearsight.pipelines.config.train import TrainConfig
 
-    adapted(read_task(path, TrainConfig, own.changes)[1], own).within(minutes)
+    adapted(read_task(path, TrainConfig, of_own_data(own.changes))[1], own).within(minutes)
     from clearsight.pipelines.training.launching import launch
 
     options: dict[str, object] = {
@@ -170,7 +171,7 @@ def queued(path: Path, *, device: str, out: Path, quiet: bool) -> None:
         # A bare name is that of a shipped recipe; other paths are relative to the folder of the list.
         told = recipe if not recipe.suffix and recipe.parent == Path() else path.parent / recipe.expanduser()
         try:
-            configs.append(read_task(told, TrainConfig, entry.set)[1].within(entry.minutes))
+            configs.append(read_task(told, TrainConfig, of_own_data(entry.set))[1].within(entry.minutes))
         except ConfigError as error:
             where = document.where(("trainings", place))
             raise ConfigError(str(error), where=where) from None
@@ -194,6 +195,16 @@ def queued(path: Path, *, device: str, out: Path, quiet: bool) -> None:
         say(f"{training.name}: {training.state}: {training.error or training.weights}")
     if failed := told_all.count("failed"):
         raise RunError(f"{failed} of {len(jobs)} trainings failed", where=str(path))
+
+
+def of_own_data(changes: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of ``--set``, and nothing of what the recipe says of its data where others are set.
+
+    What a recipe publishes (id, origin and licence of the images, limits) is not true of them.
+    """
+    places = {change.partition("=")[0].strip() for change in changes}
+    told = any(place.partition(".")[0] == "publish" for place in places)
+    return (*changes, "publish={}") if places & {"data", "data.kind"} and not told else tuple(changes)
 
 
 def adapted(config: TrainConfig, own: Own) -> TrainConfig:

@@ -106,7 +106,7 @@ class Publish(Spec):
     """Folder to write; ``weights/<id>`` in the run folder where left out."""
     about: str = ""
     """Where the training data come from, in words."""
-    licence: str = "Apache-2.0"
+    licence: str = "as the owner of the images says"
     """Licence of the weights."""
     limits: str = ""
     """What they are not good for."""

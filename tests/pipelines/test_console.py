@@ -49,7 +49,7 @@ def test_outside_of_a_terminal_lines_are_used(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("weights", list(shipped()), ids=lambda weights: weights.folder.name)
 def test_every_card_is_told_in_a_few_lines(weights) -> None:
-    lines = list(card_lines(weights.card))
+    lines = list(card_lines(weights.card, weights.card["id"]))
     headings = [heading for heading, _ in lines]
     assert {"use", "network", "data", "training", "limits", "licence", "sha256"} <= set(headings)
     assert len(lines) < 20
