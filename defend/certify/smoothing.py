@@ -79,7 +79,7 @@ class Smoothing(Certificate):
         if self.largest <= 0.0:
             raise ValueError(
                 f"n: {self.n} votes certify nothing at alpha {self.alpha:g}, even if all agree;"
-                f" at least {votes_needed(0.0, self.each_alpha)} are needed"
+                f" at least {votes_needed(self.least_quantile, self.each_alpha)} are needed"
             )
         if self.radius is not None and self.largest < self.radius:
             raise ValueError(
@@ -92,6 +92,11 @@ class Smoothing(Certificate):
     def noise(self) -> float | None:
         """Return sigma."""
         return self.sigma
+
+    @property
+    def least_quantile(self) -> float:
+        """Return the normal quantile of the share of the votes at which the radius is 0: that of one half."""
+        return 0.0
 
     @property
     def attacks(self) -> tuple[str, ...]:
