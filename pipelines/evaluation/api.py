@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.data.contract.run_folder import RunFolder
@@ -121,15 +121,30 @@ class Report:
             ) from None
         return pd.DataFrame(self.results())
 
-    def plot(self, metric: str = "accuracy") -> Figure:
-        """Return a chart of one metric of every system under every condition and attack, with its intervals.
+    def plot(
+        self, metric: str = "accuracy", over: Literal["conditions", "severity", "eps"] = "conditions"
+    ) -> Figure:
+        """Return a chart of one metric of every system, with its intervals.
+
+        Args:
+            metric: which one.
+            over: ``conditions``: every condition and attack; ``severity``: a curve for each corruption;
+                ``eps``: a curve for each attack that was made at several sizes.
 
         Raises:
-            ConfigError: it was not measured.
+            ConfigError: it was not measured, or at no two severities or sizes.
         """
-        from clearsight.pipelines.report.notebook import chart
+        if over == "conditions":
+            from clearsight.pipelines.report.notebook import chart
 
-        return chart(self.results(), metric)
+            return chart(self.results(), metric)
+        if over not in ("severity", "eps"):
+            raise ConfigError(
+                f"cannot plot over '{over}'", where="plot", hint="known: conditions, severity, eps"
+            )
+        from clearsight.pipelines.report.plotted_curves import curves
+
+        return curves(self.summary, metric, over)
 
     def to_html(self) -> Path:
         """Write ``report.html`` into the run folder again and return its path."""

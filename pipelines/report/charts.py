@@ -58,7 +58,11 @@ Point = tuple[float, float, float, float]
 def families(figures: Figures, attack: str) -> list[Family]:
     """Return a panel a corruption, by family; corruptions without figures are left out."""
     by_family: dict[str, list[Panel]] = {}
-    data = [(row, lines) for row in figures.rows() if (lines := _lines(figures, row, attack))]
+    data = [
+        (row, lines)
+        for row in figures.rows()
+        if (lines := severity_lines(figures, row, attack, figures.primary or ""))
+    ]
     ticks = _ticks([p for _, lines in data for line in lines.values() for p in line])
     last = max(figures.severities(), default=5.0)
     for index, (row, lines) in enumerate(data):
@@ -88,7 +92,7 @@ def key(figures: Figures, name: str = "k") -> list[Series]:
     return entries
 
 
-def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
+def severity_lines(figures: Figures, row: Row, attack: str, metric: str) -> dict[int, list[Point]]:
     """Return the points of each system, by its index; the clean image is severity 0."""
     places = dict(row.conditions)
     if figures.clean is not None:
@@ -98,7 +102,7 @@ def _lines(figures: Figures, row: Row, attack: str) -> dict[int, list[Point]]:
         line = [
             (severity, estimate.value, estimate.low, estimate.high)
             for severity, condition in sorted(places.items())
-            if (estimate := value(figures.cell(name, condition, attack), figures.primary or ""))
+            if (estimate := value(figures.cell(name, condition, attack), metric))
         ]
         if not all(figures.conditions[places[point[0]]].clean for point in line):
             lines[index] = line

@@ -40,15 +40,15 @@ def curves(figures: Figures) -> list[Curve]:
     """Return a curve for every kind, norm and threat that was measured at two sizes in one condition."""
     drawn: list[Curve] = []
     for condition in sorted(figures.conditions, key=lambda name: name != figures.clean):
-        for same, attacks in _families(figures).items():
-            every = {i: _line(figures, name, condition, attacks) for i, name in enumerate(figures.names)}
+        for same, attacks in attack_families(figures).items():
+            every = {i: size_line(figures, name, condition, attacks) for i, name in enumerate(figures.names)}
             lines = {i: line for i, line in every.items() if sum(eps > 0 for eps in line) > 1}
             if lines and len(drawn) < MOST:
                 drawn.append(_curve(figures, condition, same, lines, f"e{len(drawn)}"))
     return drawn
 
 
-def _families(figures: Figures) -> dict[tuple[str, str, str, str], list[str]]:
+def attack_families(figures: Figures) -> dict[tuple[str, str, str, str], list[str]]:
     """Return the attacks that differ in size alone, by kind, norm, threat and source."""
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for name in figures.attacked:
@@ -59,18 +59,20 @@ def _families(figures: Figures) -> dict[tuple[str, str, str, str], list[str]]:
     return found
 
 
-def _line(figures: Figures, system: str, condition: str, attacks: list[str]) -> Points:
-    """Return a system's cells by size; where two attacks share a size, the one that left less."""
+def size_line(
+    figures: Figures, system: str, condition: str, attacks: list[str], metric: str = "accuracy"
+) -> Points:
+    """Return a system's cells by size; where two attacks share a size, the one that left less accuracy."""
     points: Points = {}
     for attack in attacks:
         cell, eps = figures.cell(system, condition, attack), figures.adversary(attack).eps or 0.0
         here = value(cell, "accuracy")
         before = value(points.get(eps), "accuracy")
-        if cell and here and (before is None or here.value < before.value):
+        if cell and value(cell, metric) and here and (before is None or here.value < before.value):
             points[eps] = cell
     for name in figures.unattacked:
         cell = figures.cell(system, condition, name)
-        if points and cell and value(cell, "accuracy"):
+        if points and cell and value(cell, metric):
             points[0.0] = cell
     return dict(sorted(points.items()))
 

@@ -44,10 +44,8 @@ def chart(results: Results, metric: str) -> Figure:
 
     from clearsight.pipelines.report.figure import ShownFigure
 
+    check_measured(metric, [str(row["metric"]) for row in results])
     chosen = [row for row in results if row["metric"] == metric]
-    if not chosen:
-        known = dict.fromkeys(str(row["metric"]) for row in results)
-        raise ConfigError(f"'{metric}' was not measured", where="plot", hint=near_miss(metric, known))
     places = list(dict.fromkeys(_place(row) for row in chosen))
     systems = list(dict.fromkeys(str(row["system"]) for row in chosen))
     display = display_of(metric)
@@ -69,6 +67,14 @@ def chart(results: Results, metric: str) -> Figure:
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize="small")
     return canvas
+
+
+def check_measured(metric: str, known: Sequence[str]) -> None:
+    """Raise `ConfigError` unless a metric is one of those that were measured."""
+    if metric not in known:
+        raise ConfigError(
+            f"'{metric}' was not measured", where="plot", hint=near_miss(metric, dict.fromkeys(known))
+        )
 
 
 def _place(row: Mapping[str, Any]) -> str:
