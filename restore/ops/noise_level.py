@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,6 +24,8 @@ LOW_PASS = (
 """Orthonormal scaling filter with four vanishing moments (Daubechies 1988)."""
 QUIET, LEAST = 0.15, 400
 """Share of the positions that are used, and the least number of them (all where there are fewer)."""
+GROUPS, LEAST_OF_GROUP = 6, 64
+"""Groups of positions by brightness, and the least number of positions that are used of each."""
 WINDOW = 9
 """Side in coefficients (two pixels each) of the neighbourhood whose texture is judged."""
 LEAK = 0.1
@@ -58,22 +62,82 @@ def estimate_sigma(x: Tensor) -> Tensor:
         ShapeError: not float images with 1 or 3 channels.
     """
     check_images(x, name="estimate_sigma", channels=(1, 3))
+    places = _places(x)
+    count = places.order.shape[1]
+    few = torch.sym_max(count * int(100 * QUIET) // 100, torch.sym_min(count, LEAST))  # type: ignore[no-untyped-call]
+    chosen = places.order.topk(few, dim=1, largest=False, sorted=False).indices
+    return _level(places, chosen)[:, None, None, None]
+
+
+def upper_sigma(x: Tensor) -> Tensor:
+    """Estimate the standard deviation of noise that grows with the brightness, such as speckle and shot noise.
+
+    The places of an image are sorted by brightness into six equal groups, and the noise of each is estimated
+    as `estimate_sigma` does. The second largest of the six levels is returned: of white noise they are all
+    alike, of speckle `estimate_sigma` sees little more than that of the darkest, which are the quietest.
+
+    Args:
+        x: (n, 1 or 3, h, w), values in [0, 1].
+
+    Returns:
+        (n, 1, 1, 1); at least 1e-6. In images below about 100 pixels texture counts as noise.
+
+    Raises:
+        ShapeError: not float images with 1 or 3 channels.
+    """
+    check_images(x, name="upper_sigma", channels=(1, 3))
+    places = _places(x)
+    count = places.order.shape[1]
+    several = count // GROUPS
+    bright = places.brightness.topk(count, dim=1).indices[:, : torch.sym_max(several, 1) * GROUPS]  # type: ignore[no-untyped-call]
+    # Fewer places than groups: all of them are one.
+    groups = bright.unflatten(1, (GROUPS, -1)) if count >= GROUPS else bright[:, None]
+    few = torch.sym_max(several * int(100 * QUIET) // 100, torch.sym_min(groups.shape[2], LEAST_OF_GROUP))  # type: ignore[no-untyped-call]
+    levels = []
+    for group in groups.unbind(dim=1):
+        quietest = places.order.gather(1, group).topk(few, dim=1, largest=False, sorted=False).indices
+        levels.append(_level(places, group.gather(1, quietest)))
+    found = torch.stack(levels, dim=1)
+    return found.topk(min(2, found.shape[1]), dim=1).values[:, -1, None, None, None]
+
+
+class _Places(NamedTuple):
+    """What is known of every position of the details, (n, rows * columns) each but for the first.
+
+    Attributes:
+        diagonal: absolute diagonal details, (n, c, rows * columns).
+        others: mean square of the two other bands, (n, c, rows * columns).
+        clipped: share of clipped pixels around.
+        order: the smaller, the better noise is seen there.
+        brightness: mean of the values around.
+    """
+
+    diagonal: Tensor
+    others: Tensor
+    clipped: Tensor
+    order: Tensor
+    brightness: Tensor
+
+
+def _places(x: Tensor) -> _Places:
     side = len(LOW_PASS)
     x = pad(x, minimum=side, multiple_of=1)
     diagonal, others = _details(x)
-    energy, clipped = _surroundings(x, others.mean(dim=1, keepdim=True), side)
+    energy, clipped, brightness = _surroundings(x, others.mean(dim=1, keepdim=True), side)
     # Noiseless black and white areas must lose against textured ones, hence the sum.
     order = energy * (4.0 * clipped).exp() + clipped.square()
-    count = order.shape[1]
-    few = torch.sym_max(count * int(100 * QUIET) // 100, torch.sym_min(count, LEAST))  # type: ignore[no-untyped-call]
-    chosen = order.topk(few, dim=1, largest=False, sorted=False).indices
-    quiet = chosen[:, None].expand(-1, x.shape[1], -1)
-    measured = _median(diagonal.abs().flatten(2).gather(2, quiet).flatten(1)) / MAD
+    return _Places(diagonal.abs().flatten(2), others.flatten(2), clipped, order, brightness)
+
+
+def _level(places: _Places, chosen: Tensor) -> Tensor:
+    """Return the noise level (n,) seen at the chosen positions (n, k)."""
+    quiet = chosen[:, None].expand(-1, places.diagonal.shape[1], -1)
+    measured = _median(places.diagonal.gather(2, quiet).flatten(1)) / MAD
     # The mean of two squared normal numbers is exponentially distributed, with median log 2.
-    texture = _median(others.flatten(2).gather(2, quiet).flatten(1)) / 0.6931471805599453
+    texture = _median(places.others.gather(2, quiet).flatten(1)) / 0.6931471805599453
     variance = measured.square() - LEAK * (texture - measured.square()).clamp_min(0.0)
-    lost = 1.0 - SHRINK * clipped.gather(1, chosen).mean(dim=1).clamp_max(MOST)
-    return (variance.clamp_min(FLOOR**2).sqrt() / lost)[:, None, None, None]
+    lost = 1.0 - SHRINK * places.clipped.gather(1, chosen).mean(dim=1).clamp_max(MOST)
+    return variance.clamp_min(FLOOR**2).sqrt() / lost
 
 
 def _details(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,15 +152,17 @@ def _details(x: Tensor) -> tuple[Tensor, Tensor]:
     return bands[:, :, 0], bands[:, :, 1:].square().mean(dim=2)
 
 
-def _surroundings(x: Tensor, energy: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return mean energy and share of clipped pixels around each position, both (n, rows * columns)."""
+def _surroundings(x: Tensor, energy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean energy, share of clipped pixels and brightness around, each (n, rows * columns)."""
     clipped = ((x == 0.0) | (x == 1.0)).to(x.dtype).mean(dim=1, keepdim=True)
-    clipped = functional.avg_pool2d(clipped, side, stride=2)
-    around = functional.avg_pool2d(
-        torch.cat([energy, clipped], dim=1), WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False
+    clipped, bright = (
+        functional.avg_pool2d(each, side, stride=2) for each in (clipped, x.mean(dim=1, keepdim=True))
     )
-    energy, clipped = around.flatten(2).unbind(dim=1)
-    return energy, clipped
+    around = functional.avg_pool2d(
+        torch.cat([energy, clipped, bright], dim=1), WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False
+    )
+    energy, clipped, bright = around.flatten(2).unbind(dim=1)
+    return energy, clipped, bright
 
 
 def _median(values: Tensor) -> Tensor:
