@@ -166,7 +166,7 @@ def _commit(type: RepoType, name: str, revision: str, told: _Settings) -> str:
     # The cache's own record of what a branch was when it was last asked for.
     record = _cached(told.cache, type, name) / "refs" / revision
     if told.offline:
-        commit = record.read_text().strip() if record.is_file() else ""
+        commit = record.read_text(encoding="utf-8").strip() if record.is_file() else ""
         if not COMMIT.fullmatch(commit):
             raise DataError(
                 f"'{revision}' was never fetched, and HF_HUB_OFFLINE is set",
@@ -204,7 +204,7 @@ def push(repo: str, files: Mapping[str, bytes | Path], *, message: str, branch: 
 
     def put(hub: Any) -> str:
         api = hub.HfApi(endpoint=_settings().endpoint)
-        # Not `exist_ok`: huggingface_hub 2.4 then forgets the endpoint where the hub answers 401 (create_repo).
+        # Not `exist_ok`: huggingface_hub 2.4 then forgets the endpoint where the hub answers 401.
         if not api.repo_exists(repo, repo_type="model"):
             api.create_repo(repo, repo_type="model", private=private)
         if branch != MAIN:

@@ -142,7 +142,8 @@ def _write_down(plan: Plan, text: str | None) -> None:
     folder, config = plan.job.folder, plan.config
     resolved = config.model_dump(mode="json", exclude_none=True)
     shown = text if text is not None else yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-    folder.config.write_text(shown, encoding="utf-8")
+    # Bytes: on Windows text would get other ends of lines, and other checksums.
+    folder.config.write_bytes(shown.encode("utf-8"))
     told = {
         "digest": config.digest(),
         "config": resolved,

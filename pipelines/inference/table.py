@@ -141,7 +141,11 @@ class Table:
     def _kept(self) -> int:
         """Return how many bytes stay, and note the names in them."""
         where = str(self.path)
-        lines = self.record.read_text(errors="replace").split("\n") if self.record.exists() else []
+        lines = (
+            self.record.read_text(encoding="utf-8", errors="replace").split("\n")
+            if self.record.exists()
+            else []
+        )
         if lines[:1] != [self.key]:
             raise ConfigError("was made by another file, or with other options", where=where, hint=FRESH)
         data = self.path.read_bytes()

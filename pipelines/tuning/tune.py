@@ -126,7 +126,7 @@ def tune(
         chosen=chosen.name,
         overruled=verdict.change == "hurts",
         recipe=RECIPE,
-        run=str(found.folder.path.relative_to(folder)),
+        run=found.folder.path.relative_to(folder).as_posix(),
     )
     replace_file(folder / RECIPE, recipe(config, chosen, space[0]).encode())
     write_json(folder / RESULT, asdict(out))
