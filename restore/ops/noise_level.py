@@ -88,17 +88,17 @@ def upper_sigma(x: Tensor) -> Tensor:
     check_images(x, name="upper_sigma", channels=(1, 3))
     places = _places(x)
     count = places.order.shape[1]
-    several = count // GROUPS
-    bright = places.brightness.topk(count, dim=1).indices[:, : torch.sym_max(several, 1) * GROUPS]  # type: ignore[no-untyped-call]
-    # Fewer places than groups: all of them are one.
-    groups = bright.unflatten(1, (GROUPS, -1)) if count >= GROUPS else bright[:, None]
-    few = torch.sym_max(several * int(100 * QUIET) // 100, torch.sym_min(groups.shape[2], LEAST_OF_GROUP))  # type: ignore[no-untyped-call]
+    several = torch.sym_max(count // GROUPS, 1)  # type: ignore[no-untyped-call]
+    # Of fewer places than groups, the darkest stands in several.
+    ranks = torch.arange(GROUPS * several, device=x.device).clamp_max(count - 1)
+    groups = places.brightness.topk(count, dim=1).indices[:, ranks].view(-1, GROUPS, several)
+    few = torch.sym_max(several * int(100 * QUIET) // 100, torch.sym_min(several, LEAST_OF_GROUP))  # type: ignore[no-untyped-call]
     levels = []
     for group in groups.unbind(dim=1):
         quietest = places.order.gather(1, group).topk(few, dim=1, largest=False, sorted=False).indices
         levels.append(_level(places, group.gather(1, quietest)))
     found = torch.stack(levels, dim=1)
-    return found.topk(min(2, found.shape[1]), dim=1).values[:, -1, None, None, None]
+    return found.topk(2, dim=1).values[:, -1, None, None, None]
 
 
 class _Places(NamedTuple):
@@ -109,7 +109,7 @@ class _Places(NamedTuple):
         others: mean square of the two other bands, (n, c, rows * columns).
         clipped: share of clipped pixels around.
         order: the smaller, the better noise is seen there.
-        brightness: mean of the values around.
+        brightness: mean of the values below the filters.
     """
 
     diagonal: Tensor
@@ -153,16 +153,16 @@ def _details(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _surroundings(x: Tensor, energy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean energy, share of clipped pixels and brightness around, each (n, rows * columns)."""
+    """Return mean energy and share of clipped pixels around, and brightness, each (n, rows * columns)."""
     clipped = ((x == 0.0) | (x == 1.0)).to(x.dtype).mean(dim=1, keepdim=True)
     clipped, bright = (
         functional.avg_pool2d(each, side, stride=2) for each in (clipped, x.mean(dim=1, keepdim=True))
     )
     around = functional.avg_pool2d(
-        torch.cat([energy, clipped, bright], dim=1), WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False
+        torch.cat([energy, clipped], dim=1), WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False
     )
-    energy, clipped, bright = around.flatten(2).unbind(dim=1)
-    return energy, clipped, bright
+    energy, clipped = around.flatten(2).unbind(dim=1)
+    return energy, clipped, bright.flatten(1)
 
 
 def _median(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clearsight.data.contract.errors import ShapeError
 from clearsight.data.contract.rng import Rng
-from clearsight.restore.ops.noise_level import FLOOR, estimate_sigma
+from clearsight.restore.ops.noise_level import FLOOR, estimate_sigma, upper_sigma
 
 
 def photo(name: str, height: int = 192, width: int = 200) -> torch.Tensor:
@@ -70,50 +70,79 @@ def test_monotone_and_scales_with_the_noise():
     assert found == sorted(found)
 
 
-def test_each_image_by_itself_and_input_kept():
+BOTH = pytest.mark.parametrize(
+    "estimate", [estimate_sigma, upper_sigma], ids=lambda estimate: estimate.__name__
+)
+
+
+def test_noise_that_grows_with_the_brightness_is_seen_where_it_is_strong():
+    x = torch.linspace(0.05, 0.95, 192).expand(1, 3, 128, 192)
+    normal = Rng(0).at("speckle").torch()
+    speckled = x * (1 + 0.2 * torch.randn(x.shape, generator=normal))
+    # 0.2 times the brightness of the second brightest sixth, 0.725.
+    assert float(upper_sigma(speckled)) == pytest.approx(0.145, abs=0.015)
+    assert float(estimate_sigma(speckled)) < 0.5 * float(upper_sigma(speckled))
+
+
+@pytest.mark.parametrize("sigma", [5, 25, 60])
+def test_of_white_noise_all_groups_tell_the_same(sigma: int):
+    x = noisy(photo("coffee"), sigma / 255)
+    assert float(upper_sigma(x)) == pytest.approx(float(estimate_sigma(x)), rel=0.12, abs=1.5 / 255)
+
+
+@BOTH
+def test_each_image_by_itself_and_input_kept(estimate):
     x = torch.cat([noisy(photo("coffee"), s, str(s)) for s in (0.0, 0.05, 0.2)])
     before = x.clone()
-    together = estimate_sigma(x)
+    together = estimate(x)
     assert torch.equal(x, before)
     assert together.shape == (3, 1, 1, 1)
-    alone = torch.cat([estimate_sigma(x[i : i + 1]) for i in range(3)])
+    alone = torch.cat([estimate(x[i : i + 1]) for i in range(3)])
     assert torch.allclose(together, alone, rtol=1e-5, atol=1e-6)
 
 
+@BOTH
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (8, 8), (17, 23)])
-def test_tiny_and_flat_images(size):
-    assert float(estimate_sigma(torch.full((1, 3, *size), 0.3))) == pytest.approx(FLOOR, abs=1e-6)
-    found = estimate_sigma(noisy(torch.full((2, 1, *size), 0.5), 0.1))
+def test_tiny_and_flat_images(size, estimate):
+    assert float(estimate(torch.full((1, 3, *size), 0.3))) == pytest.approx(FLOOR, abs=1e-6)
+    found = estimate(noisy(torch.full((2, 1, *size), 0.5), 0.1))
     assert torch.isfinite(found).all()
     assert found.max() < 0.4
 
 
+@BOTH
 @pytest.mark.parametrize("value", [None, 0.0, 1.0])
-def test_gradient_is_finite(value):
+def test_gradient_is_finite(value, estimate):
     x = noisy(photo("coffee", 40, 50), 0.1) if value is None else torch.full((1, 3, 40, 50), value)
     x.requires_grad_()
-    (gradient,) = torch.autograd.grad(estimate_sigma(x).sum(), x)
+    (gradient,) = torch.autograd.grad(estimate(x).sum(), x)
     assert torch.isfinite(gradient).all()
     assert (gradient.abs().max() > 0) == (value is None)
 
 
-def test_refuses_what_is_no_image():
+@BOTH
+def test_refuses_what_is_no_image(estimate):
     with pytest.raises(ShapeError, match="channels"):
-        estimate_sigma(torch.zeros(1, 2, 16, 16))
+        estimate(torch.zeros(1, 2, 16, 16))
 
 
 class _Estimator(torch.nn.Module):
+    def __init__(self, estimate):
+        super().__init__()
+        self.estimate = estimate
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return estimate_sigma(x)
+        return self.estimate(x)
 
 
 @pytest.mark.slow
-def test_export_with_dynamic_sizes():
+@BOTH
+def test_export_with_dynamic_sizes(estimate):
     import onnxruntime
 
     free = torch.export.Dim.DYNAMIC
     program = torch.onnx.export(
-        _Estimator().eval(),
+        _Estimator(estimate).eval(),
         (noisy(torch.full((2, 3, 48, 56), 0.5), 0.1),),
         dynamo=True,
         external_data=False,
@@ -128,4 +157,4 @@ def test_export_with_dynamic_sizes():
     for n, height, width in ((1, 17, 23), (3, 5, 90), (1, 150, 160)):
         x = noisy(torch.full((n, 3, height, width), 0.5), 0.1)
         (found,) = session.run(None, {"image": x.numpy()})
-        assert np.allclose(found, estimate_sigma(x).numpy(), rtol=1e-3, atol=1e-5)
+        assert np.allclose(found, estimate(x).numpy(), rtol=1e-3, atol=1e-5)
