@@ -40,6 +40,10 @@ class Fusion(Part[FusionSpec]):
             raise ShapeError(f"its inputs differ in shape: {shapes}", where=self.spec.name)
         return self.spec.fuse(inputs)
 
+    def surrogate(self, *inputs: Tensor) -> Tensor:
+        """Return the spec's stand-in, for attacks."""
+        return self.spec.surrogate(inputs)
+
 
 class System(nn.Module):
     """Images (n, c, h, w) in [0, 1] to logits (n, classes), to boxes, or to images where there is neither.

@@ -36,13 +36,19 @@ def test_flow_claim(kind: str, count: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_input_counts_and_gets_a_gradient(kind: str) -> None:
     spec = FUSIONS[kind]()
-    assert spec.gradient is Gradient.EXACT
     inputs = [drawn(spec.takes[0], number).requires_grad_() for number in range(3)]
-    out = spec.build()(*inputs)
-    weights = torch.rand(out.shape, generator=Rng(9).at("weights").torch())
-    for gradient in torch.autograd.grad((out * weights).sum(), inputs):
-        assert gradient.isfinite().all()
-        assert gradient.abs().max() > 0
+    part = spec.build()
+    outs = [part(*inputs)]
+    if spec.gradient is Gradient.SURROGATE:
+        outs.append(part.surrogate(*inputs))
+        assert outs[1].shape == outs[0].shape
+    else:
+        assert spec.gradient is Gradient.EXACT
+    for out in outs:
+        weights = torch.rand(out.shape, generator=Rng(9).at("weights").torch())
+        for gradient in torch.autograd.grad((out * weights).sum(), inputs):
+            assert gradient.isfinite().all()
+            assert gradient.abs().max() > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

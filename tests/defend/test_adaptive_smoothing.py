@@ -71,3 +71,14 @@ def test_crossmax_by_hand() -> None:
     assert torch.equal(CrossMax().fuse([first]), first)
     with pytest.raises(ShapeError, match="crossmax: its inputs differ in shape"):
         CrossMax().build()(first, first[:, :2])
+
+
+@pytest.mark.parametrize(("backward", "reached"), [("mean", 6), ("own", 3)])
+def test_attacks_climb_the_mean_of_the_branches_of_crossmax(backward: str, reached: int) -> None:
+    branches = [
+        torch.randn(1, 5, generator=torch.Generator().manual_seed(s)).requires_grad_() for s in range(6)
+    ]
+    part = CrossMax.model_validate({"backward": backward}).build()
+    slopes = torch.autograd.grad(part.surrogate(*branches)[0, 2], branches)
+    assert sum(bool(slope.abs().sum() > 0) for slope in slopes) <= reached
+    assert backward == "own" or all(slope.abs().sum() > 0 for slope in slopes)

@@ -22,6 +22,10 @@ class FusionSpec(PartSpec):
         """Hook: return one tensor of the inputs' common shape."""
         raise NotImplementedError
 
+    def surrogate(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Hook: return the differentiable stand-in of a fusion that declares ``Gradient.SURROGATE``."""
+        raise NotImplementedError(f"{self.name} declares gradient: {self.gradient}")
+
     def build(self) -> Fusion:
         """Return the module that runs this spec."""
         from clearsight.pipelines.systems.system import Fusion
