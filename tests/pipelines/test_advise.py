@@ -180,7 +180,7 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
         side: [each.words for each in candidates(["weather"], side, None, sense=None)]
         for side in (32.0, 64.0, 224.0)
     }
-    assert general == {32.0: ["clarity-32px"], 64.0: ["clarity-small"], 224.0: ["clarity"]}
+    assert general == {32.0: ["clarity-32px"], 64.0: ["clarity-small"], 224.0: ["auto_contrast", "clarity"]}
     assert not candidates([], 224.0, None, sense=None)
 
 
