@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from clearsight.data.contract.spec import Spec
+from clearsight.data.contract.spec import Spec, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,11 @@ class Damage(Spec):
 
     reads_disk: ClassVar[bool] = False
     """Whether the damaged images are read from files, which a worker on another machine does not have."""
+
+    @property
+    def called(self) -> str:
+        """Return what reports call it, and count as one type of damage: its kind."""
+        return kind_of(self)
 
     def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
         """Hook: return the damaged image, uint8 (h, w, c) as given; ``rng`` is the sample's stream."""

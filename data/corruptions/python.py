@@ -34,6 +34,11 @@ class PythonCorruption(UserCode, Corruption):
     stochastic: ClassVar[bool] = True
     purpose: ClassVar[str] = "a numpy function of your own code"
 
+    @property
+    def called(self) -> str:
+        """Return the name of the function: two of a user's are two types of damage."""
+        return self.call.rpartition(":")[2]
+
     def identity(self) -> dict[str, Any]:
         """Return the fields, and the sha256 of the source file."""
         return super().identity() | {"code": self.code()}

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.benchmark.sets import ALEXNET_ERRORS, ALEXNET_SOURCE, SETS
-from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.runs.columns import aligned
 from clearsight.pipelines.runs.summary import Ratio
 
@@ -77,7 +76,7 @@ def _errors(measured: RunColumns, system: str | None, names: Sequence[str], atta
     for name, values in zip(names, aligned(right), strict=True):
         corruption = measured.grid.conditions[name].corruption
         if not corruption.clean:
-            by_kind.setdefault(kind_of(corruption), []).append(1.0 - values)
+            by_kind.setdefault(corruption.called, []).append(1.0 - values)
     if not by_kind:
         return None
     clean = next((n for n, c in measured.grid.conditions.items() if c.corruption.clean), None)

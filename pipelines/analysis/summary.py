@@ -11,7 +11,6 @@ import numpy as np
 
 from clearsight.data.contract.estimate import Estimate
 from clearsight.data.contract.rng import Rng
-from clearsight.data.contract.spec import kind_of
 from clearsight.pipelines.analysis.corruption_error import corruption_errors
 from clearsight.pipelines.analysis.detections import Detections
 from clearsight.pipelines.analysis.paired import Versus, versus
@@ -186,7 +185,7 @@ class Summary:
         kinds: dict[str, list[str]] = {}
         for name, condition in self.measured.grid.conditions.items():
             if not condition.corruption.clean:
-                kinds.setdefault(kind_of(condition.corruption), []).append(name)
+                kinds.setdefault(condition.corruption.called, []).append(name)
         return {kind: names for kind, names in kinds.items() if len(names) > 1}
 
     def _over(self, word: str, groups: Mapping[str, Sequence[str]], compared: Versus) -> list[GroupFigures]:

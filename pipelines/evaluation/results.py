@@ -225,11 +225,11 @@ def _condition(plan: Plan, name: str) -> ConditionFacts:
         name=name,
         group=condition.group,
         groups=[group for group, names in plan.grid.groups.items() if name in names],
-        kind=kind_of(corruption),
+        kind=corruption.called,
         severity=corruption.severity,
         table=corruption.table,
         family=corruption.group,
-        steps=[CorruptionStep(kind_of(step), step.severity) for step in steps],
+        steps=[CorruptionStep(step.called, step.severity) for step in steps],
     )
 
 

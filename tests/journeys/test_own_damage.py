@@ -35,3 +35,13 @@ def test_own_corruptions_and_attacks_are_measured(tmp_path: Path, monkeypatch: p
     assert attacked
     assert {row["backwards"] for row in attacked} == {3}
     assert max(row["linf"] for row in attacked) == pytest.approx(2 / 255, rel=1e-3)
+    told = {
+        row["name"]: (row["kind"], [step["kind"] for step in row["steps"]])
+        for row in report.summary["conditions"]
+    }
+    # The page says what the user called it, not that it is Python.
+    assert told["python-5"] == ("dust", [])
+    assert told["dark"][1] == ["dark", "gaussian_noise"]
+    page = report.page.read_text(encoding="utf-8")
+    assert "dust, severity 5" in page
+    assert "dark 3 then gaussian noise 2" in page
