@@ -38,8 +38,8 @@ OF_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {
     "weather": ("auto_contrast",),
     "blur": ("blind_wiener", "deblur"),
 }
-"""The same for larger ones, whose spectrum tells one blur from another, and whose windows hold enough pixels to
-tell a veil from a plain subject. Of weather it is fog that is undone."""
+"""The same for larger ones, whose spectrum tells one blur from another, and whose windows hold enough pixels
+to tell a veil from a plain subject. Of weather it is fog that is undone."""
 GENERAL: Mapping[float, str] = {48.0: "clarity-32px", SMALL: "clarity-small", inf: "clarity"}
 """Greatest shorter side in pixels -> restorer for any damage up to it; that for 64 harms at 32 and at 224."""
 

@@ -32,10 +32,10 @@ LEAST = 1 / 1024
 class AutoContrast(RestorerSpec):
     """Gives flat images the contrast of photographs; images that have it stay as they are.
 
-    Fog, mist, glare on a lens and a flat exposure are one law, ``I = c J + a`` (Koschmieder 1924): a contrast c
-    below 1 and a veil a that varies slowly, or not at all. Ordinary photographs have a standard deviation of
-    the luma within windows of about ``threshold`` or more, whatever they show. Where an image has less, the
-    details and colours are amplified to what is usual, and what varies slowly only as far as it is weaker
+    Fog, mist, glare on a lens and a flat exposure are one law, ``I = c J + a`` (Koschmieder 1924): a contrast
+    c below 1 and a veil a that varies slowly, or not at all. Ordinary photographs have a standard deviation
+    of the luma within windows of about ``threshold`` or more, whatever they show. Where an image has less,
+    the details and colours are amplified to what is usual, and what varies slowly only as far as it is weaker
     than usual, which is how a veil of varying density loses its pattern. Nothing is learned. Noise and the
     steps between grey levels are raised along with the details.
 

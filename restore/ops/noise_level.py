@@ -70,7 +70,7 @@ def estimate_sigma(x: Tensor) -> Tensor:
 
 
 def upper_sigma(x: Tensor) -> Tensor:
-    """Estimate the standard deviation of noise that grows with the brightness, such as speckle and shot noise.
+    """Estimate the standard deviation of noise that grows with the brightness, as speckle and shot noise do.
 
     The places of an image are sorted by brightness into six equal groups, and the noise of each is estimated
     as `estimate_sigma` does. The second largest of the six levels is returned: of white noise they are all
