@@ -13,10 +13,10 @@ quickstart: $(READY)
 	$(BIN)/clearsight run pipelines/recipes/quickstart.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Damaged input of every kind: `make fuzz SECONDS=3600 SEED=1`.
 SECONDS ?= 60
