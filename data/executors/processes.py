@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, U
+from clearsight.data.executors.main_guard import refuse_unguarded
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,10 @@ class ProcessPool:
 
         Raises:
             RunError: a process died.
-            ConfigError: the job holds a kind that no other process can import.
+            ConfigError: the job holds a kind that no other process can import, or the script has no guard.
         """
         refuse_unsendable(job)
+        refuse_unguarded(self.workers)
         waiting = iter(units)
         others = set(active_children())
         pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (start, job))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from clearsight.data.executors.main_guard import _guarded
 from clearsight.pipelines.config.evaluate import Evaluate
 from clearsight.pipelines.config.yaml_reader import load
 from clearsight.pipelines.evaluation.run import run
@@ -100,3 +104,45 @@ def test_a_config_that_notepad_wrote_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(text.encode())
     (tmp_path / "b.yaml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     assert load(tmp_path / "a.yaml").value == load(tmp_path / "b.yaml").value
+
+
+SCRIPT = """
+import clearsight
+from clearsight.data.corruptions.identity import Identity
+from clearsight.data.sources.signs import Signs
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
+
+
+def measured():
+    net = SmallConvNet(weights="signs-standard-v1")
+    return clearsight.evaluate(
+        Signs(split="test", count=17), {"plain": net}, conditions=[Identity()], workers=2, chunk=9
+    )
+
+
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_to_write_one(tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text(SCRIPT + "print(measured().table())\n")
+    done = subprocess.run(
+        [sys.executable, "bare.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(HOUSE)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"bare.py, line {SCRIPT.count(chr(10)) + 1}: starts 2 processes" in last
+    assert "workers=1" in last
+
+
+def test_what_counts_as_a_guard(tmp_path: Path) -> None:
+    script = tmp_path / "s.py"
+    script.write_text("import a\n\nif __name__ == '__main__':\n    a.b()\n    a.c()\na.d()\n")
+    assert [_guarded(script, line) for line in (1, 4, 5, 6)] == [False, True, True, False]
+    assert _guarded(tmp_path / "none.py", 1)
