@@ -74,6 +74,7 @@ def error(kind: str) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_imagenet_c_is_divided_by_alexnets_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

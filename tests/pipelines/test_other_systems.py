@@ -53,6 +53,7 @@ def test_code_keeps_to_what_every_system_has() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_writes_names_that_every_system_takes(
     make_config: Callable[..., Evaluate], tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def measured():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_script_without_a_guard_is_told_to_write_one(tmp_path: Path) -> None:
     (tmp_path / "bare.py").write_text(SCRIPT + "print(measured().table())\n")
     done = subprocess.run(
