@@ -34,6 +34,8 @@ class NoiseConditioned(RestorerSpec):
 
     def prepared(self, x: Images) -> Self:
         """Return this restorer with the noise level of the whole image, for its tiles."""
+        if not isinstance(self.sigma, str):
+            return self
         found = self.noise(x)
         return self if found is None else self.model_copy(update={"sigma": found.item()})
 

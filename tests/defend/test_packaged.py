@@ -161,8 +161,12 @@ def test_only_is_checked() -> None:
     ("kind", "package"), [("timm", "timm"), ("torchvision", "torchvision"), ("huggingface", "transformers")]
 )
 def test_a_missing_package_is_named(kind: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, package, None)
-    with pytest.raises(ConfigError, match=rf"pip install clearsight\[{kind}\]"):
+    # Undone before the stub is, which would come back otherwise and stay.
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ConfigError, match=rf"pip install clearsight\[{kind}\]"),
+    ):
+        patch.setitem(sys.modules, package, None)
         CLASSIFIERS.parse({"kind": kind, "model": "tiny"}).ready()
 
 
