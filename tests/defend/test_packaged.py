@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,12 +163,10 @@ def test_only_is_checked() -> None:
 )
 def test_a_missing_package_is_named(kind: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Undone before the stub is, which would come back otherwise and stay.
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(ConfigError, match=rf"pip install clearsight\[{kind}\]"),
-    ):
+    with monkeypatch.context() as patch:
         patch.setitem(sys.modules, package, None)
-        CLASSIFIERS.parse({"kind": kind, "model": "tiny"}).ready()
+        with pytest.raises(ConfigError, match=rf"pip install clearsight\[{kind}\]"):
+            CLASSIFIERS.parse({"kind": kind, "model": "tiny"}).ready()
 
 
 def test_input_size_is_a_resize_inside_the_classifier() -> None:
