@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from clearsight.data.contract.spec import Number
-from clearsight.defend.certify.smoothing import Bounded, Smoothing
+from clearsight.defend.certify.smoothing import Smoothing
 
 
 class AdaptiveSmoothing(Smoothing):
@@ -34,11 +33,3 @@ class AdaptiveSmoothing(Smoothing):
         from clearsight.defend.bounds.confidence import quantile
 
         return quantile(0.5 / self.weight)
-
-    def bounded(self, votes: Sequence[int], look: int) -> Bounded:
-        """Return what the votes for one class certify."""
-        from clearsight.defend.bounds.confidence import lower_bound, quantile, upper_bound
-
-        low, high = (bound(votes[0], look, self.each_alpha) for bound in (lower_bound, upper_bound))
-        radius, at_most = (self.sigma * (quantile(share) - self.least_quantile) for share in (low, high))
-        return Bounded(radius, at_most, (low,))

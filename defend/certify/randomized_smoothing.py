@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from clearsight.defend.certify.smoothing import Bounded, Smoothing
+from clearsight.defend.certify.smoothing import Smoothing
 
 
 class RandomizedSmoothing(Smoothing):
@@ -18,10 +17,3 @@ class RandomizedSmoothing(Smoothing):
 
     kind: Literal["randomized_smoothing"] = "randomized_smoothing"
     purpose: ClassVar[str] = "L2 radius by votes under Gaussian noise, for the whole system"
-
-    def bounded(self, votes: Sequence[int], look: int) -> Bounded:
-        """Return what the votes for one class certify."""
-        from clearsight.defend.bounds.confidence import lower_bound, quantile, upper_bound
-
-        low, high = (bound(votes[0], look, self.each_alpha) for bound in (lower_bound, upper_bound))
-        return Bounded(self.sigma * quantile(low), self.sigma * quantile(high), (low,))

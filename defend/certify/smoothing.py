@@ -130,13 +130,17 @@ class Smoothing(Certificate):
         return (self.noisy,)
 
     def bounded(self, votes: Sequence[int], look: int) -> Bounded:
-        """Hook: return what the votes for one class certify.
+        """Hook: return what the votes for one class certify; of one view unless it is overridden.
 
         Args:
             votes: of each of the `views`.
             look: noisy versions that each was drawn.
         """
-        raise NotImplementedError
+        from clearsight.defend.bounds.confidence import lower_bound, quantile, upper_bound
+
+        low, high = (bound(votes[0], look, self.each_alpha) for bound in (lower_bound, upper_bound))
+        radius, at_most = (self.sigma * (quantile(share) - self.least_quantile) for share in (low, high))
+        return Bounded(radius, at_most, (low,))
 
     def noisy(self, images: Tensor, noise: Tensor) -> Tensor:
         """Return images (n, c, h, w) with their noise."""

@@ -24,7 +24,7 @@ AS_IT_IS, BY_ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 class AroundAnother(ClassifierSpec):
-    """Base of classifiers that ask another one. A subclass adds ``kind`` and `network`."""
+    """Base of classifiers that ask another one. A subclass adds ``kind``, and `network` or `build`."""
 
     trainable: ClassVar[bool] = False
 
@@ -50,6 +50,10 @@ class AroundAnother(ClassifierSpec):
     def ready(self) -> None:
         """Raise `ClearsightError` unless the inner classifier can be built."""
         self.classifier.ready()
+
+    def network(self) -> nn.Module:
+        """Return the inner classifier."""
+        return self.classifier.build()
 
     def build(self) -> Classifier:
         """Return the module, which takes what the inner classifier takes."""

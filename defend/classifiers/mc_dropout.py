@@ -10,8 +10,6 @@ from clearsight.data.contract.spec import Number, content_key
 from clearsight.defend.classifiers.adapted import AroundAnother
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from clearsight.defend.classifier import Classifier
 
 
@@ -36,10 +34,6 @@ class MCDropout(AroundAnother):
     def fingerprint(self) -> str:
         """Return a key of rate and samples, and of the inner classifier with its weights."""
         return content_key([self.kind, self.revision, self.rate, self.samples, self.classifier.fingerprint()])
-
-    def network(self) -> nn.Module:
-        """Return the inner classifier."""
-        return self.classifier.build()
 
     def build(self) -> Classifier:
         """Return the module that draws the masks.

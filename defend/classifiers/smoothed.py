@@ -10,8 +10,6 @@ from clearsight.data.contract.spec import Number, content_key
 from clearsight.defend.classifiers.adapted import AroundAnother
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from clearsight.defend.classifier import Classifier
 
 
@@ -37,10 +35,6 @@ class Smoothed(AroundAnother):
         return content_key(
             [self.kind, self.revision, self.sigma, self.samples, self.classifier.fingerprint()]
         )
-
-    def network(self) -> nn.Module:
-        """Return the inner classifier."""
-        return self.classifier.build()
 
     def build(self) -> Classifier:
         """Return the module that draws the noise."""

@@ -52,7 +52,7 @@ class Series:
 
 
 Point = tuple[float, float, float, float]
-"""Severity, value, low, high."""
+"""Severity or size, value, low, high."""
 
 
 def families(figures: Figures, attack: str) -> list[Family]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clearsight.data.contract.errors import ConfigError
 from clearsight.pipelines.report.attack_tables import curve_size
-from clearsight.pipelines.report.charts import severity_lines
+from clearsight.pipelines.report.charts import Point, severity_lines
 from clearsight.pipelines.report.eps_chart import attack_families, size_line
 from clearsight.pipelines.report.figures import Figures, value
 from clearsight.pipelines.report.notebook import check_measured
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Over = Literal["severity", "eps"]
 ACROSS = 4
 """Panels side by side, at most."""
-Point = tuple[float, float, float, float]
-"""Severity or size, value, low, high."""
 
 
 @dataclass(frozen=True)

@@ -81,49 +81,49 @@ class AutoContrast(RestorerSpec):
 
     def prepared(self, x: Images) -> Self:
         """Return this restorer with the gains and the offset of the whole image, for its tiles."""
-        detail, broad, offset = self._lift(x, self._smooth(x))
+        detail, broad, offset, _ = self._lift(x)
         found = {"gains": (detail.item(), broad.item()), "offset": tuple(offset.flatten().tolist())}
         return self.model_copy(update=found)
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the images with contrast."""
-        smooth = self._smooth(x)
-        detail, broad, offset = self._lift(x, smooth)
+        detail, broad, offset, smooth = self._lift(x)
         return (detail * x + (broad - detail) * smooth + offset).clamp(0.0, 1.0)
 
-    def _smooth(self, x: Images) -> Tensor:
-        from clearsight.restore.ops.guided_filter import box_mean
+    def _lift(self, x: Images) -> tuple[PerImage, PerImage, Tensor, Tensor]:
+        """Return the two gains (n, 1, 1, 1), the offset (n or 1, c or 1, 1, 1), and the windows' means."""
         from clearsight.restore.ops.tone import luma
 
-        return box_mean(box_mean(luma(x), self.radius), self.radius)
-
-    def _lift(self, x: Images, smooth: Tensor) -> tuple[PerImage, PerImage, Tensor]:
-        """Return the two gains, (n, 1, 1, 1), and the offset, (n, c, 1, 1) or (1, 1 or c, 1, 1)."""
+        grey = luma(x)
+        smooth = _smooth(grey, self.radius)
         if self.gains == "auto":
-            strength, detail, broad = self._found(x, smooth)
+            strength, detail, broad = self._found(grey, smooth)
         else:
             detail, broad = (x.new_full((x.shape[0], 1, 1, 1), gain) for gain in self.gains)
             strength = detail.new_ones(())
         if self.offset == "auto":
-            return detail, broad, _offset(x, smooth, strength, detail, broad)
+            return detail, broad, _offset(x, grey, smooth, strength, detail, broad), smooth
         if len(self.offset) not in (1, x.shape[1]):
             raise ShapeError(
                 f"has an offset of {len(self.offset)} channels for images of {x.shape[1]}", where=self.name
             )
-        return detail, broad, x.new_tensor(self.offset).view(1, -1, 1, 1)
+        return detail, broad, x.new_tensor(self.offset).view(1, -1, 1, 1), smooth
 
-    def _found(self, x: Images, smooth: Tensor) -> tuple[PerImage, PerImage, PerImage]:
+    def _found(self, grey: Tensor, smooth: Tensor) -> tuple[PerImage, PerImage, PerImage]:
         """Return how much of a lift each image gets, in [0, 1], and the two gains."""
-        from clearsight.restore.ops.guided_filter import box_mean
-        from clearsight.restore.ops.tone import luma
-
-        grey = luma(x)
-        contrast = _deviation(grey - box_mean(box_mean(grey, JUDGED), JUDGED))
+        contrast = _deviation(grey - _smooth(grey, JUDGED))
         strength = ((self.threshold - contrast) / ((1.0 - FULL) * self.threshold)).clamp(0.0, 1.0)
         wanted = (DETAIL / _deviation(grey - smooth)).clamp(1.0, self.max_gain)
         detail = 1.0 + strength * (wanted - 1.0)
         broad = 1.0 + strength * ((BROAD / _deviation(smooth)).clamp_min(1.0) - 1.0)
         return strength, detail, broad.minimum(detail)
+
+
+def _smooth(grey: Tensor, radius: int) -> Tensor:
+    """Return the means over windows of the means over windows."""
+    from clearsight.restore.ops.guided_filter import box_mean
+
+    return box_mean(box_mean(grey, radius), radius)
 
 
 def _deviation(y: Tensor) -> PerImage:
@@ -132,10 +132,10 @@ def _deviation(y: Tensor) -> PerImage:
     return (spread.square().mean(dim=(2, 3), keepdim=True) + LEAST**2).sqrt()
 
 
-def _offset(x: Images, smooth: Tensor, strength: Tensor, detail: PerImage, broad: PerImage) -> Tensor:
-    from clearsight.restore.ops.tone import luma
-
-    brightness = luma(x).mean(dim=(2, 3), keepdim=True)
+def _offset(
+    x: Images, grey: Tensor, smooth: Tensor, strength: Tensor, detail: PerImage, broad: PerImage
+) -> Tensor:
+    brightness = grey.mean(dim=(2, 3), keepdim=True)
     colour = x.mean(dim=(2, 3), keepdim=True) - brightness
     middle = brightness + strength * (brightness.clamp(*MIDDLE) - brightness)
     # The mean of the windows' means is not quite that of the image: windows are cut off at the borders.

@@ -62,11 +62,8 @@ def estimate_sigma(x: Tensor) -> Tensor:
         ShapeError: not float images with 1 or 3 channels.
     """
     check_images(x, name="estimate_sigma", channels=(1, 3))
-    places = _places(x)
-    count = places.order.shape[1]
-    few = torch.sym_max(count * int(100 * QUIET) // 100, torch.sym_min(count, LEAST))  # type: ignore[no-untyped-call]
-    chosen = places.order.topk(few, dim=1, largest=False, sorted=False).indices
-    return _level(places, chosen)[:, None, None, None]
+    places = _places(_padded(x))
+    return _level(places, _quietest(places.order, LEAST))[:, None, None, None]
 
 
 def upper_sigma(x: Tensor) -> Tensor:
@@ -86,16 +83,17 @@ def upper_sigma(x: Tensor) -> Tensor:
         ShapeError: not float images with 1 or 3 channels.
     """
     check_images(x, name="upper_sigma", channels=(1, 3))
+    x = _padded(x)
     places = _places(x)
-    count = places.order.shape[1]
+    brightness = functional.avg_pool2d(x.mean(dim=1, keepdim=True), len(LOW_PASS), stride=2).flatten(1)
+    count = brightness.shape[1]
     several = torch.sym_max(count // GROUPS, 1)  # type: ignore[no-untyped-call]
     # Of fewer places than groups, the darkest stands in several.
     ranks = torch.arange(GROUPS * several, device=x.device).clamp_max(count - 1)
-    groups = places.brightness.topk(count, dim=1).indices[:, ranks].view(-1, GROUPS, several)
-    few = torch.sym_max(several * int(100 * QUIET) // 100, torch.sym_min(several, LEAST_OF_GROUP))  # type: ignore[no-untyped-call]
+    groups = brightness.topk(count, dim=1).indices[:, ranks].view(-1, GROUPS, several)
     levels = []
     for group in groups.unbind(dim=1):
-        quietest = places.order.gather(1, group).topk(few, dim=1, largest=False, sorted=False).indices
+        quietest = _quietest(places.order.gather(1, group), LEAST_OF_GROUP)
         levels.append(_level(places, group.gather(1, quietest)))
     found = torch.stack(levels, dim=1)
     return found.topk(2, dim=1).values[:, -1, None, None, None]
@@ -109,24 +107,31 @@ class _Places(NamedTuple):
         others: mean square of the two other bands, (n, c, rows * columns).
         clipped: share of clipped pixels around.
         order: the smaller, the better noise is seen there.
-        brightness: mean of the values below the filters.
     """
 
     diagonal: Tensor
     others: Tensor
     clipped: Tensor
     order: Tensor
-    brightness: Tensor
+
+
+def _padded(x: Tensor) -> Tensor:
+    return pad(x, minimum=len(LOW_PASS), multiple_of=1)
+
+
+def _quietest(order: Tensor, least: int) -> Tensor:
+    """Return the positions (n, k) that come first: a share of all of them, but ``least`` where there are."""
+    count = order.shape[1]
+    few = torch.sym_max(count * int(100 * QUIET) // 100, torch.sym_min(count, least))  # type: ignore[no-untyped-call]
+    return order.topk(few, dim=1, largest=False, sorted=False).indices
 
 
 def _places(x: Tensor) -> _Places:
-    side = len(LOW_PASS)
-    x = pad(x, minimum=side, multiple_of=1)
     diagonal, others = _details(x)
-    energy, clipped, brightness = _surroundings(x, others.mean(dim=1, keepdim=True), side)
+    energy, clipped = _surroundings(x, others.mean(dim=1, keepdim=True), len(LOW_PASS))
     # Noiseless black and white areas must lose against textured ones, hence the sum.
     order = energy * (4.0 * clipped).exp() + clipped.square()
-    return _Places(diagonal.abs().flatten(2), others.flatten(2), clipped, order, brightness)
+    return _Places(diagonal.abs().flatten(2), others.flatten(2), clipped, order)
 
 
 def _level(places: _Places, chosen: Tensor) -> Tensor:
@@ -152,17 +157,15 @@ def _details(x: Tensor) -> tuple[Tensor, Tensor]:
     return bands[:, :, 0], bands[:, :, 1:].square().mean(dim=2)
 
 
-def _surroundings(x: Tensor, energy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean energy and share of clipped pixels around, and brightness, each (n, rows * columns)."""
+def _surroundings(x: Tensor, energy: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return mean energy and share of clipped pixels around each position, both (n, rows * columns)."""
     clipped = ((x == 0.0) | (x == 1.0)).to(x.dtype).mean(dim=1, keepdim=True)
-    clipped, bright = (
-        functional.avg_pool2d(each, side, stride=2) for each in (clipped, x.mean(dim=1, keepdim=True))
-    )
+    clipped = functional.avg_pool2d(clipped, side, stride=2)
     around = functional.avg_pool2d(
         torch.cat([energy, clipped], dim=1), WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False
     )
     energy, clipped = around.flatten(2).unbind(dim=1)
-    return energy, clipped, bright.flatten(1)
+    return energy, clipped
 
 
 def _median(values: Tensor) -> Tensor:
