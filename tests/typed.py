@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import random
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ with patch("random.getrandbits", random.Random(0).getrandbits):
 CONF = BeartypeConf(is_pep484_tower=True)
 """An int is a float, as it is for mypy."""
 DECORATOR = "__check_types__"
+_PARSING = threading.Lock()
+"""CPython before 3.11.8 counts the depth of a tree for all threads together: two that parse at once fail."""
 _checking = True
 
 
@@ -119,12 +122,17 @@ def _names(module_name: str) -> dict[str, Any]:
     module = sys.modules[module_name]
     names = dict(vars(module))
     assert module.__file__ is not None
-    for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+    for node in _parse(Path(module.__file__).read_bytes(), module.__file__).body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for each in node.body:
                 _carry_out(each, module.__file__, names)
     # beartype knows what Self is only where it decorates whole classes.
     return names | {"Self": Any}
+
+
+def _parse(source: bytes, file: str) -> ast.Module:
+    with _PARSING:
+        return ast.parse(importlib.util.decode_source(source), file)
 
 
 def _carry_out(node: ast.stmt, file: str, names: dict[str, Any]) -> None:
@@ -155,7 +163,7 @@ class _Loader(SourceFileLoader):
     def source_to_code(  # type: ignore[override]  # typeshed names the static method of the base class
         self, data: Any, path: Any, *, _optimize: int = -1
     ) -> types.CodeType:
-        tree = ast.parse(importlib.util.decode_source(data), path)
+        tree = _parse(data, path)
         for node in _outermost_functions(tree):
             name = ast.Name(DECORATOR, ast.Load(), lineno=node.lineno, col_offset=node.col_offset)
             node.decorator_list.append(ast.fix_missing_locations(ast.copy_location(name, node)))
