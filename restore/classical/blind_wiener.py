@@ -24,19 +24,23 @@ SIGMA_OF_RADIUS = 0.65
 
 
 class BlindWiener(RestorerSpec):
-    """Finds defocus or Gaussian blur in each image's spectrum and undoes it; sharp images stay as they are.
+    """Finds defocus, Gaussian or motion blur in each image's spectrum and undoes it; spares sharp images.
 
     A disk of defocus leaves rings of zeros in the spectrum, whose distance tells its radius (Cannon 1976), a
     Gaussian a fall steeper than that of any photograph (see `clearsight.restore.ops.spectral_blur`). Where
     one of them explains the spectrum much better than no blur, a Wiener filter for it and for the noise of
-    the image follows (`wiener`). Nothing is learned, so no kind of photograph is strange to it. Motion blur,
-    and blur that changes over the image, are not looked for; images below 64 pixels stay as they are.
+    the image follows (`wiener`). Straight motion leaves a ridge (`clearsight.restore.ops.spectral_motion`).
+    Nothing is learned, so no kind of photograph is strange to it. Curved motion, and blur that changes over
+    the image, are not looked for; images below 64 pixels stay as they are.
 
     Which blur is found has no gradient: the surrogate is the filter that was chosen.
     """
 
     kind: Literal["blind_wiener"] = "blind_wiener"
-    purpose: ClassVar[str] = "undoes defocus and Gaussian blur that it finds; leaves sharp images alone"
+    revision: ClassVar[int] = 2
+    purpose: ClassVar[str] = (
+        "undoes defocus, Gaussian and motion blur that it finds; leaves sharp images alone"
+    )
     gradient: ClassVar[Gradient] = Gradient.SURROGATE
     conditioning: ClassVar[frozenset[str]] = frozenset({"kernel", "noise_level"})
     onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
@@ -50,16 +54,24 @@ class BlindWiener(RestorerSpec):
     narrowest: Annotated[Number, Field(ge=1)] = 1.75
     """Radius in pixels of the narrowest disk that is undone (and of the Gaussian that blurs as much)."""
 
+    motion: bool = True
+    """Look for straight motion, too."""
+
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: the reach of the filter, the blur being known beforehand."""
         from clearsight.restore.classical.wiener import Wiener
-        from clearsight.restore.ops.psf import DiskKernel
+        from clearsight.restore.ops.psf import DiskKernel, FadingMotionKernel
         from clearsight.restore.ops.spectral_blur import RADII
+        from clearsight.restore.ops.spectral_motion import SIGMAS
 
         if self.kernel == "none":
             return RestorerFacts(receptive_field=1)
-        kernel = DiskKernel(radius=RADII[-1]) if self.kernel == "auto" else self.kernel
+        kernel: Kernel = DiskKernel(radius=RADII[-1])
+        if self.kernel != "auto":
+            kernel = self.kernel
+        elif self.motion:
+            kernel = FadingMotionKernel(sigma=SIGMAS[-1])
         return RestorerFacts(receptive_field=Wiener(kernel=kernel).facts.receptive_field)
 
     def prepared(self, x: Images) -> Self:
@@ -89,11 +101,16 @@ class BlindWiener(RestorerSpec):
         """Return the blur of one image (1, c, h, w), None where it is left alone."""
         from clearsight.restore.ops.psf import DiskKernel
         from clearsight.restore.ops.spectral_blur import spectral_blur
+        from clearsight.restore.ops.spectral_motion import spectral_motion
         from clearsight.restore.ops.tone import luma
 
         if self.kernel != "auto":
             return None if self.kernel == "none" else self.kernel
-        found = spectral_blur(luma(image.detach())[0, 0].cpu().numpy())
+        seen = luma(image.detach())[0, 0].cpu().numpy()
+        # First, because a moved image may pass for one out of focus, and none the other way round.
+        if self.motion and (moved := spectral_motion(seen)) is not None:
+            return moved
+        found = spectral_blur(seen)
         if found.kernel is None or found.misfit_ratio < self.misfit_ratio:
             return None
         width = (

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import WeightsError
-from clearsight.data.contract.spec import Number, content_key
+from clearsight.data.contract.spec import Number
 from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.named_denoiser import fingerprint_with, named_denoiser
 from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
@@ -67,12 +68,7 @@ class PlugAndPlay(RestorerSpec):
 
     def fingerprint(self) -> str:
         """Return a key of the fields and of the sha256 of the denoisers' weights."""
-        from clearsight.data.weights import find
-
-        # By content: where the weights lie changes no result.
-        fields = {key: value for key, value in self.identity().items() if not key.startswith("denoiser")}
-        names = (self.denoiser, self.denoiser_gray)
-        return content_key([fields, *(None if name is None else find(name).sha256 for name in names)])
+        return fingerprint_with(self, (self.denoiser, self.denoiser_gray))
 
     def network(self) -> nn.Module:
         """Return the iteration with the denoisers' weights loaded."""
@@ -100,24 +96,6 @@ class PlugAndPlay(RestorerSpec):
 
     def _denoiser(self, channels: int) -> RestorerSpec | None:
         """Return the resolved spec of the denoiser for this number of channels, or None."""
-        from clearsight.data.weights import find
-        from clearsight.restore.catalogue import RESTORERS
-
         field = "denoiser" if channels == 3 else "denoiser_gray"
         name = self.denoiser if channels == 3 else self.denoiser_gray
-        if name is None:
-            return None
-        try:
-            kind = find(name).card["spec"].get("kind")
-        except WeightsError as error:
-            raise WeightsError(error.what, where=f"{self.name}, {field}", hint=error.hint) from None
-        spec = RESTORERS.of_word(
-            {"kind": kind, "weights": name}, name, where=f"{self.name}, {field}"
-        ).resolved()
-        if not spec.conditioned_on("noise_level"):
-            raise WeightsError(
-                f"'{name}' is of kind {kind} without a noise map",
-                where=f"{self.name}, {field}",
-                hint="name the weights of a denoiser that is told the noise level",
-            )
-        return spec
+        return None if name is None else named_denoiser(name, where=f"{self.name}, {field}")

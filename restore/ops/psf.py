@@ -72,15 +72,35 @@ class MotionKernel(KernelSpec):
         """Return the line, drawn with bilinear weights."""
         import numpy as np
 
-        half = math.ceil(self.length / 2)
         points = max(64, 16 * math.ceil(self.length))
         along = (np.arange(points) + 0.5) / points * self.length - self.length / 2
-        rows = half - along * math.sin(math.radians(self.angle))
-        columns = half + along * math.cos(math.radians(self.angle))
-        at = np.arange(2 * half + 1)
-        near_rows = np.maximum(0.0, 1.0 - np.abs(at[:, None] - rows))
-        near_columns = np.maximum(0.0, 1.0 - np.abs(at[:, None] - columns))
-        return _normal(near_rows @ near_columns.T)
+        return _drawn(along, np.ones(points), self.angle, math.ceil(self.length / 2))
+
+
+class FadingMotionKernel(KernelSpec):
+    """Straight motion whose light fades as half a Gaussian: it starts at the pixel and gets ever fainter.
+
+    The common corruptions' motion blur (Hendrycks and Dietterich 2019) is of this kind.
+    """
+
+    kind: Literal["fading_motion"] = "fading_motion"
+    sigma: Annotated[float, Field(gt=0, le=20)] = 5.0
+    """Standard deviation of the Gaussian in pixels; it is cut at three of them."""
+    angle: Annotated[float, Field(ge=-360, le=360)] = 0.0
+    """Direction of the fading in degrees, counter-clockwise from the right."""
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return the weights at steps of one pixel; they sum to 1."""
+        import numpy as np
+
+        return _normal(np.exp(-0.5 * (np.arange(math.ceil(3 * self.sigma) + 1) / self.sigma) ** 2))
+
+    def taps(self) -> NDArray[np.float64]:
+        """Return the half-line, drawn with bilinear weights; it starts in the middle."""
+        import numpy as np
+
+        weights = self.weights()
+        return _drawn(np.arange(len(weights), dtype=np.float64), weights, self.angle, len(weights) - 1)
 
 
 class FileKernel(KernelSpec):
@@ -144,10 +164,33 @@ def _read(path: str) -> NDArray[np.float64]:
     return np.asarray(image, dtype=np.float64)
 
 
+def _drawn(
+    along: NDArray[np.float64], weights: NDArray[np.float64], angle: float, half: int
+) -> NDArray[np.float64]:
+    """Return points on a line through the middle of a square, drawn with bilinear weights.
+
+    Args:
+        along: distances from the middle in pixels.
+        weights: of the points.
+        angle: of the line in degrees, counter-clockwise from the right.
+        half: the square's side is ``2 half + 1``.
+    """
+    import numpy as np
+
+    rows = half - along * math.sin(math.radians(angle))
+    columns = half + along * math.cos(math.radians(angle))
+    at = np.arange(2 * half + 1)
+    near_rows = np.maximum(0.0, 1.0 - np.abs(at[:, None] - rows))
+    near_columns = np.maximum(0.0, 1.0 - np.abs(at[:, None] - columns))
+    return _normal(near_rows * weights @ near_columns.T)
+
+
 def _normal(taps: NDArray[np.float64]) -> NDArray[np.float64]:
     out: NDArray[np.float64] = taps / taps.sum()
     return out
 
 
-Kernel = Annotated[GaussianKernel | DiskKernel | MotionKernel | FileKernel, Field(discriminator="kind")]
+Kernel = Annotated[
+    GaussianKernel | DiskKernel | MotionKernel | FadingMotionKernel | FileKernel, Field(discriminator="kind")
+]
 """Any blur kernel, as the field of a restorer."""

@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dncnn": {"depth": 4, "width": 8},
     "enlighten": {"width": 16},
     "ffdnet": {"depth": 4, "width": 8, "sigma": 0.1},
+    "gentle_denoiser": {"sigma": 0.15},
     "nafnet": {"width": 8, "encoder": (1,), "decoder": (1,)},
     "non_local_means": {"search": 1},
     "richardson_lucy": {"iterations": 2, "kernel": {"kind": "gaussian", "sigma": 0.8}},
