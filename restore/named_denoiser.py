@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from pydantic import model_validator
 
 from clearsight.data.contract.errors import WeightsError
 from clearsight.data.contract.spec import content_key
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clearsight.data.contract.spec import PartSpec
-    from clearsight.restore.base import RestorerSpec
 
 
 def named_denoiser(name: str, where: str) -> RestorerSpec:
@@ -50,3 +52,41 @@ def fingerprint_with(spec: PartSpec, names: Sequence[str | None]) -> str:
 
     fields = {key: value for key, value in spec.identity().items() if not key.startswith("denoiser")}
     return content_key([fields, *(None if name is None else find(name).sha256 for name in names)])
+
+
+class DenoiserPrior(RestorerSpec):
+    """Base of restorers whose prior is a denoiser of colour images and one of grey ones."""
+
+    denoiser: str | None = "denoise-color-v1"
+    """Id or folder of a colour denoiser's weights, whose network must take a noise map; null: none, and only
+    grey images are accepted."""
+    denoiser_gray: str | None = "denoise-gray-v1"
+    """The same for grey images; null gives them to the colour denoiser."""
+
+    @model_validator(mode="after")
+    def _names_denoisers(self) -> Self:
+        if self.weights is not None:
+            raise ValueError("the weights are the denoiser's: write them as 'denoiser', leave 'weights' out")
+        if self.denoiser is None and self.denoiser_gray is None:
+            raise ValueError("name a denoiser: 'denoiser' for colour, 'denoiser_gray' for grey images")
+        return self
+
+    @property
+    def facts(self) -> RestorerFacts:
+        """Return the facts: a Fourier transform looks at the whole image."""
+        return RestorerFacts(channels=(1,) if self.denoiser is None else (1, 3))
+
+    def ready(self) -> None:
+        """Raise `WeightsError` unless the denoisers can be found and take a noise map."""
+        for channels in (3, 1):
+            self.prior(channels)
+
+    def fingerprint(self) -> str:
+        """Return a key of the fields and of the sha256 of the denoisers' weights."""
+        return fingerprint_with(self, (self.denoiser, self.denoiser_gray))
+
+    def prior(self, channels: int) -> RestorerSpec | None:
+        """Return the resolved spec of the denoiser for this number of channels, or None."""
+        field = "denoiser" if channels == 3 else "denoiser_gray"
+        name = self.denoiser if channels == 3 else self.denoiser_gray
+        return None if name is None else named_denoiser(name, where=f"{self.name}, {field}")

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
-from clearsight.data.contract.spec import Gradient, Number
-from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.restore.base import RestorerFacts
+from clearsight.restore.blind_deconvolution import BlindDeconvolution
 from clearsight.restore.ops.psf import Kernel
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from clearsight.data.contract.types import Images
 
-LEVELS = tuple(level / 255 for level in (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64))
-"""Noise levels that filters are designed for. The least stands for rounding to 256 levels and a blur that is
-only nearly the one found."""
-SIGMA_OF_RADIUS = 0.65
-"""Width of a Gaussian, in radii of the disk that blurs as much."""
-
-
-class BlindWiener(RestorerSpec):
+class BlindWiener(BlindDeconvolution):
     """Finds defocus, Gaussian or motion blur in each image's spectrum and undoes it; spares sharp images.
 
-    A disk of defocus leaves rings of zeros in the spectrum, whose distance tells its radius (Cannon 1976), a
-    Gaussian a fall steeper than that of any photograph (see `clearsight.restore.ops.spectral_blur`). Where
-    one of them explains the spectrum much better than no blur, a Wiener filter for it and for the noise of
-    the image follows (`wiener`). Straight motion leaves a ridge (`clearsight.restore.ops.spectral_motion`).
-    Nothing is learned, so no kind of photograph is strange to it. Curved motion, and blur that changes over
-    the image, are not looked for; images below 64 pixels stay as they are.
-
-    Which blur is found has no gradient: the surrogate is the filter that was chosen.
+    A Wiener filter (`wiener`) for the blur and for the noise of the image; nothing is learned, so no kind of
+    photograph is strange to it. How a blur is found: `BlindDeconvolution`.
     """
 
     kind: Literal["blind_wiener"] = "blind_wiener"
@@ -41,21 +25,6 @@ class BlindWiener(RestorerSpec):
     purpose: ClassVar[str] = (
         "undoes defocus, Gaussian and motion blur that it finds; leaves sharp images alone"
     )
-    gradient: ClassVar[Gradient] = Gradient.SURROGATE
-    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel", "noise_level"})
-    onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
-
-    kernel: Kernel | Literal["auto", "none"] = "auto"
-    """The blur; ``auto`` looks for that of each image."""
-    sigma: Annotated[Number, Field(gt=0, le=1)] | Literal["auto"] = "auto"
-    """Standard deviation of the noise, for values in [0, 1]; ``auto`` estimates that of each image."""
-    misfit_ratio: Annotated[Number, Field(ge=1)] = 2.5
-    """How many times better than no blur the one that is found must explain the spectrum."""
-    narrowest: Annotated[Number, Field(ge=1)] = 1.75
-    """Radius in pixels of the narrowest disk that is undone (and of the Gaussian that blurs as much)."""
-
-    motion: bool = True
-    """Look for straight motion, too."""
 
     @property
     def facts(self) -> RestorerFacts:
@@ -74,59 +43,9 @@ class BlindWiener(RestorerSpec):
             kernel = FadingMotionKernel(sigma=SIGMAS[-1])
         return RestorerFacts(receptive_field=Wiener(kernel=kernel).facts.receptive_field)
 
-    def prepared(self, x: Images) -> Self:
-        """Return this restorer with the blur and the noise of the whole image, for its tiles."""
-        return self.model_copy(update={"kernel": self._found(x) or "none", "sigma": self._noise(x)})
-
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the images without the blur that was found in each; the gradient ends here."""
-        return self._sharpened(x.detach())
-
-    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the same images, with the gradient of the filters."""
-        return self._sharpened(x)
-
-    def _sharpened(self, x: Images) -> Images:
-        import torch
-
-        restored = []
-        for image in torch.split(x, 1):
-            kernel = self._found(image)
-            restored.append(
-                image if kernel is None else _filter(kernel, self._noise(image)).to(x.device)(image)
-            )
-        return torch.cat(restored)
-
-    def _found(self, image: Images) -> Kernel | None:
-        """Return the blur of one image (1, c, h, w), None where it is left alone."""
-        from clearsight.restore.ops.psf import DiskKernel
-        from clearsight.restore.ops.spectral_blur import spectral_blur
-        from clearsight.restore.ops.spectral_motion import spectral_motion
-        from clearsight.restore.ops.tone import luma
-
-        if self.kernel != "auto":
-            return None if self.kernel == "none" else self.kernel
-        seen = luma(image.detach())[0, 0].cpu().numpy()
-        # First, because a moved image may pass for one out of focus, and none the other way round.
-        if self.motion and (moved := spectral_motion(seen)) is not None:
-            return moved
-        found = spectral_blur(seen)
-        if found.kernel is None or found.misfit_ratio < self.misfit_ratio:
-            return None
-        width = (
-            found.kernel.radius
-            if isinstance(found.kernel, DiskKernel)
-            else found.kernel.sigma / SIGMA_OF_RADIUS
-        )
-        return found.kernel if width >= self.narrowest else None
-
-    def _noise(self, image: Images) -> float:
-        from clearsight.restore.ops.noise_level import estimate_sigma
-
-        if self.sigma != "auto":
-            return self.sigma
-        estimate = estimate_sigma(image.detach()).item()
-        return next((level for level in LEVELS if estimate <= level), LEVELS[-1])
+    def undoing(self, kernel: Kernel, sigma: float) -> nn.Module:
+        """Return the Wiener filter."""
+        return _filter(kernel, sigma)
 
 
 @lru_cache(maxsize=128)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from clearsight.data.contract.errors import WeightsError
 from clearsight.data.contract.spec import Number
-from clearsight.restore.base import RestorerFacts, RestorerSpec
-from clearsight.restore.named_denoiser import fingerprint_with, named_denoiser
+from clearsight.restore.named_denoiser import DenoiserPrior
 from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ COARSEST = 49 / 255
 """Noise level that the denoiser is given in the first step (Zhang et al. 2021)."""
 
 
-class PlugAndPlay(RestorerSpec):
+class PlugAndPlay(DenoiserPrior):
     """Deconvolution by half-quadratic splitting with a denoiser (IRCNN, Zhang et al. 2017; DPIR, 2021).
 
     It alternates between the equation of the blur, solved exactly, and a denoiser whose noise level falls
@@ -42,33 +41,6 @@ class PlugAndPlay(RestorerSpec):
     """Weight of the denoiser against the data: larger gives smoother images."""
     border_rounds: Annotated[int, Field(ge=1, le=20)] = 8
     """How often, in every step, the blurred scene beyond the borders is estimated again."""
-    denoiser: str | None = "denoise-color-v1"
-    """Id or folder of a colour denoiser's weights, whose network must take a noise map; null: none, and only
-    grey images are accepted."""
-    denoiser_gray: str | None = "denoise-gray-v1"
-    """The same for grey images; null gives them to the colour denoiser."""
-
-    @model_validator(mode="after")
-    def _names_denoisers(self) -> Self:
-        if self.weights is not None:
-            raise ValueError("the weights are the denoiser's: write them as 'denoiser', leave 'weights' out")
-        if self.denoiser is None and self.denoiser_gray is None:
-            raise ValueError("name a denoiser: 'denoiser' for colour, 'denoiser_gray' for grey images")
-        return self
-
-    @property
-    def facts(self) -> RestorerFacts:
-        """Return the facts: a Fourier transform looks at the whole image."""
-        return RestorerFacts(channels=(1,) if self.denoiser is None else (1, 3))
-
-    def ready(self) -> None:
-        """Raise `WeightsError` unless the denoisers can be found and take a noise map."""
-        for channels in (3, 1):
-            self._denoiser(channels)
-
-    def fingerprint(self) -> str:
-        """Return a key of the fields and of the sha256 of the denoisers' weights."""
-        return fingerprint_with(self, (self.denoiser, self.denoiser_gray))
 
     def network(self) -> nn.Module:
         """Return the iteration with the denoisers' weights loaded."""
@@ -83,7 +55,7 @@ class PlugAndPlay(RestorerSpec):
         start = Wiener(kernel=self.kernel, sigma=self.sigma).network()
         denoisers = {}
         for channels in (3, 1):
-            spec = self._denoiser(channels)
+            spec = self.prior(channels)
             if spec is None:
                 continue
             denoisers[channels] = spec.build()
@@ -93,9 +65,3 @@ class PlugAndPlay(RestorerSpec):
                     where=f"{self.name} '{spec.weights}'",
                 )
         return Iteration(self.kernel.taps(), levels, pulls, start, denoisers, self.border_rounds)
-
-    def _denoiser(self, channels: int) -> RestorerSpec | None:
-        """Return the resolved spec of the denoiser for this number of channels, or None."""
-        field = "denoiser" if channels == 3 else "denoiser_gray"
-        name = self.denoiser if channels == 3 else self.denoiser_gray
-        return None if name is None else named_denoiser(name, where=f"{self.name}, {field}")

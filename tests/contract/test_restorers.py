@@ -103,6 +103,11 @@ def tiny_denoisers(folder: Path) -> dict[str, Any]:
     return files | {"iterations": 2, "kernel": {"kind": "gaussian", "sigma": 0.8}}
 
 
+def tiny_blind(folder: Path) -> dict[str, Any]:
+    """Tell the blur, and write the denoisers."""
+    return tiny_denoisers(folder) | {"sigma": 0.02}
+
+
 def tiny_file(folder: Path) -> dict[str, Any]:
     """Write a blur."""
     return {"path": str(tiny(folder / "blur.onnx", gives=("image",)))}
@@ -120,6 +125,7 @@ def tiny_code(folder: Path) -> dict[str, Any]:
 
 
 FOREIGN = {
+    "blind_plug_and_play": tiny_blind,
     "onnx_restorer": tiny_file,
     "plug_and_play": tiny_denoisers,
     "python_restorer": tiny_code,
