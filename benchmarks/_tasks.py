@@ -157,7 +157,7 @@ def _soft(
     folder: Path, count: int | None, scratch: Path, kind: str, kernels: list[NDArray[np.float64]]
 ) -> Iterator[Case]:
     learned = [each for each in blind("deblur") if each.takes(3)]
-    learned.append(Contestant("blind_wiener", ({"kind": "blind_wiener"},)))
+    learned += [Contestant(kind, ({"kind": kind},)) for kind in ("blind_wiener", "blind_plug_and_play")]
     rivals = [
         [INPUT, *learned, *deconvolvers(_kernel_file(kernel, scratch, f"{kind}{i}"))]
         for i, kernel in enumerate(kernels)

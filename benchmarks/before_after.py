@@ -86,11 +86,16 @@ def cases() -> list[Case]:
     def small(x: Tensor) -> Tensor:
         return to_8_bit(resize_bicubic(x, 0.25))
 
-    def foggy(x: Tensor) -> Tensor:
-        fog = CORRUPTIONS["fog"].model_validate({"severity": 5, "table": "imagenet_c"})
-        image = (x[0] * 255).round().byte().permute(1, 2, 0).numpy()
-        return torch.from_numpy(fog(image, Rng(7))).permute(2, 0, 1)[None].float() / 255
+    def corrupted(kind: str, severity: int) -> Callable[[Tensor], Tensor]:
+        corrupt = CORRUPTIONS[kind].model_validate({"severity": severity, "table": "imagenet_c"})
 
+        def corruption(x: Tensor) -> Tensor:
+            image = (x[0] * 255).round().byte().permute(1, 2, 0).numpy()
+            return torch.from_numpy(corrupt(image, Rng(7))).permute(2, 0, 1)[None].float() / 255
+
+        return corruption
+
+    found = [(kind, {"kind": kind}) for kind in ("blind_wiener", "blind_plug_and_play")]
     clearer = [(kind, {"kind": kind}) for kind in ("dark_channel", "clahe", "auto_contrast")]
     wavelet = ("wavelet", {"kind": "wavelet", "sigma": 25 / 255})
     sharper = ("unsharp_mask", {"kind": "unsharp_mask"})
@@ -99,8 +104,9 @@ def cases() -> list[Case]:
     return [
         ("denoise", noisy, [wavelet, trained("denoise-color-v1")]),
         ("motion", shaken, [sharper, trained("deblur-v1")]),
-        ("defocus", unfocused, [sharper, trained("deblur-v1"), ("blind_wiener", {"kind": "blind_wiener"})]),
-        ("fog", foggy, clearer),
+        ("straight-motion", corrupted("motion_blur", 4), [sharper, *found]),
+        ("defocus", unfocused, [sharper, trained("deblur-v1"), *found]),
+        ("fog", corrupted("fog", 5), clearer),
         ("super-resolution", small, [("bicubic", {"kind": "bicubic", "scale": 4}), trained("sr-x4-v1")]),
         ("low-light", dark, light),
     ]

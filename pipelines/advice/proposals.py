@@ -36,7 +36,8 @@ OF_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {
     **REMEDIES,
     "low_contrast": ("auto_contrast", "clahe"),
     "weather": ("auto_contrast",),
-    "blur": ("blind_wiener", "deblur"),
+    "noise": ("gentle_denoiser", "median"),
+    "blur": ("blind_plug_and_play", "deblur"),
 }
 """The same for larger ones, whose spectrum tells one blur from another, and whose windows hold enough pixels
 to tell a veil from a plain subject. Of weather it is fog that is undone."""

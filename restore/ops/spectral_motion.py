@@ -42,7 +42,7 @@ STEADY = 0.8
 """Misfit of constant speed, in that of fading, below which the motion cannot have faded."""
 SURE, SURE_OF_FADING = 2.2, 1.25
 """How many times better than no motion a motion at constant speed, and one that is seen to fade, must explain
-the spectrum. Of 500 photographs two would have been taken for moved, and none for moved and faded."""
+the spectrum. Of 700 training photographs (500 of Imagenette, 200 of BSDS500) none is taken for moved."""
 FASTEST, TABLE = 0.75, 3001
 """Greatest frequency along a motion in cycles per pixel, and the number of those at which it is computed."""
 EXPONENT = 0.6
@@ -123,7 +123,8 @@ def _densities(luma: NDArray[np.float64], kernel: FadingMotionKernel) -> tuple[f
 
 def _density(sizes: NDArray[np.float64]) -> float:
     """Return a norm of the derivatives that is small where a few are large, whatever the contrast."""
-    return float((sizes**EXPONENT).mean() / (sizes**2).mean() ** (EXPONENT / 2.0))
+    # Where nothing changes along the motion, both ways are alike.
+    return float(1e-30 + (sizes**EXPONENT).mean()) / float(1e-30 + (sizes**2).mean()) ** (EXPONENT / 2.0)
 
 
 def _misfits(luma: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -237,7 +238,11 @@ def _passed(kernel: MotionKernel | FadingMotionKernel | None, f: NDArray[np.floa
 
 def _response(kernel: FadingMotionKernel, f: NDArray[np.float64]) -> NDArray[np.complex128]:
     """Return the response at frequencies along the motion, between those of a table."""
+    return np.asarray(np.interp(f, *_table(kernel.sigma)))
+
+
+@lru_cache(maxsize=len(SIGMAS))
+def _table(sigma: float) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
     known = np.linspace(-FASTEST, FASTEST, TABLE)
-    weights = kernel.weights()
-    phases = np.exp(-2j * np.pi * known[:, None] * np.arange(len(weights)))
-    return np.asarray(np.interp(f, known, phases @ weights))
+    weights = FadingMotionKernel(sigma=sigma).weights()
+    return known, np.exp(-2j * np.pi * known[:, None] * np.arange(len(weights))) @ weights

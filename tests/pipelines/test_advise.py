@@ -173,7 +173,14 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
 
     assert set(REMEDIES) == set(DAMAGE)
     large = [each.words for each in candidates(["blur", "noise"], 224.0, None, sense=None)]
-    assert large == ["denoise", "median", "blind_wiener", "deblur", "denoise,blind_wiener", "clarity"]
+    assert large == [
+        "gentle_denoiser",
+        "median",
+        "blind_plug_and_play",
+        "deblur",
+        "gentle_denoiser,blind_plug_and_play",
+        "clarity",
+    ]
     small = [each.words for each in candidates(["blur"], 64.0, None, sense=None)]
     assert small == ["deblur", "clarity-small"]
     general = {

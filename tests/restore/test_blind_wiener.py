@@ -12,6 +12,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.sample import Sample
 from clearsight.data.sources.photos import Photos
 from clearsight.restore.classical.blind_wiener import BlindWiener
+from clearsight.restore.learned.blind_plug_and_play import BlindPlugAndPlay
 from clearsight.restore.ops.psf import DiskKernel, GaussianKernel
 from clearsight.restore.ops.spectral_blur import spectral_blur
 from clearsight.restore.quality.psnr_ssim import psnr
@@ -115,3 +116,15 @@ def test_tiles_and_gradients_have_the_blur_of_the_whole_image() -> None:
     (slope,) = torch.autograd.grad(out[0, 0, 150, 150], leaf)
     assert slope[0, 0].abs().sum() > 1
     assert not part(leaf).requires_grad
+
+
+@pytest.mark.slow
+def test_a_denoiser_as_the_prior_undoes_it_better_and_spares_the_same_images() -> None:
+    sharp = photographs()
+    x = batch([blurred(image, DiskKernel(radius=6.0)) for image in sharp[:2]] + sharp[2:3])
+    x[:2] = (x[:2] + 3 / 255 * torch.randn(x[:2].shape, generator=Rng(1).at("n").torch())).clamp(0, 1)
+    clean = batch(sharp[:3])
+    with torch.no_grad():
+        filtered, restored = BlindWiener().build()(x), BlindPlugAndPlay().build()(x)
+    assert torch.equal(restored[2], x[2])
+    assert torch.all(psnr(restored[:2], clean[:2]) > psnr(filtered[:2], clean[:2]) + 0.5)
