@@ -124,7 +124,8 @@ def _densities(luma: NDArray[np.float64], kernel: FadingMotionKernel) -> tuple[f
 def _density(sizes: NDArray[np.float64]) -> float:
     """Return a norm of the derivatives that is small where a few are large, whatever the contrast."""
     # Where nothing changes along the motion, both ways are alike.
-    return float(1e-30 + (sizes**EXPONENT).mean()) / float(1e-30 + (sizes**2).mean()) ** (EXPONENT / 2.0)
+    least = 1e-30
+    return float((least + (sizes**EXPONENT).mean()) / (least + (sizes**2).mean()) ** (EXPONENT / 2.0))
 
 
 def _misfits(luma: NDArray[np.float64]) -> NDArray[np.float64]:
