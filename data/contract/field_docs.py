@@ -48,7 +48,7 @@ def _of_module(name: str) -> dict[str, dict[str, str]]:
     """Return class -> field -> the string literal that follows the field in the source."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[name]))
-    except (OSError, TypeError):  # no source: made on the fly, or built in
+    except (KeyError, OSError, TypeError):  # no source: gone with its script, made on the fly, or built in
         return {}
     classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
     return {found.name: dict(_pairs(found.body)) for found in classes}
