@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from clearsight.restore.ops.log_spectrum import FLOORS, SLOPES, log_power, middle
 from clearsight.restore.ops.psf import DiskKernel, GaussianKernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEAST_SIDE, LARGEST_SIDE = 64, 1024
-"""Smaller images have too few frequencies; of larger ones the middle is looked at. In pixels."""
 EDGES = np.arange(0.02, 0.5, 1 / 160)
 """Rings of frequencies, in cycles per pixel. Below them, a photograph's spectrum is that of its subject."""
 GRID = 256
@@ -22,12 +21,6 @@ GRID = 256
 RADII = tuple(float(radius) for radius in np.arange(1.5, 15.01, 0.25))
 SIGMAS = tuple(float(sigma) for sigma in np.geomspace(0.8, 7.0, 23))
 """Disks and Gaussians that are looked for, in pixels."""
-SLOPES = (1.5, 2.0, 2.5, 3.0, 3.5)
-"""Powers of the frequency with which a sharp photograph's spectrum may fall; 2 is usual (Field 1987)."""
-FLOORS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-"""Power of the noise, in that of the sharp photograph at a tenth of a cycle per pixel."""
-FLAT = 1e-4
-"""Standard deviation of the luma below which an image shows nothing."""
 
 
 class FoundBlur(NamedTuple):
@@ -52,19 +45,11 @@ def spectral_blur(luma: NDArray[np.floating]) -> FoundBlur:
     Args:
         luma: (h, w) in [0, 1].
     """
-    h, w = luma.shape
-    if min(h, w) < LEAST_SIDE:
+    seen = middle(luma)
+    if seen is None:
         return FoundBlur(None, 1.0)
-    high, wide = min(h, LARGEST_SIDE), min(w, LARGEST_SIDE)
-    top, left = (h - high) // 2, (w - wide) // 2
-    seen = np.asarray(luma[top : top + high, left : left + wide], dtype=np.float64)
-    if seen.std() < FLAT:
-        return FoundBlur(None, 1.0)
-    rings = _rings(high, wide)
-    # Without a window, the jump from one border to the opposite one hides everything.
-    window = np.outer(np.hanning(high), np.hanning(wide))
-    power = np.abs(np.fft.rfft2((seen - seen.mean()) * window)) ** 2
-    found = rings.mean(np.log(power + 1e-12 * power.max()))
+    rings = _rings(*seen.shape)
+    found = rings.mean(log_power(seen))
     share = rings.counts / rings.counts.sum()
     models = _models()
     away = found[None] - models.logs
@@ -112,10 +97,10 @@ def _models() -> _Models:
         *(DiskKernel(radius=radius) for radius in RADII),
         *(GaussianKernel(sigma=sigma) for sigma in SIGMAS),
     )
-    middle = (EDGES[:-1] + EDGES[1:]) / 2
-    sharp = np.stack([(middle / 0.1) ** -slope for slope in SLOPES])[:, None]
+    centres = (EDGES[:-1] + EDGES[1:]) / 2
+    sharp = np.stack([(centres / 0.1) ** -slope for slope in SLOPES])[:, None]
     floors = np.asarray(FLOORS)[None, :, None]
-    logs = [np.log(_passed(kernel) * sharp + floors).reshape(-1, len(middle)) for kernel in kernels]
+    logs = [np.log(_passed(kernel) * sharp + floors).reshape(-1, len(centres)) for kernel in kernels]
     return _Models(kernels, np.concatenate(logs))
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clearsight.restore.ops.log_spectrum import FLOORS, SLOPES, log_power, middle
 from clearsight.restore.ops.psf import FadingMotionKernel, MotionKernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEAST_SIDE, LARGEST_SIDE = 64, 1024
-"""Smaller images have too few frequencies; of larger ones the middle is looked at. In pixels."""
 RADII = np.linspace(0.03, 0.4, 31)
 """Borders of the rings of frequencies, in cycles per pixel. Below them, a photograph's spectrum is that of
 its subject; above them, noise and the pixels' raster tell more than the motion."""
@@ -24,12 +23,6 @@ DIRECTIONS = 72
 LENGTHS = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.5, 13.0, 15.0, 17.0, 19.5, 22.0, 25.0, 29.0, 33.0)
 SIGMAS = (3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 12.0, 15.0, 19.0)
 """Motions at constant speed and fading ones that are looked for, in pixels."""
-SLOPES = (1.5, 2.0, 2.5, 3.0, 3.5)
-"""Powers of the frequency with which a sharp photograph's spectrum may fall."""
-FLOORS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-"""Power of the noise, in that of the sharp photograph at a tenth of a cycle per pixel."""
-FLAT = 1e-4
-"""Standard deviation of the luma below which an image shows nothing."""
 POINTS = (-0.4, 0.0, 0.4)
 """Where in a bin a model's spectrum is computed, in bins from its middle."""
 PADDING = 48
@@ -66,13 +59,8 @@ def spectral_motion(luma: NDArray[np.floating]) -> MotionKernel | FadingMotionKe
         The motion; None where it does not explain the spectrum much better than none, and of images that are
         too small or show nothing.
     """
-    h, w = luma.shape
-    if min(h, w) < LEAST_SIDE:
-        return None
-    high, wide = min(h, LARGEST_SIDE), min(w, LARGEST_SIDE)
-    top, left = (h - high) // 2, (w - wide) // 2
-    seen = np.asarray(luma[top : top + high, left : left + wide], dtype=np.float64)
-    if seen.std() < FLAT:
+    seen = middle(luma)
+    if seen is None:
         return None
     still, lines, fading = np.split(_misfits(seen), [1, 1 + len(LENGTHS)])
     # Of most images this is all: they did not move.
@@ -131,10 +119,7 @@ def _density(sizes: NDArray[np.float64]) -> float:
 def _misfits(luma: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the least squared misfit of every kernel (first: none) for every direction."""
     bins = _bins(*luma.shape)
-    # Without a window, the jump from one border to the opposite one hides everything.
-    window = np.outer(np.hanning(luma.shape[0]), np.hanning(luma.shape[1]))
-    power = np.abs(np.fft.rfft2((luma - luma.mean()) * window)) ** 2
-    found = bins.mean(np.log(power + 1e-12 * power.max()))
+    found = bins.mean(log_power(luma))
     found -= (bins.share * found).sum()
     models = _models()
     match = models.correlated(models.spectra, bins.share * found)
@@ -208,11 +193,11 @@ def _models() -> _Models:
         *(MotionKernel(length=length) for length in LENGTHS),
         *(FadingMotionKernel(sigma=sigma) for sigma in SIGMAS),
     )
-    middle = (RADII[:-1] + RADII[1:]) / 2.0
-    shape = (len(SLOPES) * len(FLOORS), len(middle), DIRECTIONS)
+    rings = (RADII[:-1] + RADII[1:]) / 2.0
+    shape = (len(SLOPES) * len(FLOORS), len(rings), DIRECTIONS)
     logs = np.zeros((len(kernels), *shape))
     for outwards, around in product(POINTS, POINTS):
-        radius = middle + outwards * (RADII[1] - RADII[0])
+        radius = rings + outwards * (RADII[1] - RADII[0])
         turn = (np.arange(DIRECTIONS) + around) * np.pi / DIRECTIONS
         sharp = np.stack([(radius / 0.1) ** -slope for slope in SLOPES])[:, None, :, None]
         floors = np.asarray(FLOORS)[None, :, None, None]

@@ -19,6 +19,11 @@ def moved(image: np.ndarray, kernel: MotionKernel | FadingMotionKernel | DiskKer
     return np.rint(cv2.filter2D(image.astype(np.float64), -1, kernel.taps()[::-1, ::-1])).clip(0, 255)
 
 
+def found(kernel: MotionKernel | FadingMotionKernel) -> list[MotionKernel | FadingMotionKernel | None]:
+    """Return the motion that is found in each photograph that was moved by this one."""
+    return [spectral_motion(moved(image, kernel).mean(2) / 255) for image in photographs()]
+
+
 def turned(angle: float, truth: float, circle: float) -> float:
     """Return the difference of two angles in degrees, of which ``circle`` are all alike."""
     return abs((angle - truth + circle / 2) % circle - circle / 2)
@@ -26,10 +31,7 @@ def turned(angle: float, truth: float, circle: float) -> float:
 
 @pytest.mark.parametrize("angle", [-120.0, 0.0, 25.0])
 def test_a_fading_motion_and_its_way_are_found(angle: float) -> None:
-    kernels = [
-        spectral_motion(moved(image, FadingMotionKernel(sigma=10, angle=angle)).mean(2) / 255)
-        for image in photographs()
-    ]
+    kernels = found(FadingMotionKernel(sigma=10, angle=angle))
     right = [
         isinstance(kernel, FadingMotionKernel)
         and turned(kernel.angle, angle, 360) < 6
@@ -41,10 +43,7 @@ def test_a_fading_motion_and_its_way_are_found(angle: float) -> None:
 
 @pytest.mark.parametrize("angle", [-60.0, 10.0, 90.0])
 def test_a_motion_at_constant_speed_is_found(angle: float) -> None:
-    kernels = [
-        spectral_motion(moved(image, MotionKernel(length=15, angle=angle)).mean(2) / 255)
-        for image in photographs()
-    ]
+    kernels = found(MotionKernel(length=15, angle=angle))
     right = [
         isinstance(kernel, MotionKernel)
         and turned(kernel.angle, angle, 180) < 4
