@@ -23,7 +23,7 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
     "darkness": ("auto_exposure", "low-light"),
     "overexposure": ("clahe",),
     "low_contrast": ("clahe",),
-    "noise": ("denoise", "median"),
+    "noise": ("denoise", "impulse_filter"),
     "compression": ("denoise",),
     "blur": ("deblur",),
     "weather": (),
@@ -36,7 +36,7 @@ OF_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {
     **REMEDIES,
     "low_contrast": ("auto_contrast", "clahe"),
     "weather": ("auto_contrast",),
-    "noise": ("gentle_denoiser", "median"),
+    "noise": ("gentle_denoiser", "impulse_filter"),
     "blur": ("blind_plug_and_play", "deblur"),
 }
 """The same for larger ones, whose spectrum tells one blur from another, and whose windows hold enough pixels

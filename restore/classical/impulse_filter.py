@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HALF = 0.5 / 255
 """Distance from black or white within which a value is extreme: half a grey level."""
-AROUND, COMMON = 2, 0.4
+AROUND, COMMON = 2, 0.6
 """An extreme value is an impulse unless its like fill this share of the square of that radius: a white wall."""
 OPPOSITE = 0.75
 """Mean of the surroundings from which on white, and 1 minus it up to which black, counts as no proof."""

@@ -175,7 +175,7 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
     large = [each.words for each in candidates(["blur", "noise"], 224.0, None, sense=None)]
     assert large == [
         "gentle_denoiser",
-        "median",
+        "impulse_filter",
         "blind_plug_and_play",
         "deblur",
         "gentle_denoiser,blind_plug_and_play",
