@@ -18,6 +18,7 @@ from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, U
 from clearsight.data.executors.main_guard import refuse_unguarded
+from clearsight.data.heap import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def _begin(start: Callable[[Any], Callable[[Any], Any]], job: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The units are the parallel axis; threads inside each would only fight for the cores.
     cv2.setNumThreads(1)
+    keep_freed_memory()
     parent = parent_process()
     if parent is not None:
         # A worker whose parent was killed would wait for work forever.

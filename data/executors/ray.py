@@ -29,6 +29,7 @@ from clearsight.data.executors.contract import AHEAD, J, Parcel, R, Sent, U
 from clearsight.data.executors.mailbox import PAUSE, Mailbox, Post
 from clearsight.data.executors.resources import Resources
 from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
+from clearsight.data.heap import keep_freed_memory
 
 log = logging.getLogger("clearsight")
 KEPT = 4
@@ -321,6 +322,7 @@ def _do(
 
         # The units are the parallel axis; threads inside each would only fight for the cores.
         cv2.setNumThreads(1)
+        keep_freed_memory()
         start, job = ray.get(common[0])
         _DOING.clear()
         _DOING[token] = start(job)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from clearsight.data.heap import keep_freed_memory
 from clearsight.pipelines.cli.app_advice import advice_app
 from clearsight.pipelines.cli.app_deployed import deployed_app
 from clearsight.pipelines.cli.app_learning import learning_app
@@ -317,8 +318,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; one clear line and a non-zero exit for everything that a user can fix."""
     # albumentations looks for a newer version on the network at import unless switched off.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    words = [_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    # A server waits most of its time, and gives memory back.
+    if words[:1] != ["serve"]:
+        keep_freed_memory()
     with told_in_one_line():
-        app(args=[_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)])
+        app(args=words)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -36,10 +37,10 @@ from clearsight.pipelines.evaluation.attack_batch import (
 from clearsight.pipelines.evaluation.certifying import certify_chunk
 from clearsight.pipelines.evaluation.job import CellChunk, Job, timing_of
 from clearsight.pipelines.evaluation.rows import Batch, by_shape, rows_of, to_uint8
+from clearsight.pipelines.evaluation.shared_steps import Clock, SharedSteps
 from clearsight.pipelines.runs.folder import Row, rows_to_bytes
 from clearsight.pipelines.runs.grid import Cell, CertifiedCell
 from clearsight.pipelines.systems.conformal import sets_of
-from clearsight.pipelines.systems.device import wait_for
 from clearsight.pipelines.systems.graph import OUT, Graph
 from clearsight.pipelines.systems.system import System
 from clearsight.pipelines.systems.threats import is_attack, victim_of
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clearsight.pipelines.config.conditions import Corrupting
+    from clearsight.pipelines.systems.system import Around
 
 ATTACK = "(attack)"
 """What the timings call the time of an attack; no part can have this name."""
@@ -63,6 +65,7 @@ class Bench:
     job: Job
     systems: dict[str, System] = field(default_factory=dict)
     further_systems: dict[str, System] = field(default_factory=dict)
+    step_keys: dict[str, dict[str, str]] = field(default_factory=dict)
     cache: dict[int, list[Sample]] = field(default_factory=dict)
     cached: int = 0
     disk: Disk = LOCAL
@@ -77,12 +80,14 @@ class Bench:
         clean, measurements = corruption.clean, self.job.measurements
         batches = by_shape(samples, inputs, clean=clean, measurements=measurements)
         shown = self._keep_inputs(chunk, corruption, inputs)
+        measured = [cell.system for cell in chunk.cells if not isinstance(cell, CertifiedCell)]
+        shared = SharedSteps(self._step_keys(name) for name in measured)
         for cell in chunk.cells:
             if isinstance(cell, CertifiedCell):
                 system = self._built(self.job.certifiable[cell.key])
                 certify_chunk(self.job, cell, chunk.number, system, samples, batches, self.disk)
             else:
-                self._measure_cell(chunk, cell, samples, batches, shown)
+                self._measure_cell(chunk, cell, samples, batches, shown, shared)
         return len(chunk.cells)
 
     def _measure_cell(
@@ -92,8 +97,9 @@ class Bench:
         samples: list[Sample],
         batches: list[Batch],
         shown: Mapping[Path, bytes],
+        shared: SharedSteps,
     ) -> None:
-        clock = _Clock(self.job.device)
+        clock = Clock(self.job.device)
         rows: list[Row] = [{} for _ in samples]
         folder, key, number = self.job.folder, cell.key, chunk.number
         seal = self.job.seal(cell, number, self.disk)
@@ -103,7 +109,8 @@ class Bench:
         facts: list[dict[str, Any]] = []
         kept: dict[str, Tensor] = {}
         for k, batch in enumerate(batches):
-            columns = self._measure_batch(cell, samples, batch, clock, memories[k])
+            around = partial(shared.around, self._step_keys(cell.system), k)
+            columns = self._measure_batch(cell, samples, batch, clock, around, memories[k])
             for i, row in zip(batch.members, columns.rows, strict=True):
                 rows[i] = {"id": samples[i].id, "label": samples[i].truth} | row
             for i in set(self._shown_of(number)) & set(batch.members):
@@ -125,7 +132,13 @@ class Bench:
             memory.remove()
 
     def _measure_batch(
-        self, cell: Cell, samples: list[Sample], batch: Batch, clock: _Clock, memory: KeptFile
+        self,
+        cell: Cell,
+        samples: list[Sample],
+        batch: Batch,
+        clock: Clock,
+        around: Callable[[Clock], Around],
+        memory: KeptFile,
     ) -> _Found:
         system, images = self._system(cell.system), batch.images.to(self.job.device)
         ids = [samples[i].id for i in batch.members]
@@ -144,11 +157,12 @@ class Bench:
                 device=self.job.device,
                 memory=memory,
             )
-            clock.seconds[ATTACK] = clock.seconds.get(ATTACK, 0.0) + perf_counter() - begin
+            clock.add(ATTACK, perf_counter() - begin)
             images = attacked.images
         with torch.inference_mode():
             streams = judge_streams(ids, seed, 0) if system.stochastic else None
-            values = system.trace(images, clock, streams=streams)
+            # What was attacked is this system's alone; what was not, other systems see, too.
+            values = system.trace(images, clock if attacked else around(clock), streams=streams)
             _refuse_non_finite(system.graph, values, ids, cell)
             votes = None
             if system.stochastic and batch.labels is not None and system.classes:
@@ -163,7 +177,8 @@ class Bench:
                 sets=sets_of(system, values[OUT], ids, seed),
             )
             if attacked:
-                before = system.trace(batch.images.to(self.job.device), streams=streams)
+                untouched = batch.images.to(self.job.device)
+                before = system.trace(untouched, around(Clock(self.job.device)), streams=streams)
                 _refuse_non_finite(system.graph, before, ids, cell)
                 _add(rows, attacked.columns | {"loss_before": loss_before(before[OUT], batch)})
             _refuse_rows(rows, ids, cell)
@@ -200,6 +215,11 @@ class Bench:
         if name not in self.systems:
             self.systems[name] = self.job.built(self.job.graphs[name])
         return self.systems[name]
+
+    def _step_keys(self, name: str) -> dict[str, str]:
+        if name not in self.step_keys:
+            self.step_keys[name] = self.job.graphs[name].step_keys()
+        return self.step_keys[name]
 
     def _shown_of(self, number: int) -> list[int]:
         return [i for i, position in enumerate(self.job.positions(number)) if position in self.job.shown]
@@ -262,21 +282,6 @@ def _add(rows: list[Row], columns: Mapping[str, Sequence[Any]]) -> None:
 def images_to_bytes(images: Mapping[str, Tensor]) -> bytes:
     """Return adversarial images as a safetensors file, id -> float32 (c, h, w): without loss."""
     return save({name: image.detach().cpu().contiguous().clone() for name, image in images.items()})
-
-
-@dataclass
-class _Clock:
-    """Adds up the seconds of each part."""
-
-    device: str
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __call__(self, part: str, compute: Callable[[], Tensor]) -> Tensor:
-        start = perf_counter()
-        out = compute()
-        wait_for(self.device)
-        self.seconds[part] = self.seconds.get(part, 0.0) + perf_counter() - start
-        return out
 
 
 @contextmanager

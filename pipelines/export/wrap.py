@@ -241,9 +241,9 @@ class Deployable(nn.Module):
             for value, made in zip(wanted, self.form.outputs, strict=True)
         )
 
-    def _around(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def _around(self, step: Step, compute: Callable[[], Tensor]) -> Tensor:
         inside = cast("list[str]", self._inside)
-        inside.append(name)
+        inside.append(step.part_name)
         found = compute()
         inside.pop()
         return found

@@ -118,6 +118,18 @@ class Graph:
         ]
         return content_key([*wired, "beside"] if self.beside else wired)
 
+    def step_keys(self) -> dict[str, str]:
+        """Return, by step name, keys of everything that decides a step's output for given images.
+
+        Steps that draw random numbers, and those behind them, have none.
+        """
+        keys = {IMAGE: IMAGE}
+        for step in self.every_step:
+            if not step.spec.stochastic and all(name in keys for name in step.inputs):
+                keys[step.name] = content_key([step.spec.fingerprint(), [keys[name] for name in step.inputs]])
+        del keys[IMAGE]
+        return keys
+
     def behind(self, name: str) -> frozenset[str]:
         """Return keys of the classifiers whose output reaches the node called ``name``; see `network_key`."""
         steps = {step.name: step for step in self.steps}

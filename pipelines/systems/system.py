@@ -14,13 +14,13 @@ from clearsight.data.contract.spec import Flow
 from clearsight.defend.classifier import Classifier
 from clearsight.defend.detector import Detector
 from clearsight.pipelines.systems.fusion.base import FusionSpec
-from clearsight.pipelines.systems.graph import IMAGE, Graph
+from clearsight.pipelines.systems.graph import IMAGE, Graph, Step
 
 if TYPE_CHECKING:
     from clearsight.data.contract.rng import Rng
 
 
-Around = Callable[[str, Callable[[], Tensor]], Tensor]
+Around = Callable[[Step, Callable[[], Tensor]], Tensor]
 StandIn = Callable[..., Tensor]
 """Takes what the part takes: one input, or several where branches meet."""
 
@@ -115,7 +115,7 @@ class System(nn.Module):
 
         Args:
             x: images (n, c, h, w) in [0, 1].
-            around: called with the part's name and the computation instead of computing directly (timing).
+            around: called with the step and the computation instead of computing directly (timing).
             streams: one per image, for the random parts; left out, every call draws afresh.
             stand_ins: part name -> differentiable function that the backward pass takes in the part's place.
                 The values stay those of the part itself (BPDA, Athalye et al. 2018).
@@ -133,7 +133,7 @@ class System(nn.Module):
 
             if step.spec.stochastic and streams is not None:
                 module.streams = [stream.at(step.name) for stream in streams]
-            values[step.name] = compute() if around is None else around(step.part_name, compute)
+            values[step.name] = compute() if around is None else around(step, compute)
             if step.spec.stochastic:
                 module.streams = None
         return values

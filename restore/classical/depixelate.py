@@ -42,7 +42,7 @@ class Depixelate(RestorerSpec):
     """Blocks per pixel along each axis above which an image is left alone."""
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the images with the blocks' values in the blocks' middles, and in between what lies between."""
+        """Return the images, those with blocks interpolated between the blocks' middles."""
         x = x.detach()
         rows, columns = _blocks(x, axis=2), _blocks(x, axis=3)
         regular = self._regular(rows) & self._regular(columns)
@@ -62,7 +62,7 @@ class Depixelate(RestorerSpec):
         even = (torch.arange(size, device=blocks.device, dtype=blocks.dtype) + 0.5) * count / size - 0.5
         apart = (blocks - even).abs().amax(dim=1)
         count = count[:, 0]
-        # A pixel lies at most half a block from the middle of its own; one more grants grids that are cut off.
+        # A pixel lies at most half a block from the middle of its own; grids that are cut off add to it.
         return (apart <= 1.0) & (count >= FEWEST) & (count <= self.finest * size)
 
 

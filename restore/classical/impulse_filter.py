@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HALF = 0.5 / 255
 """Distance from black or white within which a value is extreme: half a grey level."""
 AROUND, COMMON = 2, 0.6
-"""An extreme value is an impulse unless its like fill this share of the square of that radius: a white wall."""
+"""An extreme value is an impulse unless its like fill this share of the square of that radius: a wall."""
 OPPOSITE = 0.75
 """Mean of the surroundings from which on white, and 1 minus it up to which black, counts as no proof."""
 FEWEST = 0.05
@@ -37,9 +37,11 @@ class ImpulseFilter(RestorerSpec):
     Values that are exactly black or white are impulses unless much of their surroundings is so, too. They are
     filled by normalised convolution (Knutsson and Westin 1993): the Gaussian mean of the values that are
     left. Where a pixel lost some channels only, the others tell its brightness, and only the colour is
-    averaged. Before anything is changed, an image is judged: at least ``share`` of its values must be
-    extremes that the surroundings contradict, white ones and black ones alike (snow is white only), and little
-    noise may be left once they are filled, for strong Gaussian noise is cut off at black and white, too. Works up to a density of about 60 %.
+    averaged. Works up to a density of about 60 %.
+
+    Before anything is changed, an image is judged. At least ``share`` of its values must be extremes that the
+    surroundings contradict, white ones and black ones alike: snow is white only. And little noise may be left
+    once they are filled: strong Gaussian noise is cut off at black and white, too.
 
     Noise that was compressed or resized afterwards is no longer exact, and is not found. Differentiable
     where values are not replaced; which are is decided without a gradient.

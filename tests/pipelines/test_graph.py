@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -14,10 +14,11 @@ from clearsight.defend.base import ClassifierSpec
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.fusion.mean_images import MeanImages
 from clearsight.pipelines.systems.fusion.mean_logits import MeanLogits
-from clearsight.pipelines.systems.graph import Node, chain, wire
+from clearsight.pipelines.systems.graph import OUT, Node, Step, chain, wire
 from clearsight.pipelines.systems.system import System
 from clearsight.restore.classical.bicubic import Bicubic
 from clearsight.restore.classical.gamma import Gamma
+from clearsight.restore.classical.random_resize import RandomResize
 
 
 class Means(ClassifierSpec):
@@ -187,10 +188,25 @@ def test_the_fingerprint_is_of_the_content_not_of_the_names() -> None:
 def test_around_sees_every_part(images: torch.Tensor) -> None:
     seen = []
 
-    def around(name: str, compute: Any) -> torch.Tensor:
-        seen.append(name)
+    def around(step: Step, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        seen.append(step.part_name)
         return compute()
 
     system = System(wire(["bright", "dark", "classify"], PARTS))
     torch.testing.assert_close(system.trace(images, around)["out"], system(images))
     assert seen == ["bright", "dark", "classify"]
+
+
+def test_equal_steps_have_equal_keys_whatever_they_are_called() -> None:
+    one = wire(["bright", "dark", "classify"], PARTS).step_keys()
+    two = wire(["bright", "classify"], PARTS).step_keys()
+    assert list(one) == ["bright", "dark", OUT]
+    assert one["bright"] == two["bright"]
+    # The same classifier on other images.
+    assert one[OUT] != two[OUT]
+
+
+def test_steps_behind_a_random_one_have_no_key() -> None:
+    parts = PARTS | {"noise": RandomResize()}
+    graph = wire(["bright", "noise", "classify"], parts)
+    assert list(graph.step_keys()) == ["bright"]
