@@ -38,6 +38,13 @@ GUESSING = tuple(
     for kind in ("non_local_means", "total_variation", "wavelet", "bilateral")
 )
 """Classical methods for noise of unknown strength, set to 5 levels."""
+DENSITIES = (3, 10, 27, 50)
+"""Percents of the values that salt-and-pepper noise replaces; 27 is severity 5 of the common corruptions."""
+IMPULSES = (
+    *(Contestant(f"median, {side}x{side}", ({"kind": "median", "size": side},)) for side in (3, 5)),
+    Contestant("inpaint", ({"kind": "inpaint"},)),
+    Contestant("impulse_filter", ({"kind": "impulse_filter"},)),
+)
 RNG = Rng(0).at("benchmark", "restoration")
 
 
@@ -100,6 +107,28 @@ def _noisy(folder: Path, count: int | None, name: str, channels: int, sigma: int
         stream = RNG.at("awgn", name, image.name, sigma).torch()
         noise = torch.randn(image.image.shape, generator=stream)
         yield Case(image.name, image.image + sigma / 255 * noise, image.image, rivals)
+
+
+def impulses(folder: Path, count: int | None) -> Iterator[Round]:
+    """Yield the rounds of salt-and-pepper noise: colour and grey."""
+    for name, channels in (("cbsd68", 3), ("bsd68_gray", 1)):
+        yield Round(
+            f"impulses_{name}",
+            f"Salt-and-pepper noise, {name.upper()}",
+            "A share of the values, each channel by itself, is replaced by 0 or 1 alike (a stream per image, "
+            "seed 0). Nothing is told. PSNR and SSIM over all channels, whole image.",
+            {f"{share} %": partial(_peppered, folder, count, name, channels, share) for share in DENSITIES},
+            quality(0),
+            channels,
+        )
+
+
+def _peppered(folder: Path, count: int | None, name: str, channels: int, share: int) -> Iterator[Case]:
+    for image in images(folder, f"{name}.tar", count=count, grey=channels == 1):
+        stream = RNG.at("impulses", name, image.name, share).torch()
+        drawn = torch.rand(image.image.shape, generator=stream)
+        salted = torch.where(drawn < share / 100, (drawn < share / 200).float(), image.image)
+        yield Case(image.name, salted, image.image, [INPUT, *IMPULSES])
 
 
 def sr(folder: Path, count: int | None) -> Iterator[Round]:

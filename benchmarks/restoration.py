@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _table import Case, Column
     from _tasks import Round
 
-TASKS = ("denoise", "sr", "deblur", "real", "lowlight", "haze", "water")
+TASKS = ("denoise", "impulses", "sr", "deblur", "real", "lowlight", "haze", "water")
 
 
 def rounds(task: str, folder: Path, count: int | None, scratch: Path) -> Iterator[Round]:
@@ -36,6 +36,7 @@ def rounds(task: str, folder: Path, count: int | None, scratch: Path) -> Iterato
         return _tasks.deblur(folder, count, scratch)
     makers = {
         "denoise": _tasks.denoise,
+        "impulses": _tasks.impulses,
         "sr": _tasks.sr,
         "real": _tasks.real,
         "lowlight": _tasks.lowlight,
