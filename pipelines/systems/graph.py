@@ -121,11 +121,13 @@ class Graph:
     def step_keys(self) -> dict[str, str]:
         """Return, by step name, keys of everything that decides a step's output for given images.
 
-        Steps that draw random numbers, and those behind them, have none.
+        Steps that draw random numbers or look at the images beside an image, which may keep a state, have
+        none; nor have those behind them.
         """
         keys = {IMAGE: IMAGE}
         for step in self.every_step:
-            if not step.spec.stochastic and all(name in keys for name in step.inputs):
+            alike = not (step.spec.stochastic or step.spec.batch_dependent)
+            if alike and all(name in keys for name in step.inputs):
                 keys[step.name] = content_key([step.spec.fingerprint(), [keys[name] for name in step.inputs]])
         del keys[IMAGE]
         return keys
