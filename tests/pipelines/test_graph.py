@@ -11,7 +11,7 @@ from clearsight.data.contract.errors import ConfigError, ShapeError
 from clearsight.data.contract.rng import Rng
 from clearsight.data.contract.spec import Flow
 from clearsight.defend.base import ClassifierSpec
-from clearsight.defend.classifiers.small_convnet import SmallConvnet
+from clearsight.defend.classifiers.small_convnet import SmallConvNet
 from clearsight.defend.classifiers.tent import Tent
 from clearsight.pipelines.systems.fusion.base import FusionSpec
 from clearsight.pipelines.systems.fusion.mean_images import MeanImages
@@ -209,6 +209,6 @@ def test_equal_steps_have_equal_keys_whatever_they_are_called() -> None:
 
 
 def test_random_steps_and_those_that_keep_a_state_have_no_key_nor_has_what_is_behind_them() -> None:
-    parts = PARTS | {"noise": RandomResize(), "tent": Tent(classifier=SmallConvnet(classes=3))}
+    parts = PARTS | {"noise": RandomResize(), "tent": Tent(classifier=SmallConvNet(classes=3))}
     assert list(wire(["bright", "noise", "classify"], parts).step_keys()) == ["bright"]
     assert list(wire(["bright", "tent"], parts).step_keys()) == ["bright"]
