@@ -91,7 +91,7 @@ def _interpolated(x: Tensor, blocks: Tensor, axis: int) -> Tensor:
     for step in (-1.0, 0.0, 1.0, 2.0):
         number = (below + step).clamp_min(0.0).minimum(last)
         source = first.gather(1, number.long())
-        shape = (len(x), 1, size, 1) if axis == 2 else (len(x), 1, 1, size)
+        shape = (x.shape[0], 1, size, 1) if axis == 2 else (x.shape[0], 1, 1, size)
         weight = _cubic((where - below - step).abs()).view(shape)
         out = out + weight * x.gather(axis, source.view(shape).expand_as(x))
     return out
