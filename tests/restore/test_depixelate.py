@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ from skimage import data as photographs
 
 from clearsight.data.contract.rng import Rng
 from clearsight.data.corruptions.pixelate import Pixelate
+from clearsight.pipelines.api.models import export
+from clearsight.pipelines.systems.graph import chain
 from clearsight.restore.classical.depixelate import Depixelate
+from clearsight.restore.classical.impulse_filter import ImpulseFilter
 
 
 def photo(name: str, size: tuple[int, int] = (160, 144)) -> np.ndarray:
@@ -83,3 +88,21 @@ def test_each_image_is_judged_by_itself() -> None:
 def test_fine_grids_can_be_left_alone() -> None:
     blocks = tensor(photo("coffee", (40, 36)).repeat(2, axis=0).repeat(2, axis=1))
     assert torch.equal(Depixelate(finest=0.4).build()(blocks), blocks)
+
+
+@pytest.mark.slow
+def test_the_exported_file_finds_impulses_and_blocks_too(tmp_path: Path) -> None:
+    """Contracts export ordinary images, in which there is nothing to find."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    graph = chain(ImpulseFilter(), Depixelate())
+    clean = tensor(photo("astronaut"))
+    drawn = torch.rand(clean.shape, generator=torch.Generator().manual_seed(0))
+    salted = torch.where(drawn < 0.1, 0.0, torch.where(drawn > 0.9, 1.0, clean))
+    blocks = tensor(photo("coffee", (40, 36)).repeat(4, axis=0).repeat(4, axis=1))
+    x = torch.cat([salted, blocks, clean])
+    file = export(graph, tmp_path).path
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    found = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
+    # Where hardly a value is left around a hole, it is a quotient of small sums: half a grey level.
+    torch.testing.assert_close(found, graph.build()(x), rtol=0, atol=0.5 / 255)
+    assert [torch.equal(a, b) for a, b in zip(found, x, strict=True)] == [False, False, True]
