@@ -18,7 +18,7 @@ from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, U
 from clearsight.data.executors.main_guard import refuse_unguarded
-from clearsight.data.heap import keep_freed_memory
+from clearsight.data.executors.settling import settle
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,9 @@ _WORKER: list[Callable[[Any], Any]] = []
 
 
 def _begin(start: Callable[[Any], Callable[[Any], Any]], job: Any) -> None:
-    import cv2
-
     # Ctrl-C reaches the whole group; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The units are the parallel axis; threads inside each would only fight for the cores.
-    cv2.setNumThreads(1)
-    keep_freed_memory()
+    settle()
     parent = parent_process()
     if parent is not None:
         # A worker whose parent was killed would wait for work forever.

@@ -28,8 +28,8 @@ from clearsight.data.disk import LOCAL
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, Sent, U
 from clearsight.data.executors.mailbox import PAUSE, Mailbox, Post
 from clearsight.data.executors.resources import Resources
+from clearsight.data.executors.settling import settle
 from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
-from clearsight.data.heap import keep_freed_memory
 
 log = logging.getLogger("clearsight")
 KEPT = 4
@@ -318,11 +318,7 @@ def _do(
 
     mailbox.put.remote(tag, ray.get_runtime_context().get_node_id())
     if token not in _DOING:
-        import cv2
-
-        # The units are the parallel axis; threads inside each would only fight for the cores.
-        cv2.setNumThreads(1)
-        keep_freed_memory()
+        settle()
         start, job = ray.get(common[0])
         _DOING.clear()
         _DOING[token] = start(job)

@@ -41,18 +41,14 @@ class Clock:
 
 
 class SharedSteps:
-    """Outputs of steps that more than one system of a chunk has, for that chunk's untouched batches.
-
-    Attributes:
-        keys: step name -> key of what it computes, for each system; see `Graph.step_keys`.
-    """
+    """Outputs of steps that more than one system of a chunk has, for that chunk's untouched batches."""
 
     def __init__(self, keys: Iterable[Mapping[str, str]]) -> None:
         """Note which steps occur more than once.
 
         Args:
-            keys: of the steps of every system that the chunk's batches are sent through, each as often as
-                they are.
+            keys: `Graph.step_keys` of every system that the chunk's batches are sent through, each as often
+                as they are.
         """
         often = Counter(key for each in keys for key in each.values())
         self._shared = frozenset(key for key, times in often.items() if times > 1)

@@ -18,8 +18,6 @@ EQUAL = 0.5 / 255
 """Greatest difference of values that are equal: half a grey level."""
 FEWEST = 8
 """Least number of blocks along an axis."""
-SLOPE = -0.5
-"""Parameter of the cubic kernel (Keys 1981)."""
 
 
 class Depixelate(RestorerSpec):
@@ -55,13 +53,8 @@ class Depixelate(RestorerSpec):
 
     def _regular(self, blocks: Tensor) -> Tensor:
         """Return which images (n,) have blocks of one size along an axis."""
-        import torch
-
-        size = blocks.shape[1]
-        count = blocks[:, -1:] + 1.0
-        even = (torch.arange(size, device=blocks.device, dtype=blocks.dtype) + 0.5) * count / size - 0.5
-        apart = (blocks - even).abs().amax(dim=1)
-        count = count[:, 0]
+        size, count = blocks.shape[1], blocks[:, -1] + 1.0
+        apart = (blocks - _even(blocks)).abs().amax(dim=1)
         # A pixel lies at most half a block from the middle of its own; grids that are cut off add to it.
         return (apart <= 1.0) & (count >= FEWEST) & (count <= self.finest * size)
 
@@ -76,14 +69,23 @@ def _blocks(x: Images, axis: int) -> Tensor:
     return starts.cumsum(dim=1)
 
 
+def _even(blocks: Tensor) -> Tensor:
+    """Return where each row or column would lie among as many blocks of one size, in blocks, (n, size)."""
+    import torch
+
+    size = blocks.shape[1]
+    at = torch.arange(size, device=blocks.device, dtype=blocks.dtype)
+    return (at + 0.5) * (blocks[:, -1:] + 1.0) / size - 0.5
+
+
 def _interpolated(x: Tensor, blocks: Tensor, axis: int) -> Tensor:
     """Return the blocks' values interpolated along an axis."""
     import torch
 
-    size = blocks.shape[1]
+    from clearsight.restore.ops.resize import cubic
+
+    size, last, where = blocks.shape[1], blocks[:, -1:], _even(blocks)
     at = torch.arange(size, device=x.device, dtype=x.dtype)
-    last = blocks[:, -1:]
-    where = (at + 0.5) * (last + 1.0) / size - 0.5
     below = where.floor()
     # Of each block its first row: there are as many rows before it as lie in earlier blocks.
     first = (blocks[:, None, :] < at[None, :, None]).sum(dim=2)
@@ -92,13 +94,6 @@ def _interpolated(x: Tensor, blocks: Tensor, axis: int) -> Tensor:
         number = (below + step).clamp_min(0.0).minimum(last)
         source = first.gather(1, number.long())
         shape = (x.shape[0], 1, size, 1) if axis == 2 else (x.shape[0], 1, 1, size)
-        weight = _cubic((where - below - step).abs()).view(shape)
+        weight = cubic(where - below - step).view(shape)
         out = out + weight * x.gather(axis, source.view(shape).expand_as(x))
     return out
-
-
-def _cubic(t: Tensor) -> Tensor:
-    """Return the cubic convolution kernel at distances t in [0, 2]."""
-    near = ((SLOPE + 2.0) * t - (SLOPE + 3.0)) * t * t + 1.0
-    far = SLOPE * (((t - 5.0) * t + 8.0) * t - 4.0)
-    return near.where(t <= 1.0, far)

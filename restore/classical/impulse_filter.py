@@ -60,7 +60,9 @@ class ImpulseFilter(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: windows of windows, the judgement being known beforehand."""
-        reach = AROUND + FAR + ROUNDS * (_radius(COLOURS) + FAR)
+        from clearsight.restore.ops.filtering import gaussian_radius
+
+        reach = AROUND + FAR + ROUNDS * (gaussian_radius(COLOURS) + FAR)
         return RestorerFacts(receptive_field=2 * reach + 1)
 
     def prepared(self, x: Images) -> Self:
@@ -127,12 +129,14 @@ def _filled(x: Images, found: _Found) -> Images:
     """Return images whose impulses are filled."""
     import torch
 
+    from clearsight.restore.ops.filtering import gaussian_blurred
+
     kept, lost = found.kept, 1.0 - found.kept
     out = kept * x + lost * _mean(x, kept)
     known = kept.sum(dim=1, keepdim=True)
     for _ in range(ROUNDS):
         colour = out - out.mean(dim=1, keepdim=True)
-        colour = _blurred(kept * colour, COLOURS) / _blurred(kept, COLOURS).clamp_min(TINY)
+        colour = gaussian_blurred(kept * colour, COLOURS) / gaussian_blurred(kept, COLOURS).clamp_min(TINY)
         grey = kept * (x - colour)
         seen = grey.sum(dim=1, keepdim=True) / known.clamp_min(1.0)
         guessed = _mean(seen, (known > 0.0).to(x.dtype))
@@ -142,18 +146,8 @@ def _filled(x: Images, found: _Found) -> Images:
 
 def _mean(x: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean around every value."""
+    from clearsight.restore.ops.filtering import gaussian_blurred
     from clearsight.restore.ops.guided_filter import box_mean
 
-    total, weight = (_blurred(y, NEAR) + HELP * box_mean(y, FAR) for y in (weights * x, weights))
+    total, weight = (gaussian_blurred(y, NEAR) + HELP * box_mean(y, FAR) for y in (weights * x, weights))
     return total / weight.clamp_min(TINY)
-
-
-def _blurred(x: Tensor, sigma: float) -> Tensor:
-    from clearsight.restore.ops.filtering import extend, gaussian_taps, separable
-
-    return separable(extend(x, _radius(sigma)), gaussian_taps(sigma).to(x.device, x.dtype))
-
-
-def _radius(sigma: float) -> int:
-    """Return the radius of `gaussian_taps`."""
-    return int(3 * sigma + 0.999)

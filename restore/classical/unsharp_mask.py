@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -29,15 +28,12 @@ class UnsharpMask(RestorerSpec):
     @property
     def facts(self) -> RestorerFacts:
         """Return the facts: the Gaussian is cut at three standard deviations."""
-        return RestorerFacts(receptive_field=2 * self._radius + 1)
+        from clearsight.restore.ops.filtering import gaussian_radius
 
-    @property
-    def _radius(self) -> int:
-        return max(1, math.ceil(3 * self.sigma))
+        return RestorerFacts(receptive_field=2 * gaussian_radius(self.sigma) + 1)
 
     def restore(self, x: Images, network: nn.Module | None) -> Images:
         """Return the sharpened images; they are mirrored at their borders."""
-        from clearsight.restore.ops.filtering import extend, gaussian_taps, separable
+        from clearsight.restore.ops.filtering import gaussian_blurred
 
-        blurred = separable(extend(x, self._radius), gaussian_taps(self.sigma).to(x))
-        return x + self.amount * (x - blurred)
+        return x + self.amount * (x - gaussian_blurred(x, self.sigma))

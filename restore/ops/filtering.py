@@ -81,12 +81,22 @@ def separable(x: Tensor, taps: Tensor, *, dilation: int = 1) -> Tensor:
     return _correlate(_correlate(x, taps[:, None], (dilation, 1)), taps[None, :], (1, dilation))
 
 
+def gaussian_radius(sigma: float, *, truncate: float = 3.0) -> int:
+    """Return how many pixels a sampled Gaussian reaches to each side."""
+    return max(1, math.ceil(truncate * sigma))
+
+
 def gaussian_taps(sigma: float, *, truncate: float = 3.0) -> Tensor:
     """Return a sampled Gaussian (2 ceil(truncate sigma) + 1,) that sums to 1; float64."""
-    radius = max(1, math.ceil(truncate * sigma))
+    radius = gaussian_radius(sigma, truncate=truncate)
     at = torch.arange(-radius, radius + 1, dtype=torch.float64)
     taps = torch.exp(-0.5 * (at / sigma) ** 2)
     return taps / taps.sum()
+
+
+def gaussian_blurred(x: Tensor, sigma: float) -> Tensor:
+    """Blur images (n, c, h, w) by a Gaussian; they are mirrored at their borders."""
+    return separable(extend(x, gaussian_radius(sigma)), gaussian_taps(sigma).to(x))
 
 
 def thrifty(step: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -56,14 +56,15 @@ def _matrix(size: int, scale: Fraction) -> Tensor:
     reach = SUPPORT / fine / 2
     first = torch.floor(centre - reach).to(torch.int64)
     at = first[:, None] + torch.arange(math.ceil(2 * reach) + 2)
-    weights = _cubic((centre[:, None] - at) * fine)
+    weights = cubic((centre[:, None] - at) * fine)
     weights = weights / weights.sum(dim=1, keepdim=True)
     at = at.remainder(2 * size)
     at = torch.minimum(at, 2 * size - 1 - at)
     return torch.zeros(len(new), size, dtype=torch.float64).scatter_add_(1, at, weights)
 
 
-def _cubic(distance: Tensor) -> Tensor:
+def cubic(distance: Tensor) -> Tensor:
+    """Return the cubic convolution kernel (Keys 1981) at distances in pixels; 0 from 2 on."""
     t = distance.abs()
     near = (SLOPE + 2) * t**3 - (SLOPE + 3) * t**2 + 1
     far = SLOPE * (t**3 - 5 * t**2 + 8 * t - 4)

@@ -16,6 +16,7 @@ from clearsight.pipelines.api.models import export
 from clearsight.pipelines.systems.graph import chain
 from clearsight.restore.classical.depixelate import Depixelate
 from clearsight.restore.classical.impulse_filter import ImpulseFilter
+from clearsight.restore.quality.psnr_ssim import psnr
 
 
 def photo(name: str, size: tuple[int, int] = (160, 144)) -> np.ndarray:
@@ -24,10 +25,6 @@ def photo(name: str, size: tuple[int, int] = (160, 144)) -> np.ndarray:
 
 def tensor(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-
-
-def psnr(x: torch.Tensor, y: torch.Tensor) -> float:
-    return float(-10 * torch.log10((x - y).square().mean()))
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])

@@ -12,6 +12,7 @@ from clearsight.data.contract.rng import Rng
 from clearsight.data.corruptions.impulse_noise import ImpulseNoise
 from clearsight.restore.classical.impulse_filter import ImpulseFilter
 from clearsight.restore.classical.median import Median
+from clearsight.restore.quality.psnr_ssim import psnr
 
 
 def photo(name: str, side: int = 160) -> torch.Tensor:
@@ -26,10 +27,6 @@ def tensor(pixels: np.ndarray) -> torch.Tensor:
 def peppered(x: torch.Tensor, density: float, seed: int = 0) -> torch.Tensor:
     drawn = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
     return torch.where(drawn < density / 2, 0.0, torch.where(drawn > 1 - density / 2, 1.0, x))
-
-
-def psnr(x: torch.Tensor, y: torch.Tensor) -> float:
-    return float(-10 * torch.log10((x - y).square().mean()))
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
