@@ -18,7 +18,7 @@ from clearsight.data.contract.errors import RunError
 from clearsight.data.contract.registering import refuse_unsendable
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, U
 from clearsight.data.executors.main_guard import refuse_unguarded
-from clearsight.data.executors.settling import settle
+from clearsight.data.executors.worker_setup import set_up_worker
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ _WORKER: list[Callable[[Any], Any]] = []
 def _begin(start: Callable[[Any], Callable[[Any], Any]], job: Any) -> None:
     # Ctrl-C reaches the whole group; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settle()
+    set_up_worker()
     parent = parent_process()
     if parent is not None:
         # A worker whose parent was killed would wait for work forever.

@@ -28,7 +28,7 @@ from clearsight.data.disk import LOCAL
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, Sent, U
 from clearsight.data.executors.mailbox import PAUSE, Mailbox, Post
 from clearsight.data.executors.resources import Resources
-from clearsight.data.executors.settling import settle
+from clearsight.data.executors.worker_setup import set_up_worker
 from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
 
 log = logging.getLogger("clearsight")
@@ -318,7 +318,7 @@ def _do(
 
     mailbox.put.remote(tag, ray.get_runtime_context().get_node_id())
     if token not in _DOING:
-        settle()
+        set_up_worker()
         start, job = ray.get(common[0])
         _DOING.clear()
         _DOING[token] = start(job)

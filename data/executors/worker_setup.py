@@ -5,7 +5,7 @@ from __future__ import annotations
 from clearsight.data.heap import keep_freed_memory
 
 
-def settle() -> None:
+def set_up_worker() -> None:
     """Leave this process one thread of OpenCV, and the memory that it freed.
 
     The units are the parallel axis; threads inside each would only fight for the cores.
