@@ -28,8 +28,8 @@ from clearsight.data.disk import LOCAL
 from clearsight.data.executors.contract import AHEAD, J, Parcel, R, Sent, U
 from clearsight.data.executors.mailbox import PAUSE, Mailbox, Post
 from clearsight.data.executors.resources import Resources
-from clearsight.data.executors.worker_setup import set_up_worker
 from clearsight.data.executors.tries import DEATHS, TRIES, Try, reason_of
+from clearsight.data.executors.worker_setup import set_up_worker
 
 log = logging.getLogger("clearsight")
 KEPT = 4
