@@ -11,6 +11,8 @@ from clearsight.restore.base import RestorerSpec
 from clearsight.restore.ops.psf import Kernel
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from clearsight.data.contract.types import Images
@@ -20,6 +22,40 @@ LEVELS = tuple(level / 255 for level in (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64))
 is only nearly the one found."""
 SIGMA_OF_RADIUS = 0.65
 """Width of a Gaussian, in radii of the disk that blurs as much."""
+MISFIT_RATIO = 2.5
+NARROWEST = 1.75
+"""From which ratio of misfits and from which radius on a blur counts as found."""
+
+
+def found_kernel(
+    luma: NDArray[np.floating],
+    *,
+    misfit_ratio: float = MISFIT_RATIO,
+    narrowest: float = NARROWEST,
+    motion: bool = True,
+) -> Kernel | None:
+    """Return the blur of an image that is alike everywhere, None where it shows none.
+
+    Args:
+        luma: (h, w) in [0, 1].
+        misfit_ratio: how many times better than no blur the one that is found must explain the spectrum.
+        narrowest: least radius in pixels of a disk (and of the Gaussian that blurs as much).
+        motion: look for straight motion, too.
+    """
+    from clearsight.restore.ops.psf import DiskKernel
+    from clearsight.restore.ops.spectral_blur import spectral_blur
+    from clearsight.restore.ops.spectral_motion import spectral_motion
+
+    # First, because a moved image may pass for one out of focus, and none the other way round.
+    if motion and (moved := spectral_motion(luma)) is not None:
+        return moved
+    found = spectral_blur(luma)
+    if found.kernel is None or found.misfit_ratio < misfit_ratio:
+        return None
+    width = (
+        found.kernel.radius if isinstance(found.kernel, DiskKernel) else found.kernel.sigma / SIGMA_OF_RADIUS
+    )
+    return found.kernel if width >= narrowest else None
 
 
 class BlindDeconvolution(RestorerSpec):
@@ -42,9 +78,9 @@ class BlindDeconvolution(RestorerSpec):
     """The blur; ``auto`` looks for that of each image."""
     sigma: Annotated[Number, Field(gt=0, le=1)] | Literal["auto"] = "auto"
     """Standard deviation of the noise, for values in [0, 1]; ``auto`` estimates that of each image."""
-    misfit_ratio: Annotated[Number, Field(ge=1)] = 2.5
+    misfit_ratio: Annotated[Number, Field(ge=1)] = MISFIT_RATIO
     """How many times better than no blur the one that is found must explain the spectrum."""
-    narrowest: Annotated[Number, Field(ge=1)] = 1.75
+    narrowest: Annotated[Number, Field(ge=1)] = NARROWEST
     """Radius in pixels of the narrowest disk that is undone (and of the Gaussian that blurs as much)."""
     motion: bool = True
     """Look for straight motion, too."""
@@ -78,26 +114,16 @@ class BlindDeconvolution(RestorerSpec):
 
     def _found(self, image: Images) -> Kernel | None:
         """Return the blur of one image (1, c, h, w), None where it is left alone."""
-        from clearsight.restore.ops.psf import DiskKernel
-        from clearsight.restore.ops.spectral_blur import spectral_blur
-        from clearsight.restore.ops.spectral_motion import spectral_motion
         from clearsight.restore.ops.tone import luma
 
         if self.kernel != "auto":
             return None if self.kernel == "none" else self.kernel
-        seen = luma(image.detach())[0, 0].cpu().numpy()
-        # First, because a moved image may pass for one out of focus, and none the other way round.
-        if self.motion and (moved := spectral_motion(seen)) is not None:
-            return moved
-        found = spectral_blur(seen)
-        if found.kernel is None or found.misfit_ratio < self.misfit_ratio:
-            return None
-        width = (
-            found.kernel.radius
-            if isinstance(found.kernel, DiskKernel)
-            else found.kernel.sigma / SIGMA_OF_RADIUS
+        return found_kernel(
+            luma(image.detach())[0, 0].cpu().numpy(),
+            misfit_ratio=self.misfit_ratio,
+            narrowest=self.narrowest,
+            motion=self.motion,
         )
-        return found.kernel if width >= self.narrowest else None
 
     def _noise(self, image: Images) -> float:
         from clearsight.restore.ops.noise_level import estimate_sigma

@@ -12,7 +12,7 @@ from clearsight.restore.base import RestorerSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from clearsight.data.contract.types import Images
+    from clearsight.data.contract.types import Images, ScaledImages
 
 EQUAL = 0.5 / 255
 """Greatest difference of values that are equal: half a grey level."""
@@ -57,6 +57,17 @@ class Depixelate(RestorerSpec):
         apart = (blocks - _even(blocks)).abs().amax(dim=1)
         # A pixel lies at most half a block from the middle of its own; grids that are cut off add to it.
         return (apart <= 1.0) & (count >= FEWEST) & (count <= self.finest * size)
+
+
+def small_image(x: Images) -> ScaledImages:
+    """Return the image (1, c, rows of blocks, columns of blocks) whose pixels the blocks of one image are."""
+    from torch.nn import functional
+
+    rows, columns = (
+        functional.pad((blocks[1:] != blocks[:-1]).nonzero()[:, 0] + 1, (1, 0))
+        for blocks in (_blocks(x, axis=2)[0], _blocks(x, axis=3)[0])
+    )
+    return x.index_select(2, rows).index_select(3, columns)
 
 
 def _blocks(x: Images, axis: int) -> Tensor:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from clearsight.restore.blind_deconvolution import BlindDeconvolution
 from clearsight.restore.learned.plug_and_play import PlugAndPlay
-from clearsight.restore.named_denoiser import DenoiserPrior
+from clearsight.restore.named_network import DenoiserPrior
 from clearsight.restore.ops.psf import Kernel
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from clearsight.data.contract.spec import Number
 from clearsight.restore.base import RestorerFacts
-from clearsight.restore.named_denoiser import fingerprint_with, named_denoiser
+from clearsight.restore.named_network import fingerprint_with, named_denoiser, refuse_own_weights
 from clearsight.restore.noise_conditioned import MOST_TOLD, NoiseConditioned
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ class GentleDenoiser(NoiseConditioned):
 
     @model_validator(mode="after")
     def _names_denoiser(self) -> Self:
-        if self.weights is not None:
-            raise ValueError("the weights are the denoiser's: write them as 'denoiser', leave 'weights' out")
+        refuse_own_weights(self, "denoiser")
         return self
 
     @property
@@ -69,7 +68,7 @@ class GentleDenoiser(NoiseConditioned):
 
     def fingerprint(self) -> str:
         """Return a key of the fields and of the sha256 of the denoiser's weights."""
-        return fingerprint_with(self, (self.denoiser,))
+        return fingerprint_with(self, ("denoiser",))
 
     def network(self) -> nn.Module | None:
         """Return the denoiser's network with its weights."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from clearsight.data.contract.errors import WeightsError
 from clearsight.data.contract.spec import Number
-from clearsight.restore.named_denoiser import DenoiserPrior
+from clearsight.restore.named_network import DenoiserPrior
 from clearsight.restore.ops.psf import GaussianKernel, Kernel
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Denoisers that another restorer names by the id of their weights."""
+"""Networks that another restorer names by the id of their weights."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from clearsight.data.contract.spec import PartSpec
 
 
-def named_denoiser(name: str, where: str) -> RestorerSpec:
-    """Return the resolved spec of the denoiser that weights belong to.
+def named_network(name: str, where: str) -> RestorerSpec:
+    """Return the resolved spec of the restorer that weights belong to.
 
     Args:
         name: id or folder of the weights.
         where: the restorer and its field, for errors.
 
     Raises:
-        WeightsError: they are not found, or their network is not told the noise level.
+        WeightsError: they are not found.
     """
     from clearsight.data.weights import find
     from clearsight.restore.catalogue import RESTORERS
@@ -33,25 +33,41 @@ def named_denoiser(name: str, where: str) -> RestorerSpec:
         kind = find(name).card["spec"].get("kind")
     except WeightsError as error:
         raise WeightsError(error.what, where=where, hint=error.hint) from None
-    spec = RESTORERS.of_word({"kind": kind, "weights": name}, name, where=where).resolved()
+    return RESTORERS.of_word({"kind": kind, "weights": name}, name, where=where).resolved()
+
+
+def named_denoiser(name: str, where: str) -> RestorerSpec:
+    """Return the resolved spec of a denoiser, as `named_network` does.
+
+    Raises:
+        WeightsError: the weights are not found, or their network is not told the noise level.
+    """
+    spec = named_network(name, where)
     if not spec.conditioned_on("noise_level"):
         raise WeightsError(
-            f"'{name}' is of kind {kind} without a noise map",
+            f"'{name}' is of kind {spec.name} without a noise map",
             where=where,
             hint="name the weights of a denoiser that is told the noise level",
         )
     return spec
 
 
-def fingerprint_with(spec: PartSpec, names: Sequence[str | None]) -> str:
-    """Return a key of a restorer's fields and of the sha256 of the denoisers it names.
+def fingerprint_with(spec: PartSpec, fields: Sequence[str]) -> str:
+    """Return a key of a restorer's fields and of the sha256 of the weights that some of them name.
 
     By content: where the weights lie changes no result.
     """
     from clearsight.data.weights import find
 
-    fields = {key: value for key, value in spec.identity().items() if not key.startswith("denoiser")}
-    return content_key([fields, *(None if name is None else find(name).sha256 for name in names)])
+    names = [getattr(spec, field) for field in fields]
+    others = {key: value for key, value in spec.identity().items() if key not in fields}
+    return content_key([others, *(None if name is None else find(name).sha256 for name in names)])
+
+
+def refuse_own_weights(spec: PartSpec, field: str) -> None:
+    """Raise `ValueError` where a restorer whose field names weights was given ``weights`` as well."""
+    if spec.weights is not None:
+        raise ValueError(f"the weights are the {field}'s: write them as '{field}', leave 'weights' out")
 
 
 class DenoiserPrior(RestorerSpec):
@@ -65,8 +81,7 @@ class DenoiserPrior(RestorerSpec):
 
     @model_validator(mode="after")
     def _names_denoisers(self) -> Self:
-        if self.weights is not None:
-            raise ValueError("the weights are the denoiser's: write them as 'denoiser', leave 'weights' out")
+        refuse_own_weights(self, "denoiser")
         if self.denoiser is None and self.denoiser_gray is None:
             raise ValueError("name a denoiser: 'denoiser' for colour, 'denoiser_gray' for grey images")
         return self
@@ -83,7 +98,7 @@ class DenoiserPrior(RestorerSpec):
 
     def fingerprint(self) -> str:
         """Return a key of the fields and of the sha256 of the denoisers' weights."""
-        return fingerprint_with(self, (self.denoiser, self.denoiser_gray))
+        return fingerprint_with(self, ("denoiser", "denoiser_gray"))
 
     def prior(self, channels: int) -> RestorerSpec | None:
         """Return the resolved spec of the denoiser for this number of channels, or None."""
