@@ -44,6 +44,7 @@ def found_kernel(
     """
     from clearsight.restore.ops.psf import DiskKernel
     from clearsight.restore.ops.spectral_blur import spectral_blur
+    from clearsight.restore.ops.spectral_glass import spectral_glass
     from clearsight.restore.ops.spectral_motion import spectral_motion
 
     # First, because a moved image may pass for one out of focus, and none the other way round.
@@ -55,7 +56,8 @@ def found_kernel(
     width = (
         found.kernel.radius if isinstance(found.kernel, DiskKernel) else found.kernel.sigma / SIGMA_OF_RADIUS
     )
-    return found.kernel if width >= narrowest else None
+    # What pixels displaced at random leave falls as steeply, but sharpening it brings out the displacement.
+    return found.kernel if width >= narrowest and spectral_glass(luma) is None else None
 
 
 class BlindDeconvolution(RestorerSpec):
@@ -65,7 +67,8 @@ class BlindDeconvolution(RestorerSpec):
     Gaussian a fall steeper than that of any photograph (see `clearsight.restore.ops.spectral_blur`), straight
     motion a ridge (`clearsight.restore.ops.spectral_motion`). Where one of them explains the spectrum much
     better than no blur, it is undone. Curved motion, and blur that changes over the image, are not looked
-    for; images below 64 pixels stay as they are.
+    for; images below 64 pixels stay as they are, and so do those whose pixels were displaced at random
+    (`clearsight.restore.ops.spectral_glass`): these are not sharpened.
 
     Which blur is found has no gradient: the surrogate is the deconvolution that was chosen.
     """

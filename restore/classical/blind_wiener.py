@@ -21,7 +21,7 @@ class BlindWiener(BlindDeconvolution):
     """
 
     kind: Literal["blind_wiener"] = "blind_wiener"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     purpose: ClassVar[str] = (
         "undoes defocus, Gaussian and motion blur that it finds; leaves sharp images alone"
     )

@@ -24,6 +24,7 @@ class BlindPlugAndPlay(DenoiserPrior, BlindDeconvolution):
     """
 
     kind: Literal["blind_plug_and_play"] = "blind_plug_and_play"
+    revision: ClassVar[int] = 2
     purpose: ClassVar[str] = "undoes blur that it finds, with a trained denoiser; leaves sharp images alone"
 
     iterations: Annotated[int, Field(ge=1, le=100)] = 4

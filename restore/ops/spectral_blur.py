@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 EDGES = np.arange(0.02, 0.5, 1 / 160)
 """Rings of frequencies, in cycles per pixel. Below them, a photograph's spectrum is that of its subject."""
+CENTRES = (EDGES[:-1] + EDGES[1:]) / 2
+SHARP = np.stack([(CENTRES / 0.1) ** -slope for slope in SLOPES])
+"""Spectra of sharp photographs, (slopes, rings)."""
 GRID = 256
 """Side of the grid of frequencies on which kernels are known."""
 RADII = tuple(float(radius) for radius in np.arange(1.5, 15.01, 0.25))
@@ -45,18 +48,39 @@ def spectral_blur(luma: NDArray[np.floating]) -> FoundBlur:
     Args:
         luma: (h, w) in [0, 1].
     """
-    seen = middle(luma)
+    seen = ring_spectrum(luma)
     if seen is None:
         return FoundBlur(None, 1.0)
-    rings = _rings(*seen.shape)
-    found = rings.mean(log_power(seen))
-    share = rings.counts / rings.counts.sum()
-    models = _models()
-    away = found[None] - models.logs
-    misfit = (share * away**2).sum(1) - (share * away).sum(1) ** 2
-    least = misfit.reshape(len(models.kernels), -1).min(axis=1)
+    least = best_misfits(seen)
     best = int(least.argmin())
-    return FoundBlur(models.kernels[best], float(least[0] / max(least[best], 1e-12)))
+    return FoundBlur(_models().kernels[best], float(least[0] / max(least[best], 1e-12)))
+
+
+class RingSpectrum(NamedTuple):
+    """The mean logarithm of an image's power in every ring, and the share of the frequencies there."""
+
+    logs: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+    def misfits(self, models: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the squared misfit (m,) of models (m, rings), each at the brightness that fits best."""
+        away = self.logs[None] - models
+        return np.asarray((self.share * away**2).sum(1) - (self.share * away).sum(1) ** 2)
+
+
+def ring_spectrum(luma: NDArray[np.floating]) -> RingSpectrum | None:
+    """Return the spectrum of an image (h, w); None of one that is too small or shows nothing."""
+    seen = middle(luma)
+    if seen is None:
+        return None
+    rings = _rings(*seen.shape)
+    return RingSpectrum(rings.mean(log_power(seen)), rings.counts / rings.counts.sum())
+
+
+def best_misfits(seen: RingSpectrum) -> NDArray[np.float64]:
+    """Return the least squared misfit of each kernel that is looked for; the first is that of no blur."""
+    models = _models()
+    return np.asarray(seen.misfits(models.logs).reshape(len(models.kernels), -1).min(axis=1))
 
 
 @dataclass(frozen=True)
@@ -97,10 +121,8 @@ def _models() -> _Models:
         *(DiskKernel(radius=radius) for radius in RADII),
         *(GaussianKernel(sigma=sigma) for sigma in SIGMAS),
     )
-    centres = (EDGES[:-1] + EDGES[1:]) / 2
-    sharp = np.stack([(centres / 0.1) ** -slope for slope in SLOPES])[:, None]
     floors = np.asarray(FLOORS)[None, :, None]
-    logs = [np.log(_passed(kernel) * sharp + floors).reshape(-1, len(centres)) for kernel in kernels]
+    logs = [np.log(_passed(kernel) * SHARP[:, None] + floors).reshape(-1, len(CENTRES)) for kernel in kernels]
     return _Models(kernels, np.concatenate(logs))
 
 
