@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from clearsight.data.contract.part import Part
 
 
-FRACTION = re.compile(r"\s*([-+]?[0-9]{1,15})\s*/\s*([0-9]{1,15})\s*")
-"""A quotient of integers of up to 15 digits, which floats hold exactly."""
+FRACTION = re.compile(r"\s*([-+]?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*/\s*([0-9]{1,15})\s*")
+"""A quotient by an integer; integers of up to 15 digits are held exactly by floats."""
 
 
 def _number(value: Any) -> Any:
@@ -39,7 +39,7 @@ def _number(value: Any) -> Any:
     if isinstance(value, str):
         try:
             parts = FRACTION.fullmatch(value)
-            number = int(parts[1]) / int(parts[2]) if parts else float(value)
+            number = float(parts[1]) / int(parts[2]) if parts else float(value)
         except (ValueError, ZeroDivisionError):
             number = math.nan
         if not math.isfinite(number):
@@ -52,7 +52,7 @@ Number = Annotated[
     float,
     BeforeValidator(_number),
     WithJsonSchema(
-        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+\s*/\s*\d+\s*$"}]}
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+(\.\d+)?\s*/\s*\d+\s*$"}]}
     ),
 ]
 """A float that may be written as a fraction: ``8/255``."""

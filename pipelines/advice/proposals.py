@@ -32,12 +32,14 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
 chain: light first, noise before sharpness. Nothing that ships is made for snow and frost alone."""
 SMALL = 96.0
 """Greatest shorter side in pixels of small images."""
+ANY_BLUR = "zoom_deblur,blind_plug_and_play,glass_smooth"
+"""Restorers that each undo the blur they find, and leave images with another to the next."""
 OF_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {
     **REMEDIES,
     "low_contrast": ("auto_contrast", "clahe"),
     "weather": ("auto_contrast",),
     "noise": ("gentle_denoiser", "impulse_filter"),
-    "blur": ("blind_plug_and_play", "deblur"),
+    "blur": (ANY_BLUR, "deblur"),
 }
 """The same for larger ones, whose spectrum tells one blur from another, and whose windows hold enough pixels
 to tell a veil from a plain subject. Of weather it is fog that is undone."""

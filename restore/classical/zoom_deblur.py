@@ -31,7 +31,6 @@ class ZoomDeblur(RestorerSpec):
 
     kind: Literal["zoom_deblur"] = "zoom_deblur"
     gradient: ClassVar[Gradient] = Gradient.SURROGATE
-    conditioning: ClassVar[frozenset[str]] = frozenset({"kernel"})
     purpose: ClassVar[str] = "undoes zoom blur that it finds; leaves other images alone"
     onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
 

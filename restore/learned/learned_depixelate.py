@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from clearsight.data.contract.errors import WeightsError
-from clearsight.restore.base import RestorerFacts
+from clearsight.data.contract.spec import Gradient, Number
+from clearsight.restore.base import RestorerFacts, RestorerSpec
 from clearsight.restore.classical.depixelate import Depixelate, small_image
 from clearsight.restore.named_network import fingerprint_with, named_network, refuse_own_weights
 
@@ -15,22 +16,26 @@ if TYPE_CHECKING:
     from torch import nn
 
     from clearsight.data.contract.types import Images
-    from clearsight.restore.base import RestorerSpec
 
 
-class LearnedDepixelate(Depixelate):
+class LearnedDepixelate(RestorerSpec):
     """As `depixelate`, and halfway to what a super-resolution network makes of the small image.
 
     The blocks are the pixels of a small image. The named network enlarges it, the result is resized to the
     image, and the mean of that and of the interpolated blocks is returned: networks are trained on images
     that were reduced by another filter than the mean over blocks, and alone sharpen too much. Restorers that
     search for blur take an interpolated image for a blurred one, but not this one's.
+
+    As there, an attack sees the identity: that is the surrogate.
     """
 
     kind: Literal["learned_depixelate"] = "learned_depixelate"
+    gradient: ClassVar[Gradient] = Gradient.SURROGATE
     purpose: ClassVar[str] = "fills in the blocks of pixelated images by a trained network"
     onnx: ClassVar[str] = "the size of the small image depends on what is found in it"
 
+    finest: Annotated[Number, Field(gt=0, le=1)] = 0.85
+    """Blocks per pixel along each axis above which an image is left alone."""
     upscaler: str = "sr-x4-v1"
     """Id or folder of the weights of a super-resolution network."""
 
@@ -61,7 +66,7 @@ class LearnedDepixelate(Depixelate):
         import torch
         from torch.nn import functional
 
-        interpolated = super().restore(x, None)
+        interpolated = Depixelate(finest=self.finest).restore(x, None)
         changed = (interpolated != x).flatten(1).any(dim=1)
         out = []
         for image, smooth, blocks in zip(
@@ -76,6 +81,10 @@ class LearnedDepixelate(Depixelate):
                 smooth = (smooth + sharp.clamp(0.0, 1.0)) / 2.0
             out.append(smooth)
         return torch.cat(out)
+
+    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
+        """Return the identity."""
+        return 1.0 * x
 
     def _upscaler(self) -> RestorerSpec:
         where = f"{self.name}, upscaler"

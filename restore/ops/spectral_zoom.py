@@ -78,7 +78,7 @@ def spectral_zoom(luma: NDArray[np.floating]) -> FoundZoom | None:
 
 
 def _radius(seen: NDArray[np.float64]) -> float:
-    return min(seen.shape) / 2 - 1
+    return float(min(seen.shape) / 2 - 1)
 
 
 def _rays(seen: NDArray[np.float64]) -> NDArray[np.float64]:

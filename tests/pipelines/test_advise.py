@@ -176,9 +176,9 @@ def test_remedies_fit_the_damage_and_the_size() -> None:
     assert large == [
         "gentle_denoiser",
         "impulse_filter",
-        "blind_plug_and_play",
+        "zoom_deblur,blind_plug_and_play,glass_smooth",
         "deblur",
-        "gentle_denoiser,blind_plug_and_play",
+        "gentle_denoiser,zoom_deblur,blind_plug_and_play,glass_smooth",
         "clarity",
     ]
     small = [each.words for each in candidates(["blur"], 64.0, None, sense=None)]

@@ -87,6 +87,7 @@ def test_an_alias_bomb_is_refused() -> None:
 
 def test_models_take_fractions_and_name_the_field_that_was_meant() -> None:
     assert parse("x: 8/255", HERE).parse(Point).x == 8 / 255
+    assert parse("x: 4.5/255", HERE).parse(Point).x == 4.5 / 255
     with pytest.raises(ConfigError, match=r"^x.yaml:2: z: unknown field 'z'; .*known: x, y$"):
         parse("x: 1\nz: 2", HERE).parse(Point)
     with pytest.raises(
