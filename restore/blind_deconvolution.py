@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Gradient, Number
-from clearsight.restore.base import RestorerSpec
+from clearsight.data.contract.spec import Number
 from clearsight.restore.ops.psf import Kernel
+from clearsight.restore.per_image import PerImageRestorer, seen_luma
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def found_kernel(
     return found.kernel if width >= narrowest and spectral_glass(luma) is None else None
 
 
-class BlindDeconvolution(RestorerSpec):
+class BlindDeconvolution(PerImageRestorer):
     """Base of restorers that find defocus, Gaussian or motion blur in each image, and spare sharp images.
 
     A disk of defocus leaves rings of zeros in the spectrum, whose distance tells its radius (Cannon 1976), a
@@ -73,9 +73,7 @@ class BlindDeconvolution(RestorerSpec):
     Which blur is found has no gradient: the surrogate is the deconvolution that was chosen.
     """
 
-    gradient: ClassVar[Gradient] = Gradient.SURROGATE
     conditioning: ClassVar[frozenset[str]] = frozenset({"kernel", "noise_level"})
-    onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
 
     kernel: Kernel | Literal["auto", "none"] = "auto"
     """The blur; ``auto`` looks for that of each image."""
@@ -96,33 +94,19 @@ class BlindDeconvolution(RestorerSpec):
         """Return this restorer with the blur and the noise of the whole image, for its tiles."""
         return self.model_copy(update={"kernel": self._found(x) or "none", "sigma": self._noise(x)})
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the images without the blur that was found in each; the gradient ends here."""
-        return self._sharpened(x.detach())
-
-    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the same images, with the gradient of what was chosen."""
-        return self._sharpened(x)
-
-    def _sharpened(self, x: Images) -> Images:
-        import torch
-
-        restored = []
-        for image in torch.split(x, 1):
-            kernel = self._found(image)
-            if kernel is not None:
-                image = self.undoing(kernel, self._noise(image)).to(x.device, x.dtype)(image)
-            restored.append(image)
-        return torch.cat(restored)
+    def undone(self, image: Images) -> Images:
+        """Return one image without the blur that was found in it."""
+        kernel = self._found(image)
+        if kernel is None:
+            return image
+        return cast("Images", self.undoing(kernel, self._noise(image)).to(image.device, image.dtype)(image))
 
     def _found(self, image: Images) -> Kernel | None:
         """Return the blur of one image (1, c, h, w), None where it is left alone."""
-        from clearsight.restore.ops.tone import luma
-
         if self.kernel != "auto":
             return None if self.kernel == "none" else self.kernel
         return found_kernel(
-            luma(image.detach())[0, 0].cpu().numpy(),
+            seen_luma(image),
             misfit_ratio=self.misfit_ratio,
             narrowest=self.narrowest,
             motion=self.motion,

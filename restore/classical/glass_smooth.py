@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Gradient, Number
-from clearsight.restore.base import RestorerFacts, RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.base import RestorerFacts
+from clearsight.restore.per_image import PerImageRestorer, seen_luma
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from clearsight.data.contract.types import Images
 
 WIDEST = 4.3
 """Spread in pixels of the widest displacement that is looked for."""
 
 
-class GlassSmooth(RestorerSpec):
+class GlassSmooth(PerImageRestorer):
     """Finds images seen through frosted glass and smooths their grain; other images stay as they are.
 
     Where every pixel was displaced at random, what is torn from the scene becomes grain as fine as its
@@ -32,9 +31,7 @@ class GlassSmooth(RestorerSpec):
     """
 
     kind: Literal["glass_smooth"] = "glass_smooth"
-    gradient: ClassVar[Gradient] = Gradient.SURROGATE
     purpose: ClassVar[str] = "smooths the grain of frosted glass that it finds; leaves other images alone"
-    onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
 
     spread: Annotated[Number, Field(ge=0, le=20)] | Literal["auto"] = "auto"
     """Width in pixels of the Gaussian that is left of a point of the scene; 0 changes nothing, and ``auto``
@@ -55,30 +52,17 @@ class GlassSmooth(RestorerSpec):
         """Return this restorer with the spread of the whole image, for its tiles."""
         return self.model_copy(update={"spread": self._found(x)})
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the images without the grain that was found in each; the gradient ends here."""
-        return self._smoothed(x.detach())
-
-    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the same images, with the gradient of what was chosen."""
-        return self._smoothed(x)
-
-    def _smoothed(self, x: Images) -> Images:
-        import torch
-
+    def undone(self, image: Images) -> Images:
+        """Return one image without the grain that was found in it."""
         from clearsight.restore.ops.filtering import gaussian_blurred
 
-        smoothed = []
-        for image in torch.split(x, 1):
-            spread = self._found(image)
-            smoothed.append(gaussian_blurred(image, self.strength * spread) if spread else image)
-        return torch.cat(smoothed)
+        spread = self._found(image)
+        return gaussian_blurred(image, self.strength * spread) if spread else image
 
     def _found(self, image: Images) -> float:
         """Return the spread of one image (1, c, h, w), 0 where it is left alone."""
         from clearsight.restore.ops.spectral_glass import spectral_glass
-        from clearsight.restore.ops.tone import luma
 
         if self.spread != "auto":
             return self.spread
-        return spectral_glass(luma(image.detach())[0, 0].cpu().numpy()) or 0.0
+        return spectral_glass(seen_luma(image)) or 0.0

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clearsight.data.contract.spec import Gradient, Number
-from clearsight.restore.base import RestorerSpec
+from clearsight.data.contract.spec import Number
+from clearsight.restore.per_image import PerImageRestorer, seen_luma
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from clearsight.data.contract.types import Images
     from clearsight.restore.ops.spectral_zoom import FoundZoom
 
 
-class ZoomDeblur(RestorerSpec):
+class ZoomDeblur(PerImageRestorer):
     """Finds the blur of a lens that zoomed, or of driving straight ahead, and undoes it; other images stay.
 
     The spectrum along rays from the middle of the image tells by what factor it was enlarged (see
@@ -30,9 +28,7 @@ class ZoomDeblur(RestorerSpec):
     """
 
     kind: Literal["zoom_deblur"] = "zoom_deblur"
-    gradient: ClassVar[Gradient] = Gradient.SURROGATE
     purpose: ClassVar[str] = "undoes zoom blur that it finds; leaves other images alone"
-    onnx: ClassVar[str] = "it reads the spectrum of the whole image, which onnxruntime computes too inexactly"
 
     factor: Annotated[Number, Field(gt=1, le=4)] | Literal["auto"] = "auto"
     """Enlargement at the end of the exposure, where it was 1 at the beginning; ``auto`` looks for that of
@@ -51,37 +47,24 @@ class ZoomDeblur(RestorerSpec):
     copies: Annotated[int, Field(ge=2, le=100)] = 8
     """Enlargements that stand for the whole exposure."""
 
-    def restore(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the images without the zoom that was found in each; the gradient ends here."""
-        return self._sharpened(x.detach())
-
-    def surrogate(self, x: Images, network: nn.Module | None) -> Images:
-        """Return the same images, with the gradient of what was chosen."""
-        return self._sharpened(x)
-
-    def _sharpened(self, x: Images) -> Images:
-        import torch
-
+    def undone(self, image: Images) -> Images:
+        """Return one image without the zoom that was found in it."""
         from clearsight.restore.networks.zoom import ZoomBlur, unzoomed
 
-        restored = []
-        for image in torch.split(x, 1):
-            found = self._found(image)
-            if found is not None:
-                blur = ZoomBlur(found.factor, found.still, self.copies, image)
-                image = unzoomed(image, blur, smoothness=self.smoothness, iterations=self.iterations)
-            restored.append(image)
-        return torch.cat(restored)
+        found = self._found(image)
+        if found is None:
+            return image
+        blur = ZoomBlur(found.factor, found.still, self.copies, image)
+        return unzoomed(image, blur, smoothness=self.smoothness, iterations=self.iterations)
 
     def _found(self, image: Images) -> FoundZoom | None:
         """Return the zoom of one image (1, c, h, w), None where it is left alone."""
         from clearsight.restore.blind_deconvolution import found_kernel
         from clearsight.restore.ops.spectral_zoom import FoundZoom, spectral_zoom
-        from clearsight.restore.ops.tone import luma
 
         if self.factor != "auto":
             return FoundZoom(self.factor, self.still, 0.0, 0.0)
-        seen = luma(image.detach())[0, 0].cpu().numpy()
+        seen = seen_luma(image)
         found = spectral_zoom(seen)
         if found is None or found.ripples < self.ripples or found.slope_ratio > self.slope_ratio:
             return None
